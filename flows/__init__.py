@@ -1,0 +1,1 @@
+"""When and where work runs: Prefect flows, Dask clusters, and the command line."""

@@ -1,0 +1,187 @@
+"""The command line: segscale COMMAND ..."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cluster import ClusterLostError
+from flows.config import ConfigError, EvaluationConfig, load_config
+
+DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
+logger = logging.getLogger("segscale")
+
+
+def main() -> None:
+    """Run a command and exit with the code that says how it ended."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; returns the exit code, never raises for what a user can mend."""
+    try:
+        return int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
+    except click.exceptions.Exit as request:
+        return int(request.exit_code)
+    except click.Abort:
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print("segscale: interrupted; what was committed stays, run again to resume", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        print(f"segscale: {error.format_message()}", file=sys.stderr)
+        return WRONG
+    except ConfigError as error:
+        print(f"segscale: {error}", file=sys.stderr)
+        return WRONG
+    except ClusterLostError as error:
+        print(f"segscale: {error}", file=sys.stderr)
+        return LOST
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="segscale")
+def commands() -> None:
+    """Evaluate segmentation at the scale of a data set."""
+
+
+def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig], int]], click.Command]:
+    """A command that takes CONFIG.toml and the common options, and hands its body the resolved configuration."""
+
+    def decorate(body: Callable[[EvaluationConfig], int]) -> click.Command:
+        @commands.command(name, help=body.__doc__)
+        @click.argument("config", type=click.Path(dir_okay=False))
+        @click.option("--run-id", metavar="NAME", help="Name of the report's folder; default: made from what was run.")
+        @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
+        @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
+        @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
+        def command(config: str, quiet: bool, **options: Any) -> int:
+            prepare_process(quiet)
+            return body(override(load_config(config), **options))
+
+        return command
+
+    return decorate
+
+
+def override(
+    config: EvaluationConfig, *, run_id: str | None, workers: int | None, scheduler: str | None
+) -> EvaluationConfig:
+    """The configuration with what the command line says instead. Raises ConfigError as `load_config` does."""
+    cluster, report = config.cluster, config.report
+    if workers is not None:
+        cluster = cluster.model_copy(update={"workers": workers})
+    if scheduler is not None:
+        cluster = cluster.model_copy(update={"kind": "address", "address": scheduler})
+    if run_id is not None:
+        report = type(report).model_validate({**report.model_dump(), "run_id": run_id})
+    return config.model_copy(update={"cluster": cluster, "report": report})
+
+
+def prepare_process(quiet: bool) -> None:
+    """Set up logging, and keep Prefect from phoning home and from filling the terminal."""
+    for name, value in {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        # A first start makes its database, which takes longer than the default 20 s on a busy machine.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }.items():
+        os.environ.setdefault(name, value)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+
+
+@_config_command("run")
+def run_command(config: EvaluationConfig) -> int:
+    """Ingest, predict (or score), report. Resumes by itself."""
+    from flows.evaluate import check, evaluate_dataset
+
+    check(config)
+    return _finish(config, evaluate_dataset(config))
+
+
+@_config_command("ingest")
+def ingest_command(config: EvaluationConfig) -> int:
+    """Normalise the data set and chunk it into Zarr shards."""
+    from flows.evaluate import check_dataset
+    from flows.ingest import ingest_dataset
+
+    check_dataset(config)
+    ingest_dataset(config)
+    return DONE
+
+
+@_config_command("predict")
+def predict_command(config: EvaluationConfig) -> int:
+    """Run the model over the ingested shards and count."""
+    from flows.predict import check_model, predict_dataset
+
+    check_model(config)
+    predict_dataset(config)
+    return DONE
+
+
+@_config_command("score")
+def score_command(config: EvaluationConfig) -> int:
+    """Count existing predictions against the ingested references."""
+    from flows.evaluate import check_dataset
+    from flows.score import score_dataset
+
+    check_dataset(config)
+    score_dataset(config)
+    return DONE
+
+
+@_config_command("report")
+def report_command(config: EvaluationConfig) -> int:
+    """Write the Parquet tables from the committed counts."""
+    from flows.report import report_dataset
+
+    return _finish(config, report_dataset(config))
+
+
+@_config_command("train")
+def train_command(config: EvaluationConfig) -> int:
+    """Train UNet++ on the ingested training split."""
+    from flows.evaluate import check_dataset
+    from flows.train import train_model
+
+    check_dataset(config)
+    print(train_model(config))
+    return DONE
+
+
+@commands.command("demo")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("work/demo"), show_default=True
+)
+@click.option("--images", type=click.IntRange(min=8), default=240, show_default=True, help="Phantom images to draw.")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
+def demo_command(output: Path, images: int, quiet: bool) -> int:
+    """Draw a phantom data set and evaluate the bundled model on it, end to end."""
+    prepare_process(quiet)
+    from flows.demo import prepare_demo
+    from flows.evaluate import check, evaluate_dataset
+
+    config = prepare_demo(output, images)
+    check(config)
+    return _finish(config, evaluate_dataset(config))
+
+
+def _finish(config: EvaluationConfig, result: Any) -> int:
+    from flows.summary import describe_result
+
+    print(describe_result(result))
+    return FAILURES if result.failure_rate > config.report.max_failure_rate else DONE

@@ -1,0 +1,239 @@
+"""The configuration: one frozen record, read from TOML, validated where it enters."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+HISTOGRAM_BINS = 256
+
+
+class ConfigError(ValueError):
+    """The configuration or the command is wrong, or asks for something that is not there: exit code 2.
+
+    The message is one line: which key, what was expected, what was given.
+    """
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+class Dataset(Section):
+    """Which images, which references, and what their values mean."""
+
+    name: Name
+    images: str = ""
+    references: str = ""
+    manifest: str = ""
+    layout: Literal["files", "nnunet", "dicom"] = "files"
+    classes: tuple[str, ...] = ("background", "lesion")
+    label_values: tuple[int, ...] = ()
+    ignore_label: int = -1
+    channels: Literal[0, 1, 3] = 0
+    normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
+    window: tuple[float, float] = (-1000.0, 400.0)
+    split: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.manifest) == bool(self.images or self.references):
+            raise ValueError("expected either images and references, or a manifest")
+        if not self.manifest and not (self.images and self.references):
+            raise ValueError("expected both images and references (or a manifest)")
+        if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes: expected 2 to 255 different names, got {len(self.classes)}: {self.classes}")
+        if self.label_values and len(self.label_values) != len(self.classes):
+            raise ValueError(
+                f"label_values: expected a value for each of {len(self.classes)} classes, got {list(self.label_values)}"
+            )
+        if len(set(self.label_values)) != len(self.label_values):
+            raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
+        if self.ignore_label in self.label_values:
+            raise ValueError(f"ignore_label: {self.ignore_label} stands in label_values too")
+        if not self.window[0] < self.window[1]:
+            raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
+        if self.split and not self.manifest:
+            raise ValueError("split: needs a manifest with a column named split")
+        return self
+
+
+class Predictions(Section):
+    """Predictions that something else made."""
+
+    path: str = ""
+
+
+class Model(Section):
+    """The network and how it is run."""
+
+    path: str = ""
+    engine: Literal["auto", "keras", "openvino"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_dice_change: NonNegative = 0.01
+    level: Annotated[int, Field(ge=1, le=8)] = 4
+    ensemble: bool = False
+    batch_size: Annotated[int, Field(ge=0)] = 0
+    tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+
+class Metrics(Section):
+    """What is counted and how scores are made of the counts."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    threshold_count: Annotated[int, Field(ge=2, le=HISTOGRAM_BINS)] = 64
+    tversky_alpha: NonNegative = 0.3
+    tversky_beta: NonNegative = 0.7
+    smooth: NonNegative = 0.0
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 32)
+    empty: Literal["nan", "one", "zero", "smooth"] = "nan"
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    cluster_by: str = ""
+    group_by: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if HISTOGRAM_BINS % self.threshold_count:
+            raise ValueError(f"threshold_count: expected a divisor of {HISTOGRAM_BINS}, got {self.threshold_count}")
+        if self.tversky_alpha + self.tversky_beta == 0:
+            raise ValueError("tversky_alpha, tversky_beta: expected at least one above 0")
+        if len(set(self.batch_sizes)) != len(self.batch_sizes):
+            raise ValueError(f"batch_sizes: expected different sizes, got {list(self.batch_sizes)}")
+        return self
+
+
+class Store(Section):
+    """Where shards, catalog and ledger live."""
+
+    path: str = "work"
+    shard_images: Annotated[int, Field(ge=1, le=65536)] = 128
+    keep: Literal["labels", "probabilities", "none"] = "labels"
+
+
+class Cluster(Section):
+    """The workers."""
+
+    kind: Literal["local", "address", "slurm", "kubernetes", "gpus"] = "local"
+    workers: Annotated[int, Field(ge=0)] = 0
+    address: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.kind == "address") != bool(self.address):
+            raise ValueError('address: expected the address of a scheduler with kind = "address", and only there')
+        return self
+
+
+class Report(Section):
+    """Where the tables go, and how many failures a run may have."""
+
+    path: str = "reports"
+    run_id: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=100)] = ""
+    """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Train(Section):
+    """How UNet++ is trained on the catalog's training split."""
+
+    output: str = "model.keras"
+    split: str = "train"
+    filters: tuple[Annotated[int, Field(ge=1)], ...] = (8, 16, 32, 64, 128)
+    normalization: Literal["none", "batch"] = "batch"
+    activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    l2: NonNegative = 0.0
+    patch: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    epochs: Annotated[int, Field(ge=1)] = 30
+    steps_per_epoch: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Positive = 2e-3
+    class_weights: tuple[NonNegative, ...] = (0.3, 0.7)
+    smooth: NonNegative = 1.0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class EvaluationConfig(Section):
+    """Everything a run is asked to do. Frozen; an unknown key is an error."""
+
+    dataset: Dataset
+    predictions: Predictions = Predictions()
+    model: Model = Model()
+    metrics: Metrics = Metrics()
+    store: Store = Store()
+    cluster: Cluster = Cluster()
+    report: Report = Report()
+    train: Train = Train()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.predictions.path and self.model.path:
+            raise ValueError("model.path, predictions.path: expected one of them, got both")
+        return self
+
+
+def load_config(path: str | Path) -> EvaluationConfig:
+    """Read a TOML file; relative paths in it are meant relative to its folder and come back absolute.
+
+    Raises ConfigError in one line: the file, the key, what was expected, what was given.
+    """
+    file = Path(path)
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected a configuration file, found none") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"{path}: expected a TOML file: {error}") from None
+    return parse_config(document, base=file.resolve().parent, source=str(path))
+
+
+def parse_config(document: dict[str, Any], *, base: Path, source: str) -> EvaluationConfig:
+    """Validate a configuration given as tables; `base` is the folder that relative paths start from."""
+    try:
+        config = EvaluationConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_one_line(error)}") from None
+    return config.model_copy(
+        update={
+            "dataset": _anchored(config.dataset, base, "images", "references", "manifest"),
+            "predictions": _anchored(config.predictions, base, "path"),
+            "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,
+            "store": _anchored(config.store, base, "path"),
+            "report": _anchored(config.report, base, "path"),
+            "train": _anchored(config.train, base, "output"),
+        }
+    )
+
+
+def _anchored(section: S, base: Path, *keys: str) -> S:
+    return section.model_copy(update={key: _anchor(getattr(section, key), base) for key in keys})
+
+
+def _anchor(path: str, base: Path) -> str:
+    return path if not path or "://" in path or Path(path).is_absolute() else str(base / path)
+
+
+def _one_line(error: ValidationError) -> str:
+    first, *others = error.errors(include_url=False)
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        text = f"{key}: unknown key"
+    elif first["type"] == "missing":
+        text = f"{key}: required, and not given"
+    elif first["type"] == "value_error":
+        text = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+    else:
+        text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+    return text + (f" (and {len(others)} more)" if others else "")

@@ -1,0 +1,105 @@
+"""The data set of a configuration: listed, checked, and known by the catalog its ingest wrote."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from urllib.parse import unquote
+
+import pandas as pd
+
+from flows.config import ConfigError, EvaluationConfig
+from storage import sources
+from storage.catalog import COLUMNS, read_catalog
+from storage.ledger import content_key
+from storage.objects import ObjectStore
+from storage.sources import ListingError
+from tasks.ingest import Preparation
+
+BUILT_LAYOUTS = ("files",)
+# Columns of per_image.parquet that a group column of the manifest would collide with.
+REPORT_COLUMNS = frozenset(
+    {
+        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "n_pixels",
+        "n_ignored", "threshold", "true_positive", "false_positive", "false_negative", "true_negative",
+        "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum", "dice",
+        "iou", "tversky", "soft_dice", "soft_dice_squared", "soft_tversky", "sensitivity", "precision",
+        "specificity", "f_beta", "volume_difference", "empty", "gap_contribution_dice",
+        "gap_contribution_tversky", "status",
+    }
+)  # fmt: skip
+
+
+def list_dataset(config: EvaluationConfig) -> pd.DataFrame:
+    """A row per image as `storage.sources` lists it. Raises ConfigError where that does not work."""
+    dataset = config.dataset
+    if dataset.layout not in BUILT_LAYOUTS:
+        raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
+    try:
+        if dataset.manifest:
+            listing = sources.read_manifest(dataset.manifest, split=dataset.split)
+        else:
+            listing = sources.match_by_stem(dataset.images, dataset.references, config.predictions.path)
+    except ListingError as error:
+        raise ConfigError(f"dataset: {unquote(str(error))}") from None
+    _check_groups(config, [name for name in listing.columns if name not in (*sources.MANIFEST_COLUMNS, *_VERSIONS)])
+    if config.predictions.path and dataset.manifest:
+        listing = _with_predictions(listing, config.predictions.path)
+    return listing
+
+
+_VERSIONS = tuple(f"{role}_version" for role in sources.ROLES)
+
+
+def _with_predictions(listing: pd.DataFrame, pattern: str) -> pd.DataFrame:
+    if "prediction" in listing:
+        raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
+    try:
+        found = sources.files_by_stem(pattern, "prediction")
+    except ListingError as error:
+        raise ConfigError(f"predictions.path: {unquote(str(error))}") from None
+    matched = listing.join(found, on="image_id")
+    return matched.fillna({"prediction": "", "prediction_version": ""})
+
+
+def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
+    taken = sorted(set(groups) & REPORT_COLUMNS)
+    if taken:
+        raise ConfigError(f"dataset.manifest: column {taken[0]!r} would collide with a column of the report; rename it")
+    for key, names in (("group_by", config.metrics.group_by), ("cluster_by", [config.metrics.cluster_by])):
+        unknown = [name for name in names if name and name not in groups]
+        if unknown:
+            raise ConfigError(f"metrics.{key}: expected a column of the manifest {groups}, got {unknown[0]!r}")
+
+
+def preparation(config: EvaluationConfig) -> Preparation:
+    """What ingest does to every image and reference of this data set."""
+    dataset = config.dataset
+    return Preparation(
+        n_classes=len(dataset.classes),
+        label_values=dataset.label_values,
+        ignore_label=dataset.ignore_label,
+        normalize=dataset.normalize,
+        # The window has no say in the other methods, so it must not change their keys.
+        window=dataset.window if dataset.normalize == "window" else (0.0, 1.0),
+    )
+
+
+def catalog_name(config: EvaluationConfig) -> str:
+    """The name under which a store keeps the catalog of this data set, prepared this way."""
+    dataset = config.dataset
+    chosen = content_key(
+        {
+            "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
+            "preparation": asdict(preparation(config)),
+            "shard_images": config.store.shard_images,
+        }
+    )
+    return f"{dataset.name}-{chosen[:12]}"
+
+
+def require_catalog(config: EvaluationConfig, store: ObjectStore) -> pd.DataFrame:
+    """The catalog that ingest wrote. Raises ConfigError where this data set was never ingested into the store."""
+    catalog = read_catalog(store, catalog_name(config))
+    if catalog is None:
+        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run ingest first")
+    return catalog

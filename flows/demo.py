@@ -1,0 +1,28 @@
+"""The demo: a drawn data set, the bundled model, the real pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.config import EvaluationConfig, parse_config
+from tasks.phantom import write_phantoms
+
+# Not the seed that the bundled model was trained with.
+SEED = 7
+
+
+def prepare_demo(output: Path, images: int) -> EvaluationConfig:
+    """Draw the phantom set under `output`, if it is not there yet, and return the configuration that evaluates it."""
+    folder = output.resolve()
+    data = folder / "data"
+    manifest = data / "manifest.csv"
+    if not manifest.exists():
+        write_phantoms(data, images, SEED)
+    document = {
+        "dataset": {"name": "phantom", "manifest": str(manifest), "label_values": [0, 255]},
+        "model": {"path": "phantom"},
+        "metrics": {"group_by": ["site"]},
+        "store": {"path": "store", "shard_images": 32},
+        "report": {"path": "reports"},
+    }
+    return parse_config(document, base=folder, source="demo")

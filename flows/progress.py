@@ -1,0 +1,92 @@
+"""Progress of a stage: a bar on a terminal, plain lines elsewhere, and an artifact where Prefect is watching."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext, TaskRunContext
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+logger = logging.getLogger("segscale")
+# Each update of an artifact is a request to the server, and each plain line is read by somebody.
+ARTIFACT_SECONDS = 2.0
+LINE_SECONDS = 10.0
+
+
+class StageProgress:
+    """Counts the images (or files) of a stage, and shows the count where somebody is looking."""
+
+    def __init__(self, stage: str, total: int, unit: str = "images") -> None:
+        self._stage, self._total, self._unit, self._count = stage, total, unit, 0
+        self._bar = _bar(unit) if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO) else None
+        self._artifact = self._create_artifact()
+        self._artifact_time = self._line_time = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+            self._bar.add_task(self._stage, total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._update_artifact()
+
+    def advance(self, count: int) -> None:
+        """Say that `count` more are done."""
+        self._count += count
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0], count)
+        elif now - self._line_time >= LINE_SECONDS:
+            logger.info("%s: %d of %d %s", self._stage, self._count, self._total, self._unit)
+            self._line_time = now
+        if now - self._artifact_time >= ARTIFACT_SECONDS:
+            self._update_artifact()
+            self._artifact_time = now
+
+    def _create_artifact(self) -> UUID | None:
+        if FlowRunContext.get() is None and TaskRunContext.get() is None:
+            return None
+        created = create_progress_artifact(progress=0.0, key=f"segscale-{self._stage}", description=self._stage)
+        assert isinstance(created, UUID)
+        return created
+
+    def _update_artifact(self) -> None:
+        if self._artifact is not None:
+            update_progress_artifact(self._artifact, progress=100.0 * self._count / max(1, self._total))
+
+
+def _bar(unit: str) -> Progress:
+    return Progress(
+        TextColumn("{task.description:>8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def timed() -> Iterator[list[float]]:
+    """A list that holds the seconds of the block once it has ended."""
+    seconds: list[float] = []
+    start = time.monotonic()
+    try:
+        yield seconds
+    finally:
+        seconds.append(time.monotonic() - start)

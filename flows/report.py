@@ -1,0 +1,170 @@
+"""The report flow: the tables of a run, from the counts that the store holds."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.context import FlowRunContext
+
+from flows.config import ConfigError, EvaluationConfig
+from flows.dataset import require_catalog
+from flows.predict import find_plan, plan_predict, request_engine
+from flows.progress import timed
+from flows.score import plan_score
+from flows.stage import StageSummary
+from storage.catalog import catalog_sha256
+from storage.ledger import Entry, Ledger, content_key
+from storage.objects import ObjectStore
+from storage.reports import Report, write_report
+from tasks import predict, score
+from tasks.ingest import file_name
+from tasks.predict import Prediction
+from tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
+
+logger = logging.getLogger("segscale")
+PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    path: str
+    """The folder of the report."""
+    run_id: str
+    n_images: int
+    n_failed: int
+    reused: bool
+    """Whether the report was there already, whole."""
+
+    @property
+    def failure_rate(self) -> float:
+        return self.n_failed / self.n_images
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a report is made of."""
+
+    stage: str
+    keys: tuple[str, ...]
+    heads: tuple[str, ...]
+    model: str
+    prediction: Prediction | None
+
+
+@flow(name="report-dataset")
+def report_dataset(config: EvaluationConfig) -> RunResult:
+    """Write the report of a data set whose predictions are counted."""
+    return run_report(config, ())
+
+
+def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunResult:
+    """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
+    store = ObjectStore(config.store.path)
+    catalog = require_catalog(config, store)
+    plan = _plan(config, catalog, store)
+    identity = Identity(_run_id(config, catalog, plan), config.dataset.name, plan.model)
+    report = Report(ObjectStore(f"{config.report.path.rstrip('/')}/{identity.dataset}/{identity.run_id}"))
+    if report.is_whole():
+        logger.info("report: unchanged, already at %s", report.path)
+        run = report.run()
+        return _announce(
+            config, report, RunResult(report.path, identity.run_id, run["n_images"], run["n_failed"], True)
+        )
+    with timed() as seconds:
+        entries = _entries(config, store, plan)
+        metrics = config.metrics
+        layout = Layout(config.dataset.classes, plan.heads, metrics.threshold, metrics.threshold_count)
+        counted = collect(store, entries, catalog, layout)
+        contents = build_tables(counted, catalog, layout, score_settings(metrics.model_dump()), identity)
+    n_failed = int((counted.frame["status"] == "failed").sum()) // layout.rows_per_image
+    run = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])
+    write_report(report.store, contents, {**run, "n_images": len(catalog), "n_failed": n_failed})
+    return _announce(config, report, RunResult(report.path, identity.run_id, len(catalog), n_failed, False))
+
+
+def _plan(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> _Plan:
+    if config.predictions.path or not config.model.path:
+        return _Plan(score.STAGE, tuple(plan_score(config, catalog)), ("",), "", None)
+    prediction = find_plan(config, catalog, request_engine(config), store)
+    if prediction is None:
+        raise ConfigError(f"store.path: {store.url} holds no predictions of this model; run predict first")
+    name = file_name(config.model.path).removesuffix(".keras")
+    return _Plan(predict.STAGE, tuple(plan_predict(catalog, prediction)), prediction.heads, name, prediction)
+
+
+def _run_id(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str:
+    """As configured, or the first 12 hex digits of the sha256 of everything that affects a number of the report."""
+    content = {
+        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest"}),
+        "metrics": config.metrics.model_dump(mode="json"),
+        "catalog": catalog_sha256(catalog),
+        "stage": plan.stage,
+        "prediction": asdict(plan.prediction) if plan.prediction else None,
+    }
+    return config.report.run_id or content_key(content)[:12]
+
+
+def _entries(config: EvaluationConfig, store: ObjectStore, plan: _Plan) -> list[Entry]:
+    ledger = Ledger(store)
+    missing = sorted(set(plan.keys) - ledger.done(plan.stage))
+    if missing:
+        raise ConfigError(
+            f"store.path: {store.url} holds {len(plan.keys) - len(missing)} of {len(plan.keys)} counted shards of "
+            f"{config.dataset.name!r}; run {plan.stage} first"
+        )
+    return [ledger.read(plan.stage, key) for key in plan.keys]
+
+
+def _run_record(
+    config: EvaluationConfig,
+    catalog: pd.DataFrame,
+    plan: _Plan,
+    identity: Identity,
+    stages: Sequence[StageSummary],
+    entries: Sequence[Entry],
+    seconds: float,
+) -> dict[str, Any]:
+    done = {stage.stage: asdict(stage) for stage in stages}
+    for record in done.values():
+        record["images_per_second"] = record["images"] / record["seconds"] if record["seconds"] else None
+    return {
+        **asdict(identity),
+        "config": config.model_dump(mode="json"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "catalog_sha256": catalog_sha256(catalog),
+        "weights_sha256": plan.prediction.weights_sha256 if plan.prediction else None,
+        "plan": asdict(plan.prediction) if plan.prediction else None,
+        "n_shards": len(entries),
+        "stages": {**done, "report": {"seconds": seconds}},
+    }
+
+
+def _announce(config: EvaluationConfig, report: Report, result: RunResult) -> RunResult:
+    """Publish the headline and the place of the report where Prefect is watching."""
+    if FlowRunContext.get() is not None:
+        table = headline_of(report)
+        key = f"segscale-{config.dataset.name.lower().replace('_', '-').replace('.', '-')}"
+        rows: list[dict[str, Any]] = [
+            {str(name): None if pd.isna(value) else value for name, value in row.items()}
+            for row in table.to_dict("records")
+        ]
+        create_table_artifact(table=rows, key=key, description=f"{result.n_failed} of {result.n_images} images failed")
+        url = report.path if "://" in report.path else f"file://{report.path}"
+        create_link_artifact(link=url, key=f"{key}-report", description="The Parquet tables of this run")
+    return result
+
+
+def headline_of(report: Report) -> pd.DataFrame:
+    """The headline table of a written report, for its last head."""
+    per_sample = report.table("per_sample")
+    return headline(per_sample, report.table("batch_summed"), str(per_sample["head"].iloc[-1]))

@@ -1,0 +1,160 @@
+"""What runs on a worker: the bodies of tasks/, with the worker's own compiled engine where they need one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from storage.objects import ObjectStore
+from storage.sources import read_file
+from tasks import ingest, predict, score
+from tasks.engines import Engine, EngineFacts
+from tasks.ingest import IngestJob, Preparation, ShardDone, SourceFacts
+from tasks.predict import Prediction, PredictJob
+from tasks.score import Counting, ScoreJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLUGIN = "segscale-engine"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """Files of one role to be hashed, (url, version) each."""
+
+    key: str
+    role: str
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """Which engine a worker shall hold."""
+
+    model_url: str
+    weights_sha256: str
+    engine: str
+    precision: Literal["float32", "bfloat16", "float16"]
+    level: int
+    ensemble: bool
+    threads: int
+    """Threads of one operation; 0: what the runtime chooses. Changes the speed only."""
+
+
+def scan_files(job: ScanJob) -> list[SourceFacts]:
+    """Hash and inspect files; one that cannot be fetched comes back with its error and is looked at again next time."""
+    found = []
+    for url, version in job.files:
+        try:
+            found += ingest.inspect_files(job.role, [(url, version)])
+        except OSError as error:
+            reason = f"{ingest.file_name(url)}: cannot be read: {error.strerror or type(error).__name__}"
+            found.append(SourceFacts(url, version, "", error_type=type(error).__name__, error=reason))
+    return found
+
+
+def ingest_shard(job: IngestJob, store: ObjectStore, preparation: Preparation) -> ShardDone:
+    """`tasks.ingest.ingest_shard`, timed."""
+    return _timed(lambda: ingest.ingest_shard(store, job, preparation))
+
+
+def score_shard(job: ScoreJob, store: ObjectStore, preparation: Preparation, counting: Counting) -> ShardDone:
+    """`tasks.score.score_shard`, timed."""
+    return _timed(lambda: score.score_shard(store, job, preparation, counting))
+
+
+def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:
+    """`tasks.predict.predict_shard` with this worker's engine, timed."""
+    return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin().engine_for(prediction)))
+
+
+def describe_engine() -> EngineFacts:
+    """What the engine of this worker is; builds it."""
+    return _plugin().engine.facts
+
+
+def _timed(work: Callable[[], ShardDone]) -> ShardDone:
+    start = time.monotonic()
+    return replace(work(), seconds=time.monotonic() - start)
+
+
+def _plugin() -> EnginePlugin:
+    plugin = get_worker().plugins[PLUGIN]
+    assert isinstance(plugin, EnginePlugin)
+    return plugin
+
+
+class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Owns a worker's engine: loaded and compiled once, when the first shard asks for it."""
+
+    name = PLUGIN
+
+    def __init__(self, request: EngineRequest) -> None:
+        self.request = request
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - the name is Dask's
+        """Called by Dask on every worker, also on those that join later."""
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; the first call loads the network."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = build_engine(self.request)
+            return self._engine
+
+    def engine_for(self, prediction: Prediction) -> Engine:
+        """The engine, if it computes what the plan record of this run says.
+
+        Raises RuntimeError naming the differences: results of another engine or version are other numbers.
+        """
+        engine = self.engine
+        planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
+        found = {"precision": engine.facts.precision, "versions": versions(engine.facts), "heads": engine.facts.heads}
+        if planned != found:
+            raise RuntimeError(
+                f"this worker cannot do what the run was planned with: planned {planned}, it has {found}"
+            )
+        return engine
+
+
+def versions(facts: EngineFacts) -> dict[str, str]:
+    """What of an engine must be equal on all workers for their numbers to be."""
+    return {"engine": facts.name, "runtime": facts.version, "device": facts.device}
+
+
+def build_engine(request: EngineRequest) -> Engine:
+    """Load the network that was asked for and make it callable.
+
+    Raises ValueError where the file at the URL is not the one the run was planned with.
+    """
+    data = read_file(request.model_url)
+    found = hashlib.sha256(data).hexdigest()
+    if found != request.weights_sha256:
+        raise ValueError(
+            f"model {request.model_url}: planned with sha256 {request.weights_sha256[:12]}, here is {found[:12]}"
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow is imported on the workers only, and only by those that predict.
+    from tasks.engines.keras import KerasEngine, limit_threads
+    from tasks.models.unet_plus_plus import load_model
+
+    limit_threads(request.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(data)
+        model = load_model(path)
+    return KerasEngine(
+        model, level=request.level, ensemble=request.ensemble, precision=request.precision, threads=request.threads
+    )

@@ -1,0 +1,1 @@
+"""Where bytes live: object stores, Zarr shards, the ledger, and the Parquet tables."""

@@ -1,0 +1,138 @@
+"""The catalog: one row per image, saying what it was made of and which shard holds it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from storage import tables
+from storage.ledger import content_key
+from storage.objects import ObjectStore
+
+SHARD_BYTES = 128 * 1000 * 1000
+MEMORY_COLUMNS = ("url", "version", "sha256", "depth", "height", "width", "channels", "dtype", "error_type", "error")
+COLUMNS = (
+    "image_id",
+    "image",
+    "reference",
+    "prediction",
+    "image_sha256",
+    "reference_sha256",
+    "prediction_sha256",
+    "depth",
+    "height",
+    "width",
+    "channels",
+    "dtype",
+    "padded_height",
+    "padded_width",
+    "shard",
+    "row",
+    "error_type",
+    "error",
+)
+
+
+def pack(image_ids: Sequence[str], slices: Sequence[int], capacity: int) -> list[list[int]]:
+    """Cut a bucket's images into shards of at most `capacity` slices, so that a change touches few shards.
+
+    The shards are the leaves of a binary tree over the bits of sha256(image_id): a node that holds more than `capacity`
+    slices is split by the next bit. Which leaf an image falls into depends on its own id and on how full its branch is;
+    adding, changing or removing images elsewhere leaves it alone. An image of more slices than `capacity` is a shard of
+    its own. Returns positions into `image_ids`, in the order of the hashes.
+    """
+    if capacity < 1:
+        raise ValueError(f"capacity: expected at least 1 slice, got {capacity}")
+    hashes = [hashlib.sha256(name.encode()).digest() for name in image_ids]
+    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    return [leaf for leaf in _leaves(order, hashes, slices, capacity, bit=0) if leaf]
+
+
+def _leaves(order: list[int], hashes: list[bytes], slices: Sequence[int], capacity: int, bit: int) -> list[list[int]]:
+    if len(order) <= 1 or sum(slices[position] for position in order) <= capacity:
+        return [order]
+    ones = [position for position in order if hashes[position][bit // 8] >> (7 - bit % 8) & 1]
+    zeros = order[: len(order) - len(ones)]
+    return [
+        *_leaves(zeros, hashes, slices, capacity, bit + 1),
+        *_leaves(ones, hashes, slices, capacity, bit + 1),
+    ]
+
+
+def shard_capacity(shard_images: int, slice_bytes: int) -> int:
+    """How many slices a shard may hold: `shard_images`, or fewer where they would exceed 128 MB."""
+    return max(1, min(shard_images, SHARD_BYTES // slice_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMemory:
+    """What is known of source files that were read before, so that an unchanged file is not read again.
+
+    Fragments under ``catalog/sources/``, a file for each scan that found something new; all that is in them follows
+    from a file's bytes, so fragments never contradict each other.
+    """
+
+    store: ObjectStore
+
+    def recall(self) -> pd.DataFrame:
+        """Every file known, `MEMORY_COLUMNS`, one row for each url and version."""
+        names = self.store.names("catalog/sources")
+        fragments = [tables.decode_frame(self.store.read(f"catalog/sources/{name}")) for name in names]
+        if not fragments:
+            return pd.DataFrame({name: pd.Series(dtype=object) for name in MEMORY_COLUMNS})
+        return pd.concat(fragments, ignore_index=True).drop_duplicates(["url", "version"], keep="last")
+
+    def remember(self, files: pd.DataFrame) -> None:
+        """Add files just read. Raises ValueError where columns are missing."""
+        missing = sorted(set(MEMORY_COLUMNS) - set(files.columns))
+        if missing:
+            raise ValueError(f"source memory: expected the columns {MEMORY_COLUMNS}, {missing} are missing")
+        data = tables.encode_frame(files[list(MEMORY_COLUMNS)])
+        self.store.write(f"catalog/sources/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
+
+
+def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame) -> None:
+    """Put the catalog of a data set as it stands now; a change of the set replaces it."""
+    store.write(f"catalog/{name}.parquet", tables.encode_frame(catalog))
+
+
+def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
+    """The catalog that the last ingest wrote, or None where there was none."""
+    try:
+        return tables.decode_frame(store.read(f"catalog/{name}.parquet"))
+    except FileNotFoundError:
+        return None
+
+
+def rows_by_shard(catalog: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    """For each shard, in the order of the keys, the positions of its images in the catalog, row by row."""
+    ordered = catalog["row"].reset_index(drop=True).sort_values(kind="stable").index
+    groups = catalog["shard"].to_numpy()[ordered]
+    positions = pd.Series(ordered).groupby(groups, sort=True).indices
+    return {str(key): ordered.to_numpy()[places] for key, places in sorted(positions.items())}
+
+
+def group_columns(catalog: pd.DataFrame) -> list[str]:
+    """The free columns that came with the manifest."""
+    return [name for name in catalog.columns if name not in COLUMNS]
+
+
+def catalog_sha256(catalog: pd.DataFrame) -> str:
+    """The sha256 of everything in a catalog that can change a number or a label in a report, in its order.
+
+    Paths are left out: the same images in another folder are the same data set.
+    """
+    without_paths = catalog.drop(columns=["image", "reference", "prediction"])
+    columns = {name: [_plain(value) for value in without_paths[name]] for name in sorted(without_paths.columns)}
+    return content_key({"columns": columns})
+
+
+def _plain(value: object) -> str | int | float | None:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value if isinstance(value, int | float) else str(value)

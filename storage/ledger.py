@@ -1,0 +1,92 @@
+"""The ledger: one commit record for each finished piece of work, the only truth for a resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from storage.objects import Digest, ObjectStore
+
+SCHEMA_VERSION = 1
+
+
+def content_key(content: Mapping[str, Any]) -> str:
+    """The sha256 of everything that determines a result, as 64 hex digits.
+
+    `content` holds JSON values only; equal content gives equal keys whatever the order of its names.
+    A NaN is refused (ValueError), for it would not be equal to itself.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A commit: where the objects of a finished piece of work lie, and what they must be."""
+
+    stage: str
+    """ingest, predict, score, ..."""
+    key: str
+    """`content_key` of all that determines the work's bytes."""
+    path: str
+    """The folder of the attempt that won, relative to the store."""
+    objects: Mapping[str, Digest]
+    """Every object under `path`, by its relative name."""
+    facts: Mapping[str, Any]
+    """Small numbers and names a reader wants without opening the objects."""
+
+
+def fresh_attempt(stage: str, key: str) -> str:
+    """A path that no other attempt at the same work uses."""
+    return f"shards/{stage}/{key[:2]}/{key}/{uuid.uuid4().hex[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The commit records of one store, a file each under ``ledger/<stage>/<key>.json``."""
+
+    store: ObjectStore
+
+    def done(self, stage: str) -> frozenset[str]:
+        """The keys of all committed work of a stage, from one listing."""
+        names = self.store.names(f"ledger/{stage}")
+        return frozenset(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def read(self, stage: str, key: str) -> Entry:
+        """The commit of one piece of work. Raises FileNotFoundError where it has not been done."""
+        document = json.loads(self.store.read(_record_path(stage, key)))
+        objects = {name: Digest(**digest) for name, digest in document["objects"].items()}
+        return Entry(document["stage"], document["key"], document["path"], objects, document["facts"])
+
+    def find(self, stage: str, key: str) -> Entry | None:
+        """The commit of one piece of work, or None where it has not been done."""
+        try:
+            return self.read(stage, key)
+        except FileNotFoundError:
+            return None
+
+    def commit(self, entry: Entry) -> Entry:
+        """Record finished work and return the record that stands: this one, or that of whoever was first.
+
+        The objects must have been written before. A loser's objects are removed: equal keys mean equal bytes.
+        """
+        document = {"schema_version": SCHEMA_VERSION, **asdict(entry)}
+        data = json.dumps(document, sort_keys=True, indent=1).encode()
+        if self.store.create_exclusive(_record_path(entry.stage, entry.key), data):
+            return entry
+        standing = self.read(entry.stage, entry.key)
+        if entry.objects and entry.path != standing.path:
+            self.store.remove(entry.path)
+        return standing
+
+    def record(self, stage: str, key: str, facts: Mapping[str, Any]) -> Entry:
+        """Commit facts that have no objects of their own, such as a plan record; the first ones recorded stand."""
+        return self.commit(Entry(stage, key, path="", objects={}, facts=facts))
+
+
+def _record_path(stage: str, key: str) -> str:
+    return f"ledger/{stage}/{key}.json"

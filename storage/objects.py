@@ -1,0 +1,156 @@
+"""An object store: whole objects by path, under a local folder or any fsspec URL."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+# File systems whose `mode="create"` is one conditional request, decided by the server (or by one process, for memory).
+CONDITIONAL_PROTOCOLS = frozenset({"memory", "s3", "s3a"})
+
+
+class StoreRefusedError(ValueError):
+    """The store cannot do what is asked of it; the message says what to use instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What an object must be: enough to notice a lost, torn or flipped byte."""
+
+    size_bytes: int
+    sha256: str
+
+    @staticmethod
+    def of(data: bytes) -> Digest:
+        return Digest(len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """Objects under one root. A small value: it travels to workers as its URL.
+
+    Every path below is relative to the root, with forward slashes.
+    """
+
+    url: str
+    """A local folder or any fsspec URL, e.g. ``s3://bucket/prefix``."""
+
+    def _located(self, path: str) -> tuple[Any, str]:
+        # Listings are never cached: another driver may be committing beside this one.
+        filesystem, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        return filesystem, f"{root.rstrip('/')}/{path}" if path else root
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one object. Raises FileNotFoundError where there is none."""
+        filesystem, target = self._located(path)
+        return bytes(filesystem.cat_file(target))
+
+    def read_checked(self, path: str, digest: Digest) -> bytes:
+        """The bytes of one object, if they are the ones that were committed.
+
+        Raises ValueError naming the object, what was committed and what lies there now.
+        """
+        data = self.read(path)
+        found = Digest.of(data)
+        if found != digest:
+            raise ValueError(
+                f"{self.url}/{path} is damaged: committed {digest.size_bytes} bytes with sha256 {digest.sha256[:12]}, "
+                f"found {found.size_bytes} bytes with {found.sha256[:12]}"
+            )
+        return data
+
+    def write(self, path: str, data: bytes) -> Digest:
+        """Put one whole object, durably; a reader sees the old bytes or the new ones, never a part."""
+        filesystem, target = self._located(path)
+        if isinstance(filesystem, LocalFileSystem):
+            with _synced_temporary(self._located(".tmp")[1], data) as temporary:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(target)
+                _sync_folder(Path(target).parent)
+        else:
+            filesystem.pipe_file(target, data)
+        return Digest.of(data)
+
+    def create_exclusive(self, path: str, data: bytes) -> bool:
+        """Put one object unless there is one already: exactly one of any number of racing callers gets True.
+
+        Raises StoreRefusedError for a store that can neither link nor write conditionally, because two drivers
+        could then both believe that they had won.
+        """
+        filesystem, target = self._located(path)
+        if isinstance(filesystem, LocalFileSystem):
+            return _link_exclusive(self._located(".tmp")[1], target, data)
+        protocols = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
+        if not protocols & CONDITIONAL_PROTOCOLS:
+            raise StoreRefusedError(
+                f"store {self.url}: {sorted(protocols)[0]} has no write that fails where an object exists, so commits "
+                f"could overwrite each other; use a local folder or one of {sorted(CONDITIONAL_PROTOCOLS)}"
+            )
+        try:
+            filesystem.pipe_file(target, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        filesystem, target = self._located(path)
+        return bool(filesystem.exists(target))
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the objects directly in a folder, sorted; empty where there is no folder."""
+        filesystem, target = self._located(folder)
+        try:
+            listing = filesystem.ls(target, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(str(item["name"]).rsplit("/", 1)[-1] for item in listing if item["type"] == "file")
+
+    def remove(self, path: str) -> None:
+        """Remove an object, or a folder with all in it; nothing happens where there is none."""
+        filesystem, target = self._located(path)
+        with contextlib.suppress(FileNotFoundError):
+            filesystem.rm(target, recursive=True)
+
+
+@contextlib.contextmanager
+def _synced_temporary(folder: str, data: bytes) -> Iterator[Path]:
+    # One folder for what is under way, on the same volume: a kill leaves its litter there and nowhere else.
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    temporary = Path(folder) / uuid.uuid4().hex
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link_exclusive(folder: str, target: str, data: bytes) -> bool:
+    with _synced_temporary(folder, data) as temporary:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # A hard link appears with its whole content or not at all, and fails where the name is taken.
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        _sync_folder(Path(target).parent)
+        return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

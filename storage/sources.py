@@ -1,0 +1,168 @@
+"""The source files of a data set: found by folder, glob or manifest, listed as one row per image."""
+
+from __future__ import annotations
+
+import io
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+import pandas as pd
+
+MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
+FILE_COLUMNS = ("url", "relative", "version")
+ROLES = ("image", "reference", "prediction")
+# What a glob may contain; fsspec knows no braces.
+_MAGIC = frozenset("*?[")
+# The first of these that a file system reports tells whether a file is still the same.
+_CHANGE_KEYS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+
+
+class ListingError(ValueError):
+    """The data set cannot be listed as asked: nothing there, or names that do not say which image is which."""
+
+
+def list_files(pattern: str) -> pd.DataFrame:
+    """The files that a glob, a folder or a single path names, local or any fsspec URL.
+
+    Returns a row per file with `FILE_COLUMNS`, in bytewise order of `relative`, the POSIX path below the folder that
+    the pattern starts in. `version` changes when the file does: its size with its time of change, or its ETag. Hidden
+    files are left out. Raises ListingError where nothing matches.
+    """
+    filesystem, path = fsspec.core.url_to_fs(pattern, use_listings_cache=False)
+    if _MAGIC.isdisjoint(path):
+        found = filesystem.find(path, detail=True)
+        root = path
+    else:
+        found = filesystem.glob(path, detail=True)
+        root = path[: min(path.index(letter) for letter in _MAGIC if letter in path)].rpartition("/")[0]
+    rows = []
+    for name, details in found.items():
+        relative = str(PurePosixPath(name).relative_to(root)) if name != root else PurePosixPath(name).name
+        if details["type"] == "file" and not PurePosixPath(name).name.startswith("."):
+            rows.append((filesystem.unstrip_protocol(name), relative, _version(details)))
+    if not rows:
+        raise ListingError(f"{pattern}: expected files, found none")
+    listing = pd.DataFrame(rows, columns=list(FILE_COLUMNS))
+    return listing.sort_values("relative", key=lambda names: names.map(lambda name: name.encode())).reset_index(
+        drop=True
+    )
+
+
+def file_version(url: str) -> str:
+    """The size and time of change (or ETag) of a single file, as text; empty where there is no such file."""
+    filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    try:
+        return _version(filesystem.info(path))
+    except FileNotFoundError:
+        return ""
+
+
+def read_file(url: str) -> bytes:
+    """The bytes of a source file."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    return bytes(filesystem.cat_file(path))
+
+
+def stem(name: str) -> str:
+    """A file's name without its folder and suffix; of ``.nii.gz`` and the like both suffixes go."""
+    path = PurePosixPath(name)
+    return path.with_suffix("").stem if path.suffix.lower() in {".gz", ".bz2", ".zst"} else path.stem
+
+
+def match_by_stem(images: str, references: str, predictions: str = "") -> pd.DataFrame:
+    """One row per image: image_id (the stem), then for image, reference and, where asked, prediction the URL and the
+    version (a column each, `image` and `image_version`).
+
+    A missing partner has the URL and the version "". Raises ListingError for two files of one stem on one side, since
+    either could be meant.
+    """
+    listing = files_by_stem(images, "image")
+    for role, pattern in (("reference", references), ("prediction", predictions)):
+        if pattern:
+            listing = listing.join(files_by_stem(pattern, role), how="left")
+    listing = listing.fillna("")
+    if not listing["reference"].any():
+        raise ListingError(f"{references}: expected files with the stems of {images}, found no common stem")
+    return listing.rename_axis("image_id").reset_index()
+
+
+def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
+    """The rows of a CSV or Parquet manifest, in its order, with paths made absolute and versions as in `match_by_stem`.
+
+    Needs image_id, image and reference; prediction is optional; all other columns are kept as groups. Only the rows of
+    `split` are returned where one is named. Raises ListingError for missing columns, repeated or empty ids, an unknown
+    split.
+    """
+    try:
+        data = read_file(url)
+    except FileNotFoundError:
+        raise ListingError(f"{url}: expected a manifest, found none") from None
+    manifest = _parse_manifest(url, data)
+    missing = [name for name in MANIFEST_COLUMNS[:3] if name not in manifest.columns]
+    if missing:
+        raise ListingError(f"{url}: expected the columns image_id, image, reference; {missing[0]} is missing")
+    identifiers = manifest["image_id"]
+    if identifiers.isna().any():
+        raise ListingError(f"{url}: row {int(identifiers.isna().argmax()) + 1} has no image_id")
+    if identifiers.duplicated().any():
+        raise ListingError(f"{url}: image_id {identifiers[identifiers.duplicated()].iloc[0]!r} stands in several rows")
+    manifest = manifest.astype({"image_id": str})
+    if split:
+        manifest = _of_split(url, manifest, split)
+    base = url.rpartition("/")[0]
+    for role in ROLES:
+        if role in manifest:
+            manifest[role] = [_absolute(path, base) for path in manifest[role].fillna("").astype(str)]
+            manifest[f"{role}_version"] = [file_version(url) if url else "" for url in manifest[role]]
+    return manifest.reset_index(drop=True)
+
+
+def _parse_manifest(url: str, data: bytes) -> pd.DataFrame:
+    try:
+        if url.lower().endswith((".parquet", ".pq")):
+            return pd.read_parquet(io.BytesIO(data))
+        return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(MANIFEST_COLUMNS, str))
+    except (ValueError, OSError) as error:
+        raise ListingError(f"{url}: expected a CSV or Parquet manifest: {error}") from None
+
+
+def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
+    if "split" not in manifest:
+        raise ListingError(
+            f"{url}: expected a column named split, for split = {split!r}; found {list(manifest.columns)}"
+        )
+    chosen = manifest[manifest["split"].astype(str) == split]
+    if chosen.empty:
+        raise ListingError(
+            f"{url}: no row has split {split!r}; there are {sorted(manifest['split'].astype(str).unique())}"
+        )
+    return chosen.copy()
+
+
+def _absolute(path: str, base: str) -> str:
+    if not path or "://" in path:
+        return path
+    filesystem, root = fsspec.core.url_to_fs(base or ".")
+    return str(filesystem.unstrip_protocol(path if path.startswith("/") else f"{root}/{path}"))
+
+
+def files_by_stem(pattern: str, role: str) -> pd.DataFrame:
+    """The files of a pattern by their stem: the columns `role` (URL) and `role`_version.
+
+    Raises ListingError where there are none, or two of one stem.
+    """
+    files = list_files(pattern)
+    stems = files["relative"].map(stem)
+    if stems.duplicated().any():
+        twice = stems[stems.duplicated()].iloc[0]
+        first, second = files["relative"][stems == twice].iloc[:2]
+        raise ListingError(
+            f"{pattern}: {first} and {second} have the same stem {twice!r}; rename one or use a manifest"
+        )
+    return files.assign(stem=stems).set_index("stem")[["url", "version"]].set_axis([role, f"{role}_version"], axis=1)
+
+
+def _version(details: dict[str, Any]) -> str:
+    changed = next((details[key] for key in _CHANGE_KEYS if details.get(key) is not None), "")
+    return f"{details['size']}:{round(changed * 1e9) if isinstance(changed, float) else changed}"

@@ -1,0 +1,11 @@
+"""The heart: counts, scores, aggregates and their explanation. Pure numbers, importable in a notebook.
+
+overlap     count_overlap(...) -> OverlapCounts     the one pass over the pixels of an image
+per_image   score_images(...)                       scores of every image, from its counts
+aggregate   per_sample(...), batch_summed(...)      means of ratios, and ratios of sums
+gap         gap(...), leave_one_out(...)            why the two differ
+intervals   intervals(...)                          how sure both are
+scores      dice, iou, tversky, ...                 the formulas, over numbers or arrays
+settings    ScoreSettings                           everything but the counts that decides a score
+thresholds  cumulate(...)                           counts at every threshold, from the histograms
+"""

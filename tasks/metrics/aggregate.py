@@ -1,0 +1,125 @@
+"""Aggregate tables of a run: means of scores (`per_sample`) and scores of sums (`batch_summed`), kept apart.
+
+Both take the `per_image` table, of which they read the counts, not the scores, and drop no failure silently: failed
+images are left out and counted. Rows are ordered by stratum, class (by index, then over classes), head, metric.
+
+Of the rows over classes, `all_macro` is the mean over foreground classes of the defined class values, with
+n_classes_defined beside it; what has no meaning as such a mean (spread, numbers of images by emptiness) is NaN or null
+there. `all_micro` and `all_channels_micro` sum the counts over classes first, image by image.
+"""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
+from tasks.metrics.count_columns import CountColumns
+from tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
+from tasks.metrics.metric_table import METRICS
+from tasks.metrics.panel import panel_of
+from tasks.metrics.settings import ScoreSettings
+from tasks.metrics.statistics import QUANTILES, mean, spread, standard_deviation
+
+PER_SAMPLE_COLUMNS: dict[str, str | None] = {
+    **KEY_COLUMNS, "mean": "float64", "std": "float64", **dict.fromkeys(QUANTILES, "float64"),
+    "mean_failed_as_zero": "float64", "n_images": "Int64", "n_defined": "Int64", "n_reference_empty": "Int64",
+    "n_prediction_empty": "Int64", "n_both_empty": "Int64", "n_failed": "Int64", "n_classes_defined": "Int64",
+}  # fmt: skip
+BATCH_SUMMED_COLUMNS: dict[str, str | None] = {
+    **KEY_COLUMNS, "batch_size": "Int64", "pooled": "bool", "n_batches": "Int64", "n_undefined": "Int64",
+    "mean": "float64", "mean_equal_weight": "float64", "std": "float64", "shuffle_mean": "float64",
+    "shuffle_std": "float64", "n_failed": "Int64", "n_classes_defined": "Int64",
+}  # fmt: skip
+
+
+def per_sample(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+    """Mean and spread over images of each image's score: a row per stratum, class, head and metric.
+
+    n_images are all images of the stratum, n_failed of them failed, n_defined have a score. n_reference_empty,
+    n_prediction_empty and n_both_empty exclude each other. std is the sample standard deviation (n - 1), quantiles are
+    interpolated linearly. mean_failed_as_zero gives failed images the score 0; it is NaN for volume_difference, whose
+    best value is 0. Soft metrics of label maps keep their rows, with NaN and n_defined 0.
+    """
+    panel = panel_of(per_image)
+    rows: list[Row] = []
+    for stratum in panel.strata(settings.group_by):
+        estimate = partial(_image_means, n_failed=stratum.n_failed, settings=settings)
+        for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
+            rows += [{**keys, **row} for row in found]
+    return table(rows, PER_SAMPLE_COLUMNS)
+
+
+def batch_summed(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+    """Scores of the summed counts of batches: a row per stratum, class, head, metric and batch size, pooled last.
+
+    Batches are consecutive ok images of the stratum in catalog order, the last may be short; the pooled row is one
+    batch of all of them. The empty policy applies to batches as to images. `mean` weighs each defined batch by its
+    images, mean_equal_weight does not; std (n - 1) is over defined batches. shuffle_mean and shuffle_std (n - 1) are of
+    `mean` over seeded orders; where the order cannot matter (batches of one, a single batch) they are `mean` and 0.
+    Batch size 1 equals the per-sample mean to the last bit.
+    """
+    panel = panel_of(per_image)
+    rows: list[Row] = []
+    for stratum in panel.strata(settings.group_by):
+        orders = shuffled_orders(stratum.images.size, seed_of(stratum, settings.seed))
+        estimate = partial(summarize, orders=orders, settings=settings)
+        for keys, found in over_classes(panel, stratum, estimate, mean_over_classes):
+            rows += [{**keys, **_batch_row(summary), "n_failed": stratum.n_failed} for summary in found]
+    return table(rows, BATCH_SUMMED_COLUMNS)
+
+
+def _image_means(counts: CountColumns, n_failed: int, settings: ScoreSettings) -> list[Row]:
+    images = {
+        "n_images": counts.size + n_failed,
+        "n_reference_empty": int((counts.reference_empty & ~counts.prediction_empty).sum()),
+        "n_prediction_empty": int((~counts.reference_empty & counts.prediction_empty).sum()),
+        "n_both_empty": int(counts.both_empty.sum()),
+        "n_failed": n_failed,
+    }
+    rows: list[Row] = []
+    for metric in METRICS:
+        scores = metric.score(counts, settings)
+        defined = scores[~np.isnan(scores)]
+        has_worst = metric.has_worst_score_zero and not metric.is_unknown(counts, settings)
+        n_with_failed = defined.size + n_failed
+        rows.append(
+            {
+                "metric": metric.name,
+                "mean": mean(scores),
+                **spread(scores),
+                "mean_failed_as_zero": float(defined.sum()) / n_with_failed if has_worst and n_with_failed else np.nan,
+                "n_defined": defined.size,
+                **images,
+            }
+        )
+    return rows
+
+
+def _mean_over_classes(rows: list[Row]) -> Row:
+    means = [row["mean"] for row in rows]
+    return {
+        "metric": rows[0]["metric"],
+        "mean": mean(means),
+        "mean_failed_as_zero": mean([row["mean_failed_as_zero"] for row in rows]),
+        "n_images": rows[0]["n_images"],
+        "n_failed": rows[0]["n_failed"],
+        "n_classes_defined": int(np.isfinite(means).sum()),
+    }
+
+
+def _batch_row(summary: BatchSummary) -> Row:
+    shuffled = summary.shuffle_means
+    return {
+        "metric": summary.metric,
+        "batch_size": summary.size,
+        "pooled": summary.pooled,
+        "n_batches": summary.n_batches,
+        "n_undefined": summary.n_undefined,
+        "mean": summary.mean,
+        "mean_equal_weight": summary.mean_equal_weight,
+        "std": summary.std,
+        "shuffle_mean": mean(shuffled),
+        "shuffle_std": 0.0 if shuffled.size == 1 and np.isfinite(shuffled[0]) else standard_deviation(shuffled),
+        "n_classes_defined": summary.n_classes_defined,
+    }

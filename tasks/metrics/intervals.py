@@ -1,0 +1,147 @@
+"""Confidence intervals of per-sample means and of pooled scores: percentile and BCa bootstrap, delta method."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
+from tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
+from tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
+from tasks.metrics.metric_table import METRICS
+from tasks.metrics.panel import Panel, Stratum, panel_of
+from tasks.metrics.settings import ScoreSettings
+
+MIN_UNITS = 10
+"""Below this many units an interval would claim more than they can tell."""
+MAX_UNDEFINED = 0.05
+"""Share of resamples that may be undefined; they are left out."""
+
+COLUMNS: dict[str, str | None] = {
+    **KEY_COLUMNS, "aggregation": "str", "method": "str", "low": "float64", "high": "float64", "n_units": "Int64",
+    "reason": "str",
+}  # fmt: skip
+
+Interval = tuple[float, float, str]
+
+
+def intervals(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+    """Intervals of each stratum, class, head and metric: per_sample and pooled by percentile, bca and delta.
+
+    Units are ok images, or clusters of them by `cluster_by`; n_units are those with something to be measured. All
+    classes, heads and metrics of a stratum share their resamples, and the seed depends on the stratum's name only.
+    all_macro is resampled as the mean over classes. low and high are NaN with a `reason` where fewer than 10 units
+    count, more than 5 % of the resamples are undefined, bootstrap is 0, or a cluster is unknown.
+
+    Delta intervals are symmetric and may leave the range of the score. Percentile and BCa follow Efron and Tibshirani
+    (1993), with the jackknife over units for the acceleration of BCa; a resample equal to the estimate counts half.
+    """
+    panel = panel_of(per_image)
+    rows: list[dict[str, Any]] = []
+    for stratum in panel.strata(settings.group_by):
+        units, trouble = _units(panel, stratum, settings.cluster_by)
+        estimate = partial(_resample_class, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
+        names = [(metric.name, aggregation) for metric in METRICS for aggregation in ("per_sample", "pooled")]
+        for keys, found in over_classes(panel, stratum, estimate, mean_of):
+            for (metric, aggregation), resampled in zip(names, found, strict=True):
+                rows += [
+                    {**keys, "metric": metric, "aggregation": aggregation, "n_units": resampled.n_units, **row}
+                    for row in _rows(resampled, settings, trouble)
+                ]
+    return table(rows, COLUMNS)
+
+
+def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> tuple[Int64Array, str]:
+    """Unit of each image of the stratum, and why there can be no intervals ("" if there can)."""
+    if not cluster_by:
+        return np.arange(stratum.images.size), ""
+    if cluster_by not in panel.images.columns:
+        raise ValueError(
+            f"cluster_by: expected a column of per_image, got {cluster_by!r}; there are {list(panel.images.columns)}"
+        )
+    column = panel.images[cluster_by].iloc[stratum.images]
+    n_missing = int(column.isna().sum())
+    codes = pd.factorize(column, use_na_sentinel=False)[0].astype(np.int64)
+    return codes, f"{cluster_by} is missing for {n_missing} images" if n_missing else ""
+
+
+def _resample_class(
+    counts: CountColumns, units: Int64Array, settings: ScoreSettings, seed: list[int]
+) -> list[Resampled]:
+    n_units = int(units.max(initial=-1)) + 1
+    columns: list[UnitSums] = []
+    for metric in METRICS:
+        scores, ratio = metric.score(counts, settings), metric.ratio(counts, settings)
+        defined = ~np.isnan(scores)
+        parts: list[tuple[Float64Array, Float64Array, float]] = [
+            (np.where(defined, scores, 0.0), defined.astype(np.float64), 0.0),
+            (
+                np.asarray(ratio.numerator, np.float64),
+                np.asarray(ratio.denominator, np.float64),
+                metric.smooth(settings),
+            ),
+        ]
+        for numerator, denominator, smooth in parts:
+            known = ~np.isnan(numerator)
+            columns.append(
+                UnitSums(
+                    sums_of_units(np.where(known, numerator, 0.0), units, n_units),
+                    sums_of_units(np.where(known, denominator, 0.0), units, n_units),
+                    smooth,
+                )
+            )
+    return resample(columns, settings.bootstrap if n_units else 0, seed)
+
+
+def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:
+    if not trouble and resampled.n_units < MIN_UNITS:
+        trouble = f"{resampled.n_units} units to be measured, fewer than {MIN_UNITS}"
+    rows = []
+    for method, interval in (("percentile", _percentile), ("bca", _bca), ("delta", _delta)):
+        low, high, reason = (np.nan, np.nan, trouble) if trouble else interval(resampled, settings)
+        rows.append({"method": method, "low": low, "high": high, "reason": reason})
+    return rows
+
+
+def _percentile(resampled: Resampled, settings: ScoreSettings) -> Interval:
+    tail = (1 - settings.confidence) / 2
+    return _quantiles(resampled, tail, 1 - tail)
+
+
+def _bca(resampled: Resampled, settings: ScoreSettings) -> Interval:
+    replicates = resampled.replicates[~np.isnan(resampled.replicates)]
+    if replicates.size == 0:
+        return _quantiles(resampled, 0.0, 1.0)
+    tolerance = 1e-12 * max(1.0, abs(resampled.estimate))
+    below = np.mean(replicates < resampled.estimate - tolerance)
+    equal = np.mean(np.abs(replicates - resampled.estimate) <= tolerance)
+    bias = float(special.ndtri(below + equal / 2))
+    if np.isinf(bias):
+        return np.nan, np.nan, "all resamples lie on one side of the estimate"
+    left_out = resampled.leave_one_out[~np.isnan(resampled.leave_one_out)]
+    deviation = left_out.mean() - left_out
+    squares = float((deviation**2).sum())
+    acceleration = float((deviation**3).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
+    normal = float(special.ndtri((1 + settings.confidence) / 2))
+    low, high = (float(special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))) for z in (-normal, normal))
+    return _quantiles(resampled, low, high)
+
+
+def _delta(resampled: Resampled, settings: ScoreSettings) -> Interval:
+    """estimate ± z sd(influence) / sqrt(U), with n - 1 in the standard deviation."""
+    standard_error = float(resampled.influence.std(ddof=1)) / np.sqrt(resampled.influence.size)
+    half = float(special.ndtri((1 + settings.confidence) / 2)) * standard_error
+    return resampled.estimate - half, resampled.estimate + half, ""
+
+
+def _quantiles(resampled: Resampled, low: float, high: float) -> Interval:
+    replicates = resampled.replicates
+    if replicates.size == 0:
+        return np.nan, np.nan, "bootstrap is 0"
+    undefined = np.isnan(replicates)
+    if undefined.mean() > MAX_UNDEFINED:
+        return np.nan, np.nan, f"{undefined.mean():.0%} of the resamples are undefined"
+    lower, upper = np.quantile(replicates[~undefined], [low, high])
+    return float(lower), float(upper), ""

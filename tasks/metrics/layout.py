@@ -1,0 +1,60 @@
+"""Order and keys of the rows of every aggregate table: stratum, class (by index, then over classes), head."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from tasks.metrics.count_columns import CountColumns
+from tasks.metrics.panel import MACRO, OVER_CLASSES, Panel, Stratum
+
+ResultT = TypeVar("ResultT")
+Row = dict[str, Any]
+
+KEY_COLUMNS: dict[str, str | None] = {
+    "stratum": "str", "class_index": "Int64", "class_name": "str", "head": None, "metric": "str",
+}  # fmt: skip
+"""The first columns of every table with their types; heads keep the type they came with."""
+
+
+def over_classes(
+    panel: Panel,
+    stratum: Stratum,
+    estimate: Callable[[CountColumns], list[ResultT]],
+    combine: Callable[[list[ResultT]], ResultT],
+) -> Iterator[tuple[Row, list[ResultT]]]:
+    """Keys and results of each class and head of a stratum.
+
+    `estimate` makes the results of one class, the same number for each; `combine` makes one of the results that the
+    foreground classes have in the same place (the row MACRO).
+    """
+    names: list[tuple[int, str]] = []
+    by_head: list[list[list[ResultT]]] = []
+    for head in panel.heads:
+        classes = panel.classes[head]
+        # Of two classes MICRO is the foreground itself, the same columns: estimated once.
+        distinct = {id(one.counts): one.counts for one in classes}
+        estimates = {key: estimate(counts.take(stratum.images)) for key, counts in distinct.items()}
+        results = [estimates[id(one.counts)] for one in classes]
+        foreground = [result for one, result in zip(classes, results, strict=True) if one.class_index > 0]
+        n_own = sum(one.class_index != OVER_CLASSES for one in classes)
+        names = [(one.class_index, one.class_name) for one in classes]
+        names.insert(n_own, (OVER_CLASSES, MACRO))
+        results.insert(n_own, [combine(list(same)) for same in zip(*foreground, strict=True)])
+        by_head.append(results)
+    for place, (index, name) in enumerate(names):
+        for head, results in zip(panel.heads, by_head, strict=True):
+            keys = {"stratum": stratum.name, "class_index": index, "class_name": name, "head": head}
+            yield keys, results[place]
+
+
+def table(rows: list[Row], columns: dict[str, str | None]) -> pd.DataFrame:
+    """The rows as a frame with these columns and types; anything else in the rows is dropped, a lack is null."""
+    frame = pd.DataFrame.from_records(rows, columns=list(columns))
+    return frame.astype({name: dtype for name, dtype in columns.items() if dtype})
+
+
+def seed_of(stratum: Stratum, seed: int) -> list[int]:
+    """A seed that depends on the stratum's name alone, so that other strata do not move its numbers."""
+    return [seed, zlib.crc32(stratum.name.encode())]

@@ -1,0 +1,107 @@
+"""What may enter the counting of overlap, and the words for what may not."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHOWN = 8
+"""Offending values named in a message; more would hide the sentence."""
+
+
+def native_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """A view of integer labels in the machine's byte order (a copy only where the order is foreign); bool as uint8."""
+    if labels.dtype.kind not in "biu":
+        raise ValueError(
+            f"{name}: expected class indices as integers or bool, got dtype {labels.dtype}: "
+            f"cast a label map with .astype(np.uint8), pass model outputs as probabilities"
+        )
+    if labels.ndim not in (2, 3) or labels.size == 0:
+        raise ValueError(
+            f"{name}: expected (height, width) or (depth, height, width) with at least one pixel, "
+            f"got shape {labels.shape}: pass one image at a time, as class indices without a channel axis"
+        )
+    return labels.view(np.uint8) if labels.dtype.kind == "b" else _native(labels)
+
+
+def native_probabilities(
+    probabilities: NDArray[Any], shape: tuple[int, ...], n_classes: int, threshold: float
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Probabilities for a reference of `shape`, and the table that their codes look up (empty for float32, float64).
+
+    Two classes give the reference's shape, more classes an axis of channels more. float16 comes back as its bits.
+    """
+    values = _foreground_or_channels(probabilities, shape, n_classes)
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"threshold: expected a probability from 0 to 1, got {threshold!r}")
+    if values.dtype == np.uint8:
+        if n_classes == 2 and not (float(threshold * 256).is_integer() and threshold < 1.0):
+            raise ValueError(
+                f"threshold: uint8 probabilities hold floor(256 p), so expected a multiple of 1/256 below 1, got "
+                f"{threshold!r}: choose {min(round(threshold * 256), 255)}/256, or pass float probabilities"
+            )
+        return values, (np.arange(256) / 256).astype(np.float32)
+    if values.dtype.kind != "f" or values.dtype.itemsize > 8:
+        raise ValueError(
+            f"probabilities: expected float16, float32, float64 or quantised uint8, got dtype {values.dtype}: "
+            f"pass predicted class indices as label_map"
+        )
+    native = _native(values)
+    if native.dtype == np.float16:
+        return native.view(np.uint16), np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
+    return native, np.empty(0, np.float32)
+
+
+def refuse_bad_labels(labels: NDArray[Any], name: str, n_classes: int, ignore_index: int | None) -> None:
+    """Raise ValueError if a label is neither a class nor ignored, naming the values and what they look like."""
+    values = np.unique(labels)
+    bad = [int(value) for value in values if not (0 <= int(value) < n_classes or int(value) == ignore_index)]
+    if not bad:
+        return
+    ignored = "" if ignore_index is None else f" or the ignored {ignore_index}"
+    hint = "label values such as 0 and 255 are mapped to class indices first" if bad == [255] else (
+        "map label values to class indices first, or raise n_classes"
+    )  # fmt: skip
+    more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    raise ValueError(
+        f"{name}: expected class indices 0..{n_classes - 1}{ignored}, got also {bad[:SHOWN]}{more}: {hint}"
+    )
+
+
+def refuse_bad_probabilities(probabilities: NDArray[Any], table: NDArray[np.float32]) -> None:
+    """Raise ValueError if a probability is not finite or outside 0..1, with their number and the first of them."""
+    values = table[probabilities] if table.size else probabilities.astype(np.float32)
+    bad = ~((values >= 0) & (values <= 1))
+    if not bad.any():
+        return
+    place = tuple(int(axis) for axis in np.unravel_index(int(bad.argmax()), bad.shape))
+    raise ValueError(
+        f"probabilities: expected finite values from 0 to 1, got {int(bad.sum())} others, the first of them "
+        f"{values[place]!s} at {place}: apply the sigmoid or softmax to logits; NaN means that the model broke down"
+    )
+
+
+def _foreground_or_channels(probabilities: NDArray[Any], shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
+    if n_classes == 2 and probabilities.shape == shape:
+        return probabilities
+    if n_classes == 2 and probabilities.shape in ((*shape, 1), (*shape, 2)):
+        return probabilities[..., -1]
+    if n_classes > 2 and probabilities.shape == (*shape, n_classes):
+        return probabilities
+    expected = f"{shape}, {(*shape, 1)} or {(*shape, 2)}" if n_classes == 2 else f"{(*shape, n_classes)}"
+    if shape[-1] in (1, n_classes) and probabilities.shape[:-1] == shape[:-1]:
+        advice = (
+            "the reference seems to have a channel axis: pass class indices, reference[..., 0] or argmax of one-hot"
+        )
+    elif probabilities.shape[:-1] == shape:
+        advice = f"the prediction has {probabilities.shape[-1]} channels for {n_classes} classes: check n_classes"
+    else:
+        advice = "crop or resample the prediction to the grid of the reference, and pass one image at a time"
+    raise ValueError(
+        f"probabilities: expected shape {expected} for a reference of shape {shape} and {n_classes} classes, "
+        f"got {probabilities.shape}: {advice}"
+    )
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

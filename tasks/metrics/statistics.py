@@ -1,0 +1,38 @@
+"""Mean and spread of scores, with undefined ones (NaN) left out."""
+
+import numpy as np
+
+from tasks.metrics.count_columns import Float64Array, Int64Array
+
+QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
+"""Column and level; between two scores quantiles are interpolated linearly."""
+
+
+def weighted_mean(scores: Float64Array, images: Int64Array) -> float:
+    """Mean of the defined scores, each weighted by its number of images; NaN if none is defined.
+
+    Weights are relative to the largest, so that equal ones are exactly 1 and leave the plain mean to the last bit.
+    """
+    defined = ~np.isnan(scores)
+    if not defined.any():
+        return np.nan
+    weights = images[defined] / images[defined].max()
+    return float((scores[defined] * weights).sum() / weights.sum())
+
+
+def mean(scores: Float64Array | list[float]) -> float:
+    """Plain mean of the defined scores; NaN if there are none."""
+    return weighted_mean(np.asarray(scores, np.float64), np.ones(len(scores), np.int64))
+
+
+def standard_deviation(scores: Float64Array) -> float:
+    """Sample standard deviation (n - 1) of the defined scores; NaN if there are fewer than 2."""
+    defined = scores[~np.isnan(scores)]
+    return float(defined.std(ddof=1)) if defined.size > 1 else np.nan
+
+
+def spread(scores: Float64Array) -> dict[str, float]:
+    """`std` and the quantiles of the defined scores, by column name; NaN where undefined."""
+    defined = scores[~np.isnan(scores)]
+    levels = np.quantile(defined, list(QUANTILES.values())) if defined.size else np.full(len(QUANTILES), np.nan)
+    return {"std": standard_deviation(scores), **dict(zip(QUANTILES, map(float, levels), strict=True))}

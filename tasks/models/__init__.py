@@ -1,0 +1,1 @@
+"""UNet++ and what trains it, in Keras 3."""

@@ -1,0 +1,190 @@
+"""Normalisation of one image as an affine recipe, and label values as class indices.
+
+The pixels stay the integers that the source had; the recipe makes them floats when they are read, on the device where
+there is one. So a recipe is four numbers, found once from the true pixels, never from padding.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Method = Literal["unit", "window", "percentile", "zscore"]
+
+IGNORED = 255
+"""Class index of reference pixels that count in nothing."""
+
+PERCENTILES = (0.5, 99.5)
+"""Range kept by the method "percentile", in per cent of the pixels of the image."""
+
+_BLOCK = 2**20  # numbers summed at a time, so that exact sums of large images need no second copy in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """x = (clip(v, clip_low, clip_high) - offset) / scale, in float32 and with true division.
+
+    With offset 0 and scale 255 the stored value 255 becomes exactly 1.0.
+    """
+
+    clip_low: float  # -inf where nothing is clipped
+    clip_high: float  # inf where nothing is clipped
+    offset: float
+    scale: float  # never 0
+
+
+def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, window: tuple[float, float]) -> Recipe:
+    """The recipe of one image.
+
+    `pixels` is (depth, height, width, channels), integers or floats; `full_scale` the stored value that means 1.0
+    (used by "unit"), `window` the lowest and highest value of interest (used by "window").
+
+    unit        0 to full scale becomes 0 to 1; negative integers, and floats outside [0, 1], raise ValueError
+    window      values are clipped to the window, which becomes 0 to 1
+    percentile  likewise, with the 0.5 and 99.5 % quantiles of the image; with the whole range where these are equal
+    zscore      mean 0 and population standard deviation 1 over all pixels and channels
+
+    A constant image gets scale 1, so "percentile" and "zscore" make it all 0. Depends on nothing but the arguments:
+    moments of 8- and 16-bit integers are exact, others are summed in float64. NaN or infinity raises ValueError.
+    """
+    if not pixels.size:
+        raise ValueError(f"no pixels to normalise: shape {pixels.shape}")
+    _check_finite(pixels)
+    match method:
+        case "unit":
+            return _unit(pixels, full_scale)
+        case "window":
+            low, high = window
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"window {window}: expected two finite numbers, the lower first")
+            return _range(low, high)
+        case "percentile":
+            return _percentile(pixels)
+        case "zscore":
+            mean, deviation = _moments(pixels)
+            return Recipe(-math.inf, math.inf, mean, _usable_scale(deviation))
+    raise ValueError(f"normalisation {method!r}: expected unit, window, percentile or zscore")
+
+
+def apply_recipe(pixels: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
+    """Normalised float32 pixels of any shape: the reference for what the engines compute in their graphs.
+
+    Values are rounded to float32 first, which keeps integers up to 2^24 exact.
+
+    >>> apply_recipe(np.array([0, 255], np.uint8), Recipe(-math.inf, math.inf, 0.0, 255.0)).tolist()
+    [0.0, 1.0]
+    """
+    values = pixels.astype(np.float32)
+    np.clip(values, np.float32(recipe.clip_low), np.float32(recipe.clip_high), out=values)
+    values -= np.float32(recipe.offset)
+    values /= np.float32(recipe.scale)
+    return values
+
+
+def to_class_indices(
+    labels: NDArray[np.integer[Any]],
+    label_values: tuple[int, ...] | None,
+    n_classes: int,
+    ignore_label: int | None,
+) -> NDArray[np.uint8]:
+    """Class indices (uint8, shape of `labels`) of label values; `ignore_label` becomes IGNORED.
+
+    `label_values[i]` is the stored value of class i. None stands for 0 to n_classes - 1, and with two classes for 0
+    against anything else. A value that is neither listed nor ignored raises ValueError, most frequent values first.
+    The ignored value wins over a listed one.
+
+    >>> to_class_indices(np.array([0, 255, 7]), (0, 255), 2, ignore_label=7).tolist()
+    [0, 1, 255]
+    """
+    if not 2 <= n_classes <= IGNORED:
+        raise ValueError(f"{n_classes} classes; expected 2 to {IGNORED}")
+    if label_values is not None and (len(label_values) != n_classes or len(set(label_values)) != n_classes):
+        raise ValueError(f"label_values {list(label_values)}: expected {n_classes} different values, one per class")
+    ignored = labels == ignore_label if ignore_label is not None else np.zeros(labels.shape, np.bool_)
+    if label_values is None and n_classes == 2:
+        indices: NDArray[np.uint8] = (labels != 0).astype(np.uint8)
+    else:
+        indices = _listed_indices(labels, label_values or tuple(range(n_classes)), ignored)
+    indices[ignored] = IGNORED
+    return indices
+
+
+def _listed_indices(labels: NDArray[Any], listed: tuple[int, ...], ignored: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    indices = np.full(labels.shape, IGNORED, np.uint8)
+    for index, value in enumerate(listed):
+        np.copyto(indices, np.uint8(index), where=labels == value)
+    unlisted = labels[(indices == IGNORED) & ~ignored]
+    if unlisted.size:
+        values, counts = np.unique(unlisted, return_counts=True)
+        order = np.lexsort((values, -counts))[:5]
+        found = ", ".join(f"{int(values[i])} ({int(counts[i])} pixels)" for i in order)
+        more = f" and {len(values) - 5} more values" if len(values) > 5 else ""
+        shown = ", ".join(str(value) for value in listed[:10]) + (", ..." if len(listed) > 10 else "")
+        raise ValueError(
+            f"label values {found}{more} are no class; expected {shown}: "
+            "set label_values or ignore_label, or check whether the mask was resized with interpolation"
+        )
+    return indices
+
+
+def _check_finite(pixels: NDArray[Any]) -> None:
+    if pixels.dtype.kind != "f":
+        return
+    finite = int(np.count_nonzero(np.isfinite(pixels)))
+    if finite != pixels.size:
+        raise ValueError(f"{pixels.size - finite} of {pixels.size} pixel values are NaN or infinite; expected numbers")
+
+
+def _unit(pixels: NDArray[Any], full_scale: float) -> Recipe:
+    if not (math.isfinite(full_scale) and full_scale > 0):
+        raise ValueError(f"full_scale {full_scale}: expected a positive number")
+    lowest, highest = pixels.min(), pixels.max()
+    if lowest < 0 or (pixels.dtype.kind == "f" and highest > 1):
+        expected = "floats from 0 to 1" if pixels.dtype.kind == "f" else "no negative values"
+        raise ValueError(
+            f"pixel values from {lowest} to {highest} under normalize = 'unit'; expected {expected}: "
+            "choose window, percentile or zscore"
+        )
+    return Recipe(-math.inf, math.inf, 0.0, float(full_scale))
+
+
+def _percentile(pixels: NDArray[Any]) -> Recipe:
+    values = pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels  # quantiles of float16 are float16
+    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
+    if low == high:
+        low, high = float(pixels.min()), float(pixels.max())
+    return _range(low, high)
+
+
+def _range(low: float, high: float) -> Recipe:
+    return Recipe(float(low), float(high), float(low), _usable_scale(float(high) - float(low)))
+
+
+def _usable_scale(scale: float) -> float:
+    """1 in place of a scale that is 0 or would be 0 in float32."""
+    return scale if np.float32(scale) > 0 else 1.0
+
+
+def _moments(pixels: NDArray[Any]) -> tuple[float, float]:
+    """Mean and population standard deviation; the deviation of equal values is exactly 0."""
+    lowest = pixels.min()
+    if lowest == pixels.max():
+        return float(lowest), 0.0
+    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
+        total = sum(int(block.sum(dtype=np.int64)) for block in _blocks(pixels))
+        squares = sum(int(np.square(block, dtype=np.int64).sum()) for block in _blocks(pixels))
+        # Python integers: the difference of the two large products is exact.
+        return total / pixels.size, math.sqrt((pixels.size * squares - total * total) / pixels.size**2)
+    mean = math.fsum(float(block.sum(dtype=np.float64)) for block in _blocks(pixels)) / pixels.size
+    variance = math.fsum(float(np.square(block - mean, dtype=np.float64).sum()) for block in _blocks(pixels))
+    return mean, math.sqrt(variance / pixels.size)
+
+
+def _blocks(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    flat = np.ascontiguousarray(pixels).reshape(-1)
+    if flat.dtype.kind == "f":
+        return (flat[start : start + _BLOCK].astype(np.float64) for start in range(0, flat.size, _BLOCK))
+    return (flat[start : start + _BLOCK].astype(np.int64) for start in range(0, flat.size, _BLOCK))

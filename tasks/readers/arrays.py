@@ -1,0 +1,100 @@
+"""Numpy .npy files: label maps, probabilities, and pictures whose axes leave no doubt."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.readers.picture import (
+    Header,
+    Picture,
+    UnreadableImage,
+    check_signature,
+    check_size,
+    decoding,
+    native_pixels,
+    picture_dtype,
+)
+
+_MAGIC = b"\x93NUMPY"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayHeader:
+    """What a .npy file says about its array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class NumpyReader:
+    """Reader of .npy: (height, width), (depth, height, width) or (depth, height, width, channels).
+
+    An array of three axes whose last is 4 or shorter raises: it may be (height, width, channels), and taking it for
+    a volume would pass unnoticed.
+    """
+
+    suffixes = (".npy",)
+
+    def header(self, data: bytes, name: str) -> Header:
+        """Shape and type from the header of the file."""
+        array = read_array_header(data, name)
+        depth, height, width, channels = _picture_shape(array.shape, name)
+        if channels not in (1, 3):
+            raise UnreadableImage(f"{name}: {channels} channels in shape {array.shape}; expected 1 or 3")
+        return check_size(Header(depth, height, width, channels, picture_dtype(array.dtype, name)), name)
+
+    def read(self, data: bytes, name: str) -> Picture:
+        """Picture whose full scale is 1 for booleans and floats, else the largest number of the type."""
+        header = self.header(data, name)
+        stored = read_array(data, name)
+        full_scale = float(np.iinfo(stored.dtype).max) if stored.dtype.kind in "iu" else 1.0
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which normalisation reports
+            pixels = stored.reshape(header.shape).astype(header.dtype)
+        return Picture(native_pixels(pixels), full_scale, None)
+
+    def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
+        """Numbers as stored, booleans as 0 and 1."""
+        stored = read_array(data, name)
+        values = stored.reshape(_picture_shape(stored.shape, name))
+        return values.astype(np.uint8) if values.dtype == np.bool_ else values
+
+
+def read_array_header(data: bytes, name: str) -> ArrayHeader:
+    """Shape and type of a .npy file; UnreadableImage when it is damaged, cut off or holds Python objects."""
+    check_signature(data, name, (_MAGIC,), "a .npy file of numpy")
+    stream = io.BytesIO(data)
+    with decoding(name, ".npy file"):
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if dtype.hasobject or dtype.names is not None:
+        raise UnreadableImage(f"{name}: holds {dtype} elements; expected numbers")
+    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    found = len(data) - stream.tell()
+    if found < expected:
+        raise UnreadableImage(f"{name}: cut off: {found} of {expected} bytes of shape {shape} {dtype.name}")
+    return ArrayHeader(shape, dtype)
+
+
+def read_array(data: bytes, name: str) -> NDArray[Any]:
+    """The array of a .npy file in its own shape, C-contiguous and in native byte order; never unpickles."""
+    read_array_header(data, name)
+    with decoding(name, ".npy file"):
+        return native_pixels(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))
+
+
+def _picture_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
+    match shape:
+        case (height, width):
+            return 1, height, width, 1
+        case (depth, height, width) if width > 4:
+            return depth, height, width, 1
+        case (depth, height, width, channels):
+            return depth, height, width, channels
+    raise UnreadableImage(
+        f"{name}: array of shape {shape}; expected (height, width), (depth, height, width) with a width above 4, or "
+        "(depth, height, width, channels)"
+    )

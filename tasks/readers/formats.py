@@ -1,0 +1,29 @@
+"""The known file formats, chosen by the ending of a name."""
+
+from tasks.readers.arrays import NumpyReader
+from tasks.readers.jpeg import JpegReader
+from tasks.readers.picture import Header, Picture, Reader, UnreadableImage
+from tasks.readers.png import PngReader
+from tasks.readers.tiff import TiffReader
+
+READERS: tuple[Reader, ...] = (PngReader(), JpegReader(), TiffReader(), NumpyReader())
+
+
+def reader_for(name: str) -> Reader:
+    """The reader of the format that the ending of `name` (a path or URL) stands for, upper or lower case."""
+    lowered = name.lower()
+    for reader in READERS:
+        if lowered.endswith(reader.suffixes):
+            return reader
+    supported = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
+    raise UnreadableImage(f"{name}: no reader for this file name ending; expected one of {supported}")
+
+
+def read_header(data: bytes, name: str) -> Header:
+    """Shape and type of the picture in `data`, without decoding pixels; `name` gives the format."""
+    return reader_for(name).header(data, name)
+
+
+def read_picture(data: bytes, name: str) -> Picture:
+    """The picture in `data`; `name` gives the format. UnreadableImage when the bytes do not hold one."""
+    return reader_for(name).read(data, name)

@@ -1,0 +1,54 @@
+"""JPEG pictures. Never label maps: the compression changes values near every edge."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from tasks.readers.picture import Header, Picture, UnreadableImage, check_signature, check_size, decoding, native_pixels
+
+_CHANNELS = {"L": 1, "RGB": 3}
+
+
+class JpegReader:
+    """Reader of 8-bit grey and colour JPEG.
+
+    Pixels come in stored order: an EXIF orientation is not applied, as label maps are drawn over stored pixels.
+    """
+
+    suffixes = (".jpg", ".jpeg")
+
+    def header(self, data: bytes, name: str) -> Header:
+        """Shape and type from the markers, without decoding."""
+        with decoding(name, "JPEG image"), _open(data, name) as image:
+            return _header(image, name)
+
+    def read(self, data: bytes, name: str) -> Picture:
+        """Picture with 1 or 3 channels of 8 bits."""
+        # Another library in the process may have switched this on; it would fill a cut-off image with grey.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        with decoding(name, "JPEG image"), _open(data, name) as image:
+            header = _header(image, name)
+            pixels = np.array(image).reshape(header.shape)
+        return Picture(native_pixels(pixels), 255.0, None)
+
+    def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
+        """Always UnreadableImage: label values do not survive JPEG."""
+        check_signature(data, name, (b"\xff\xd8\xff",), "a JPEG image")
+        raise UnreadableImage(
+            f"{name}: JPEG does not keep label values (edges blur into other numbers); expected a label map as PNG, "
+            "TIFF or .npy: threshold it once and save it in one of these"
+        )
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    check_signature(data, name, (b"\xff\xd8\xff",), "a JPEG image")
+    return Image.open(io.BytesIO(data), formats=["JPEG"])
+
+
+def _header(image: Image.Image, name: str) -> Header:
+    if image.mode not in _CHANNELS:
+        raise UnreadableImage(f"{name}: a JPEG in {image.mode}; expected grey or RGB: convert it")
+    return check_size(Header(1, image.height, image.width, _CHANNELS[image.mode], "uint8"), name)

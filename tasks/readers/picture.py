@@ -1,0 +1,129 @@
+"""The record that every reader returns, and the protocol and the one error that readers share."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+PLANE_PIXELS_LIMIT = 2**27
+"""Most pixels of one plane; below the 178,956,970 at which Pillow refuses, so that our message always comes first."""
+
+DECODED_BYTES_LIMIT = 2**31
+"""Most decoded bytes of one file: a small file that claims more is taken for a decompression bomb."""
+
+
+class UnreadableImage(ValueError):  # noqa: N818  it names a state of the file, which goes into reports as it stands
+    """The bytes of a file do not hold what was asked for. The text depends on the bytes and the given name only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Shape and type of the picture that `read` of the same bytes returns, known without decoding pixels."""
+
+    depth: int  # planes; 1 for a flat picture
+    height: int
+    width: int
+    channels: int  # after reading: 1 or 3, an opaque alpha channel not counted
+    dtype: str  # numpy name
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(depth, height, width, channels)."""
+        return self.depth, self.height, self.width, self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Decoded pixels with what is needed to give them a meaning."""
+
+    pixels: NDArray[Any]  # (depth, height, width, channels), C-contiguous, native byte order, channels 1 or 3
+    full_scale: float  # stored value that means 1.0: 1, 3, 15, 255, 4095, 65535 ...; 1.0 for floats
+    spacing_mm: tuple[float, ...] | None  # (depth, height, width) in millimetres; None where the format does not say
+
+
+class Reader(Protocol):
+    """Decodes one file format from bytes. Every method raises UnreadableImage, and nothing else, for bad bytes."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """File name endings of the format: lower case, with the dot."""
+
+    def header(self, data: bytes, name: str) -> Header:
+        """Shape and type of what `read` would return."""
+
+    def read(self, data: bytes, name: str) -> Picture:
+        """The picture as it is meant to be seen: palettes resolved, an opaque alpha channel dropped."""
+
+    def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
+        """Numbers as stored, (depth, height, width, channels): palette indices, small bit depths unscaled.
+
+        Transparency that belongs to a value (a palette entry, a colour key) is display only and ignored here; a
+        separate alpha channel must be opaque. Lossy formats raise, because they do not keep label values.
+        """
+
+
+def check_signature(data: bytes, name: str, signatures: tuple[bytes, ...], format_name: str) -> None:
+    """Raise UnreadableImage unless `data` starts with one of `signatures`."""
+    if not data:
+        raise UnreadableImage(f"{name}: the file is empty (0 bytes); expected {format_name}")
+    if not data.startswith(signatures):
+        raise UnreadableImage(
+            f"{name}: not {format_name}, whatever its name says: it starts with {data[:8]!r}; "
+            f"expected {' or '.join(repr(signature) for signature in signatures)}"
+        )
+
+
+def check_size(header: Header, name: str) -> Header:
+    """`header` itself, or UnreadableImage when a side is zero or the decoded size is beyond the limits."""
+    if min(header.shape) < 1:
+        raise UnreadableImage(f"{name}: no pixels: shape {header.shape} (depth, height, width, channels)")
+    plane_pixels = header.height * header.width
+    if plane_pixels > PLANE_PIXELS_LIMIT:
+        raise UnreadableImage(
+            f"{name}: claims {header.width} x {header.height} = {plane_pixels} pixels, expected at most "
+            f"{PLANE_PIXELS_LIMIT}; cut larger images into parts"
+        )
+    decoded_bytes = plane_pixels * header.depth * header.channels * np.dtype(header.dtype).itemsize
+    if decoded_bytes > DECODED_BYTES_LIMIT:
+        raise UnreadableImage(
+            f"{name}: claims {decoded_bytes} decoded bytes in shape {header.shape}, expected at most "
+            f"{DECODED_BYTES_LIMIT}; cut larger volumes into parts"
+        )
+    return header
+
+
+def native_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
+    """`pixels` C-contiguous and in native byte order, copied only where needed."""
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+def picture_dtype(dtype: np.dtype[Any], name: str) -> str:
+    """Numpy name of the type in which pictures of stored type `dtype` are kept: float64 as float32, bool as uint8."""
+    if dtype.kind == "b":
+        return "uint8"
+    if dtype.kind == "f" and dtype.itemsize == 8:
+        return "float32"
+    if (dtype.kind in "iu" and dtype.itemsize <= 4) or (dtype.kind == "f" and dtype.itemsize <= 4):
+        return dtype.newbyteorder("=").name
+    raise UnreadableImage(
+        f"{name}: pixels of type {dtype.name}; expected bool, integers of 8, 16 or 32 bits, or floats of 16, 32 or 64"
+    )
+
+
+@contextmanager
+def decoding(name: str, format_name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises about foreign bytes into UnreadableImage with a repeatable text."""
+    try:
+        yield
+    except (UnreadableImage, MemoryError, ImportError):
+        raise  # the last two are about the machine, not about the bytes
+    except Exception as error:  # decoders raise dozens of types for damaged bytes, RuntimeError and IndexError included
+        reason = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", str(error)).strip()
+        first_line = reason.splitlines()[0][:200] if reason else "no reason given"
+        raise UnreadableImage(
+            f"{name}: damaged or unsupported {format_name} ({type(error).__name__}: {first_line})"
+        ) from error

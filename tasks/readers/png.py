@@ -1,0 +1,85 @@
+"""PNG pictures and label maps: 1 to 16 bits; grey, palette or colour; an alpha channel only where it is opaque."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.readers.channels import is_grey_palette, not_opaque, palette_colours, without_opaque_alpha
+from tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
+from tasks.readers.png_structure import (
+    GREY,
+    GREY_ALPHA,
+    PALETTE,
+    RGB,
+    RGB_ALPHA,
+    PngStructure,
+    check_image_data,
+    parse_png,
+    transparent_pixels,
+)
+
+
+class PngReader:
+    """Reader of PNG. Its physical-size chunk is a print size, so there is no spacing."""
+
+    suffixes = (".png",)
+
+    def header(self, data: bytes, name: str) -> Header:
+        """Shape and type from the chunks alone."""
+        return _header(parse_png(data, name), name)
+
+    def read(self, data: bytes, name: str) -> Picture:
+        """Picture with 1 or 3 channels; palettes become grey or RGB of 8 bits."""
+        structure = parse_png(data, name)
+        stored = _decode(structure, data, name)
+        transparent = transparent_pixels(structure, stored)
+        if transparent:
+            raise not_opaque(transparent, structure.height * structure.width, name)
+        if structure.colour_type == PALETTE:
+            pixels: NDArray[Any] = palette_colours(stored, structure.palette, name)
+            full_scale = 255
+        else:
+            pixels = _colours(structure, stored, name)
+            full_scale = 2**structure.bit_depth - 1
+        return Picture(native_pixels(pixels[np.newaxis]), float(full_scale), None)
+
+    def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
+        """Numbers as stored; of a palette image its indices."""
+        structure = parse_png(data, name)
+        return native_pixels(_colours(structure, _decode(structure, data, name), name)[np.newaxis])
+
+
+def _header(structure: PngStructure, name: str) -> Header:
+    coloured_palette = structure.colour_type == PALETTE and not is_grey_palette(structure.palette)
+    channels = 3 if structure.colour_type in (RGB, RGB_ALPHA) or coloured_palette else 1
+    dtype = "uint16" if structure.bit_depth == 16 else "uint8"
+    return check_size(Header(1, structure.height, structure.width, channels, dtype), name)
+
+
+def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
+    """Samples (height, width, samples) as stored."""
+    _header(structure, name)  # the size is checked before anything is inflated
+    check_image_data(structure, data, name)
+    with decoding(name, "PNG image"):
+        if structure.bit_depth == 16 and structure.colour_type != GREY:
+            import imagecodecs  # Pillow reduces these to 8 bits; others need not wait for this import
+
+            stored = np.asarray(imagecodecs.png_decode(data))
+        else:
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+                stored = np.asarray(image)
+    if structure.colour_type == GREY and structure.bit_depth in (2, 4):
+        stored = stored // (255 // (2**structure.bit_depth - 1))  # Pillow stretches these to 0-255
+    if stored.dtype == np.bool_:
+        stored = stored.astype(np.uint8)
+    stored = stored.reshape(structure.height, structure.width, -1)
+    return stored[..., : structure.samples]  # imagecodecs adds alpha where the file has a transparent colour
+
+
+def _colours(structure: PngStructure, stored: NDArray[Any], name: str) -> NDArray[Any]:
+    if structure.colour_type in (GREY_ALPHA, RGB_ALPHA):
+        return without_opaque_alpha(stored, 2**structure.bit_depth - 1, name)
+    return stored

@@ -1,0 +1,127 @@
+"""The chunks of a PNG file, read far enough to know what a decoder must return and that nothing is missing.
+
+Decoders fill missing rows with zeros or scale small bit depths without saying so; what is known here comes from the
+file itself. Specification: PNG (Third Edition), W3C, sections 5 and 11.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.readers.picture import UnreadableImage, check_signature
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+
+_SAMPLES = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
+_BIT_DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGB_ALPHA: (8, 16)}
+_ADAM7_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class PngStructure:
+    """What the chunks of a PNG file say about its pixels."""
+
+    width: int
+    height: int
+    bit_depth: int  # bits per sample: 1, 2, 4, 8 or 16
+    colour_type: int  # GREY, RGB, PALETTE, GREY_ALPHA or RGB_ALPHA
+    interlaced: bool
+    palette: NDArray[np.uint8]  # (entries, 3); no entries without a palette
+    transparency: bytes  # the tRNS chunk: alpha per palette entry, or one colour of 16 bits per sample; b"" without
+    image_data: tuple[tuple[int, int], ...]  # (start, stop) in the file of the parts of the compressed pixels
+
+    @property
+    def samples(self) -> int:
+        """Stored numbers per pixel, alpha included."""
+        return _SAMPLES[self.colour_type]
+
+    @property
+    def inflated_bytes(self) -> int:
+        """Length of the decompressed scanlines, each with its filter byte."""
+        if not self.interlaced:
+            return self._scanline_bytes(self.width, self.height)
+        return sum(
+            self._scanline_bytes(-(-(self.width - left) // across), -(-(self.height - top) // down))
+            for left, top, across, down in _ADAM7_PASSES
+        )
+
+    def _scanline_bytes(self, width: int, height: int) -> int:
+        if width <= 0 or height <= 0:
+            return 0
+        return height * (1 + (width * self.samples * self.bit_depth + 7) // 8)
+
+
+def parse_png(data: bytes, name: str) -> PngStructure:
+    """Structure of a PNG file; UnreadableImage when a chunk is missing, cut off, damaged or contradicts another."""
+    check_signature(data, name, (SIGNATURE,), "a PNG image")
+    chunks, image_data = _walk_chunks(data, name)
+    header = chunks.get(b"IHDR", b"")
+    if len(header) != 13 or not image_data:
+        raise UnreadableImage(f"{name}: damaged PNG, without a valid IHDR chunk or without image data")
+    width, height, bit_depth, colour_type, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    if bit_depth not in _BIT_DEPTHS.get(colour_type, ()):
+        raise UnreadableImage(
+            f"{name}: damaged PNG, no such combination: {bit_depth} bits of colour type {colour_type}"
+        )
+    frames = int.from_bytes(chunks.get(b"acTL", b"")[:4], "big")
+    if frames > 1:
+        raise UnreadableImage(f"{name}: an animated PNG of {frames} frames; expected one image")
+    palette_bytes = chunks.get(b"PLTE", b"") if colour_type == PALETTE else b""
+    if colour_type == PALETTE and (not palette_bytes or len(palette_bytes) % 3):
+        raise UnreadableImage(f"{name}: damaged PNG, {len(palette_bytes)} bytes of palette; expected 3 per entry")
+    palette = np.frombuffer(palette_bytes, np.uint8).reshape(-1, 3)
+    transparency = chunks.get(b"tRNS", b"")
+    return PngStructure(width, height, bit_depth, colour_type, interlace == 1, palette, transparency, image_data)
+
+
+def check_image_data(structure: PngStructure, data: bytes, name: str) -> None:
+    """Raise UnreadableImage unless the compressed pixels are whole, their checksum included."""
+    compressed = b"".join(data[start:stop] for start, stop in structure.image_data)
+    stream = zlib.decompressobj()
+    expected = structure.inflated_bytes
+    try:
+        found = len(stream.decompress(compressed, expected + 1))
+    except zlib.error as error:
+        raise UnreadableImage(f"{name}: damaged PNG, its pixels cannot be decompressed ({error})") from error
+    if found < expected or (found == expected and not stream.eof):
+        raise UnreadableImage(f"{name}: cut off: its compressed pixels end after {found} of {expected} bytes")
+
+
+def transparent_pixels(structure: PngStructure, stored: NDArray[Any]) -> int:
+    """How many pixels of `stored` (height, width, samples) the tRNS chunk makes less than opaque."""
+    if not structure.transparency or structure.colour_type not in (GREY, RGB, PALETTE):
+        return 0
+    if structure.colour_type == PALETTE:
+        alpha = np.full(256, 255, np.uint8)
+        listed = np.frombuffer(structure.transparency[:256], np.uint8)
+        alpha[: len(listed)] = listed
+        return int(np.count_nonzero(alpha[stored[..., 0]] != 255))
+    key = np.frombuffer(structure.transparency, ">u2")[: structure.samples]
+    return int(np.count_nonzero(np.all(stored[..., : structure.samples] == key, axis=-1)))
+
+
+def _walk_chunks(data: bytes, name: str) -> tuple[dict[bytes, bytes], tuple[tuple[int, int], ...]]:
+    """Bodies of the chunks by type, and the places of the image data; every checksum is checked."""
+    bodies: dict[bytes, bytes] = {}
+    image_data: list[tuple[int, int]] = []
+    position = len(SIGNATURE)
+    while b"IEND" not in bodies:
+        if position + 12 > len(data):
+            raise UnreadableImage(f"{name}: cut off: the PNG ends after {len(data)} bytes without its IEND chunk")
+        length, kind = struct.unpack_from(">I4s", data, position)
+        start, stop = position + 8, position + 8 + length
+        if stop + 4 > len(data):
+            raise UnreadableImage(f"{name}: cut off: a PNG chunk reaches to byte {stop + 4}, the file has {len(data)}")
+        if zlib.crc32(memoryview(data)[position + 4 : stop]) != struct.unpack_from(">I", data, stop)[0]:
+            raise UnreadableImage(f"{name}: damaged PNG, wrong checksum of the chunk at byte {position}")
+        if kind == b"IDAT":
+            image_data.append((start, stop))
+        else:
+            bodies.setdefault(kind, data[start:stop])
+        position = stop + 4
+    return bodies, tuple(image_data)

@@ -1,0 +1,267 @@
+"""Report: the committed counts of all shards become the tables of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from storage import catalog as catalogs
+from storage import parts
+from storage.ledger import Entry
+from storage.objects import ObjectStore
+from storage.reports import encode_report_table
+from tasks.ingest import file_name
+from tasks.metrics.aggregate import batch_summed, per_sample
+from tasks.metrics.gap import gap
+from tasks.metrics.intervals import intervals
+from tasks.metrics.per_image import score_images
+from tasks.metrics.settings import ScoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What every row of every table says of its run."""
+
+    run_id: str
+    dataset: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The rows of the per-image tables: images in catalog order, then heads, then classes."""
+
+    classes: tuple[str, ...]
+    heads: tuple[str, ...]
+    threshold: float
+    threshold_count: int
+
+    @property
+    def rows_per_image(self) -> int:
+        return len(self.heads) * len(self.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The counts of a whole run, by row of `Layout`."""
+
+    frame: pd.DataFrame
+    """image_id, class_index, head, the counts (Int64), the soft sums, status, stage, error_type, error."""
+    true_positive: npt.NDArray[np.int32]
+    """(rows, threshold_count - 1) reference-foreground pixels with p >= k/threshold_count, k from 1."""
+    predicted: npt.NDArray[np.int32]
+    """(rows, threshold_count - 1) all counted pixels with it."""
+    has_histogram: npt.NDArray[np.bool_]
+    """(rows,) whether the two arrays above say anything about the row."""
+
+
+def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame, layout: Layout) -> Counted:
+    """Read every part once and put each row where the catalog wants it.
+
+    Raises ValueError naming the first image where a part holds an unknown image or head, or an image twice, or where an
+    image of the catalog is in no part.
+    """
+    n_rows = len(catalog) * layout.rows_per_image
+    images = pd.Index(catalog["image_id"])
+    heads = pd.Index(layout.heads)
+    columns = _empty_columns(n_rows)
+    thresholds = layout.threshold_count - 1
+    true_positive, predicted = (np.zeros((n_rows, thresholds), np.int32) for _ in range(2))
+    has_histogram = np.zeros(n_rows, np.bool_)
+    seen = np.zeros(n_rows, np.int64)
+    for entry in entries:
+        table = parts.read_part(store, entry)
+        image = images.get_indexer(table.column("image_id").to_pandas())
+        head = heads.get_indexer(table.column("head").to_pandas())
+        if (image < 0).any() or (head < 0).any():
+            raise ValueError(f"part {entry.key[:12]}: holds an image or a head that this run does not know")
+        rows = (image * len(heads) + head) * len(layout.classes) + table.column("class_index").to_numpy()
+        np.add.at(seen, rows, 1)
+        _place(columns, rows, table)
+        counted = np.asarray(table.column(parts.HISTOGRAMS[0]).is_valid())
+        has_histogram[rows[counted]] = True
+        true_positive[rows[counted]], predicted[rows[counted]] = _cumulate(
+            table.filter(pa.array(counted)), thresholds + 1
+        )
+    if (seen != 1).any():
+        image_id = images[int(np.argmax(seen != 1)) // layout.rows_per_image]
+        raise ValueError(f"image {image_id}: expected in one part, found {int(seen[seen != 1][0])} times")
+    return Counted(_frame(columns, catalog, layout), true_positive, predicted, has_histogram)
+
+
+_TEXTS = ("status", "stage", "error_type", "error")
+
+
+def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "known": np.zeros(n_rows, np.bool_),
+        **{name: np.zeros(n_rows, np.int64) for name in parts.COUNTS},
+        **{name: np.full(n_rows, np.nan) for name in parts.SOFT_SUMS},
+        **{name: np.full(n_rows, "", dtype=object) for name in _TEXTS},
+    }
+
+
+def _place(columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64], table: pa.Table) -> None:
+    columns["known"][rows] = np.asarray(table.column("n_pixels").is_valid())
+    for name in parts.COUNTS:
+        columns[name][rows] = table.column(name).fill_null(0).to_numpy()
+    for name in parts.SOFT_SUMS:
+        columns[name][rows] = table.column(name).to_numpy()
+    for name in _TEXTS:
+        columns[name][rows] = table.column(name).to_pandas()
+
+
+def _cumulate(table: pa.Table, threshold_count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Pixels at or above each threshold k/threshold_count, k from 1: of the reference foreground, and of all."""
+    foreground, background = (parts.histogram(table, name) for name in parts.HISTOGRAMS)
+    step = parts.BINS // threshold_count
+    above = [np.cumsum(bins[:, ::-1], axis=1)[:, ::-1][:, step::step] for bins in (foreground, foreground + background)]
+    if above and above[1].size and int(above[1].max()) > np.iinfo(np.int32).max:
+        raise ValueError(f"an image has {int(above[1].max())} pixels above a threshold; thresholds hold up to 2^31 - 1")
+    return above[0].astype(np.int32), above[1].astype(np.int32)
+
+
+def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    n_images, n_heads, n_classes = len(catalog), len(layout.heads), len(layout.classes)
+    unknown = ~columns["known"]
+    return pd.DataFrame(
+        {
+            "image_id": np.repeat(catalog["image_id"].to_numpy(), n_heads * n_classes),
+            "class_index": np.tile(np.arange(n_classes), n_images * n_heads),
+            "head": np.tile(np.repeat(np.array(layout.heads, dtype=object), n_classes), n_images),
+            **{name: pd.array(np.ma.array(columns[name], mask=unknown), dtype="Int64") for name in parts.COUNTS},
+            **{name: columns[name] for name in (*parts.SOFT_SUMS, *_TEXTS)},
+        }
+    )
+
+
+def build_tables(
+    counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings, identity: Identity
+) -> dict[str, bytes]:
+    """All Parquet files of a report, by file name. `thresholds` is left out where everything is a label map."""
+    per_image = _per_image(counted, catalog, layout, settings)
+    frames: dict[str, pd.DataFrame] = {
+        "per_image": per_image,
+        "per_sample": per_sample(per_image, settings),
+        "batch_summed": batch_summed(per_image, settings),
+        "intervals": intervals(per_image, settings),
+        "gap": gap(per_image, settings),
+        "failures": _failures(counted, catalog),
+    }
+    files = {name: encode_report_table(_identified(frame, identity)) for name, frame in frames.items()}
+    if counted.has_histogram.any():
+        files["thresholds"] = encode_report_table(_thresholds(counted, layout, identity))
+    return {f"{name}.parquet": data for name, data in files.items()}
+
+
+def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
+    repeats, frame = layout.rows_per_image, counted.frame
+    of_image = catalog.loc[catalog.index.repeat(repeats)].reset_index(drop=True)
+    two_classes = len(layout.classes) == 2 and counted.has_histogram.any()
+    sizes = {name: of_image[name].astype("Int64").mask(of_image[name] == 0) for name in ("depth", "height", "width")}
+    table = pd.DataFrame(
+        {
+            "image_id": frame["image_id"],
+            **{name: of_image[name] for name in catalogs.group_columns(catalog)},
+            "class_index": frame["class_index"].astype("int32"),
+            "class_name": np.array(layout.classes, dtype=object)[frame["class_index"]],
+            "head": frame["head"],
+            **sizes,
+            "n_pixels": frame["n_pixels"],
+            "n_ignored": frame["n_ignored"],
+            "threshold": layout.threshold if two_classes else np.nan,
+            **{name: frame[name] for name in parts.COUNTS[2:-1]},
+            **{name: frame[name] for name in parts.SOFT_SUMS},
+            "reference_sum": frame["reference_sum"],
+            "image_sha256": of_image["image_sha256"],
+            "reference_sha256": of_image["reference_sha256"],
+            "status": frame["status"],
+            "error": frame["error"],
+        }
+    )
+    return score_images(table, settings)
+
+
+def _failures(counted: Counted, catalog: pd.DataFrame) -> pd.DataFrame:
+    frame = counted.frame
+    first = frame[(frame["status"] == "failed") & (frame["image_id"] != frame["image_id"].shift())]
+    source = dict(zip(catalog["image_id"], catalog["image"], strict=True))
+    return pd.DataFrame(
+        {
+            "image_id": first["image_id"],
+            "source": [file_name(source[image_id]) for image_id in first["image_id"]],
+            "stage": first["stage"],
+            "error_type": first["error_type"],
+            "message": first["error"],
+        }
+    ).reset_index(drop=True)
+
+
+def _identified(frame: pd.DataFrame, identity: Identity) -> pd.DataFrame:
+    names = {"run_id": identity.run_id, "dataset": identity.dataset, "model": identity.model}
+    return pd.concat([pd.DataFrame(names, index=frame.index), frame], axis=1)
+
+
+def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Table:
+    """A row per image and class that has a histogram (of two classes the foreground), a pair of columns a threshold."""
+    first = 1 if len(layout.classes) == 2 else 0
+    chosen = (counted.frame["class_index"] >= first).to_numpy()
+    frame, missing = counted.frame[chosen], ~counted.has_histogram[chosen]
+    columns: dict[str, pa.Array] = {
+        "run_id": pa.array([identity.run_id] * len(frame)).dictionary_encode(),
+        "dataset": pa.array([identity.dataset] * len(frame)).dictionary_encode(),
+        "model": pa.array([identity.model] * len(frame)).dictionary_encode(),
+        "image_id": pa.array(frame["image_id"]),
+        "class_index": pa.array(frame["class_index"], pa.int64()),
+        "head": pa.array(frame["head"]),
+        "reference_sum": pa.array(frame["reference_sum"], pa.int64()),
+    }
+    for k in range(1, layout.threshold_count):
+        for name, counts in (("true_positive", counted.true_positive), ("predicted", counted.predicted)):
+            columns[f"{name}_{k:03d}"] = pa.array(counts[chosen, k - 1], pa.int32(), mask=missing)
+    return pa.table(columns)
+
+
+def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, head: str) -> pd.DataFrame:
+    """Dice and Tversky of each class over the whole set: the per-sample mean beside every batch size and pooled.
+
+    A row per class and metric: class, metric, per-sample, failed as 0, a column ``batch N`` for each size, pooled.
+    """
+    rows = []
+    chosen = per_sample_table[
+        (per_sample_table["stratum"] == "")
+        & (per_sample_table["head"] == head)
+        & per_sample_table["metric"].isin(["dice", "tversky"])
+    ]
+    for row in chosen.itertuples():
+        batches = batch_summed_table[
+            (batch_summed_table["stratum"] == "")
+            & (batch_summed_table["head"] == head)
+            & (batch_summed_table["class_name"] == row.class_name)
+            & (batch_summed_table["metric"] == row.metric)
+        ]
+        values = {
+            "pooled" if batch.pooled else f"batch {batch.batch_size}": batch.mean for batch in batches.itertuples()
+        }
+        rows.append(
+            {
+                "class": row.class_name,
+                "metric": row.metric,
+                "per-sample": row.mean,
+                "failed as 0": row.mean_failed_as_zero,
+                **values,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def score_settings(values: Mapping[str, Any]) -> ScoreSettings:
+    """The part of the configuration's metrics that scores are made with."""
+    names = ScoreSettings.__dataclass_fields__
+    return ScoreSettings(**{name: values[name] for name in names})

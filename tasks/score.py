@@ -1,0 +1,167 @@
+"""Score: predictions that something else made, counted against the references of a shard."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from storage import parts, shards
+from storage.ledger import Ledger, content_key
+from storage.objects import ObjectStore
+from storage.sources import read_file
+from tasks import ingest
+from tasks.counting import Failure, count_rows, failed_rows
+from tasks.ingest import Preparation, ShardDone, file_name
+from tasks.metrics.overlap import OverlapCounts, count_overlap
+from tasks.normalize import IGNORED, to_class_indices
+from tasks.readers import holds_probabilities, read_label_map, read_probabilities
+from tasks.shard_rows import read_shard_rows, sound
+
+STAGE = "score"
+CODE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How predictions are counted."""
+
+    threshold: float
+    """Two classes: foreground where p >= threshold, compared in float32. More classes: argmax."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """A shard whose references are to be counted against prediction files."""
+
+    key: str
+    ingest_key: str
+    predictions: tuple[tuple[str, str], ...]
+    """For each row of the shard, (URL, sha256) of its prediction; "" and "" where there is none."""
+
+
+def plan_job(shard: pd.DataFrame, preparation: Preparation, counting: Counting) -> ScoreJob:
+    """The job of one shard, from the rows of the catalog that it holds, in their order."""
+    ingest_key = str(shard["shard"].iloc[0])
+    key = content_key(
+        {
+            "stage": STAGE,
+            "code_version": CODE_VERSION,
+            "ingest": ingest_key,
+            "preparation": asdict(preparation),
+            "counting": asdict(counting),
+            "predictions": list(shard["prediction_sha256"]),
+        }
+    )
+    return ScoreJob(key, ingest_key, tuple(zip(shard["prediction"], shard["prediction_sha256"], strict=True)))
+
+
+def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, counting: Counting) -> ShardDone:
+    """Count every prediction of a shard and commit the part.
+
+    A missing or unusable prediction is a failed image with its reason; one that cannot be fetched raises OSError.
+    """
+    entry = Ledger(store).read(ingest.STAGE, job.ingest_key)
+    rows = read_shard_rows(store, entry)
+    references = shards.open_arrays(store, entry, ingest.REFERENCES)[0] if sound(rows) else None
+    part: list[dict[str, Any]] = []
+    n_failed = 0
+    for row, (url, sha256) in zip(rows, job.predictions, strict=True):
+        try:
+            if references is None or not row.is_sound:
+                raise _FailedImageError(ingest.STAGE, row.error_type, row.error)
+            data = _fetch(row.image_id, url, sha256)
+            counts = _count(row.crop(references), data, file_name(url), preparation, counting)
+            part += count_rows(row.image_id, "", counts)
+        except _FailedImageError as reason:
+            n_failed += 1
+            part += failed_rows(row.image_id, "", preparation.n_classes, reason.failure)
+    facts = {"n_images": len(rows), "n_failed": n_failed}
+    shards.commit_shard(store, STAGE, job.key, arrays={}, rows=parts.encode_part(part), facts=facts)
+    return ShardDone(job.key, len(rows), n_failed)
+
+
+class _FailedImageError(Exception):
+    """One image cannot be counted; the shard goes on."""
+
+    def __init__(self, stage: str, error_type: str, error: str) -> None:
+        super().__init__(error)
+        self.failure = Failure(stage, error_type, error)
+
+
+def _fetch(image_id: str, url: str, sha256: str) -> bytes:
+    if not sha256:
+        name = file_name(url) if url else f"a file for image {image_id}"
+        raise _FailedImageError(STAGE, "MissingFile", f"prediction: expected {name}, none could be read")
+    data = read_file(url)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise OSError(f"{url} changed while it was being scored: catalogued sha256 {sha256[:12]}, now {found[:12]}")
+    return data
+
+
+def _count(
+    reference: npt.NDArray[np.uint8], data: bytes, name: str, preparation: Preparation, counting: Counting
+) -> OverlapCounts:
+    try:
+        return _count_prediction(reference, data, name, preparation, counting)
+    except ValueError as error:
+        raise _FailedImageError(STAGE, type(error).__name__, str(error)) from error
+
+
+def _count_prediction(
+    reference: npt.NDArray[np.uint8], data: bytes, name: str, preparation: Preparation, counting: Counting
+) -> OverlapCounts:
+    n_classes = preparation.n_classes
+    prediction = read_prediction(data, name)
+    if prediction.dtype.kind == "f":
+        probabilities = match_probabilities(prediction, reference.shape, n_classes, name)
+        return count_overlap(
+            reference,
+            n_classes=n_classes,
+            probabilities=probabilities,
+            threshold=counting.threshold,
+            ignore_index=IGNORED,
+        )
+    if prediction.shape != reference.shape:
+        raise ValueError(f"{name}: expected the size of its image {reference.shape}, got {prediction.shape}")
+    label_map = to_class_indices(prediction, preparation.label_values or None, n_classes, None)
+    return count_overlap(reference, n_classes=n_classes, label_map=label_map, ignore_index=IGNORED)
+
+
+def read_prediction(data: bytes, name: str) -> npt.NDArray[Any]:
+    """A prediction file: floats are probabilities in their own shape, integers a label map (D, H, W)."""
+    return read_probabilities(data, name) if holds_probabilities(data, name) else read_label_map(data, name)
+
+
+def match_probabilities(
+    values: npt.NDArray[Any], expected: Sequence[int], n_classes: int, name: str
+) -> npt.NDArray[Any]:
+    """Probabilities (D, H, W) or (D, H, W, C), from an array that may lack the depth or have its channels first.
+
+    A shape that fits in two ways is refused with ValueError, and so is one that fits in none.
+    """
+    size = tuple(expected)
+    flat = size[1:] if size[0] == 1 else size
+    channels = {n_classes, 1} if n_classes == 2 else {n_classes}
+    fits = []
+    for shape in dict.fromkeys((size, flat)):
+        if values.shape == shape and n_classes == 2:
+            fits.append(values.reshape(size))
+        for count in sorted(channels):
+            if values.shape == (*shape, count):
+                fits.append(values.reshape((*size, count)))
+            if values.shape == (count, *shape):
+                fits.append(np.moveaxis(values, 0, -1).reshape((*size, count)))
+    if len(fits) != 1:
+        raise ValueError(
+            f"{name}: expected probabilities of shape {flat} with {n_classes} channels"
+            f"{' (or one)' if n_classes == 2 else ''} before or behind, got {values.shape}"
+            f"{', which fits in more than one way' if fits else ''}"
+        )
+    return fits[0]

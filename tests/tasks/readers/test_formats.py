@@ -1,0 +1,81 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tasks.readers import UnreadableImage, read_header, read_picture, reader_for
+from tasks.readers.arrays import NumpyReader
+from tasks.readers.jpeg import JpegReader
+from tasks.readers.png import PngReader
+from tasks.readers.tiff import TiffReader
+
+PIXELS = np.arange(5 * 6, dtype=np.uint8).reshape(5, 6)
+
+
+def encoded(format_name: str) -> bytes:
+    stream = io.BytesIO()
+    if format_name == "TIFF":
+        tifffile.imwrite(stream, PIXELS)
+    elif format_name == "NPY":
+        np.save(stream, PIXELS)
+    else:
+        Image.fromarray(PIXELS).save(stream, format_name)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("a.png", PngReader),
+        ("s3://bucket/A.PNG", PngReader),
+        ("a.b.jpg", JpegReader),
+        ("a.JPEG", JpegReader),
+        ("a.tif", TiffReader),
+        ("a.ome.tiff", TiffReader),
+        ("a.npy", NumpyReader),
+    ],
+)
+def test_the_ending_chooses_the_reader(name: str, reader: type) -> None:
+    assert isinstance(reader_for(name), reader)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "png", "a.png.txt", ""])
+def test_unknown_endings_name_the_known(name: str) -> None:
+    with pytest.raises(UnreadableImage, match=r"expected one of \.png, \.jpg, \.jpeg, \.tif, \.tiff, \.npy"):
+        reader_for(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.tif", "TIFF"), ("a.npy", "NPY")]
+)
+def test_header_and_picture_agree(name: str, format_name: str) -> None:
+    data = encoded(format_name)
+    header, picture = read_header(data, name), read_picture(data, name)
+    assert (header.shape, header.dtype) == (picture.pixels.shape, picture.pixels.dtype.name)
+    assert header.shape == (1, 5, 6, 1)
+    assert picture.full_scale == 255
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy"])
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "TIFF", "NPY"])
+def test_a_wrong_ending_is_an_error_of_one_type(name: str, format_name: str) -> None:
+    data = encoded(format_name)
+    if isinstance(reader_for(name), type(reader_for(f"x.{format_name}".replace("TIFF", "tif")))):
+        return
+    for read in (read_header, read_picture):
+        with pytest.raises(UnreadableImage, match="whatever its name says"):
+            read(data, name)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("folder", ["nuclei/images", "ms_lesions/images"])
+def test_real_pictures(data_folder: Path, folder: str) -> None:
+    for path in sorted((data_folder / folder).glob("*.png"))[:8]:
+        data = path.read_bytes()
+        header, picture = read_header(data, path.name), read_picture(data, path.name)
+        with Image.open(path) as image:
+            assert np.array_equal(picture.pixels, np.asarray(image).reshape(header.shape))
+        assert (header.dtype, picture.full_scale) == ("uint8", 255)

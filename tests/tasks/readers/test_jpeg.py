@@ -1,0 +1,59 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from tasks.readers.jpeg import JpegReader
+from tasks.readers.picture import UnreadableImage
+
+READER = JpegReader()
+
+
+def jpeg(mode: str, width: int = 20, height: int = 10) -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (width, height)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_grey_and_colour(mode: str, channels: int) -> None:
+    data = jpeg(mode)
+    picture, header = READER.read(data, "a.jpg"), READER.header(data, "a.jpg")
+    assert picture.pixels.shape == header.shape == (1, 10, 20, channels)
+    assert picture.pixels.dtype.name == header.dtype == "uint8"
+    assert picture.full_scale == 255
+    assert picture.pixels.flags.c_contiguous
+
+
+def test_values_are_near_what_was_written() -> None:
+    pixels = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95)
+    found = READER.read(stream.getvalue(), "a.jpg").pixels[0]
+    assert np.abs(found.astype(int) - pixels).max() <= 3
+
+
+def test_four_colours_are_refused() -> None:
+    with pytest.raises(UnreadableImage, match="a JPEG in CMYK; expected grey or RGB"):
+        READER.header(jpeg("CMYK"), "a.jpg")
+
+
+def test_every_cut_is_noticed_even_where_pillow_was_told_to_tolerate_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = jpeg("RGB")
+    for length in range(0, len(data), 7):
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+        with pytest.raises(UnreadableImage):
+            READER.read(data[:length], "a.jpg")
+
+
+def test_no_label_map_is_read_from_a_lossy_file() -> None:
+    with pytest.raises(UnreadableImage, match="JPEG does not keep label values"):
+        READER.stored_values(jpeg("L"), "mask.jpg")
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0 and no more"], ids=["empty", "text", "marker only"])
+def test_wrong_content(data: bytes) -> None:
+    with pytest.raises(UnreadableImage, match=r"a\.jpg: ") as caught:
+        READER.header(data, "a.jpg")
+    assert "0x" not in str(caught.value)

@@ -1,0 +1,121 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.readers import UnreadableImage, read_label_map
+
+MakePng = Callable[..., bytes]
+GREY, RGB, PALETTE = 0, 2, 3
+
+
+def tiff(values: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, photometric="minisblack")
+    return stream.getvalue()
+
+
+def npy(values: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("bit_depth", "colour_type", "line", "expected", "dtype"),
+    [
+        pytest.param(1, GREY, b"\x40", [0, 1], "uint8", id="1 bit"),
+        pytest.param(2, GREY, b"\xb0", [2, 3], "uint8", id="2 bits are not stretched"),
+        pytest.param(4, GREY, b"\x2f", [2, 15], "uint8", id="4 bits are not stretched"),
+        pytest.param(8, GREY, b"\x00\xff", [0, 255], "uint8", id="0 and 255"),
+        pytest.param(16, GREY, b"\x01\x00\xff\xff", [256, 65535], "uint16", id="instances of 16 bits"),
+        pytest.param(8, PALETTE, b"\x01\x00", [1, 0], "uint8", id="palette: indices, not colours"),
+        pytest.param(8, RGB, b"\x07\x07\x07\x00\x00\x00", [7, 0], "uint8", id="three equal channels"),
+        pytest.param(16, RGB, b"\x01\x00" * 3 + b"\0\0" * 3, [256, 0], "uint16", id="three equal channels of 16 bits"),
+    ],
+)
+def test_png(make_png: MakePng, bit_depth: int, colour_type: int, line: bytes, expected: list[int], dtype: str) -> None:
+    chunks = [(b"PLTE", bytes([0, 0, 0, 255, 0, 0]))] if colour_type == PALETTE else []
+    labels = read_label_map(make_png(2, 1, bit_depth, colour_type, [line], chunks=chunks), "mask.png")
+    assert labels.tolist() == [[expected]]
+    assert labels.dtype.name == dtype
+    assert labels.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        pytest.param(np.array([[0, 300]], np.uint16), "uint16", id="integers"),
+        pytest.param(np.array([[-1, 2]], np.int16), "int16", id="negative values"),
+        pytest.param(np.array([[0, 2**40]], np.int64), "int64", id="64 bits"),
+        pytest.param(np.array([[False, True]]), "uint8", id="bool"),
+        pytest.param(np.array([[0.0, 3.0]], np.float32), "int32", id="whole floats"),
+        pytest.param(np.array([[-1.0, 3.0]], np.float64), "int32", id="whole floats of 64 bits"),
+    ],
+)
+@pytest.mark.parametrize(("name", "encode"), [("mask.tif", tiff), ("mask.npy", npy)])
+def test_tiff_and_npy(name: str, encode: Callable[..., bytes], values: NDArray[Any], dtype: str) -> None:
+    labels = read_label_map(encode(values), name)
+    assert labels.tolist() == [values.tolist()]
+    assert labels.dtype.name == dtype
+
+
+@pytest.mark.parametrize(("name", "encode"), [("mask.tif", tiff), ("mask.npy", npy)])
+def test_volumes_keep_their_depth(name: str, encode: Callable[..., bytes]) -> None:
+    volume = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)
+    assert np.array_equal(read_label_map(encode(volume), name), volume)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param([0.0, 0.5], "1 of 2 values are not whole numbers of 32 bits, for example 0.5", id="fraction"),
+        pytest.param([np.nan, 1.0], "for example nan", id="NaN"),
+        pytest.param([np.inf, -np.inf], "2 of 2 values", id="infinity"),
+        pytest.param([1e12, 0.0], "1 of 2 values", id="beyond 32 bits"),
+    ],
+)
+def test_other_floats_are_no_labels(values: list[float], message: str) -> None:
+    with pytest.raises(UnreadableImage, match=message):
+        read_label_map(tiff(np.array([values])), "mask.tif")
+
+
+def test_colours_are_no_labels(make_png: MakePng) -> None:
+    data = make_png(2, 1, 8, RGB, [b"\xff\0\0\0\0\0"])
+    with pytest.raises(UnreadableImage, match=r"mask\.png: a coloured image, 1 of 2 pixels"):
+        read_label_map(data, "mask.png")
+
+
+def test_complex_numbers_are_no_labels() -> None:
+    with pytest.raises(UnreadableImage, match="values of type complex128; expected integers"):
+        read_label_map(npy(np.zeros((2, 2), complex)), "mask.npy")
+
+
+def test_jpeg_is_no_label_map() -> None:
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, "JPEG")
+    with pytest.raises(UnreadableImage, match="JPEG does not keep label values"):
+        read_label_map(stream.getvalue(), "mask.jpg")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("folder", "most"),
+    [
+        pytest.param("nuclei/masks", 1, id="1-bit masks"),
+        pytest.param("nuclei/labels", 400, id="16-bit instances"),
+        pytest.param("ms_lesions/masks", 1, id="1-bit masks, many empty"),
+    ],
+)
+def test_real_masks(data_folder: Path, folder: str, most: int) -> None:
+    for path in sorted((data_folder / folder).glob("*.png"))[:8]:
+        labels = read_label_map(path.read_bytes(), path.name)
+        with Image.open(path) as image:
+            assert np.array_equal(labels[0], np.asarray(image).astype(labels.dtype))
+        assert labels.max() <= most

@@ -1,0 +1,294 @@
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tasks.readers.picture import UnreadableImage
+from tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
+
+READER = TiffReader()
+RAMP = np.arange(5 * 6 * 7).reshape(5, 6, 7)
+
+
+def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, **({"photometric": "minisblack"} | options))
+    return stream.getvalue()
+
+
+def rgb(height: int = 6, width: int = 7) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def with_alpha(pixels: NDArray[np.uint8], alpha: int) -> NDArray[np.uint8]:
+    return np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), alpha, np.uint8)], axis=-1)
+
+
+def colormap(*colours: tuple[int, int, int]) -> NDArray[np.uint16]:
+    table = np.zeros((3, 256), np.uint16)
+    table[:, : len(colours)] = np.array(colours, np.uint16).T * 257
+    return table
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "dtype", "full_scale"),
+    [
+        pytest.param(tiff(RAMP[0].astype("u1")), RAMP[:1, ..., None], "uint8", 255, id="8 bits"),
+        pytest.param(tiff(RAMP[0].astype(">u2")), RAMP[:1, ..., None], "uint16", 65535, id="16 bits"),
+        pytest.param(tiff(RAMP[0].astype("u2"), byteorder=">"), RAMP[:1, ..., None], "uint16", 65535, id="big-endian"),
+        pytest.param(
+            tiff(RAMP[0].astype("i1") - 9), RAMP[:1, ..., None] - 9, "int8", 127, id="signed, negative values"
+        ),
+        pytest.param(tiff(RAMP[0].astype("i2")), RAMP[:1, ..., None], "int16", 32767, id="signed 16"),
+        pytest.param(tiff(RAMP[0].astype("u4")), RAMP[:1, ..., None], "uint32", 2**32 - 1, id="unsigned 32"),
+        pytest.param(tiff(RAMP[0].astype("f2")), RAMP[:1, ..., None], "float16", 1, id="float16 stays"),
+        pytest.param(tiff(RAMP[0].astype("f4")), RAMP[:1, ..., None], "float32", 1, id="float32"),
+        pytest.param(tiff(RAMP[0].astype("f8")), RAMP[:1, ..., None], "float32", 1, id="float64 becomes float32"),
+        pytest.param(tiff(RAMP[0] > 20), RAMP[:1, ..., None] > 20, "uint8", 1, id="1 bit"),
+        pytest.param(
+            tiff(RAMP[0] > 20, photometric="miniswhite"), RAMP[:1, ..., None] <= 20, "uint8", 1, id="1 bit, 1 is black"
+        ),
+        pytest.param(
+            tiff(RAMP[0].astype("u1"), photometric="miniswhite"),
+            255 - RAMP[:1, ..., None],
+            "uint8",
+            255,
+            id="0 is white",
+        ),
+        pytest.param(
+            tiff(RAMP[0].astype("u2"), bitspersample=12), RAMP[:1, ..., None], "uint16", 4095, id="12 bits, packed"
+        ),
+        pytest.param(tiff(RAMP.astype("u1")), RAMP[..., None], "uint8", 255, id="grey pages are depth"),
+        pytest.param(tiff(RAMP.astype("u1"), metadata=None), RAMP[..., None], "uint8", 255, id="pages, undescribed"),
+        pytest.param(tiff(RAMP.astype("u2"), compression="lzw"), RAMP[..., None], "uint16", 65535, id="pages of LZW"),
+        pytest.param(
+            tiff(RAMP.astype("u2"), compression="zlib", predictor=True), RAMP[..., None], "uint16", 65535, id="zip"
+        ),
+        pytest.param(tiff(RAMP.astype("u1"), bigtiff=True), RAMP[..., None], "uint8", 255, id="BigTIFF"),
+        pytest.param(
+            tiff(RAMP.astype("u1"), truncate=True), RAMP[..., None], "uint8", 255, id="one page for all planes"
+        ),
+        pytest.param(
+            tiff(RAMP.astype("u1"), imagej=True, metadata={"axes": "ZYX"}), RAMP[..., None], "uint8", 255, id="ImageJ"
+        ),
+        pytest.param(
+            tiff(RAMP.astype("u1"), ome=True, metadata={"axes": "ZYX"}), RAMP[..., None], "uint8", 255, id="OME"
+        ),
+        pytest.param(tiff(rgb(), photometric="rgb"), rgb()[None], "uint8", 255, id="RGB by pixel"),
+        pytest.param(
+            tiff(rgb().transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+            rgb()[None],
+            "uint8",
+            255,
+            id="RGB by plane",
+        ),
+        pytest.param(
+            tiff(np.stack([rgb(), 255 - rgb()]), photometric="rgb"),
+            np.stack([rgb(), 255 - rgb()]),
+            "uint8",
+            255,
+            id="pages of RGB",
+        ),
+        pytest.param(tiff(with_alpha(rgb(), 255), photometric="rgb"), rgb()[None], "uint8", 255, id="opaque alpha"),
+        pytest.param(
+            tiff(with_alpha(rgb()[..., :1], 255), planarconfig="contig", extrasamples=["unassalpha"]),
+            rgb()[None, ..., :1],
+            "uint8",
+            255,
+            id="opaque alpha beside grey",
+        ),
+        pytest.param(
+            tiff(np.array([[0, 1]], "u1"), photometric="palette", colormap=colormap((9, 9, 9), (7, 7, 7))),
+            np.array([[[[9], [7]]]]),
+            "uint8",
+            255,
+            id="grey palette",
+        ),
+        pytest.param(
+            tiff(np.array([[0, 1]], "u1"), photometric="palette", colormap=colormap((9, 9, 9), (200, 7, 0))),
+            np.array([[[[9, 9, 9], [200, 7, 0]]]]),
+            "uint8",
+            255,
+            id="coloured palette",
+        ),
+        pytest.param(
+            tiff(np.zeros((16, 16, 3), "u1"), photometric="rgb", compression="jpeg"),
+            np.zeros((1, 16, 16, 3)),
+            "uint8",
+            255,
+            id="JPEG in TIFF",
+        ),
+        pytest.param(tiff(np.array([[3]], "u1")), np.array([[[[3]]]]), "uint8", 255, id="one pixel"),
+        pytest.param(
+            tiff(np.arange(300, dtype="u2").reshape(1, 300)),
+            np.arange(300).reshape(1, 1, 300, 1),
+            "uint16",
+            65535,
+            id="one row",
+        ),
+    ],
+)
+def test_every_kind_of_tiff(data: bytes, expected: NDArray[Any], dtype: str, full_scale: float) -> None:
+    picture, header = READER.read(data, "a.tif"), READER.header(data, "a.tif")
+    assert np.array_equal(picture.pixels, expected)
+    assert picture.full_scale == full_scale
+    assert picture.pixels.flags.c_contiguous
+    assert picture.pixels.dtype.isnative
+    assert (header.shape, header.dtype) == (picture.pixels.shape, picture.pixels.dtype.name) == (expected.shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(
+            tiff(with_alpha(rgb(), 254), photometric="rgb"), "42 of 42 pixels are not fully opaque", id="alpha"
+        ),
+        pytest.param(tiff(rgb()[..., :2], planarconfig="contig"), "2 channels; expected 1 or 3", id="two channels"),
+        pytest.param(
+            tiff(RAMP.astype("u1"), imagej=True, metadata={"axes": "TYX"}),
+            "no time",
+            id="time series",
+        ),
+        pytest.param(tiff(np.zeros((2, 3, 4, 5), "u1")), "at most one axis of planes", id="two axes of planes"),
+        pytest.param(tiff(RAMP[0].astype("c8")), "pixels of type complex64", id="complex"),
+        pytest.param(tiff(RAMP[0].astype("u8")), "pixels of type uint64", id="64 bits"),
+        pytest.param(tiff(np.zeros((6, 7, 4), "u1"), photometric="separated"), "colour type SEPARATED", id="CMYK"),
+        pytest.param(tiff(np.zeros((6, 7, 3), "u1"), photometric="cielab"), "colour type CIELAB", id="Lab"),
+        pytest.param(
+            tiff(RAMP[0].astype("f4"), photometric="miniswhite"), "white is zero", id="white is zero in floats"
+        ),
+        pytest.param(b"", "is empty", id="no bytes"),
+        pytest.param(b"II*\0", "page directory 0 lies beyond", id="four bytes"),
+        pytest.param(b"II*\0\0\0\0\0", "without pages", id="no pages"),
+        pytest.param(b"a,b\n", "whatever its name says", id="text"),
+    ],
+)
+def test_refused(data: bytes, message: str) -> None:
+    with pytest.raises(UnreadableImage, match=message):
+        READER.read(data, "a.tif")
+
+
+def test_a_tile_that_claims_gigabytes_asks_for_no_memory() -> None:
+    data = bytearray(tiff(RAMP[0].astype("u1"), tile=(16, 16), compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(data)) as opened:
+        tag = opened.pages.first.tags["TileWidth"]
+        data[tag.offset + 2 : tag.offset + 12] = struct.pack("<HII", 4, 1, 2**28)  # one number of 32 bits
+    with pytest.raises(UnreadableImage, match="claims strips or tiles of 4294967296 decoded bytes"):
+        READER.read(bytes(data), "a.tif")
+
+
+def test_pages_of_unlike_shape_are_refused() -> None:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        writer.write(np.zeros((4, 5), np.uint8))
+        writer.write(np.zeros((6, 7), np.uint8))
+    with pytest.raises(UnreadableImage, match=r"holds 2 images of unlike shape or type \(\(4, 5\), \(6, 7\)\)"):
+        READER.header(stream.getvalue(), "a.tif")
+
+
+def test_reduced_copies_of_the_image_are_not_read() -> None:
+    stream = io.BytesIO()
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    with tifffile.TiffWriter(stream) as writer:
+        writer.write(pixels, subifds=1, tile=(16, 16), metadata=None)
+        writer.write(pixels[::2, ::2], subfiletype=1, tile=(16, 16), metadata=None)
+    assert np.array_equal(READER.read(stream.getvalue(), "a.tif").pixels[0, ..., 0], pixels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(tiff(RAMP[:3].astype("u1")), id="planes in a row"),
+        pytest.param(tiff(RAMP[:3].astype("u1"), truncate=True), id="one page for all planes"),
+        pytest.param(tiff(RAMP[:3].astype("u1"), metadata=None), id="undescribed"),
+        pytest.param(tiff(RAMP[:3].astype("u1"), compression="zlib"), id="compressed"),
+        pytest.param(tiff(RAMP[:3].astype("u1"), compression="packbits", metadata=None), id="compressed, undescribed"),
+        pytest.param(tiff(RAMP[:3].astype("u1"), imagej=True, metadata={"axes": "ZYX"}), id="ImageJ"),
+        pytest.param(tiff(RAMP[:3].astype("u1"), ome=True, metadata={"axes": "ZYX"}), id="OME"),
+        pytest.param(tiff(rgb(16, 16), photometric="rgb", compression="jpeg"), id="JPEG, which forgives missing bytes"),
+    ],
+)
+def test_a_cut_file_never_gives_other_pixels(data: bytes) -> None:
+    whole = READER.read(data, "a.tif").pixels
+    for length in [*range(0, len(data), max(1, len(data) // 60)), len(data) - 2, len(data) - 1]:
+        try:
+            found = READER.read(data[:length], "a.tif").pixels
+        except UnreadableImage:
+            continue
+        assert np.array_equal(found, whole), length  # what was cut off were words, not pixels
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4"])
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
+    compression=st.sampled_from([None, "zlib", "lzw"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=10, deadline=None)
+def test_round_trip(dtype: str, shape: tuple[int, int, int], compression: str | None, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
+    data = tiff(pixels, compression=compression, metadata={"axes": "ZYX"})
+    picture = READER.read(data, "a.tif")
+    assert np.array_equal(picture.pixels, pixels[..., None])
+    assert picture.pixels.dtype == np.dtype(dtype)
+    assert READER.header(data, "a.tif").shape == picture.pixels.shape
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_damage_gives_one_error_with_a_repeatable_text(data: st.DataObject) -> None:
+    damaged = bytearray(tiff(RAMP[:2, :3, :3].astype("u1"), compression="zlib"))
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    outcomes = []
+    for _ in range(2):
+        try:
+            outcomes.append(str(READER.read(bytes(damaged), "a.tif").pixels))
+        except UnreadableImage as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_stored_values_are_palette_indices_and_are_not_turned_round() -> None:
+    indices = np.array([[0, 1]], np.uint8)
+    palette = tiff(indices, photometric="palette", colormap=colormap((9, 9, 9), (200, 7, 0)))
+    assert np.array_equal(READER.stored_values(palette, "a.tif"), indices[None, ..., None])
+    white_is_zero = tiff(indices, photometric="miniswhite")
+    assert np.array_equal(READER.stored_values(white_is_zero, "a.tif"), indices[None, ..., None])
+
+
+def test_no_label_map_is_read_from_jpeg_in_tiff() -> None:
+    with pytest.raises(UnreadableImage, match="JPEG compression does not keep label values"):
+        READER.stored_values(tiff(np.zeros((16, 16), "u1"), compression="jpeg"), "a.tif")
+
+
+def test_array_keeps_its_own_axes_and_type() -> None:
+    pixels = np.random.default_rng(0).random((2, 6, 7)).astype(np.float64)
+    data = tiff(pixels)
+    assert np.array_equal(read_tiff_array(data, "a.tif"), pixels)
+    assert tiff_dtype(data, "a.tif") == np.dtype("float64")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "shape", "dtype", "labels"),
+    [
+        ("img2d.tif", (1, 256, 256, 1), "uint8", None),
+        ("mask2d.tif", (1, 256, 256, 1), "uint16", 65),
+        ("mask2d_512.tif", (1, 512, 512, 1), "uint16", 125),
+        ("img3d.tif", (31, 61, 57, 1), "uint16", None),
+        ("mask3d.tif", (31, 61, 57, 1), "uint16", 51),
+    ],
+)
+def test_real_microscopy(data_folder: Any, file: str, shape: tuple[int, ...], dtype: str, labels: int | None) -> None:
+    data = (data_folder / "formats" / "stardist_tiff" / file).read_bytes()
+    header, picture = READER.header(data, file), READER.read(data, file)
+    assert picture.pixels.shape == header.shape == shape
+    assert picture.pixels.dtype.name == header.dtype == dtype
+    if labels is not None:
+        assert len(np.unique(READER.stored_values(data, file))) == labels + 1

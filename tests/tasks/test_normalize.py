@@ -1,0 +1,225 @@
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tasks.normalize import IGNORED, Method, Recipe, apply_recipe, find_recipe, to_class_indices
+
+WINDOW = (-1000.0, 400.0)
+
+
+def image(values: Any, dtype: str = "float32") -> NDArray[Any]:
+    """One row of grey pixels, (1, 1, n, 1)."""
+    return np.array(values, dtype).reshape(1, 1, -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "method", "full_scale", "expected"),
+    [
+        pytest.param(image([0, 255], "u1"), "unit", 255, Recipe(-math.inf, math.inf, 0, 255), id="8 bits"),
+        pytest.param(image([0, 9], "u2"), "unit", 65535, Recipe(-math.inf, math.inf, 0, 65535), id="16 bits, dark"),
+        pytest.param(image([0.0, 1.0]), "unit", 1, Recipe(-math.inf, math.inf, 0, 1), id="floats stay"),
+        pytest.param(
+            image([0, 5], "i2"), "unit", 32767, Recipe(-math.inf, math.inf, 0, 32767), id="signed, not negative"
+        ),
+        pytest.param(image([-2000, 0], "i2"), "window", 32767, Recipe(-1000, 400, -1000, 1400), id="CT window"),
+        pytest.param(image(range(201), "u1"), "percentile", 255, Recipe(1, 199, 1, 198), id="0.5 % of 200 steps is 1"),
+        pytest.param(
+            image([0] * 999 + [7], "u1"), "percentile", 255, Recipe(0, 7, 0, 7), id="equal quantiles: the whole range"
+        ),
+        pytest.param(image([5] * 4, "u1"), "percentile", 255, Recipe(5, 5, 5, 1), id="constant image"),
+        pytest.param(image([0, 2], "u1"), "zscore", 255, Recipe(-math.inf, math.inf, 1, 1), id="mean 1, deviation 1"),
+        pytest.param(
+            image([-3, 1, 2, 8], "i4"),
+            "zscore",
+            1,
+            Recipe(-math.inf, math.inf, 2, math.sqrt(15.5)),
+            id="population deviation: (25 + 1 + 0 + 36) / 4",
+        ),
+        pytest.param(
+            image([0.0, 0.5, 1.0]), "zscore", 1, Recipe(-math.inf, math.inf, 0.5, math.sqrt(1 / 6)), id="floats"
+        ),
+        pytest.param(
+            image([0.1] * 3), "zscore", 1, Recipe(-math.inf, math.inf, float(np.float32(0.1)), 1), id="constant floats"
+        ),
+        pytest.param(
+            image([0.0, 1e-45]), "zscore", 1, Recipe(-math.inf, math.inf, 2.0**-150, 1), id="deviation 0 in float32"
+        ),
+    ],
+)
+def test_recipes(pixels: NDArray[Any], method: Method, full_scale: float, expected: Recipe) -> None:
+    assert find_recipe(pixels, method, full_scale=full_scale, window=WINDOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("pixels", "method", "message"),
+    [
+        pytest.param(image([-5, 9], "i2"), "unit", "values from -5 to 9 .* choose window", id="signed and negative"),
+        pytest.param(image([0.0, 1.5]), "unit", "from 0.0 to 1.5 .* expected floats from 0 to 1", id="float above 1"),
+        pytest.param(image([-0.5, 1.0]), "unit", "from -0.5 to 1.0", id="float below 0"),
+        pytest.param(image([0, np.nan, np.inf]), "unit", "2 of 3 pixel values are NaN or infinite", id="unit of NaN"),
+        pytest.param(image([0, np.nan]), "window", "1 of 2 pixel values", id="window of NaN"),
+        pytest.param(image([0, -np.inf]), "percentile", "1 of 2 pixel values", id="percentile of infinity"),
+        pytest.param(image([0, np.nan]), "zscore", "1 of 2 pixel values", id="zscore of NaN"),
+        pytest.param(image([]), "zscore", "no pixels", id="no pixels"),
+        pytest.param(image([1.0]), "minmax", "expected unit, window, percentile or zscore", id="unknown method"),
+    ],
+)
+def test_refused_images(pixels: NDArray[Any], method: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_recipe(pixels, method, full_scale=1.0, window=WINDOW)
+
+
+@pytest.mark.parametrize("window", [(5.0, 5.0), (9.0, 1.0), (-math.inf, 1.0), (math.nan, 1.0)])
+def test_refused_windows(window: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="expected two finite numbers, the lower first"):
+        find_recipe(image([1.0]), "window", full_scale=1.0, window=window)
+
+
+@pytest.mark.parametrize("full_scale", [0.0, -1.0, math.inf, math.nan])
+def test_refused_full_scales(full_scale: float) -> None:
+    with pytest.raises(ValueError, match=r"full_scale .* expected a positive number"):
+        find_recipe(image([1], "u1"), "unit", full_scale=full_scale, window=WINDOW)
+
+
+@pytest.mark.parametrize("full_scale", [1, 3, 15, 255, 65535])
+def test_the_ends_of_the_scale_are_exact(full_scale: int) -> None:
+    recipe = find_recipe(image([0, full_scale], "u2"), "unit", full_scale=full_scale, window=WINDOW)
+    assert apply_recipe(image([0, full_scale], "u2"), recipe).ravel().tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "recipe", "expected"),
+    [
+        pytest.param(
+            image([-2000, -1000, -300, 400, 900], "i2"),
+            Recipe(-1000, 400, -1000, 1400),
+            [0, 0, 0.5, 1, 1],
+            id="clipped to the window, then scaled",
+        ),
+        pytest.param(
+            image([0, 2], "u1"), Recipe(-math.inf, math.inf, 1, 1), [-1, 1], id="offset below zero in unsigned"
+        ),
+        pytest.param(
+            image([1], "u1"),
+            Recipe(-math.inf, math.inf, 0, 255),
+            [float(np.float32(1) / np.float32(255))],
+            id="divided, not multiplied by a rounded reciprocal",
+        ),
+    ],
+)
+def test_apply(pixels: NDArray[Any], recipe: Recipe, expected: list[float]) -> None:
+    found = apply_recipe(pixels, recipe)
+    assert found.dtype == np.float32
+    assert found.shape == pixels.shape
+    assert found.ravel().tolist() == expected
+
+
+def test_apply_leaves_its_input_alone() -> None:
+    pixels = image([0.0, 1.0])
+    apply_recipe(pixels, Recipe(0.25, 0.75, 0.25, 0.5))
+    assert pixels.ravel().tolist() == [0.0, 1.0]
+
+
+@given(st.lists(st.integers(0, 65535), min_size=1, max_size=40), st.randoms(use_true_random=False))
+@settings(max_examples=50, deadline=None)
+def test_order_of_pixels_never_matters(values: list[int], random: Any) -> None:
+    shuffled = values.copy()
+    random.shuffle(shuffled)
+    for method in ("percentile", "zscore"):
+        first, second = (
+            find_recipe(image(row, "u2"), method, full_scale=65535, window=WINDOW) for row in (values, shuffled)
+        )
+        assert first == second
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_zscore_agrees_with_numpy(values: list[float]) -> None:
+    recipe = find_recipe(image(values), "zscore", full_scale=1, window=WINDOW)
+    reference = np.array(values, np.float32).astype(np.float64)
+    assert recipe.offset == pytest.approx(reference.mean(), rel=1e-12)
+    if reference.std() > 1e-6:
+        assert recipe.scale == pytest.approx(reference.std(), rel=1e-9)
+
+
+def test_moments_of_many_blocks_are_exact() -> None:
+    pixels = np.zeros((1, 1100, 2000, 1), np.uint16)
+    pixels[0, 0, 0, 0] = 2200
+    recipe = find_recipe(pixels, "zscore", full_scale=65535, window=WINDOW)
+    assert recipe.offset == 2200 / 2_200_000
+    assert recipe.scale == math.sqrt((2_200_000 * 2200**2 - 2200**2) / 2_200_000**2)
+    in_floats = find_recipe(pixels.astype(np.int32), "zscore", full_scale=65535, window=WINDOW)
+    assert in_floats.offset == recipe.offset
+    assert in_floats.scale == pytest.approx(recipe.scale, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_values", "n_classes", "ignore_label", "expected"),
+    [
+        pytest.param([0, 1, 7, 255], None, 2, None, [0, 1, 1, 1], id="two classes: 0 against anything else"),
+        pytest.param([0, -1, 3], None, 2, -1, [0, IGNORED, 1], id="two classes, some ignored"),
+        pytest.param([0, 1, 2], None, 3, None, [0, 1, 2], id="0 to n - 1"),
+        pytest.param([0, 128, 255], (0, 255), 2, 128, [0, IGNORED, 1], id="listed and ignored"),
+        pytest.param([7, 5, 300], (300, 7, 5), 3, None, [1, 2, 0], id="position gives the class"),
+        pytest.param([0, 255], (0, 1), 2, 255, [0, IGNORED], id="ignored value equal to the mark"),
+        pytest.param([0, 1], (0, 1), 2, 1, [0, IGNORED], id="the ignored value wins"),
+        pytest.param([253, 254], None, 255, None, [253, 254], id="as many classes as fit"),
+        pytest.param([], (0, 1), 2, None, [], id="no pixels"),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["int16", "int64"])
+def test_class_indices(
+    labels: list[int],
+    label_values: tuple[int, ...] | None,
+    n_classes: int,
+    ignore_label: int | None,
+    expected: list[int],
+    dtype: str,
+) -> None:
+    stored = np.array(labels, dtype).reshape(1, 1, -1)
+    found = to_class_indices(stored, label_values, n_classes, ignore_label)
+    assert found.dtype == np.uint8
+    assert found.shape == stored.shape
+    assert found.ravel().tolist() == expected
+
+
+def test_values_that_the_type_cannot_hold_just_do_not_occur() -> None:
+    labels = np.array([[[0, 255]]], np.uint8)
+    assert to_class_indices(labels, (0, 255), 2, ignore_label=-1).ravel().tolist() == [0, 1]
+    assert to_class_indices(labels, (0, 300, 255), 3, ignore_label=70000).ravel().tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_values", "n_classes", "message"),
+    [
+        pytest.param(
+            [0, 64, 128, 128, 255],
+            (0, 255),
+            2,
+            "128 (2 pixels), 64 (1 pixels) are no class; expected 0, 255",
+            id="a mask resized with interpolation, most frequent value first",
+        ),
+        pytest.param(
+            [9, 8, 7, 6, 5, 4, 4],
+            (0, 1),
+            2,
+            "4 (2 pixels), 5 (1 pixels), 6 (1 pixels), 7 (1 pixels), 8 (1 pixels) and 1 more values",
+            id="five are named",
+        ),
+        pytest.param([0, 3], None, 3, "3 (1 pixels) are no class; expected 0, 1, 2", id="beyond the classes"),
+        pytest.param([-1], None, 3, "-1 (1 pixels)", id="negative"),
+        pytest.param([0], (0,), 2, "label_values [0]: expected 2 different values", id="too few values"),
+        pytest.param([0], (4, 4), 2, "label_values [4, 4]: expected 2 different values", id="a value twice"),
+        pytest.param([0], None, 256, "256 classes; expected 2 to 255", id="255 is the mark of the ignored"),
+        pytest.param([0], None, 1, "1 classes; expected 2 to 255", id="one class"),
+    ],
+)
+def test_refused_labels(labels: list[int], label_values: tuple[int, ...] | None, n_classes: int, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        to_class_indices(np.array([[labels]], np.int32), label_values, n_classes, None)
