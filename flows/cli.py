@@ -180,6 +180,25 @@ def demo_command(output: Path, images: int, quiet: bool) -> int:
     return _finish(config, evaluate_dataset(config))
 
 
+def _not_built(name: str, arguments: str) -> None:
+    @commands.command(name, help="(not built yet)", context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1, metavar=arguments)
+    def command(arguments: tuple[str, ...]) -> int:
+        raise ConfigError(f"{name} {' '.join(arguments)}: this command is not built yet".replace(" :", ":"))
+
+
+for _name, _arguments in {
+    "rescore": "REPORT",
+    "compare": "REPORT_A REPORT_B",
+    "diagnose": "REPORT|HISTORY",
+    "verify": "CONFIG.toml",
+    "repair": "CONFIG.toml",
+    "clean": "CONFIG.toml",
+    "serve": "",
+}.items():
+    _not_built(_name, _arguments)
+
+
 def _finish(config: EvaluationConfig, result: Any) -> int:
     from flows.summary import describe_result
 

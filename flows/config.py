@@ -146,10 +146,9 @@ class Report(Section):
 
 
 class Train(Section):
-    """How UNet++ is trained on the catalog's training split."""
+    """How UNet++ is trained on the images of the data set (`dataset.split` chooses among those of a manifest)."""
 
     output: str = "model.keras"
-    split: str = "train"
     filters: tuple[Annotated[int, Field(ge=1)], ...] = (8, 16, 32, 64, 128)
     normalization: Literal["none", "batch"] = "batch"
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
@@ -162,7 +161,18 @@ class Train(Section):
     learning_rate: Positive = 2e-3
     class_weights: tuple[NonNegative, ...] = (0.3, 0.7)
     smooth: NonNegative = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if abs(sum(self.class_weights) - 1) > 1e-6:
+            raise ValueError(f"class_weights: expected weights that sum to 1, got {list(self.class_weights)}")
+        if len(self.filters) < 2 or self.patch % 2 ** (len(self.filters) - 1):
+            raise ValueError(
+                f"patch: expected a multiple of 2^{len(self.filters) - 1} for as many filters, got {self.patch}"
+            )
+        return self
 
 
 class EvaluationConfig(Section):
@@ -181,6 +191,14 @@ class EvaluationConfig(Section):
     def _check(self) -> Self:
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
+        if (
+            len(self.train.class_weights) != len(self.dataset.classes)
+            and "class_weights" in self.train.model_fields_set
+        ):
+            raise ValueError(
+                f"train.class_weights: expected a weight for each of {len(self.dataset.classes)} classes, "
+                f"got {list(self.train.class_weights)}"
+            )
         return self
 
 

@@ -62,11 +62,11 @@ def scan(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> p
     logger.info("scan: %d files to look at", total)
     found: list[pd.DataFrame] = []
     with StageProgress("scan", total, unit="files") as progress:
-        for facts in stream_shards(connection.client, worker.scan_files, jobs):
-            if isinstance(facts, Lost):
-                raise ClusterLostError(f"scan: files could not be looked at: {facts.error}; run again to resume")
-            found.append(pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS)))
-            progress.advance(len(facts))
+        for outcome in stream_shards(connection.client, worker.scan_files, jobs):
+            if isinstance(outcome, Lost):
+                raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
+            found.append(pd.DataFrame([asdict(fact) for fact in outcome.result], columns=list(MEMORY_COLUMNS)))
+            progress.advance(len(outcome.result))
     looked_at = pd.concat(found, ignore_index=True).sort_values(["url", "version"], ignore_index=True)
     # What could not be fetched says nothing about the file; it is looked at again next time.
     memory.remember(looked_at[looked_at["sha256"] != ""])

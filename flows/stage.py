@@ -25,6 +25,8 @@ class StageSummary:
     """Planned."""
     reused: int
     """Of these, committed before this run."""
+    attempts: int
+    """What it took to finish the others; as many as there are where nothing went wrong."""
     images: int
     """Images of the shards done in this run."""
     failed: int
@@ -55,9 +57,9 @@ def run_stage(
     reused = len(planned) - len(pending)
     if not pending:
         logger.info("%s: all %d shards are committed, nothing to do", stage, len(planned))
-        return StageSummary(stage, len(planned), reused, 0, 0, 0.0)
+        return StageSummary(stage, len(planned), reused, 0, 0, 0, 0.0)
     logger.info("%s: %d shards to do, %d committed before", stage, len(pending), reused)
-    images = failed = 0
+    images = failed = attempts = 0
     lost: list[Lost] = []
     with timed() as seconds, StageProgress(stage, sum(planned[key] for key in pending)) as progress:
         for outcome in stream_shards(connection.client, work, map(make_job, pending), store, *arguments):
@@ -65,9 +67,10 @@ def run_stage(
                 logger.warning("%s: shard %s was not finished: %s", stage, outcome.key[:12], outcome.error)
                 lost.append(outcome)
                 continue
-            images += outcome.n_images
-            failed += outcome.n_failed
-            progress.advance(outcome.n_images)
+            images += outcome.result.n_images
+            failed += outcome.result.n_failed
+            attempts += outcome.attempts
+            progress.advance(outcome.result.n_images)
     missing = planned.keys() - Ledger(store).done(stage) - {shard.key for shard in lost}
     assert not missing, f"{stage}: shards {sorted(missing)} came back and are not committed"
     if lost:
@@ -75,4 +78,4 @@ def run_stage(
             f"{stage}: {len(lost)} of {len(planned)} shards were not finished, the first because of {lost[0].error}; "
             "what was finished is committed, run again to resume"
         )
-    return StageSummary(stage, len(planned), reused, images, failed, seconds[0])
+    return StageSummary(stage, len(planned), reused, attempts, images, failed, seconds[0])

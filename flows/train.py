@@ -59,8 +59,9 @@ def run_train(config: EvaluationConfig) -> str:
         batch_size=chosen.batch_size,
         steps_per_epoch=chosen.steps_per_epoch,
         learning_rate=chosen.learning_rate,
-        class_weights=chosen.class_weights,
+        class_weights=_class_weights(config),
         smooth=chosen.smooth,
+        precision=chosen.precision,
         seed=chosen.seed,
     )
     logger.info("train: %d images", len(samples))
@@ -69,6 +70,12 @@ def run_train(config: EvaluationConfig) -> str:
     save_model(model, chosen.output)
     logger.info("train: saved %s", chosen.output)
     return chosen.output
+
+
+def _class_weights(config: EvaluationConfig) -> tuple[float, ...]:
+    """As configured; for more than two classes the default is the same weight for each."""
+    given, n_classes = config.train.class_weights, len(config.dataset.classes)
+    return given if len(given) == n_classes else (1 / n_classes,) * n_classes
 
 
 def _say(record: EpochRecord) -> None:

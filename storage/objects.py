@@ -72,8 +72,7 @@ class ObjectStore:
         """Put one whole object, durably; a reader sees the old bytes or the new ones, never a part."""
         filesystem, target = self._located(path)
         if isinstance(filesystem, LocalFileSystem):
-            with _synced_temporary(self._located(".tmp")[1], data) as temporary:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
+            with _synced_temporary(Path(target), data) as temporary:
                 temporary.replace(target)
                 _sync_folder(Path(target).parent)
         else:
@@ -88,7 +87,7 @@ class ObjectStore:
         """
         filesystem, target = self._located(path)
         if isinstance(filesystem, LocalFileSystem):
-            return _link_exclusive(self._located(".tmp")[1], target, data)
+            return _link_exclusive(Path(target), data)
         protocols = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
         if not protocols & CONDITIONAL_PROTOCOLS:
             raise StoreRefusedError(
@@ -106,13 +105,14 @@ class ObjectStore:
         return bool(filesystem.exists(target))
 
     def names(self, folder: str) -> list[str]:
-        """The names of the objects directly in a folder, sorted; empty where there is no folder."""
+        """The names of the objects directly in a folder, sorted, without hidden ones; empty where there is no folder."""
         filesystem, target = self._located(folder)
         try:
             listing = filesystem.ls(target, detail=True)
         except FileNotFoundError:
             return []
-        return sorted(str(item["name"]).rsplit("/", 1)[-1] for item in listing if item["type"] == "file")
+        names = (str(item["name"]).rsplit("/", 1)[-1] for item in listing if item["type"] == "file")
+        return sorted(name for name in names if not name.startswith("."))
 
     def remove(self, path: str) -> None:
         """Remove an object, or a folder with all in it; nothing happens where there is none."""
@@ -122,10 +122,10 @@ class ObjectStore:
 
 
 @contextlib.contextmanager
-def _synced_temporary(folder: str, data: bytes) -> Iterator[Path]:
-    # One folder for what is under way, on the same volume: a kill leaves its litter there and nowhere else.
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    temporary = Path(folder) / uuid.uuid4().hex
+def _synced_temporary(target: Path, data: bytes) -> Iterator[Path]:
+    # Hidden, so that what a kill leaves behind is no object in any listing.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -136,15 +136,14 @@ def _synced_temporary(folder: str, data: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _link_exclusive(folder: str, target: str, data: bytes) -> bool:
-    with _synced_temporary(folder, data) as temporary:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
+def _link_exclusive(target: Path, data: bytes) -> bool:
+    with _synced_temporary(target, data) as temporary:
         try:
             # A hard link appears with its whole content or not at all, and fails where the name is taken.
             os.link(temporary, target)
         except FileExistsError:
             return False
-        _sync_folder(Path(target).parent)
+        _sync_folder(target.parent)
         return True
 
 

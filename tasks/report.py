@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tasks.metrics.gap import gap
 from tasks.metrics.intervals import intervals
 from tasks.metrics.per_image import score_images
 from tasks.metrics.settings import ScoreSettings
+from tasks.metrics.thresholds import cumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,11 @@ def _place(columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64], ta
 def _cumulate(table: pa.Table, threshold_count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Pixels at or above each threshold k/threshold_count, k from 1: of the reference foreground, and of all."""
     foreground, background = (parts.histogram(table, name) for name in parts.HISTOGRAMS)
-    step = parts.BINS // threshold_count
-    above = [np.cumsum(bins[:, ::-1], axis=1)[:, ::-1][:, step::step] for bins in (foreground, foreground + background)]
-    if above and above[1].size and int(above[1].max()) > np.iinfo(np.int32).max:
-        raise ValueError(f"an image has {int(above[1].max())} pixels above a threshold; thresholds hold up to 2^31 - 1")
-    return above[0].astype(np.int32), above[1].astype(np.int32)
+    true_positive, predicted = cumulate(foreground, background, threshold_count)
+    largest = int(predicted.max(initial=0))
+    if largest > np.iinfo(np.int32).max:
+        raise ValueError(f"an image has {largest} pixels above a threshold; thresholds.parquet holds up to 2^31 - 1")
+    return true_positive.astype(np.int32), predicted.astype(np.int32)
 
 
 def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -195,7 +196,7 @@ def _failures(counted: Counted, catalog: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image_id": first["image_id"],
-            "source": [file_name(source[image_id]) for image_id in first["image_id"]],
+            "source": pd.array([file_name(source[image_id]) for image_id in first["image_id"]], dtype="str"),
             "stage": first["stage"],
             "error_type": first["error_type"],
             "message": first["error"],
@@ -204,8 +205,7 @@ def _failures(counted: Counted, catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def _identified(frame: pd.DataFrame, identity: Identity) -> pd.DataFrame:
-    names = {"run_id": identity.run_id, "dataset": identity.dataset, "model": identity.model}
-    return pd.concat([pd.DataFrame(names, index=frame.index), frame], axis=1)
+    return pd.concat([pd.DataFrame(asdict(identity), index=frame.index, dtype="str"), frame], axis=1)
 
 
 def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Table:
@@ -214,9 +214,7 @@ def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Tabl
     chosen = (counted.frame["class_index"] >= first).to_numpy()
     frame, missing = counted.frame[chosen], ~counted.has_histogram[chosen]
     columns: dict[str, pa.Array] = {
-        "run_id": pa.array([identity.run_id] * len(frame)).dictionary_encode(),
-        "dataset": pa.array([identity.dataset] * len(frame)).dictionary_encode(),
-        "model": pa.array([identity.model] * len(frame)).dictionary_encode(),
+        **{name: pa.array([value] * len(frame), pa.string()) for name, value in asdict(identity).items()},
         "image_id": pa.array(frame["image_id"]),
         "class_index": pa.array(frame["class_index"], pa.int64()),
         "head": pa.array(frame["head"]),

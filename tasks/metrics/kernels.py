@@ -1,12 +1,12 @@
 """Compiled passes over pixels: one read of the inputs, no copy of them, no Python between two pixels.
 
-Every kernel takes arrays of three axes (depth, height, width) in any memory order. Blocks of pixels are gathered in C
-order into buffers of a few kilobytes that stay in the first cache, so the costly loops meet contiguous memory whatever
-the strides are, and the order of all sums follows from the shape alone.
+Every kernel takes arrays of three axes (depth, height, width) in any memory order. Two classes, the common case, are
+gathered in C order into buffers of a few kilobytes that stay in the first cache, so the costly loops meet contiguous
+memory whatever the strides are, and the order of all sums follows from the shape alone.
 
-Soft sums are float64 in `LANES` fixed partial sums (pixel i of C order belongs to lane i modulo LANES) without
-fast-math. Products of two float32 are exact in float64, so a fused multiply-add changes nothing either: the sums depend
-neither on the compiler nor on the width of the machine's vectors.
+Soft sums are float64 in fixed partial sums, without fast-math: pixel i of C order belongs to lane i modulo LANES; of
+several classes, column x of each row to lane x modulo COPIES. Products of two float32 are exact in float64, so a fused
+multiply-add changes nothing either: the sums depend neither on the compiler nor on the width of the machine's vectors.
 """
 
 from collections.abc import Callable
@@ -166,42 +166,66 @@ def count_argmax(
     """Confusion, histograms and soft sums of class probabilities (depth, height, width, C); the first maximum wins.
 
     Returns confusion, int64 (C, C) of reference against prediction; histograms, int64 (2, C, BINS), background first;
-    lanes of the soft intersection, sum and sum of squares, float64 (3, C, COPIES); and whether all values were in
+    lanes of the soft intersection, sum and sum of squares, float64 (COPIES, 3, C); and whether all values were in
     range. If they were not, the rest is void.
     """
-    depth, height, width, n_classes = probabilities.shape
+    depth, height, _, n_classes = probabilities.shape
     confusion = np.zeros((n_classes, n_classes), np.int64)
     histograms = np.zeros((2, n_classes, BINS), np.int64)
-    lanes = np.zeros((3, n_classes, COPIES), np.float64)
-    values = np.empty(n_classes, np.float32)
-    pixel = 0
+    lanes = np.zeros((COPIES, 3, n_classes), np.float64)
     for z in range(depth):
         for y in range(height):
-            for x in range(width):
-                label = np.int64(reference[z, y, x])
-                ignored = has_ignore and label == ignore_index
-                valid = ignored or 0 <= label < n_classes
-                best = 0
-                for c in range(n_classes):
-                    values[c] = _probability(probabilities[z, y, x, c], table)
-                    valid = valid and values[c] >= ZERO and values[c] <= ONE
-                    if values[c] > values[best]:
-                        best = c
-                if not valid:
-                    return confusion, histograms, lanes, False
-                lane = pixel % COPIES
-                pixel += 1
-                if ignored:
-                    continue
-                confusion[label, best] += 1
-                for c in range(n_classes):
-                    p = np.float64(values[c])
-                    matches = int(label == c)
-                    histograms[matches, c, min(int(values[c] * np.float32(BINS)), BINS - 1)] += 1
-                    lanes[0, c, lane] += p * np.float64(matches)
-                    lanes[1, c, lane] += p
-                    lanes[2, c, lane] += p * p
+            if not _add_row(
+                reference[z, y], probabilities[z, y], table, ignore_index, has_ignore, confusion, histograms, lanes
+            ):
+                return confusion, histograms, lanes, False
     return confusion, histograms, lanes, True
+
+
+@compiled
+def _add_row(
+    reference: IntegerArray,
+    probabilities: Any,
+    table: Float32Array,
+    ignore_index: int,
+    has_ignore: bool,
+    confusion: Int64Array,
+    histograms: Int64Array,
+    lanes: Float64Array,
+) -> bool:
+    # One function a row, not a pixel: each call counts references to its arrays, which costs more than a pixel does.
+    # Unsigned places spare the compiled code the question whether an index counts from the end.
+    width, n_classes = probabilities.shape
+    for x in range(width):
+        best, highest, valid = np.uint64(0), np.float32(-1), True
+        for c in range(n_classes):
+            p = _probability(probabilities[x, c], table)
+            valid &= (p >= ZERO) & (p <= ONE)
+            if p > highest:
+                best, highest = np.uint64(c), p
+        ignored = has_ignore and reference[x] == ignore_index
+        if not valid or not (ignored or 0 <= reference[x] < n_classes):
+            return False
+        if ignored:
+            continue
+        label, lane = np.uint64(reference[x]), np.uint64(x % COPIES)
+        confusion[label, best] += 1
+        for c in range(n_classes):
+            p = _probability(probabilities[x, c], table)
+            lanes[lane, 1, c] += np.float64(p)
+            lanes[lane, 2, c] += np.float64(p) * np.float64(p)
+            histograms[0, c, _bin(p)] += 1
+        # Every class counted as background above; that of the reference moves over: no branch per class.
+        p = _probability(probabilities[x, label], table)
+        lanes[lane, 0, label] += np.float64(p)
+        histograms[0, label, _bin(p)] -= 1
+        histograms[1, label, _bin(p)] += 1
+    return True
+
+
+@compiled
+def _bin(p: Any) -> np.uint64:
+    return np.uint64(min(int(p * np.float32(BINS)), BINS - 1))
 
 
 @compiled

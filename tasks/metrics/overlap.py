@@ -166,6 +166,9 @@ def _count_foreground(
     false_negative, true_negative = n_foreground - true_positive, n_background - false_positive
     intersection, total, squares = (math.fsum(row) for row in lanes)
     n_counted = n_background + n_foreground
+    # Of 1 - p over the same pixels; where p is 1 almost everywhere, rounding could leave a sum just below 0.
+    background_sums = (n_background - (total - intersection), n_counted - total, n_counted - 2 * total + squares)
+    soft_background = [max(value, 0.0) for value in background_sums]
     return OverlapCounts(
         n_pixels=reference.size,
         n_ignored=reference.size - n_counted,
@@ -173,9 +176,9 @@ def _count_foreground(
         false_positive=np.array([false_negative, false_positive]),
         false_negative=np.array([false_positive, false_negative]),
         true_negative=np.array([true_positive, true_negative]),
-        soft_intersection=np.array([n_background - (total - intersection), intersection]),
-        soft_prediction_sum=np.array([n_counted - total, total]),
-        soft_prediction_squared_sum=np.array([n_counted - 2 * total + squares, squares]),
+        soft_intersection=np.array([soft_background[0], intersection]),
+        soft_prediction_sum=np.array([soft_background[1], total]),
+        soft_prediction_squared_sum=np.array([soft_background[2], squares]),
         reference_sum=np.array([n_background, n_foreground]),
         histogram_foreground=_without_threshold_edge(foreground, split)[None],
         histogram_background=_without_threshold_edge(background, split)[None],
@@ -198,7 +201,7 @@ def _count_channels(
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_probabilities(probabilities, table)
-    soft = np.array([[math.fsum(row) for row in rows] for rows in lanes])
+    soft = np.array([[math.fsum(copies) for copies in rows.T] for rows in lanes.swapaxes(0, 1)])
     return _from_confusion(reference.size, confusion, soft, histograms)
 
 

@@ -185,7 +185,7 @@ def test_what_is_not_there_is_refused(supervised: keras.Model) -> None:
 
 
 def test_threads_cannot_change_once_the_runtime_runs(supervised: keras.Model) -> None:
-    with pytest.raises(ValueError, match="too late|TensorFlow only"):
+    with pytest.raises(ValueError, match=r"too late|TensorFlow only"):
         KerasEngine(supervised, level=1, threads=3)
     with pytest.raises(ValueError, match="0 or more"):
         limit_threads(-1)

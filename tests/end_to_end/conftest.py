@@ -1,0 +1,142 @@
+"""The real thing: the installed command in processes of its own, against a Prefect server of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from tasks.phantom import write_phantoms
+
+SEGSCALE = str(Path(sys.executable).with_name("segscale"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Segscale:
+    """Runs the command with a Prefect home and server that belong to the tests."""
+
+    environment: dict[str, str]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        command = [SEGSCALE, *map(str, arguments)]
+        return subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, *arguments: str | Path) -> Outcome:
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=280)
+        finally:
+            process.kill()
+        return Outcome(process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def segscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segscale]:
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    prefect = str(Path(sys.executable).with_name("prefect"))
+    log = (home / "server.log").open("w")
+    server = subprocess.Popen(
+        [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        await_server(server, f"{environment['PREFECT_API_URL']}/health", home / "server.log")
+        yield Segscale(environment)
+    finally:
+        processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+        for process in processes:
+            process.terminate()
+        psutil.wait_procs(processes, timeout=20)
+        log.close()
+
+
+def await_server(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _ in range(600):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            pass
+        try:
+            # Waits for the server's end, which is not to come, for as long as the pause between two questions.
+            server.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError(f"the Prefect server did not come up:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 phantoms with the predictions of a made-up method: the reference without its first 40 rows."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder, 48, seed=3)
+    (folder / "predictions").mkdir()
+    for mask in (folder / "masks").glob("*.png"):
+        with Image.open(mask) as image:
+            prediction = image.copy()
+        prediction.paste(0, (0, 0, prediction.width, 40))
+        prediction.save(folder / "predictions" / mask.name)
+    return folder
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[..., Path]:
+    """Write a TOML file from tables of keys whose values are TOML already."""
+
+    def write(name: str = "config.toml", **sections: dict[str, str]) -> Path:
+        path = tmp_path / name
+        path.write_text(
+            "\n".join(
+                f"[{section}]\n" + "\n".join(f"{key} = {value}" for key, value in keys.items())
+                for section, keys in sections.items()
+            )
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def nuclei_folder() -> Path:
+    """The real images, where they are: SEGSCALE_DATA, or shared/data beside the repository."""
+    root = Path(__file__).parents[2]
+    folder = Path(os.environ.get("SEGSCALE_DATA", root.parent / "shared" / "data")) / "nuclei"
+    if not folder.is_dir():
+        pytest.skip("the nuclei set is not here; set SEGSCALE_DATA")
+    return folder

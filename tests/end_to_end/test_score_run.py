@@ -1,0 +1,357 @@
+"""Existing predictions through the whole job: `segscale run` without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
+
+
+def copy_set(phantoms: Path, target: Path) -> Path:
+    shutil.copytree(phantoms, target)
+    return target
+
+
+def score_sections(data: Path, work: Path, **store: str) -> dict[str, dict[str, str]]:
+    return {
+        "dataset": {
+            "name": '"phantom"',
+            "images": f'"{data}/images/*.png"',
+            "references": f'"{data}/masks"',
+            "label_values": "[0, 255]",
+        },
+        "predictions": {"path": f'"{data}/predictions/*.png"'},
+        "store": {"path": f'"{work}/store"', "shard_images": "8", **store},
+        "report": {"path": f'"{work}/reports"'},
+    }
+
+
+def report_folder(out: str) -> Path:
+    return Path(out.strip().splitlines()[-1].removeprefix("report: "))
+
+
+def ledger_keys(store: Path, stage: str) -> set[str]:
+    return {path.stem for path in (store / "ledger" / stage).glob("*.json")}
+
+
+def read_labels(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    with Image.open(path) as image:
+        return np.asarray(image) > 0
+
+
+@pytest.fixture(scope="module")
+def finished(segscale: Any, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A finished run: (data, config, report)."""
+    work = tmp_path_factory.mktemp("finished")
+    data = copy_set(phantoms, work / "data")
+    config = work / "config.toml"
+    sections = score_sections(data, work)
+    config.write_text(
+        "\n".join(f"[{name}]\n" + "\n".join(f"{k} = {v}" for k, v in keys.items()) for name, keys in sections.items())
+    )
+    outcome = segscale("run", config)
+    assert outcome.code == 0, outcome.err
+    return data, config, report_folder(outcome.out)
+
+
+def test_every_count_equals_plain_numpy(finished: tuple[Path, Path, Path]) -> None:
+    data, _, report = finished
+    per_image = pd.read_parquet(report / "per_image.parquet")
+    assert len(per_image) == 2 * 48
+    for row in per_image[per_image["class_name"] == "lesion"].itertuples():
+        reference = read_labels(data / "masks" / f"{row.image_id}.png")
+        prediction = read_labels(data / "predictions" / f"{row.image_id}.png")
+        assert (row.height, row.width) == reference.shape
+        assert row.true_positive == np.sum(reference & prediction)
+        assert row.false_positive == np.sum(~reference & prediction)
+        assert row.false_negative == np.sum(reference & ~prediction)
+        assert row.true_negative == np.sum(~reference & ~prediction)
+        assert row.n_pixels == reference.size
+
+
+def test_aggregates_are_the_two_means(finished: tuple[Path, Path, Path]) -> None:
+    _, _, report = finished
+    lesion = pd.read_parquet(report / "per_image.parquet").query("class_name == 'lesion'")
+    per_sample = pd.read_parquet(report / "per_sample.parquet").query("class_name == 'lesion' and metric == 'dice'")
+    batches = pd.read_parquet(report / "batch_summed.parquet").query("class_name == 'lesion' and metric == 'dice'")
+    tp, fp, fn = (lesion[name].to_numpy(float) for name in ("true_positive", "false_positive", "false_negative"))
+    with np.errstate(invalid="ignore"):
+        scores = 2 * tp / (2 * tp + fp + fn)
+    assert per_sample["mean"].item() == pytest.approx(np.nanmean(scores), abs=1e-12)
+    pooled = 2 * tp.sum() / (2 * tp.sum() + fp.sum() + fn.sum())
+    assert batches.query("pooled")["mean"].item() == pytest.approx(pooled, abs=1e-12)
+    assert batches.query("batch_size == 1")["mean"].item() == per_sample["mean"].item()
+
+
+def test_label_maps_write_no_thresholds(finished: tuple[Path, Path, Path]) -> None:
+    _, _, report = finished
+    assert sorted(path.stem for path in report.glob("*.parquet")) == sorted(TABLES)
+
+
+def test_a_second_run_reads_no_file_and_says_so(segscale: Any, finished: tuple[Path, Path, Path]) -> None:
+    data, config, report = finished
+    before = {path.name: path.read_bytes() for path in report.iterdir()}
+    image = data / "images" / "phantom_0001.png"
+    original, times = image.read_bytes(), image.stat()
+    try:
+        # Same size, same time, other bytes: whoever read the file would fail.
+        image.write_bytes(b"x" * len(original))
+        os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
+        outcome = segscale("run", config)
+    finally:
+        image.write_bytes(original)
+        os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert outcome.code == 0, outcome.err
+    assert "no file was read" in outcome.err
+    assert outcome.err.count("nothing to do") == 2
+    assert "report: unchanged" in outcome.err
+    assert {path.name: path.read_bytes() for path in report.iterdir()} == before
+
+
+def test_only_shards_that_hold_a_changed_image_are_redone(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    data = copy_set(phantoms, tmp_path / "data")
+    later = [path.stem for path in sorted((data / "images").glob("*.png"))[-10:]]
+    for folder in ("images", "masks", "predictions"):
+        (tmp_path / "later" / folder).mkdir(parents=True)
+        for stem in later:
+            shutil.move(data / folder / f"{stem}.png", tmp_path / "later" / folder / f"{stem}.png")
+    config = write_config(**score_sections(data, tmp_path))
+    first = segscale("run", config)
+    assert first.code == 0, first.err
+    store = tmp_path / "store"
+    shards_before = shard_members(store)
+
+    changed, removed = "phantom_0002", "phantom_0005"
+    with Image.open(data / "images" / f"{changed}.png") as image:
+        pixels = np.asarray(image).copy()
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(data / "images" / f"{changed}.png")
+    for folder in ("images", "masks", "predictions"):
+        (data / folder / f"{removed}.png").unlink()
+        for stem in later:
+            shutil.move(tmp_path / "later" / folder / f"{stem}.png", data / folder / f"{stem}.png")
+    second = segscale("run", config)
+    assert second.code == 0, second.err
+
+    shards_after = shard_members(store)
+    new = {key: members for key, members in shards_after.items() if key not in shards_before}
+    touched = {changed, *later}
+    # A new shard holds a touched image, lost one, or is what a split or a merge around one left behind.
+    for key, members in new.items():
+        ancestors = [old for old in shards_before.values() if old & members]
+        assert members & touched or any(old & {removed, changed} or len(old) > len(members) for old in ancestors), key
+    untouched = {
+        key for key, members in shards_before.items()
+        if not members & {changed, removed} and key in catalog_shards(store)
+    }  # fmt: skip
+    assert untouched, "no shard was left alone"
+    assert untouched <= set(shards_after) - set(new)
+    for stage in ("ingest", "score"):
+        done = json.loads((report_folder(second.out) / "run.json").read_text())["stages"][stage]
+        assert done["shards"] - done["reused"] == len(new), stage
+    assert len(new) < len(catalog_shards(store))
+
+
+def shard_members(store: Path) -> dict[str, set[str]]:
+    members = {}
+    for path in (store / "ledger" / "ingest").glob("*.json"):
+        rows = pd.read_parquet(store / json.loads(path.read_text())["path"] / "rows.parquet")
+        members[path.stem] = set(rows["image_id"])
+    return members
+
+
+def catalog_shards(store: Path) -> set[str]:
+    (catalog,) = (store / "catalog").glob("phantom-*.parquet")
+    return set(pd.read_parquet(catalog)["shard"])
+
+
+def test_bad_images_fail_with_their_reason_and_the_others_are_scored(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    data = copy_set(phantoms, tmp_path / "data")
+    stems = [path.stem for path in sorted((data / "images").glob("*.png"))]
+    (data / "masks" / f"{stems[0]}.png").unlink()
+    (data / "images" / f"{stems[1]}.png").write_bytes(b"")
+    (data / "images" / f"{stems[2]}.png").write_text("this is no image")
+    Image.new("L", (50, 60)).save(data / "masks" / f"{stems[4]}.png")
+    strange = read_labels(data / "masks" / f"{stems[5]}.png").astype(np.uint8) * 255
+    strange[3, 4] = 17
+    Image.fromarray(strange).save(data / "masks" / f"{stems[5]}.png")
+    for folder in ("images", "masks", "predictions"):
+        Image.new("L", (1, 1)).save(data / folder / f"{stems[6]}.png")
+    (data / "predictions" / f"{stems[8]}.png").unlink()
+    Image.new("L", (9, 9)).save(data / "predictions" / f"{stems[9]}.png")
+    expected = {
+        stems[0]: ("ingest", "reference"),
+        stems[1]: ("ingest", "empty"),
+        stems[2]: ("ingest", f"{stems[2]}.png"),
+        stems[4]: ("ingest", "60x50"),
+        stems[5]: ("ingest", "17"),
+        stems[6]: ("ingest", "1x1"),
+        stems[8]: ("score", "prediction"),
+        stems[9]: ("score", "expected"),
+    }
+    outcome = segscale("run", write_config(**score_sections(data, tmp_path)))
+    assert outcome.code == 1, outcome.err
+    report = report_folder(outcome.out)
+    failures = pd.read_parquet(report / "failures.parquet").set_index("image_id")
+    assert set(failures.index) == set(expected)
+    for stem, (stage, words) in expected.items():
+        assert failures.loc[stem, "stage"] == stage, stem
+        assert words in failures.loc[stem, "message"], failures.loc[stem, "message"]
+        assert str(tmp_path) not in failures.loc[stem, "message"]
+    per_image = pd.read_parquet(report / "per_image.parquet")
+    failed = per_image[per_image["status"] == "failed"]
+    assert set(failed["image_id"]) == set(expected)
+    assert failed["true_positive"].isna().all()
+    assert failed["dice"].isna().all()
+    assert (per_image["status"] == "ok").sum() == 2 * (48 - len(expected))
+    summary = pd.read_parquet(report / "per_sample.parquet").query("class_name == 'lesion' and metric == 'dice'")
+    assert summary["n_failed"].item() == len(expected)
+    assert summary["mean_failed_as_zero"].item() < summary["mean"].item()
+    assert "failed as 0" in outcome.out
+
+
+WRONG = {
+    "unknown key": ({"metrics": {"treshold": "0.5"}}, "metrics.treshold: unknown key"),
+    "wrong type": ({"metrics": {"threshold": '"half"'}}, "metrics.threshold"),
+    "unlisted choice": ({"metrics": {"empty": '"skip"'}}, "metrics.empty"),
+    "empty folder": ({"dataset": {"images": '"{tmp}/nothing/*.png"'}}, "expected files, found none"),
+    "duplicate stems": ({"dataset": {"images": '"{tmp}/twice/**/*.png"'}}, "same stem"),
+    "no common stem": ({"dataset": {"references": '"{tmp}/other"'}}, "no common stem"),
+    "layout not built": ({"dataset": {"layout": '"nnunet"'}}, "not built yet"),
+    "cluster not built": ({"cluster": {"kind": '"slurm"'}}, "not built yet"),
+    "engine not built": (
+        {"predictions": {"path": '""'}, "model": {"path": '"phantom"', "engine": '"openvino"'}}, "not built yet",
+    ),
+    "precision not built": (
+        {"predictions": {"path": '""'}, "model": {"path": '"phantom"', "precision": '"float16"'}}, "not built yet",
+    ),
+    "no such bundled model": ({"predictions": {"path": '""'}, "model": {"path": '"liver"'}}, "no bundled model"),
+    "corrupt model file": ({"predictions": {"path": '""'}, "model": {"path": '"{tmp}/corrupt.keras"'}}, "damaged"),
+    "other class count": (
+        {"predictions": {"path": '""'}, "model": {"path": '"phantom"'},
+         "dataset": {"classes": '["a", "b", "c"]', "label_values": "[0, 1, 2]"}},
+        "expected a model of 3 classes",
+    ),
+    "level too high": ({"predictions": {"path": '""'}, "model": {"path": '"phantom"', "level": "7"}}, "model.level"),
+    "neither model nor predictions": ({"predictions": {"path": '""'}}, "model.path"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], name: str
+) -> None:
+    changes, words = WRONG[name]
+    for folder in ("nothing", "twice/a", "twice/b", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("twice/a", "twice/b"):
+        Image.new("L", (8, 8)).save(tmp_path / folder / "same.png")
+    Image.new("L", (8, 8)).save(tmp_path / "other" / "stranger.png")
+    (tmp_path / "corrupt.keras").write_bytes(b"PK\x03\x04 not a model")
+    sections = score_sections(phantoms, tmp_path)
+    for section, keys in changes.items():
+        replaced = {key: value.replace("{tmp}", str(tmp_path)) for key, value in keys.items()}
+        sections.setdefault(section, {}).update(replaced)
+    outcome = segscale("run", write_config(**sections))
+    assert outcome.code == 2, outcome.err
+    assert outcome.out == ""
+    assert words in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1, outcome.err
+    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], "CONFIG"),
+        (["run", "missing.toml"], "expected a configuration file"),
+        (["rum"], "No such command"),
+        (["rescore", "somewhere"], "not built yet"),
+        (["run", "missing.toml", "--workers", "0"], "workers"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_command_exits_2(segscale: Any, arguments: list[str], words: str) -> None:
+    outcome = segscale(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+def test_each_flow_runs_alone_and_prefect_shows_its_artifacts(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], finished: tuple[Path, Path, Path]
+) -> None:
+    config = write_config(**score_sections(phantoms, tmp_path))
+    too_early = segscale("score", config)
+    assert too_early.code == 2
+    assert "run ingest first" in too_early.err
+    for command in ("ingest", "score"):
+        outcome = segscale(command, config)
+        assert outcome.code == 0, outcome.err
+    outcome = segscale("report", config, "--run-id", "by-hand")
+    assert outcome.code == 0, outcome.err
+    report = report_folder(outcome.out)
+    assert report.name == "by-hand"
+    # The same tables as the run in one go, but for the name of the run.
+    for table in TABLES:
+        alone, together = (pd.read_parquet(folder / f"{table}.parquet") for folder in (report, finished[2]))
+        pd.testing.assert_frame_equal(alone.drop(columns="run_id"), together.drop(columns="run_id"))
+
+    api = segscale.environment["PREFECT_API_URL"]
+    flow_runs = {run["name"]: run for run in ask(f"{api}/flows/filter")}
+    assert {"ingest-dataset", "score-dataset", "report-dataset"} <= set(flow_runs)
+    artifacts = {artifact["key"]: artifact for artifact in ask(f"{api}/artifacts/latest/filter")}
+    assert artifacts["segscale-ingest"]["type"] == "progress"
+    assert artifacts["segscale-ingest"]["data"] == 100.0
+    table = json.loads(artifacts["segscale-phantom"]["data"])
+    assert {"per-sample", "batch 1", "batch 8", "batch 32", "pooled"} <= set(table[0])
+
+
+def ask(url: str) -> list[dict[str, Any]]:
+    request = urllib.request.Request(
+        url, data=b'{"limit": 200}', headers={"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found: list[dict[str, Any]] = json.loads(answer.read())
+        return found
+
+
+def test_scoring_never_imports_tensorflow(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    # A TensorFlow that cannot be imported stands first on the path of the driver and of its workers.
+    broken = tmp_path / "broken" / "tensorflow"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('tensorflow was imported')")
+    poisoned = type(segscale)({**segscale.environment, "PYTHONPATH": str(broken.parent)})
+    outcome = poisoned("run", write_config(**score_sections(phantoms, tmp_path)))
+    assert outcome.code == 0, outcome.err
+    # The poison works: the same environment cannot import it.
+    refused = subprocess.run(
+        [sys.executable, "-c", "import tensorflow"],
+        env=poisoned.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "tensorflow was imported" in refused.stderr

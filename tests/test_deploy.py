@@ -1,0 +1,78 @@
+"""deploy/prefect.yaml: it parses, and every deployment names a flow that takes the configuration."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+from ruamel.yaml import YAML
+
+from flows.config import EvaluationConfig
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
+DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
+FLOW_MODULES = ("evaluate", "ingest", "predict", "score", "report", "train")
+
+each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[entry["name"] for entry in DEPLOYMENTS])
+
+
+def test_names_are_unique() -> None:
+    names = [entry["name"] for entry in DEPLOYMENTS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_every_flow_has_a_deployment() -> None:
+    found = set()
+    for name in FLOW_MODULES:
+        module = import_module(f"flows.{name}")
+        own = [
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, Flow) and value.fn.__module__ == module.__name__
+        ]
+        found |= {f"{module.__name__}.{key}" for key in own}
+    assert {entry["entrypoint"] for entry in DEPLOYMENTS} == found
+
+
+@each_deployment
+def test_entrypoint_is_a_flow_of_the_configuration(deployment: dict[str, Any]) -> None:
+    flow: Flow[Any, Any] = load_flow_from_entrypoint(deployment["entrypoint"])
+    assert isinstance(flow, Flow)
+    assert f"{flow.fn.__module__}.{flow.fn.__name__}" == deployment["entrypoint"]
+    assert list(flow.parameters.properties) == ["config"]
+    assert flow.parameters.required == ["config"]
+    assert flow.parameters.properties["config"]["$ref"] == "#/definitions/EvaluationConfig"
+    schema = EvaluationConfig.model_json_schema(ref_template="#/definitions/{model}")
+    assert flow.parameters.definitions == {**schema.pop("$defs"), "EvaluationConfig": schema}
+
+
+@each_deployment
+def test_parameters_are_a_valid_configuration(deployment: dict[str, Any]) -> None:
+    assert set(deployment["parameters"]) == {"config"}
+    EvaluationConfig.model_validate(deployment["parameters"]["config"])
+
+
+@each_deployment
+def test_paths_do_not_depend_on_the_folder_of_a_worker(deployment: dict[str, Any]) -> None:
+    config = EvaluationConfig.model_validate(deployment["parameters"]["config"])
+    paths = [config.dataset.images, config.dataset.references, config.dataset.manifest, config.predictions.path]
+    paths += [config.store.path, config.report.path]
+    if deployment["entrypoint"] == "flows.train.train_model":
+        paths.append(config.train.output)
+    relative = [path for path in paths if path and "://" not in path and not Path(path).is_absolute()]
+    assert relative == []
+
+
+@each_deployment
+def test_no_schedule_runs_before_somebody_says_so(deployment: dict[str, Any]) -> None:
+    assert all(schedule["active"] is False for schedule in deployment.get("schedules", []))
+
+
+def test_only_the_main_job_is_scheduled() -> None:
+    scheduled = [entry["entrypoint"] for entry in DEPLOYMENTS if entry.get("schedules")]
+    assert scheduled == ["flows.evaluate.evaluate_dataset"]
