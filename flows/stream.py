@@ -58,7 +58,7 @@ def stream_shards(
     """Run ``work(job, *arguments)`` for each job on the workers and yield an outcome for each, as it finishes.
 
     `jobs` is drawn from only as fast as shards finish, so neither the jobs nor the results of a large run are ever in
-    memory together. A shard whose work raises is tried again, on whichever worker is free, up to three times in all; one
+    memory together. A shard whose work raises is tried again, on whichever worker is free, three times in all; one
     that still fails, or that keeps killing its workers, comes back as `Lost`, and the others go on. Raises
     ClusterLostError where the scheduler is gone.
     """

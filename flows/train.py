@@ -34,7 +34,7 @@ def train_model(config: EvaluationConfig) -> str:
 def run_train(config: EvaluationConfig) -> str:
     """The body of the flow, in this process: the shards that the catalog names are read and trained on."""
     # TensorFlow is imported by those who train, not by whoever loads this module.
-    from tasks.models.unet_plus_plus import save_model
+    from tasks.models.model_file import save_model
     from tasks.samples import load_samples
     from tasks.train import TrainSettings
     from tasks.train import train_model as train

@@ -148,7 +148,7 @@ def build_engine(request: EngineRequest) -> Engine:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow is imported on the workers only, and only by those that predict.
     from tasks.engines.keras import KerasEngine, limit_threads
-    from tasks.models.unet_plus_plus import load_model
+    from tasks.models.model_file import load_model
 
     limit_threads(request.threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,11 +13,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from tasks.engines import EngineFacts, check_batch
+from tasks.networks import select_outputs, stride
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-_LARGEST_STRIDE = 256
 
 
 class KerasEngine:
@@ -49,7 +49,7 @@ class KerasEngine:
             raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
         names = _heads_up_to(model, level) if ensemble else _heads_up_to(model, level)[-1:]
         with keras.device(device):
-            self._network = _with_precision(_keep_outputs(model, names), precision)
+            self._network = _with_precision(select_outputs(model, names), precision)
             self._weights = _values(self._network)
         self._ensemble = ensemble
         self._compiled = _compile(self._forward, precision)
@@ -63,7 +63,7 @@ class KerasEngine:
             n_classes=max(outputs, 2),
             outputs=outputs,
             channels=int(self._network.input.shape[-1]),
-            stride=_stride(self._network),
+            stride=stride(self._network),
         )
 
     @property
@@ -144,12 +144,6 @@ def _heads_up_to(model: keras.Model, level: int) -> tuple[str, ...]:
     return tuple(name for name in sorted(names, key=lambda name: int(name[5:])) if int(name[5:]) <= level)
 
 
-def _keep_outputs(model: keras.Model, names: tuple[str, ...]) -> keras.Model:
-    present = dict(zip(model.output_names, model.outputs, strict=True))
-    tensors = [present[name] for name in names]
-    return keras.Model(model.input, tensors if len(tensors) > 1 else tensors[0], name=model.name)
-
-
 def _with_precision(model: keras.Model, precision: Precision) -> keras.Model:
     """A copy that computes in `precision` but for its outputs, which stay float32."""
 
@@ -185,22 +179,6 @@ def _compile(function: Callable[..., Any], precision: Precision) -> Callable[...
     # XLA on CPUs takes nearly twice as long (2.8 against 4.6 images/s of 256x256).
     compiled = tf.function(function, jit_compile=False, autograph=False)
     return compiled
-
-
-def _stride(network: keras.Model) -> int:
-    """Smallest power of two such that sizes divisible by it come back unchanged, found by tracing shapes."""
-    candidate = 1
-    while candidate <= _LARGEST_STRIDE:
-        size = (3 * candidate, 5 * candidate)
-        try:
-            result = network(keras.KerasTensor((1, *size, network.input.shape[-1])))
-        except ValueError:
-            result = None
-        outputs = result if isinstance(result, list | tuple) else [result]
-        if all(output is not None and tuple(output.shape[1:3]) == size for output in outputs):
-            return candidate
-        candidate *= 2
-    raise ValueError(f"model {network.name!r} gives no outputs of the size of its input")
 
 
 def _version() -> str:

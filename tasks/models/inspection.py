@@ -14,7 +14,8 @@ from dataclasses import asdict
 def main() -> int:
     """Print the facts and exit 0, or print why the file cannot be used and exit 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from tasks.models.unet_plus_plus import inspect_model, load_model, supervised_levels
+    from tasks.models.model_file import inspect_model, load_model
+    from tasks.models.unet_plus_plus import supervised_levels
 
     try:
         model = load_model(sys.argv[1])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tasks.models.unet_plus_plus import inspect_model
+from tasks.models.model_file import inspect_model
 from tasks.train import EpochRecord, Sample, TrainSettings, cosine_learning_rate, draw_batch, train_model
 
 UNIT = (-np.inf, np.inf, 0.0, 255.0)

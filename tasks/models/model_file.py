@@ -1,0 +1,154 @@
+"""Model files: what a segmentation network takes and gives, saved and loaded as `.keras`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tasks.models.unet_plus_plus import Activation, check_head
+from tasks.networks import stride
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a segmentation model takes and gives."""
+
+    channels: int
+    """Channels of the input image."""
+    n_classes: int
+    """Classes told apart; 2 for one sigmoid output."""
+    outputs: int
+    """Channels of every head: 1 for sigmoid, n_classes for softmax."""
+    activation: Activation
+    """Function that makes the outputs probabilities."""
+    heads: tuple[str, ...]
+    """Names of the outputs, shallowest first."""
+    stride: int
+    """Height and width must be multiples of this."""
+    parameters: int
+    """Weights, trained or not."""
+
+
+def inspect_model(model: keras.Model) -> ModelFacts:
+    """The facts of a segmentation model, built here or elsewhere.
+
+    Raises ValueError where it has not one image input (B, H, W, C) of free size, or where an output is not
+    (B, H, W, outputs) probabilities of one common kind.
+    """
+    channels = _image_channels(model)
+    for name, tensor in zip(model.output_names, model.outputs, strict=True):
+        if len(tensor.shape) != 4 or tensor.shape[-1] is None:
+            raise ValueError(f"output {name!r} of model {model.name!r} must be (B, H, W, outputs), got {tensor.shape}")
+    kinds = {
+        (int(tensor.shape[-1]), _activation_of(model.get_layer(name)))
+        for name, tensor in zip(model.output_names, model.outputs, strict=True)
+    }
+    if len(kinds) != 1:
+        raise ValueError(f"the outputs of model {model.name!r} differ in (outputs, activation): {sorted(kinds)}")
+    outputs, activation = kinds.pop()
+    check_head(outputs, activation)
+    return ModelFacts(
+        channels=channels,
+        n_classes=2 if activation == "sigmoid" else outputs,
+        outputs=outputs,
+        activation=activation,
+        heads=tuple(model.output_names),
+        stride=stride(model),
+        parameters=model.count_params(),
+    )
+
+
+def save_model(model: keras.Model, path: str | Path) -> None:
+    """Write the network and its weights, without optimizer or loss, to a `.keras` file."""
+    path = _keras_path(path)
+    outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
+    keras.Model(model.input, outputs, name=model.name).save(path)
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """A segmentation model from a `.keras` file made of standard Keras layers; no code from the file is run.
+
+    Raises ValueError in one sentence for a file that is missing, foreign, damaged, holds a Lambda or custom layer, or
+    holds no segmentation model (see `inspect_model`).
+    """
+    path = _keras_path(path)
+    if not path.is_file():
+        raise ValueError(f"model file {path} does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_standard(json.loads(archive.read("config.json")), path)
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a Keras 3 model file, or is damaged; save the model again") from error
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} cannot be read as a Keras model ({reason})") from error
+    if isinstance(model, keras.Sequential):
+        # A Sequential model has no named outputs to choose from.
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    inspect_model(model)
+    return model
+
+
+def _image_channels(model: keras.Model) -> int:
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
+        raise ValueError(f"model {model.name!r} must have one input (B, H, W, channels), got {shapes}")
+    if shapes[0][1:3] != (None, None):
+        raise ValueError(
+            f"model {model.name!r} takes images of {shapes[0][1]}x{shapes[0][2]} only; build it for any height and "
+            "width (None, None) and load the same weights"
+        )
+    return int(shapes[0][-1])
+
+
+def _activation_of(layer: Any) -> Activation:
+    """The activation that ends an output; a nested model is followed to its own last layer."""
+    if isinstance(layer, keras.Sequential):
+        return _activation_of(layer.layers[-1])
+    if isinstance(layer, keras.Model):
+        return _activation_of(layer.get_layer(layer.output_names[0]))
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    function = getattr(layer, "activation", None)
+    if function is keras.activations.sigmoid:
+        return "sigmoid"
+    if function is keras.activations.softmax:
+        return "softmax"
+    raise ValueError(
+        f"output {layer.name!r} must end in sigmoid or softmax so that it gives probabilities, it ends in "
+        f"{getattr(function, '__name__', type(layer).__name__)}"
+    )
+
+
+def _keras_path(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"a model file must end in .keras, got {path.name!r}; write it with model.save('name.keras')")
+    return path
+
+
+def _check_standard(config: object, path: Path) -> None:
+    for part in _dictionaries(config):
+        kind, module = part.get("class_name"), part.get("module")
+        if kind in ("Lambda", "__lambda__"):
+            raise ValueError(f"{path} holds a Lambda layer, that is code, which is not run; use standard Keras layers")
+        if isinstance(module, str) and module not in ("builtins", "keras") and not module.startswith("keras."):
+            raise ValueError(f"{path} holds {kind!r} of {module!r}; only standard Keras layers are loaded")
+
+
+def _dictionaries(config: object) -> Iterator[dict[str, object]]:
+    if isinstance(config, dict):
+        yield config
+        children: Sequence[object] = list(config.values())
+    else:
+        children = config if isinstance(config, list) else []
+    for child in children:
+        yield from _dictionaries(child)

@@ -1,0 +1,44 @@
+"""Networks as graphs, whatever made them: the part that some outputs need, and the sizes that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+_LARGEST_STRIDE = 256
+
+
+def select_outputs(model: keras.Model, names: Sequence[str]) -> keras.Model:
+    """The subgraph of a model that its named outputs need, in the order of `names`; weights are shared."""
+    present = dict(zip(model.output_names, model.outputs, strict=True))
+    missing = [name for name in names if name not in present]
+    if missing or not names:
+        raise ValueError(f"model {model.name!r} has no output {missing}; its outputs are {sorted(present)}")
+    tensors = [present[name] for name in names]
+    return keras.Model(model.input, tensors if len(tensors) > 1 else tensors[0], name=model.name)
+
+
+def stride(model: keras.Model) -> int:
+    """Smallest power of two such that every height and width divisible by it comes back unchanged.
+
+    Found by tracing shapes, so it holds for any network. Raises ValueError where nothing up to 256 does.
+    """
+    candidate = 1
+    while candidate <= _LARGEST_STRIDE:
+        if _keeps_size(model, 3 * candidate, 5 * candidate):
+            return candidate
+        candidate *= 2
+    raise ValueError(
+        f"model {model.name!r} gives no outputs of the size of its input, tried multiples of 1 to {_LARGEST_STRIDE}"
+    )
+
+
+def _keeps_size(model: keras.Model, height: int, width: int) -> bool:
+    image = keras.KerasTensor((1, height, width, model.inputs[0].shape[-1]))
+    try:
+        result = model(image)
+    except ValueError:
+        return False
+    outputs = result if isinstance(result, list | tuple) else [result]
+    return all(tuple(output.shape[1:3]) == (height, width) for output in outputs)
