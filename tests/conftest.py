@@ -135,7 +135,7 @@ def write_config(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def nuclei_folder() -> Path:
     """The real images, where they are: SEGSCALE_DATA, or shared/data beside the repository."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     folder = Path(os.environ.get("SEGSCALE_DATA", root.parent / "shared" / "data")) / "nuclei"
     if not folder.is_dir():
         pytest.skip("the nuclei set is not here; set SEGSCALE_DATA")

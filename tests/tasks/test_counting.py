@@ -1,0 +1,84 @@
+import io
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from storage import parts
+from tasks.counting import Failure, count_rows, failed_rows
+from tasks.metrics.overlap import OverlapCounts, count_overlap
+
+REFERENCE = np.array([[1, 1, 0, 0], [0, 0, 255, 0]], np.uint8)
+FOREGROUND = np.array([[0.75, 0.25, 0.5, 0.0], [0.0, 0.0, 1.0, 0.0]], np.float32)
+
+
+def _two_classes() -> OverlapCounts:
+    return count_overlap(REFERENCE, n_classes=2, probabilities=FOREGROUND, ignore_index=255)
+
+
+def _three_classes() -> OverlapCounts:
+    channels = np.stack([1 - FOREGROUND, FOREGROUND, np.zeros_like(FOREGROUND)], axis=-1)
+    return count_overlap(REFERENCE, n_classes=3, probabilities=channels, ignore_index=255)
+
+
+def test_two_classes_by_hand() -> None:
+    background, lesion = count_rows("a", "last", _two_classes())
+    assert [background["class_index"], lesion["class_index"]] == [0, 1]
+    for row in (background, lesion):
+        assert (row["image_id"], row["head"], row["status"], row["error"]) == ("a", "last", "ok", "")
+        assert (row["n_pixels"], row["n_ignored"]) == (8, 1)
+    assert [lesion[name] for name in parts.COUNTS[2:]] == [1, 1, 1, 4, 2]
+    assert [background[name] for name in parts.COUNTS[2:]] == [4, 1, 1, 1, 5]
+    assert [lesion[name] for name in parts.SOFT_SUMS] == [1.0, 1.5, 0.75**2 + 0.25**2 + 0.5**2]
+    assert background["histogram_foreground"] is background["histogram_background"] is None
+    assert {k: n for k, n in enumerate(lesion["histogram_foreground"]) if n} == {64: 1, 192: 1}
+    assert {k: n for k, n in enumerate(lesion["histogram_background"]) if n} == {0: 4, 128: 1}
+
+
+def test_of_more_classes_each_has_its_histogram() -> None:
+    rows = count_rows("a", "last", _three_classes())
+    assert [row["class_index"] for row in rows] == [0, 1, 2]
+    assert [sum(row["histogram_foreground"]) for row in rows] == [5, 2, 0]
+    assert [sum(row["histogram_background"]) for row in rows] == [2, 5, 7]
+
+
+def test_label_maps_have_no_histogram_and_no_soft_sums() -> None:
+    rows = count_rows("a", "", count_overlap(REFERENCE, n_classes=2, label_map=REFERENCE % 255, ignore_index=255))
+    for row in rows:
+        assert row["histogram_foreground"] is row["histogram_background"] is None
+        assert all(math.isnan(row[name]) for name in parts.SOFT_SUMS)
+    assert rows[1]["true_positive"] == 2
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_failed_image_has_no_counts_and_a_reason(n_classes: int) -> None:
+    rows = failed_rows("a", "last", n_classes, Failure("predict", "BadProbabilities", "NaN"))
+    assert [row["class_index"] for row in rows] == list(range(n_classes))
+    for row in rows:
+        assert {row[name] for name in (*parts.COUNTS, *parts.HISTOGRAMS)} == {None}
+        assert all(math.isnan(row[name]) for name in parts.SOFT_SUMS)
+        assert (row["status"], row["stage"], row["error_type"], row["error"]) == (
+            "failed",
+            "predict",
+            "BadProbabilities",
+            "NaN",
+        )
+
+
+def test_rows_are_exactly_the_columns_of_a_part() -> None:
+    rows = [*count_rows("a", "last", _two_classes()), *failed_rows("b", "last", 2, Failure("ingest", "E", "why"))]
+    for row in rows:
+        assert set(row) == set(parts.SCHEMA.names)
+    assert pq.read_table(io.BytesIO(parts.encode_part(rows))).to_pylist()[:2] == rows[:2]
+
+
+def test_counts_beyond_four_bytes_survive() -> None:
+    counts = _two_classes()
+    for _ in range(32):
+        counts = counts + counts
+    rows = count_rows("a", "last", counts)
+    assert rows[1]["true_negative"] == 4 * 2**32
+    read = pq.read_table(io.BytesIO(parts.encode_part(rows))).to_pylist()
+    assert read[1]["n_pixels"] == 8 * 2**32
+    assert sum(read[1]["histogram_background"]) == 5 * 2**32

@@ -1,0 +1,399 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from storage.catalog import COLUMNS, MEMORY_COLUMNS, SourceMemory, rows_by_shard
+from storage.ledger import Ledger
+from storage.shards import ROWS, read_object
+from tasks import ingest
+from tasks.ingest import MINIMUM_SIDE, SourceFacts, file_name, ingest_shard, inspect_files, plan_shards
+from tasks.normalize import IGNORED, apply_recipe
+
+MakeSet = Callable[..., Any]
+HEIGHT, WIDTH = 20, 24
+
+
+def _grey(seed: int = 0, dtype: str = "uint8", shape: tuple[int, ...] = (HEIGHT, WIDTH)) -> NDArray[Any]:
+    random = np.random.default_rng(seed)
+    if dtype == "float32":
+        return random.random(shape).astype(np.float32)
+    limits = np.iinfo(np.dtype(dtype))
+    return random.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+
+
+def _mask(seed: int = 0, shape: tuple[int, ...] = (HEIGHT, WIDTH)) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 2, shape, dtype=np.uint8)
+
+
+def _rows_bytes(data: Any) -> list[bytes]:
+    return [read_object(data.store, entry, ROWS) for entry in data.entries()]
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "scale"),
+    [
+        pytest.param("x.png", _grey(), 255, id="uint8"),
+        pytest.param("x.png", _grey(dtype="uint16"), 65535, id="uint16"),
+        pytest.param("x.png", _grey(shape=(HEIGHT, WIDTH, 3)), 255, id="RGB"),
+        pytest.param("x.tif", _grey(dtype="float32"), 1, id="float32"),
+        pytest.param("x.tif", _grey(dtype="uint16", shape=(5, HEIGHT, WIDTH)), 65535, id="pages of a TIFF: a volume"),
+        pytest.param("x.npy", _grey(dtype="float32", shape=(3, HEIGHT, WIDTH)), 1, id="volume of floats"),
+        pytest.param("x.npy", _grey(shape=(MINIMUM_SIDE, 100)), 255, id="a strip"),
+    ],
+)
+def test_pixels_are_stored_without_loss(make_set: MakeSet, name: str, pixels: NDArray[Any], scale: int) -> None:
+    coloured = name == "x.png" and pixels.ndim == 3
+    volume = pixels if pixels.ndim == 3 and not coloured else pixels[np.newaxis]
+    reference = _mask(shape=volume.shape[:3])
+    data = make_set({name: pixels}, {"x.npy": reference[0] if len(reference) == 1 else reference})
+    (done,) = data.ingest()
+    assert (done.n_images, done.n_failed) == (1, 0)
+    row = data.rows()["x"]
+    images, references = data.stored("x")
+    height, width = reference.shape[1:]
+    assert (row.depth, row.height, row.width, row.coloured) == (len(reference), height, width, coloured)
+    assert images.dtype == pixels.dtype
+    np.testing.assert_array_equal(images[:, :height, :width], volume.reshape(*reference.shape, -1))
+    np.testing.assert_array_equal(references[:, :height, :width], reference)
+    assert (row.recipe.offset, row.recipe.scale) == (0.0, scale)
+
+
+def test_padding_mirrors_the_image_and_ignores_the_reference(make_set: MakeSet) -> None:
+    pixels = _grey(shape=(33, 40))
+    data = make_set({"x.png": pixels}, {"x.png": _mask(shape=(33, 40))})
+    data.ingest()
+    images, references = data.stored("x")
+    assert images.shape == (1, 64, 64, 1)
+    np.testing.assert_array_equal(images[0, 33, :40, 0], pixels[31])
+    np.testing.assert_array_equal(images[0, :33, 40, 0], pixels[:, 38])
+    np.testing.assert_array_equal(images[0, :33, 63, 0], pixels[:, 15])
+    assert (references[0, 33:] == IGNORED).all()
+    assert (references[0, :, 40:] == IGNORED).all()
+
+
+def test_the_recipe_is_of_the_true_pixels(make_set: MakeSet) -> None:
+    pixels = _grey(shape=(33, 40), dtype="uint16")
+    data = make_set({"x.png": pixels}, {"x.png": _mask(shape=(33, 40))}, normalize="zscore")
+    data.ingest()
+    recipe = data.rows()["x"].recipe
+    assert recipe.offset == pytest.approx(pixels.mean(), rel=1e-12)
+    assert recipe.scale == pytest.approx(pixels.std(), rel=1e-12)
+    normalised = apply_recipe(pixels, recipe)
+    assert normalised.mean() == pytest.approx(0, abs=1e-4)
+
+
+def test_label_values_become_class_indices(make_set: MakeSet) -> None:
+    labels = np.tile(np.array([10, 20, 30, 99], np.uint8), (HEIGHT, 6))
+    data = make_set({"x.png": _grey()}, {"x.png": labels}, n_classes=3, label_values=(30, 10, 20), ignore_label=99)
+    data.ingest()
+    _, references = data.stored("x")
+    assert references[0, 0, :4].tolist() == [1, 2, 0, IGNORED]
+
+
+def test_equal_channels_are_no_colour(make_set: MakeSet) -> None:
+    grey = np.repeat(_grey()[..., np.newaxis], 3, axis=-1)
+    one_pixel = grey.copy()
+    one_pixel[5, 5, 1] ^= 1
+    masks = {"grey.png": _mask(), "pixel.png": _mask()}
+    data = make_set({"grey.png": grey, "pixel.png": one_pixel}, masks)
+    data.ingest()
+    assert {name: row.coloured for name, row in data.rows().items()} == {"grey": False, "pixel": True}
+
+
+_NAN = _grey(dtype="float32")
+_NAN[3, 4] = np.nan
+_SEVENS = _mask()
+_SEVENS[0, :3] = 7
+_TRANSPARENT = np.full((HEIGHT, WIDTH, 4), 128, np.uint8)
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, format="PNG")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("image", "reference", "changes", "error_type", "words"),
+    [
+        pytest.param(
+            ("bad.png", _grey()), None, {}, "MissingFile", "reference: expected a file for image bad", id="no reference"
+        ),
+        pytest.param(("bad.png", b""), _mask(), {}, "UnreadableImage", "0 bytes", id="zero-byte image"),
+        pytest.param(("bad.png", _grey()), b"", {}, "UnreadableImage", "0 bytes", id="zero-byte reference"),
+        pytest.param(("bad.png", b"GIF89a and more"), _mask(), {}, "UnreadableImage", "not", id="another format"),
+        pytest.param(("bad.xyz", b"what"), _mask(), {}, "UnreadableImage", "no reader", id="unknown ending"),
+        pytest.param(("bad.png", _png(_grey())[:-30]), _mask(), {}, "UnreadableImage", "bad.png", id="torn off"),
+        pytest.param(("bad.png", _grey(shape=(1, 1))), _mask(), {}, "UnreadableImage", "1x1", id="one pixel"),
+        pytest.param(("bad.png", _TRANSPARENT), _mask(), {}, "UnreadableImage", "opaque", id="half transparent"),
+        pytest.param(
+            ("bad.png", _grey()),
+            _mask(shape=(HEIGHT, WIDTH - 1)),
+            {},
+            "ValueError",
+            "bad.png: expected the size of its image 1x20x24, got 1x20x23",
+            id="reference of another size",
+        ),
+        pytest.param(
+            ("bad.png", _grey()), _mask(shape=(WIDTH, HEIGHT)), {}, "ValueError", "got 1x24x20", id="turned reference"
+        ),
+        pytest.param(
+            ("bad.tif", _grey(shape=(3, HEIGHT, WIDTH))),
+            _mask(),
+            {},
+            "ValueError",
+            "3x20x24, got 1x20x24",
+            id="flat reference of a volume",
+        ),
+        pytest.param(
+            ("bad.png", _grey()), _SEVENS, {"label_values": (0, 1)}, "ValueError", "7 (3 pixels)", id="unlisted label"
+        ),
+        pytest.param(
+            ("bad.png", _grey()),
+            np.stack([_mask(), 1 - _mask(), _mask()], axis=-1),
+            {},
+            "UnreadableImage",
+            "coloured",
+            id="coloured reference",
+        ),
+        pytest.param(("bad.tif", _NAN), _mask(), {}, "ValueError", "1 of 480 pixel values are NaN", id="NaN"),
+        pytest.param(("bad.tif", _NAN * 3), _mask(), {"normalize": "window"}, "ValueError", "NaN", id="NaN, windowed"),
+        pytest.param(
+            ("bad.tif", _grey(dtype="float32") * 255), _mask(), {}, "ValueError", "floats from 0 to 1", id="percentages"
+        ),
+        pytest.param(("bad.tif", _grey(dtype="int16")), _mask(), {}, "ValueError", "no negative", id="Hounsfield"),
+    ],
+)
+def test_a_bad_image_fails_alone_and_says_why(
+    make_set: MakeSet,
+    tmp_path: Path,
+    image: tuple[str, Any],
+    reference: Any,
+    changes: dict[str, Any],
+    error_type: str,
+    words: str,
+) -> None:
+    masks = {"good.png": _mask()} | ({} if reference is None else {"bad.png": reference})
+    data = make_set({"good.png": _grey(1), image[0]: image[1]}, masks, **changes)
+    done = data.ingest()
+    assert sum(shard.n_images for shard in done) == 2
+    assert sum(shard.n_failed for shard in done) == 1
+    good, bad = data.rows()["good"], data.rows()["bad"]
+    assert (good.status, good.error) == ("ok", "")
+    np.testing.assert_array_equal(data.stored("good")[0][0, :HEIGHT, :WIDTH, 0], _grey(1))
+    assert (bad.status, bad.error_type) == ("failed", error_type)
+    assert words in bad.error
+    assert str(tmp_path) not in bad.error, "a message that changes with the folder"
+    assert "\n" not in bad.error
+
+
+def test_a_failed_volume_keeps_its_place_empty(make_set: MakeSet) -> None:
+    volumes = {f"{name}.tif": _grey(seed, shape=(3, HEIGHT, WIDTH)) for seed, name in enumerate("abc")}
+    masks = {name: _mask(shape=(3, HEIGHT, WIDTH)) for name in volumes} | {"b.tif": _mask(shape=(2, HEIGHT, WIDTH))}
+    data = make_set(volumes, masks)
+    data.ingest()
+    rows = data.rows()
+    starts = sorted((row.start, row.stop) for row in rows.values())
+    assert starts == [(0, 3), (3, 6), (6, 9)]
+    pixels, reference = data.stored("b")
+    assert not pixels.any()
+    assert (reference == IGNORED).all()
+    for name in "ac":
+        np.testing.assert_array_equal(data.stored(name)[0][:, :HEIGHT, :WIDTH, 0], volumes[f"{name}.tif"])
+
+
+def test_images_that_cannot_be_read_share_a_shard_without_arrays(make_set: MakeSet) -> None:
+    data = make_set({"a.png": b"", "b.png": b"no"}, {"a.png": _mask(), "b.png": _mask()})
+    (done,) = data.ingest()
+    assert (done.n_images, done.n_failed) == (2, 2)
+    assert list(data.entries()[0].objects) == [ROWS]
+    assert {row.depth for row in data.rows().values()} == {1}
+
+
+@pytest.mark.parametrize("role", ["image", "reference"])
+def test_a_source_that_changed_since_it_was_catalogued_is_no_failure_of_the_image(
+    make_set: MakeSet, tmp_path: Path, role: str
+) -> None:
+    data = make_set({"x.png": _grey()}, {"x.png": _mask()})
+    file = tmp_path / "set" / role / "x.png"
+    content = file.read_bytes()
+    file.write_bytes(_png(_mask(9)))
+    with pytest.raises(OSError, match="changed while it was being ingested"):
+        data.ingest()
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        data.ingest()
+    assert Ledger(data.store).done(ingest.STAGE) == frozenset()
+    file.write_bytes(content)
+    assert [shard.n_failed for shard in data.ingest()] == [0]
+
+
+def test_a_second_ingest_commits_the_same(make_set: MakeSet) -> None:
+    data = make_set({"x.png": _grey()}, {"x.png": _mask()})
+    first = data.ingest(), data.entries()
+    assert (data.ingest(), data.entries()) == first
+    assert first[1][0].facts == {"n_images": 1, "n_failed": 0}
+
+
+def test_keys_and_bytes_know_content_and_no_paths(make_set: MakeSet) -> None:
+    images = {"a.png": _grey(1), "b.png": _grey(2), "c.tif": _NAN, "d.png": b""}
+    masks = {"a.png": _mask(1), "b.png": _mask(2), "c.png": _mask(3), "d.png": _mask(4)}
+    here, there = (make_set(images, masks, folder=folder) for folder in ("here", "quite/another/place"))
+    assert list(here.catalog["shard"]) == list(there.catalog["shard"])
+    here.ingest()
+    there.ingest()
+    assert [entry.objects for entry in here.entries()] == [entry.objects for entry in there.entries()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"images": {"a.png": _grey(2)}}, id="pixels"),
+        pytest.param({"references": {"a.png": _mask(2)}}, id="reference"),
+        pytest.param({"images": {"b.png": _grey(1)}, "references": {"b.png": _mask(1)}}, id="image id"),
+        pytest.param({"normalize": "zscore"}, id="normalisation"),
+        pytest.param({"ignore_label": 1}, id="ignored label"),
+        pytest.param({"label_values": (1, 0)}, id="label values"),
+    ],
+)
+def test_whatever_changes_the_bytes_changes_the_key(make_set: MakeSet, changes: dict[str, Any]) -> None:
+    basis = {"images": {"a.png": _grey(1)}, "references": {"a.png": _mask(1)}}
+    first, second = make_set(**basis), make_set(**(basis | changes), folder="other")
+    assert first.catalog["shard"][0] != second.catalog["shard"][0]
+
+
+def test_equal_keys_are_equal_bytes_whatever_the_reference_is_called(make_set: MakeSet) -> None:
+    small = _mask(shape=(5, 5))
+    sets = [make_set({"a.png": _grey()}, {"a.png": small}, folder="png")]
+    sets.append(make_set({"a.png": _grey()}, {"a.PNG": _png(small)}, folder="PNG"))
+    assert sets[0].catalog["reference_sha256"][0] == sets[1].catalog["reference_sha256"][0]
+    for data in sets:
+        data.ingest()
+    same_key = sets[0].catalog["shard"][0] == sets[1].catalog["shard"][0]
+    assert same_key == (_rows_bytes(sets[0]) == _rows_bytes(sets[1]))
+
+
+def test_the_catalog_is_in_the_order_of_the_listing(make_set: MakeSet) -> None:
+    names = [f"{number:02d}" for number in range(12)]
+    data = make_set(
+        {f"{name}.png": _grey(int(name), shape=(HEIGHT + 20 * (int(name) % 2), WIDTH)) for name in names},
+        {f"{name}.png": _mask() for name in names},
+        groups={"site": [name[-1] for name in names]},
+        shard_images=4,
+    )
+    catalog = data.catalog
+    assert list(catalog.columns) == [*COLUMNS, "site"]
+    assert list(catalog["image_id"]) == names
+    assert list(catalog["site"]) == [name[-1] for name in names]
+    assert catalog.groupby("shard").size().max() <= 4
+    assert catalog.groupby("shard")["padded_height"].nunique().eq(1).all(), "two buckets in a shard"
+    for _, rows in catalog.groupby("shard"):
+        assert sorted(rows["row"]) == list(range(len(rows)))
+
+
+def test_volumes_lie_one_after_the_other(make_set: MakeSet) -> None:
+    depths = {"a": 2, "b": 7, "c": 1, "d": 3}
+    volumes = {f"{name}.npy": _grey(shape=(depth, HEIGHT, WIDTH)) for name, depth in depths.items()}
+    masks = {f"{name}.npy": _mask(shape=(depth, HEIGHT, WIDTH)) for name, depth in depths.items()}
+    catalog = make_set(volumes, masks, shard_images=6).catalog.set_index("image_id")
+    assert catalog["depth"].to_dict() == depths
+    for _, rows in catalog.groupby("shard"):
+        ordered = rows.sort_values("row")
+        assert list(ordered["row"]) == list(np.cumsum([0, *ordered["depth"]])[:-1])
+        assert len(rows) == 1 or ordered["depth"].sum() <= 6
+    assert (catalog["shard"] == catalog.loc["b", "shard"]).sum() == 1
+
+
+def test_jobs_follow_the_rows(make_set: MakeSet) -> None:
+    names = [f"{number}.png" for number in range(9)]
+    data = make_set(dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), shard_images=4)
+    for job, (key, rows) in zip(data.jobs(), rows_by_shard(data.catalog).items(), strict=True):
+        assert job.key == key
+        assert [row.image_id for row in job.rows] == list(data.catalog["image_id"].iloc[rows])
+    data.ingest()
+    assert list(data.rows()) == [row.image_id for job in data.jobs() for row in job.rows]
+
+
+def test_one_more_image_leaves_other_shards_alone(make_set: MakeSet) -> None:
+    names = [f"{number:02d}.png" for number in range(20)]
+    before = make_set(dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), shard_images=4)
+    more = [*names, "new.png"]
+    after = make_set(dict.fromkeys(more, _grey()), dict.fromkeys(more, _mask()), shard_images=4)
+    assert len(set(before.catalog["shard"]) - set(after.catalog["shard"])) <= 1
+
+
+def test_buckets_keep_types_and_channels_apart(make_set: MakeSet) -> None:
+    images = {
+        "a.png": _grey(), "b.png": _grey(dtype="uint16"), "c.png": _grey(shape=(HEIGHT, WIDTH, 3)),
+        "d.tif": _grey(dtype="float32"), "e.png": _grey(5),
+    }  # fmt: skip
+    catalog = make_set(images, {f"{name[0]}.png": _mask() for name in images}).catalog.set_index("image_id")
+    assert catalog["shard"].nunique() == 4
+    assert catalog.loc["a", "shard"] == catalog.loc["e", "shard"]
+    assert list(catalog["dtype"]) == ["uint8", "uint16", "uint8", "float32", "uint8"]
+
+
+def test_a_group_may_be_called_a_version(make_set: MakeSet) -> None:
+    data = make_set({"a.png": _grey()}, {"a.png": _mask()}, groups={"scanner_version": ["VB17"]})
+    assert list(data.catalog["scanner_version"]) == ["VB17"]
+
+
+@pytest.mark.parametrize("roles", [("image", "reference"), ("reference", "image")], ids=" first, then ".join)
+@pytest.mark.parametrize("remembered", [False, True], ids=["looked at", "remembered"])
+def test_one_file_may_be_image_and_reference(make_set: MakeSet, roles: tuple[str, str], remembered: bool) -> None:
+    # A mask evaluated against itself is the first thing to try with a new evaluation.
+    data = make_set({"a.png": _mask() * 255}, {"a.png": _mask()})
+    url, version = data.listing["image"][0], data.listing["image_version"][0]
+    files = pd.DataFrame([inspect_files(role, [(url, version)])[0] for role in roles], columns=list(MEMORY_COLUMNS))
+    if remembered:
+        memory = SourceMemory(data.store)
+        for row in range(2):
+            memory.remember(files.iloc[[row]])
+        files = memory.recall()
+    planned = plan_shards(data.listing.assign(reference=url, reference_version=version), files, data.preparation, 8)
+    found = planned[["height", "width", "dtype", "error"]].to_dict("records")
+    assert found == [{"height": HEIGHT, "width": WIDTH, "dtype": "uint8", "error": ""}]
+
+
+def test_inspecting_files(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(_png(_grey(shape=(HEIGHT, WIDTH, 3))))
+    (tmp_path / "b.png").write_bytes(b"torn")
+    files = [(str(tmp_path / name), "1") for name in ("a.png", "b.png")]
+    good, bad = inspect_files("image", files)
+    assert good == SourceFacts(files[0][0], "1", good.sha256, 1, HEIGHT, WIDTH, 3, "uint8")
+    assert len(good.sha256) == 64
+    assert (bad.error_type, bad.height) == ("UnreadableImage", 0)
+    assert bad.error.startswith("b.png: ")
+    assert [facts.error for facts in inspect_files("reference", files)] == ["", ""]
+    with pytest.raises(FileNotFoundError):
+        inspect_files("image", [(str(tmp_path / "none.png"), "1")])
+
+
+@pytest.mark.parametrize("side", [(1, 100), (100, 1)], ids=["row", "column"])
+def test_a_line_is_no_image(tmp_path: Path, side: tuple[int, int]) -> None:
+    (tmp_path / "a.png").write_bytes(_png(_grey(shape=side)))
+    (facts,) = inspect_files("image", [(str(tmp_path / "a.png"), "1")])
+    assert f"expected at least 2 pixels a side, got {side[0]}x{side[1]}" in facts.error
+
+
+@pytest.mark.parametrize(
+    ("url", "name"), [("file:///data/x/a.png", "a.png"), ("s3://bucket/a.png", "a.png"), ("a.png", "a.png"), ("", "")]
+)
+def test_file_name(url: str, name: str) -> None:
+    assert file_name(url) == name
+
+
+def test_a_job_whose_header_lied_fails_alone(make_set: MakeSet) -> None:
+    # The size in the catalog and the pixels disagree: a format whose header is not what it decodes to.
+    data = make_set({"a.png": _grey()}, {"a.png": _mask()})
+    data.catalog.loc[0, "height"] = HEIGHT - 1
+    (job,) = data.jobs()
+    assert ingest_shard(data.store, job, data.preparation).n_failed == 1
+    assert "its header says" in data.rows()["a"].error
