@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -20,9 +23,6 @@ from tasks.engines import Engine, EngineFacts
 from tasks.ingest import IngestJob, Preparation, ShardDone, SourceFacts
 from tasks.predict import Prediction, PredictJob
 from tasks.score import Counting, ScoreJob
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PLUGIN = "segscale-engine"
 
@@ -134,6 +134,20 @@ def versions(facts: EngineFacts) -> dict[str, str]:
     return {"engine": facts.name, "runtime": facts.version, "device": facts.device}
 
 
+@contextmanager
+def _no_chatter() -> Iterator[None]:
+    """Keep what TensorFlow's libraries say while they are loaded off the terminal; no setting of theirs does."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def build_engine(request: EngineRequest) -> Engine:
     """Load the network that was asked for and make it callable.
 
@@ -145,11 +159,13 @@ def build_engine(request: EngineRequest) -> Engine:
         raise ValueError(
             f"model {request.model_url}: planned with sha256 {request.weights_sha256[:12]}, here is {found[:12]}"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow is imported on the workers only, and only by those that predict.
-    from tasks.engines.keras import KerasEngine, limit_threads
-    from tasks.models.model_file import load_model
+    with _no_chatter():
+        from tasks.engines.keras import KerasEngine, limit_threads
+        from tasks.models.model_file import load_model
 
+    # Every bucket has a shape of its own, and each is traced once: that is meant, and no reason to warn.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     limit_threads(request.threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"

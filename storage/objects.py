@@ -105,7 +105,7 @@ class ObjectStore:
         return bool(filesystem.exists(target))
 
     def names(self, folder: str) -> list[str]:
-        """The names of the objects directly in a folder, sorted, without hidden ones; empty where there is no folder."""
+        """The names of the objects directly in a folder, sorted, hidden ones left out; empty for no folder."""
         filesystem, target = self._located(folder)
         try:
             listing = filesystem.ls(target, detail=True)

@@ -227,16 +227,21 @@ def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Tabl
 
 
 def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, head: str) -> pd.DataFrame:
-    """Dice and Tversky of each class over the whole set: the per-sample mean beside every batch size and pooled.
+    """Dice and Tversky over the whole set: the per-sample mean beside every batch size and pooled.
 
-    A row per class and metric: class, metric, per-sample, failed as 0, a column ``batch N`` for each size, pooled.
+    A row per foreground class and metric, and over the classes where several are in the foreground: class, metric,
+    per-sample, failed as 0, a column ``batch N`` for each size, pooled.
     """
     rows = []
     chosen = per_sample_table[
         (per_sample_table["stratum"] == "")
         & (per_sample_table["head"] == head)
         & per_sample_table["metric"].isin(["dice", "tversky"])
+        & (per_sample_table["class_index"] != 0)
     ]
+    if chosen["class_index"].max() == 1:
+        # Of two classes, what is summed or averaged over the foreground is the foreground.
+        chosen = chosen[chosen["class_index"] == 1]
     for row in chosen.itertuples():
         batches = batch_summed_table[
             (batch_summed_table["stratum"] == "")

@@ -174,6 +174,16 @@ def test_what_is_known_is_not_written_twice(store: ObjectStore) -> None:
     assert len(memory.recall()) == 1
 
 
+def test_a_file_seen_as_image_and_as_reference_keeps_its_size(store: ObjectStore) -> None:
+    # Of a reference only the hash is looked at; one data set's reference may be another's image.
+    memory, urls = SourceMemory(store), [f"file:///{letter}.png" for letter in "abcdefgh"]
+    for number, url in enumerate(urls):
+        for height in (0, 7) if number % 2 else (7, 0):
+            memory.remember(_facts((url, "1", "aa", height)).assign(dtype="uint8" if height else ""))
+    known = memory.recall().drop_duplicates(["url", "version"]).set_index("url")
+    assert known.loc[urls, "height"].tolist() == [7] * len(urls)
+
+
 def test_facts_that_lack_columns_are_refused(store: ObjectStore) -> None:
     with pytest.raises(ValueError, match=r"\['dtype', 'error'\] are missing"):
         SourceMemory(store).remember(_facts(("a", "1", "aa", 3)).drop(columns=["error", "dtype"]))

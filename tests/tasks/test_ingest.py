@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage.catalog import COLUMNS, MEMORY_COLUMNS, SourceMemory, rows_by_shard
+from storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
 from storage.ledger import Ledger
 from storage.shards import ROWS, read_object
 from tasks import ingest
@@ -346,17 +346,11 @@ def test_a_group_may_be_called_a_version(make_set: MakeSet) -> None:
 
 
 @pytest.mark.parametrize("roles", [("image", "reference"), ("reference", "image")], ids=" first, then ".join)
-@pytest.mark.parametrize("remembered", [False, True], ids=["looked at", "remembered"])
-def test_one_file_may_be_image_and_reference(make_set: MakeSet, roles: tuple[str, str], remembered: bool) -> None:
+def test_one_file_may_be_image_and_reference(make_set: MakeSet, roles: tuple[str, str]) -> None:
     # A mask evaluated against itself is the first thing to try with a new evaluation.
     data = make_set({"a.png": _mask() * 255}, {"a.png": _mask()})
     url, version = data.listing["image"][0], data.listing["image_version"][0]
     files = pd.DataFrame([inspect_files(role, [(url, version)])[0] for role in roles], columns=list(MEMORY_COLUMNS))
-    if remembered:
-        memory = SourceMemory(data.store)
-        for row in range(2):
-            memory.remember(files.iloc[[row]])
-        files = memory.recall()
     planned = plan_shards(data.listing.assign(reference=url, reference_version=version), files, data.preparation, 8)
     found = planned[["height", "width", "dtype", "error"]].to_dict("records")
     assert found == [{"height": HEIGHT, "width": WIDTH, "dtype": "uint8", "error": ""}]
