@@ -1,8 +1,8 @@
 """The driver's memory while it streams, against the number of images: python benchmarks/driver_memory.py FOLDER
 
-FOLDER holds images/*.png and masks/*.png (such as the nuclei set). Every image is copied as often as asked, each copy with
-distinct bytes, and scored (the masks serve as predictions) by `segscale run` in a process of its own, whose resident
-memory is sampled from outside. Prints a line per set: its images, the memory when the first shard of each stage was
+FOLDER holds images/*.png and masks/*.png (such as the nuclei set). Every image is copied as often as asked, each copy
+with distinct bytes, and scored (the masks serve as predictions) by `segscale run` in a process of its own, whose
+resident memory is sampled from outside. Prints a line per set: its images, the memory when the first shard of each stage was
 committed, and the peak between then and the last commit.
 """
 
@@ -83,7 +83,12 @@ def measure(source: Path, copies: int, shard_images: int) -> Measurement:
 
 def _sample(process: subprocess.Popen[bytes], ledger: Path) -> dict[str, StageMemory]:
     driver, ended = psutil.Process(process.pid), threading.Event()
-    threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
+
+    def await_end() -> None:
+        process.wait()
+        ended.set()
+
+    threading.Thread(target=await_end, daemon=True).start()
     seen: dict[str, StageMemory] = {}
     known = dict.fromkeys(STAGES, 0)
     while not ended.wait(SAMPLE_SECONDS):

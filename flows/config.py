@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -109,6 +110,8 @@ class Metrics(Section):
             raise ValueError(f"threshold_count: expected a divisor of {HISTOGRAM_BINS}, got {self.threshold_count}")
         if self.tversky_alpha + self.tversky_beta == 0:
             raise ValueError("tversky_alpha, tversky_beta: expected at least one above 0")
+        if len(set(self.group_by)) != len(self.group_by):
+            raise ValueError(f"group_by: expected different columns, got {list(self.group_by)}")
         if len(set(self.batch_sizes)) != len(self.batch_sizes):
             raise ValueError(f"batch_sizes: expected different sizes, got {list(self.batch_sizes)}")
         return self
@@ -159,16 +162,19 @@ class Train(Section):
     epochs: Annotated[int, Field(ge=1)] = 30
     steps_per_epoch: Annotated[int, Field(ge=0)] = 0
     learning_rate: Positive = 2e-3
-    class_weights: tuple[NonNegative, ...] = (0.3, 0.7)
+    class_weights: tuple[NonNegative, ...] = ()
+    """Of the Dice of each class, background first; empty: 0.3 and 0.7 for two classes, equal for more."""
     smooth: NonNegative = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if abs(sum(self.class_weights) - 1) > 1e-6:
+        if self.class_weights and abs(sum(self.class_weights) - 1) > 1e-6:
             raise ValueError(f"class_weights: expected weights that sum to 1, got {list(self.class_weights)}")
-        if len(self.filters) < 2 or self.patch % 2 ** (len(self.filters) - 1):
+        if len(self.filters) < 2:
+            raise ValueError(f"filters: expected at least 2, one for each depth, got {list(self.filters)}")
+        if self.patch % 2 ** (len(self.filters) - 1):
             raise ValueError(
                 f"patch: expected a multiple of 2^{len(self.filters) - 1} for as many filters, got {self.patch}"
             )
@@ -191,10 +197,7 @@ class EvaluationConfig(Section):
     def _check(self) -> Self:
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
-        if (
-            len(self.train.class_weights) != len(self.dataset.classes)
-            and "class_weights" in self.train.model_fields_set
-        ):
+        if self.train.class_weights and len(self.train.class_weights) != len(self.dataset.classes):
             raise ValueError(
                 f"train.class_weights: expected a weight for each of {len(self.dataset.classes)} classes, "
                 f"got {list(self.train.class_weights)}"
@@ -212,7 +215,7 @@ def load_config(path: str | Path) -> EvaluationConfig:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected a configuration file, found none") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: expected a TOML file: {error}") from None
     return parse_config(document, base=file.resolve().parent, source=str(path))
 
@@ -240,7 +243,10 @@ def _anchored(section: S, base: Path, *keys: str) -> S:
 
 
 def _anchor(path: str, base: Path) -> str:
-    return path if not path or "://" in path or Path(path).is_absolute() else str(base / path)
+    if not path or "://" in path or Path(path).is_absolute():
+        return path
+    # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
+    return str(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
 
 
 def _one_line(error: ValidationError) -> str:

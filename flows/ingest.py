@@ -52,7 +52,7 @@ def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary
 
 def scan(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
-    memory = SourceMemory(store)
+    memory = SourceMemory(store, ingest.CODE_VERSION)
     known = memory.recall()
     jobs = list(_scan_jobs(listing, known))
     if not jobs:
@@ -67,18 +67,18 @@ def scan(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> p
                 raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
             found.append(pd.DataFrame([asdict(fact) for fact in outcome.result], columns=list(MEMORY_COLUMNS)))
             progress.advance(len(outcome.result))
-    looked_at = pd.concat(found, ignore_index=True).sort_values(["url", "version"], ignore_index=True)
+    looked_at = pd.concat(found, ignore_index=True).sort_values(["role", "url", "version"], ignore_index=True)
     # What could not be fetched says nothing about the file; it is looked at again next time.
     memory.remember(looked_at[looked_at["sha256"] != ""])
     return pd.concat([known, looked_at], ignore_index=True)
 
 
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
-    remembered = set(zip(known["url"], known["version"], strict=True))
+    remembered = set(zip(known["role"], known["url"], known["version"], strict=True))
     for role in ROLES:
         if role not in listing:
             continue
         named = dict.fromkeys(zip(listing[role], listing[f"{role}_version"], strict=True))
-        new = [file for file in named if file[0] and file[1] and file not in remembered]
+        new = [file for file in named if all(file) and (role, *file) not in remembered]
         for start in range(0, len(new), SCAN_FILES):
             yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]))

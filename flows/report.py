@@ -24,7 +24,7 @@ from storage.catalog import catalog_sha256
 from storage.ledger import Entry, Ledger, content_key
 from storage.objects import ObjectStore
 from storage.reports import Report, write_report
-from tasks import predict, score
+from tasks import ingest, predict, score
 from tasks.ingest import file_name
 from tasks.predict import Prediction
 from tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
@@ -109,6 +109,7 @@ def _run_id(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": plan.stage,
+        "code": [ingest.CODE_VERSION, predict.CODE_VERSION if plan.prediction else score.CODE_VERSION],
         "prediction": asdict(plan.prediction) if plan.prediction else None,
     }
     return config.report.run_id or content_key(content)[:12]

@@ -73,9 +73,8 @@ def run_train(config: EvaluationConfig) -> str:
 
 
 def _class_weights(config: EvaluationConfig) -> tuple[float, ...]:
-    """As configured; for more than two classes the default is the same weight for each."""
-    given, n_classes = config.train.class_weights, len(config.dataset.classes)
-    return given if len(given) == n_classes else (1 / n_classes,) * n_classes
+    n_classes = len(config.dataset.classes)
+    return config.train.class_weights or ((0.3, 0.7) if n_classes == 2 else (1 / n_classes,) * n_classes)
 
 
 def _say(record: EpochRecord) -> None:

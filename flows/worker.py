@@ -58,7 +58,7 @@ def scan_files(job: ScanJob) -> list[SourceFacts]:
             found += ingest.inspect_files(job.role, [(url, version)])
         except OSError as error:
             reason = f"{ingest.file_name(url)}: cannot be read: {error.strerror or type(error).__name__}"
-            found.append(SourceFacts(url, version, "", error_type=type(error).__name__, error=reason))
+            found.append(SourceFacts(job.role, url, version, "", error_type=type(error).__name__, error=reason))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,19 @@ from storage.ledger import content_key
 from storage.objects import ObjectStore
 
 SHARD_BYTES = 128 * 1000 * 1000
-MEMORY_COLUMNS = ("url", "version", "sha256", "depth", "height", "width", "channels", "dtype", "error_type", "error")
+MEMORY_COLUMNS = (
+    "role",
+    "url",
+    "version",
+    "sha256",
+    "depth",
+    "height",
+    "width",
+    "channels",
+    "dtype",
+    "error_type",
+    "error",
+)
 COLUMNS = (
     "image_id",
     "image",
@@ -73,19 +86,25 @@ def shard_capacity(shard_images: int, slice_bytes: int) -> int:
 class SourceMemory:
     """What is known of source files that were read before, so that an unchanged file is not read again.
 
-    Fragments under ``catalog/sources/``, a file for each scan that found something new; all that is in them follows
-    from a file's bytes, so fragments never contradict each other.
+    Fragments in a folder, a file for each scan that found something new; all that is in them follows from a file's
+    bytes and from how they are looked at, so fragments of one version never contradict each other.
     """
 
     store: ObjectStore
+    version: int
+    """Of the code that looks at files; another version has looked differently and is not believed."""
+
+    @property
+    def _folder(self) -> str:
+        return f"catalog/sources-{self.version}"
 
     def recall(self) -> pd.DataFrame:
-        """Every file known, `MEMORY_COLUMNS`, one row for each url and version."""
-        names = self.store.names("catalog/sources")
-        fragments = [tables.decode_frame(self.store.read(f"catalog/sources/{name}")) for name in names]
+        """Every file known, `MEMORY_COLUMNS`, one row for each role, url and version."""
+        names = self.store.names(self._folder)
+        fragments = [tables.decode_frame(self.store.read(f"{self._folder}/{name}")) for name in names]
         if not fragments:
             return pd.DataFrame({name: pd.Series(dtype=object) for name in MEMORY_COLUMNS})
-        return pd.concat(fragments, ignore_index=True).drop_duplicates(["url", "version"], keep="last")
+        return pd.concat(fragments, ignore_index=True).drop_duplicates(["role", "url", "version"], keep="last")
 
     def remember(self, files: pd.DataFrame) -> None:
         """Add files just read. Raises ValueError where columns are missing."""
@@ -93,7 +112,7 @@ class SourceMemory:
         if missing:
             raise ValueError(f"source memory: expected the columns {MEMORY_COLUMNS}, {missing} are missing")
         data = tables.encode_frame(files[list(MEMORY_COLUMNS)])
-        self.store.write(f"catalog/sources/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
+        self.store.write(f"{self._folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
 
 
 def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame) -> None:
@@ -125,14 +144,17 @@ def group_columns(catalog: pd.DataFrame) -> list[str]:
 def catalog_sha256(catalog: pd.DataFrame) -> str:
     """The sha256 of everything in a catalog that can change a number or a label in a report, in its order.
 
-    Paths are left out: the same images in another folder are the same data set.
+    Paths are left out: the same images in another folder are the same data set. So is the cut into shards, which
+    changes no number.
     """
-    without_paths = catalog.drop(columns=["image", "reference", "prediction"])
-    columns = {name: [_plain(value) for value in without_paths[name]] for name in sorted(without_paths.columns)}
+    chosen = catalog.drop(columns=["image", "reference", "prediction", "shard", "row"])
+    columns = {name: [_plain(value) for value in chosen[name]] for name in sorted(chosen.columns)}
     return content_key({"columns": columns})
 
 
 def _plain(value: object) -> str | int | float | None:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return None
-    return value.item() if isinstance(value, np.generic) else value if isinstance(value, int | float) else str(value)
+    plain = value.item() if isinstance(value, np.generic) else value
+    is_number = isinstance(plain, int | float) and math.isfinite(plain)
+    return plain if is_number else str(plain)

@@ -57,10 +57,23 @@ class Ledger:
         return frozenset(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
     def read(self, stage: str, key: str) -> Entry:
-        """The commit of one piece of work. Raises FileNotFoundError where it has not been done."""
-        document = json.loads(self.store.read(_record_path(stage, key)))
-        objects = {name: Digest(**digest) for name, digest in document["objects"].items()}
-        return Entry(document["stage"], document["key"], document["path"], objects, document["facts"])
+        """The commit of one piece of work.
+
+        Raises FileNotFoundError where it has not been done, ValueError naming the record where that is damaged.
+        """
+        path = _record_path(stage, key)
+        try:
+            document = json.loads(self.store.read(path))
+            if document["schema_version"] != SCHEMA_VERSION:
+                raise ValueError(f"schema version {document['schema_version']}, this Segscale knows {SCHEMA_VERSION}")
+            if (document["stage"], document["key"]) != (stage, key):
+                raise ValueError(f"it is the record of {document['stage']}/{document['key']}")
+            objects = {name: Digest(**digest) for name, digest in document["objects"].items()}
+            return Entry(stage, key, document["path"], objects, dict(document["facts"]))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{self.store.url}/{path} is no commit record ({type(error).__name__}: {error})"
+            ) from error
 
     def find(self, stage: str, key: str) -> Entry | None:
         """The commit of one piece of work, or None where it has not been done."""

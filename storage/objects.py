@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 # File systems whose `mode="create"` is one conditional request, decided by the server (or by one process, for memory).
 CONDITIONAL_PROTOCOLS = frozenset({"memory", "s3", "s3a"})
+_MEMORY_LOCK = threading.Lock()
+# How a folder says that it knows no hard links.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class StoreRefusedError(ValueError):
@@ -94,11 +99,13 @@ class ObjectStore:
                 f"store {self.url}: {sorted(protocols)[0]} has no write that fails where an object exists, so commits "
                 f"could overwrite each other; use a local folder or one of {sorted(CONDITIONAL_PROTOCOLS)}"
             )
-        try:
-            filesystem.pipe_file(target, data, mode="create")
-        except FileExistsError:
-            return False
-        return True
+        # In memory the look and the act are two steps; the server of an object store makes them one by itself.
+        with _MEMORY_LOCK if "memory" in protocols else contextlib.nullcontext():
+            try:
+                filesystem.pipe_file(target, data, mode="create")
+            except FileExistsError:
+                return False
+            return True
 
     def exists(self, path: str) -> bool:
         filesystem, target = self._located(path)
@@ -124,7 +131,7 @@ class ObjectStore:
 @contextlib.contextmanager
 def _synced_temporary(target: Path, data: bytes) -> Iterator[Path]:
     # Hidden, so that what a kill leaves behind is no object in any listing.
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         with temporary.open("xb") as file:
@@ -136,6 +143,14 @@ def _synced_temporary(target: Path, data: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each of them durably: a name is on disk once its parent was synced."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
 def _link_exclusive(target: Path, data: bytes) -> bool:
     with _synced_temporary(target, data) as temporary:
         try:
@@ -143,6 +158,13 @@ def _link_exclusive(target: Path, data: bytes) -> bool:
             os.link(temporary, target)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise StoreRefusedError(
+                f"store folder {target.parent}: it knows no hard links ({error.strerror}), so commits could overwrite "
+                f"each other; use a local disk or one of {sorted(CONDITIONAL_PROTOCOLS)}"
+            ) from error
         _sync_folder(target.parent)
         return True
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pyarrow as pa
 
 from storage import tables
 from storage.objects import Digest, ObjectStore
+from storage.report_versions import CURRENT, VersionError, parse_version, upgrade
+from storage.table_files import DamagedFileError, TableFile, open_table_file
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = str(CURRENT)
 RUN = "run.json"
+VERSION = "schema_version"
 TABLES = ("per_image", "thresholds", "per_sample", "batch_summed", "intervals", "gap", "failures")
 
 
@@ -24,11 +29,11 @@ class ReportError(ValueError):
 
 def encode_report_table(table: pd.DataFrame | pa.Table) -> bytes:
     """The Parquet file of a report table. Integer columns of an Arrow table are laid out byte by byte."""
-    metadata = {"schema_version": SCHEMA_VERSION}
+    metadata = {VERSION: SCHEMA_VERSION}
     if isinstance(table, pd.DataFrame):
-        return tables.encode_frame(table, metadata=metadata)
+        return tables.encode_frame(table, metadata=metadata, page_checksums=True)
     split = [field.name for field in table.schema if pa.types.is_int32(field.type)]
-    return tables.encode_table(table, metadata=metadata, byte_stream_split=split)
+    return tables.encode_table(table, metadata=metadata, byte_stream_split=split, page_checksums=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +51,39 @@ class Report:
         """The contents of run.json. Raises ReportError where there is none: the report is not finished."""
         try:
             document = json.loads(self.store.read(RUN))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise ReportError(f"{self.path}: expected a report, found no {RUN}") from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise ReportError(f"{self.path}/{RUN} is damaged: expected JSON") from None
-        if not isinstance(document, dict) or "files" not in document:
+        if not isinstance(document, dict) or not _are_digests(document.get("files")):
             raise ReportError(f"{self.path}/{RUN}: expected the record of a Segscale run, got something else")
         return document
 
-    def table(self, name: str) -> pd.DataFrame:
-        """One table of the report, checked against run.json. Raises ReportError where it is missing or damaged."""
-        files = self.run()["files"]
-        file = f"{name}.parquet"
-        if file not in files:
-            raise ReportError(f"{self.path}: expected one of {sorted(files)}, got {name!r}")
-        try:
-            return tables.decode_frame(self.store.read_checked(file, Digest(**files[file])))
-        except FileNotFoundError:
-            raise ReportError(f"{self.path}: {file} stands in {RUN} and is missing") from None
-        except ValueError as error:
-            raise ReportError(str(error)) from None
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """One table of the report, as today's schema version has it.
+
+        Without `columns` the whole file is read and its sha256 compared with run.json. With them no more than their
+        bytes are read, so the hash of the file stays unknown. Instead its size and run_id must be those of run.json,
+        and every page that is read must match the checksum it carries. This notices a lost, torn, flipped or foreign
+        file, not a forged one; `is_whole` hashes all files.
+
+        Raises ReportError naming the file where it is missing, damaged, foreign or too new, or lacks a column.
+        """
+        if columns is None:
+            return self._whole(name)
+        with self._opened(name) as file:
+            old = None if parse_version(file.note(VERSION)) == CURRENT else self._whole(name)
+            available = file.names if old is None else [str(name) for name in old]
+            missing = [column for column in columns if column not in available]
+            if missing:
+                raise ReportError(f"{self.path}/{name}.parquet: expected columns of {available}, got {missing}")
+            return file.read(columns) if old is None else old[list(columns)]
+
+    def columns(self, name: str) -> list[str]:
+        """The names of a table's columns, in order, read from its footer alone. Raises ReportError as `table` does."""
+        with self._opened(name) as file:
+            is_current = parse_version(file.note(VERSION)) == CURRENT
+            return file.names if is_current else [str(column) for column in self._whole(name)]
 
     def is_whole(self) -> bool:
         """Whether run.json is there and every file it names is what it says."""
@@ -77,12 +95,81 @@ class Report:
             return False
         return True
 
+    def _whole(self, name: str) -> pd.DataFrame:
+        file = f"{name}.parquet"
+        with self._named_errors(file):
+            data = self.store.read_checked(file, self._digest(file, self.run()))
+            version = parse_version(tables.note(data, VERSION))
+            return upgrade(name, tables.decode_frame(data), version)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[TableFile]:
+        """A table's file opened for single columns, if its size and run_id are those of run.json."""
+        file, run = f"{name}.parquet", self.run()
+        with self._named_errors(file):
+            expected = self._digest(file, run).size_bytes
+            with open_table_file(self.store, file) as opened:
+                if opened.size_bytes != expected:
+                    raise DamagedFileError(f"is damaged: committed {expected} bytes, found {opened.size_bytes}")
+                foreign = sorted(map(str, opened.extremes("run_id") - {run.get("run_id")}))
+                if foreign:
+                    raise DamagedFileError(f"is of run {foreign[0]!r}, not of {run.get('run_id')!r}")
+                yield opened
+
+    def _digest(self, file: str, run: Mapping[str, Any]) -> Digest:
+        if file not in run["files"]:
+            raise ReportError(f"{self.path}: expected one of {sorted(run['files'])}, got {file[:-8]!r}")
+        return Digest(**run["files"][file])
+
+    @contextmanager
+    def _named_errors(self, file: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise ReportError(f"{self.path}: {file} stands in {RUN} and is missing") from None
+        except (DamagedFileError, VersionError) as error:
+            raise ReportError(f"{self.path}/{file} {error}") from None
+        except ReportError:
+            raise
+        except ValueError as error:
+            raise ReportError(str(error)) from None
+
 
 def open_report(path: str) -> Report:
     """The report in a folder. Raises ReportError where there is none."""
     report = Report(ObjectStore(path))
     report.run()
     return report
+
+
+def open_runs(path: str, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One table of all finished runs under a folder or URL, one below the other in the order of their paths.
+
+    `path` is a report root (``<path>/<dataset>/<run_id>/``), the folder of one data set, or of one run; run_id, dataset
+    and model say where a row comes from. Runs that are not finished have no run.json and are no runs yet. Columns that
+    only some runs have (groups, kept thresholds) are null in the others; runs that did not write the table (thresholds
+    of label maps) have no rows in it. Older schema versions are brought to today's.
+
+    Raises ReportError where there is no finished run, none with that table, or a damaged one among them.
+    """
+    if table not in TABLES:
+        raise ReportError(f"{path}: expected one of {list(TABLES)}, got {table!r}")
+    reports = find_reports(path)
+    if not reports:
+        raise ReportError(f"{path}: expected finished runs (folders with {RUN}), found none")
+    frames = [report.table(table, columns) for report in reports if f"{table}.parquet" in report.run()["files"]]
+    if not frames:
+        raise ReportError(f"{path}: none of the {len(reports)} finished runs has {table}.parquet")
+    return pd.concat(frames, ignore_index=True)
+
+
+def find_reports(path: str) -> list[Report]:
+    """The finished runs in a report root, in the folder of a data set or of a run, ordered by path."""
+    filesystem, root = fsspec.core.url_to_fs(path, use_listings_cache=False)
+    base = root.rstrip("/")
+    files = [str(name)[len(base) :].strip("/") for name in filesystem.find(base, maxdepth=3)]
+    folders = sorted(name.removesuffix(RUN).rstrip("/") for name in files if name.rsplit("/", 1)[-1] == RUN)
+    return [Report(ObjectStore(f"{path.rstrip('/')}/{folder}".rstrip("/"))) for folder in folders]
 
 
 def write_report(store: ObjectStore, contents: Mapping[str, bytes], run: Mapping[str, Any]) -> Report:
@@ -94,3 +181,9 @@ def write_report(store: ObjectStore, contents: Mapping[str, bytes], run: Mapping
     files = {name: {"size_bytes": digest.size_bytes, "sha256": digest.sha256} for name, digest in digests.items()}
     store.write(RUN, (json.dumps({**run, "files": files}, indent=1, sort_keys=True) + "\n").encode())
     return Report(store)
+
+
+def _are_digests(files: object) -> bool:
+    if not isinstance(files, dict):
+        return False
+    return all(isinstance(one, dict) and set(one) == {"size_bytes", "sha256"} for one in files.values())

@@ -103,7 +103,9 @@ def open_arrays(store: ObjectStore, entry: Entry, *names: str) -> tuple[ZarrArra
 
 def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:
     if name not in group:
-        raise ValueError(f"shard {entry.stage}/{entry.key[:12]} holds no array {name!r}; it holds {sorted(group)}")
+        paths = (path.split("/") for path in entry.objects)
+        held = sorted({path[1] for path in paths if path[0] == ARRAYS and len(path) > 2})
+        raise ValueError(f"shard {entry.stage}/{entry.key[:12]} holds no array {name!r}; it holds {held}")
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array

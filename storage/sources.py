@@ -27,26 +27,31 @@ def list_files(pattern: str) -> pd.DataFrame:
 
     Returns a row per file with `FILE_COLUMNS`, in bytewise order of `relative`, the POSIX path below the folder that
     the pattern starts in. `version` changes when the file does: its size with its time of change, or its ETag. Hidden
-    files are left out. Raises ListingError where nothing matches.
+    files, and those in hidden folders, are left out; links are followed. Raises ListingError where nothing matches.
     """
     filesystem, path = fsspec.core.url_to_fs(pattern, use_listings_cache=False)
-    if _MAGIC.isdisjoint(path):
+    if _MAGIC.isdisjoint(path) or filesystem.exists(path):
         found = filesystem.find(path, detail=True)
         root = path
     else:
         found = filesystem.glob(path, detail=True)
         root = path[: min(path.index(letter) for letter in _MAGIC if letter in path)].rpartition("/")[0]
     rows = []
-    for name, details in found.items():
-        relative = str(PurePosixPath(name).relative_to(root)) if name != root else PurePosixPath(name).name
-        if details["type"] == "file" and not PurePosixPath(name).name.startswith("."):
-            rows.append((filesystem.unstrip_protocol(name), relative, _version(details)))
+    for name, listed in found.items():
+        relative = PurePosixPath(name).relative_to(root) if name != root else PurePosixPath(PurePosixPath(name).name)
+        if any(part.startswith(".") for part in relative.parts):
+            continue
+        # A listing describes the link, not the file that it leads to.
+        details = filesystem.info(name) if listed.get("islink") else listed
+        if details["type"] == "file":
+            rows.append((filesystem.unstrip_protocol(name), str(relative), _version(details)))
     if not rows:
         raise ListingError(f"{pattern}: expected files, found none")
-    listing = pd.DataFrame(rows, columns=list(FILE_COLUMNS))
-    return listing.sort_values("relative", key=lambda names: names.map(lambda name: name.encode())).reset_index(
-        drop=True
-    )
+    try:
+        rows.sort(key=lambda row: row[1].encode())
+    except UnicodeEncodeError as error:
+        raise ListingError(f"{pattern}: expected file names in UTF-8, got {error.object!a}; rename that file") from None
+    return pd.DataFrame(rows, columns=list(FILE_COLUMNS))
 
 
 def file_version(url: str) -> str:
@@ -98,15 +103,10 @@ def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
         data = read_file(url)
     except FileNotFoundError:
         raise ListingError(f"{url}: expected a manifest, found none") from None
+    except OSError as error:
+        raise ListingError(f"{url}: expected a manifest that can be read: {error.strerror or error}") from None
     manifest = _parse_manifest(url, data)
-    missing = [name for name in MANIFEST_COLUMNS[:3] if name not in manifest.columns]
-    if missing:
-        raise ListingError(f"{url}: expected the columns image_id, image, reference; {missing[0]} is missing")
-    identifiers = manifest["image_id"]
-    if identifiers.isna().any():
-        raise ListingError(f"{url}: row {int(identifiers.isna().argmax()) + 1} has no image_id")
-    if identifiers.duplicated().any():
-        raise ListingError(f"{url}: image_id {identifiers[identifiers.duplicated()].iloc[0]!r} stands in several rows")
+    _check_manifest(url, manifest)
     manifest = manifest.astype({"image_id": str})
     if split:
         manifest = _of_split(url, manifest, split)
@@ -122,9 +122,28 @@ def _parse_manifest(url: str, data: bytes) -> pd.DataFrame:
     try:
         if url.lower().endswith((".parquet", ".pq")):
             return pd.read_parquet(io.BytesIO(data))
-        return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(MANIFEST_COLUMNS, str))
+        # As written: an id 007 is not the number 7, and a site NA is a site.
+        return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
         raise ListingError(f"{url}: expected a CSV or Parquet manifest: {error}") from None
+
+
+def _check_manifest(url: str, manifest: pd.DataFrame) -> None:
+    missing = [name for name in MANIFEST_COLUMNS[:3] if name not in manifest.columns]
+    if missing:
+        raise ListingError(f"{url}: expected the columns image_id, image, reference; {missing[0]} is missing")
+    taken = [f"{role}_version" for role in ROLES if f"{role}_version" in manifest.columns]
+    if taken:
+        raise ListingError(f"{url}: column {taken[0]!r} is a name that Segscale needs itself; rename it")
+    if manifest.empty:
+        raise ListingError(f"{url}: expected a row for each image, found no rows")
+    identifiers = manifest["image_id"]
+    absent = identifiers.isna() | (identifiers.astype(str).str.strip() == "")
+    if absent.any():
+        raise ListingError(f"{url}: row {int(absent.to_numpy().argmax()) + 1} has no image_id")
+    repeated = identifiers[identifiers.astype(str).duplicated()]
+    if len(repeated):
+        raise ListingError(f"{url}: image_id {str(repeated.iloc[0])!r} stands in several rows")
 
 
 def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -132,12 +151,10 @@ def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
         raise ListingError(
             f"{url}: expected a column named split, for split = {split!r}; found {list(manifest.columns)}"
         )
-    chosen = manifest[manifest["split"].astype(str) == split]
-    if chosen.empty:
-        raise ListingError(
-            f"{url}: no row has split {split!r}; there are {sorted(manifest['split'].astype(str).unique())}"
-        )
-    return chosen.copy()
+    splits = manifest["split"].map(str, na_action="ignore").fillna("")
+    if split not in set(splits):
+        raise ListingError(f"{url}: no row has split {split!r}; there are {sorted(set(splits) - {''})}")
+    return manifest[splits == split].copy()
 
 
 def _absolute(path: str, base: str) -> str:

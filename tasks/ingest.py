@@ -14,7 +14,7 @@ import pandas as pd
 from storage import catalog, shards, tables
 from storage.ledger import content_key
 from storage.objects import ObjectStore
-from storage.sources import read_file
+from storage.sources import ROLES, read_file
 from tasks.normalize import IGNORED, Method, Recipe, find_recipe, to_class_indices
 from tasks.readers import Picture, UnreadableImage, read_header, read_label_map, read_picture
 from tasks.tiling import bucket_side, pad_to
@@ -44,6 +44,8 @@ class Preparation:
 class SourceFacts:
     """What one look at a file told: its hash, and of an image its size. `error` is "" for a sound file."""
 
+    role: str
+    """image, reference or prediction."""
     url: str
     version: str
     sha256: str
@@ -107,7 +109,7 @@ def _inspect(role: str, url: str, version: str) -> SourceFacts:
     data = read_file(url)
     digest = hashlib.sha256(data).hexdigest()
     if role != "image":
-        return SourceFacts(url, version, digest)
+        return SourceFacts(role, url, version, digest)
     try:
         header = read_header(data, file_name(url))
         if min(header.height, header.width) < MINIMUM_SIDE:
@@ -115,8 +117,9 @@ def _inspect(role: str, url: str, version: str) -> SourceFacts:
                 f"{file_name(url)}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
             )
     except UnreadableImage as error:
-        return SourceFacts(url, version, digest, error_type=type(error).__name__, error=str(error))
-    return SourceFacts(url, version, digest, header.depth, header.height, header.width, header.channels, header.dtype)
+        return SourceFacts(role, url, version, digest, error_type=type(error).__name__, error=str(error))
+    size = (header.depth, header.height, header.width, header.channels)
+    return SourceFacts(role, url, version, digest, *size, header.dtype)
 
 
 def file_name(url: str) -> str:
@@ -145,18 +148,19 @@ def plan_shards(
             starts = np.cumsum([0, *(slices[index] for index in leaf)])[:-1]
             planned.loc[positions, "row"] = starts
             planned.loc[positions, "shard"] = shard_key(_job_rows(planned.loc[positions]), first, preparation)
-    groups = [name for name in listing.columns if name not in catalog.COLUMNS and not name.endswith("_version")]
+    versions = {f"{role}_version" for role in ROLES}
+    groups = [name for name in listing.columns if name not in catalog.COLUMNS and name not in versions]
     return planned[[*catalog.COLUMNS, *groups]]
 
 
 def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    known = files.drop_duplicates(["url", "version"]).set_index(["url", "version"])
+    known = files.drop_duplicates(["role", "url", "version"]).set_index(["role", "url", "version"])
     planned = listing.copy()
     if "prediction" not in planned:
         planned["prediction"], planned["prediction_version"] = "", ""
     planned["error_type"], planned["error"] = "", ""
     for role in ("prediction", "reference", "image"):
-        facts = known.reindex(pd.MultiIndex.from_arrays([planned[role], planned[f"{role}_version"]]))
+        facts = known.reindex(_keys(role, planned))
         planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
         if role == "image":
             for name in ("depth", "height", "width", "channels"):
@@ -169,6 +173,10 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
     planned.loc[unusable, ["depth", "height", "width", "channels"]] = 0
     planned.loc[unusable, "dtype"] = ""
     return planned
+
+
+def _keys(role: str, planned: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([[role] * len(planned), planned[role], planned[f"{role}_version"]])
 
 
 def _note_errors(planned: pd.DataFrame, role: str, facts: pd.DataFrame) -> None:
@@ -194,7 +202,7 @@ def _job_rows(rows: pd.DataFrame) -> tuple[IngestRow, ...]:
 
 
 def shard_key(rows: Sequence[IngestRow], bucket: pd.Series[Any], preparation: Preparation) -> str:
-    """The key of a shard: everything that determines its bytes, and no path."""
+    """The key of a shard: everything that determines its bytes, and no folder."""
     return content_key(
         {
             "stage": STAGE,
@@ -207,7 +215,14 @@ def shard_key(rows: Sequence[IngestRow], bucket: pd.Series[Any], preparation: Pr
                 int(bucket["channels"]),
                 bucket["dtype"],
             ],
-            "rows": [[row.image_id, row.image_sha256, row.reference_sha256, row.error_type, row.error] for row in rows],
+            # The names of the files stand in messages, and their suffixes choose the readers.
+            "rows": [
+                [
+                    *(row.image_id, file_name(row.image), row.image_sha256),
+                    *(file_name(row.reference), row.reference_sha256, row.error_type, row.error),
+                ]
+                for row in rows
+            ],
         }
     )
 
@@ -308,19 +323,24 @@ def _check_header(picture: Picture, row: IngestRow, job: IngestJob) -> None:
 def _read_reference(row: IngestRow, picture: Picture, preparation: Preparation) -> npt.NDArray[np.uint8]:
     name = file_name(row.reference)
     labels = read_label_map(_fetch(row.reference, row.reference_sha256), name)
-    return to_reference(labels, name, picture.pixels.shape[:3], preparation)
+    return to_labels(labels, name, picture.pixels.shape[:3], preparation, preparation.ignore_label)
 
 
-def to_reference(
-    labels: npt.NDArray[Any], name: str, expected: tuple[int, ...], preparation: Preparation
+def to_labels(
+    labels: npt.NDArray[Any],
+    name: str,
+    expected: tuple[int, ...],
+    preparation: Preparation,
+    ignore_label: int | None,
 ) -> npt.NDArray[np.uint8]:
-    """The class indices of a label file (D, H, W), checked against the size of the image it belongs to."""
+    """The class indices of a label file (D, H, W), checked against the size of the image it belongs to.
+
+    Raises ValueError naming the file for another size, or for a value that is no class and is not ignored.
+    """
     if labels.shape != expected:
         raise ValueError(f"{name}: expected the size of its image {_by(expected)}, got {_by(labels.shape)}")
     try:
-        return to_class_indices(
-            labels, preparation.label_values or None, preparation.n_classes, preparation.ignore_label
-        )
+        return to_class_indices(labels, preparation.label_values or None, preparation.n_classes, ignore_label)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

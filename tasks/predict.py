@@ -100,6 +100,7 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
                 counted = [_count(reference, head, prediction) for head in probabilities]
             except ValueError as error:
                 failures[row.image_id] = Failure(STAGE, "BadProbabilities", f"image {row.image_id}: {error}")
+                kept.drop(row)
                 continue
             known = counts.get(row.image_id)
             counts[row.image_id] = [a + b for a, b in zip(known, counted, strict=True)] if known else counted
@@ -164,6 +165,11 @@ class _Kept:
         if PROBABILITIES in self.arrays:
             self.arrays[PROBABILITIES][position, :height, :width] = quantize(probabilities)
 
+    def drop(self, row: ShardRow) -> None:
+        """Keep nothing of an image whose later slice failed."""
+        for array in self.arrays.values():
+            array[row.start : row.stop] = 0
+
 
 def to_labels(probabilities: npt.NDArray[np.float32], prediction: Prediction) -> npt.NDArray[np.uint8]:
     """The predicted class of each pixel (H, W), from (H, W, outputs), by the same rule as the counts."""
@@ -189,7 +195,7 @@ def _predicted(
     whole = shape[1:] == (padded_height, padded_width)
     step = shape[0] if whole else 1
     groups = [slices[first : first + step] for first in range(0, len(slices), step)]
-    decoded = _ahead(lambda group: _decode(images, group), groups)
+    decoded = _ahead(lambda group: _decode(images, group, engine.facts.channels), groups)
     for group, pixels in zip(groups, decoded, strict=True):
         recipes = np.array([astuple(row.recipe) for row, _ in group], np.float32)
         if whole:
@@ -200,8 +206,11 @@ def _predicted(
             yield row, position, found[:, index, : row.height, : row.width]
 
 
-def _decode(images: shards.ZarrArray, group: Sequence[tuple[ShardRow, int]]) -> npt.NDArray[Any]:
-    return np.concatenate([shards.as_numpy(images, position, position + 1) for _, position in group])
+def _decode(images: shards.ZarrArray, group: Sequence[tuple[ShardRow, int]], channels: int) -> npt.NDArray[Any]:
+    """Slices as the engine takes them: of three equal channels one, where the network has one; no float16."""
+    pixels = np.concatenate([shards.as_numpy(images, position, position + 1) for _, position in group])
+    pixels = pixels[..., :1] if channels == 1 else pixels
+    return pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
 
 
 def _ahead(load: Callable[[_Item], _Loaded], items: Sequence[_Item]) -> Iterator[_Loaded]:

@@ -80,9 +80,12 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
         table = parts.read_part(store, entry)
         image = images.get_indexer(table.column("image_id").to_pandas())
         head = heads.get_indexer(table.column("head").to_pandas())
-        if (image < 0).any() or (head < 0).any():
-            raise ValueError(f"part {entry.key[:12]}: holds an image or a head that this run does not know")
-        rows = (image * len(heads) + head) * len(layout.classes) + table.column("class_index").to_numpy()
+        class_index = table.column("class_index").to_numpy()
+        strange = (image < 0) | (head < 0) | (class_index < 0) | (class_index >= len(layout.classes))
+        if strange.any():
+            values = table.slice(int(np.argmax(strange)), 1).select(["image_id", "head", "class_index"]).to_pylist()[0]
+            raise ValueError(f"part {entry.key[:12]}: holds {values}, which this run does not know")
+        rows = (image * len(heads) + head) * len(layout.classes) + class_index
         np.add.at(seen, rows, 1)
         _place(columns, rows, table)
         counted = np.asarray(table.column(parts.HISTOGRAMS[0]).is_valid())
@@ -212,18 +215,14 @@ def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Tabl
     """A row per image and class that has a histogram (of two classes the foreground), a pair of columns a threshold."""
     first = 1 if len(layout.classes) == 2 else 0
     chosen = (counted.frame["class_index"] >= first).to_numpy()
-    frame, missing = counted.frame[chosen], ~counted.has_histogram[chosen]
-    columns: dict[str, pa.Array] = {
-        **{name: pa.array([value] * len(frame), pa.string()) for name, value in asdict(identity).items()},
-        "image_id": pa.array(frame["image_id"]),
-        "class_index": pa.array(frame["class_index"], pa.int64()),
-        "head": pa.array(frame["head"]),
-        "reference_sum": pa.array(frame["reference_sum"], pa.int64()),
-    }
+    frame, missing = counted.frame[chosen].reset_index(drop=True), ~counted.has_histogram[chosen]
+    pairs: dict[str, pd.arrays.IntegerArray] = {}
     for k in range(1, layout.threshold_count):
         for name, counts in (("true_positive", counted.true_positive), ("predicted", counted.predicted)):
-            columns[f"{name}_{k:03d}"] = pa.array(counts[chosen, k - 1], pa.int32(), mask=missing)
-    return pa.table(columns)
+            pairs[f"{name}_{k:03d}"] = pd.arrays.IntegerArray(counts[chosen, k - 1], missing)
+    keys = frame[["image_id", "class_index", "head", "reference_sum"]].astype({"class_index": "int32"})
+    table = _identified(pd.concat([keys, pd.DataFrame(pairs)], axis=1), identity)
+    return pa.Table.from_pandas(table, preserve_index=False)
 
 
 def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, head: str) -> pd.DataFrame:

@@ -17,9 +17,9 @@ from storage.objects import ObjectStore
 from storage.sources import read_file
 from tasks import ingest
 from tasks.counting import Failure, count_rows, failed_rows
-from tasks.ingest import Preparation, ShardDone, file_name
+from tasks.ingest import Preparation, ShardDone, file_name, to_labels
 from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.normalize import IGNORED, to_class_indices
+from tasks.normalize import IGNORED
 from tasks.readers import holds_probabilities, read_label_map, read_probabilities
 from tasks.shard_rows import read_shard_rows, sound
 
@@ -55,7 +55,10 @@ def plan_job(shard: pd.DataFrame, preparation: Preparation, counting: Counting) 
             "ingest": ingest_key,
             "preparation": asdict(preparation),
             "counting": asdict(counting),
-            "predictions": list(shard["prediction_sha256"]),
+            "predictions": [
+                [file_name(url), sha256]
+                for url, sha256 in zip(shard["prediction"], shard["prediction_sha256"], strict=True)
+            ],
         }
     )
     return ScoreJob(key, ingest_key, tuple(zip(shard["prediction"], shard["prediction_sha256"], strict=True)))
@@ -128,9 +131,7 @@ def _count_prediction(
             threshold=counting.threshold,
             ignore_index=IGNORED,
         )
-    if prediction.shape != reference.shape:
-        raise ValueError(f"{name}: expected the size of its image {reference.shape}, got {prediction.shape}")
-    label_map = to_class_indices(prediction, preparation.label_values or None, n_classes, None)
+    label_map = to_labels(prediction, name, reference.shape, preparation, None)
     return count_overlap(reference, n_classes=n_classes, label_map=label_map, ignore_index=IGNORED)
 
 
@@ -152,16 +153,17 @@ def match_probabilities(
     fits = []
     for shape in dict.fromkeys((size, flat)):
         if values.shape == shape and n_classes == 2:
-            fits.append(values.reshape(size))
+            fits.append(values.reshape((*size, 1)))
         for count in sorted(channels):
             if values.shape == (*shape, count):
                 fits.append(values.reshape((*size, count)))
             if values.shape == (count, *shape):
                 fits.append(np.moveaxis(values, 0, -1).reshape((*size, count)))
-    if len(fits) != 1:
+    first, *others = fits or [values]
+    if not fits or not all(np.array_equal(first, other) for other in others):
         raise ValueError(
             f"{name}: expected probabilities of shape {flat} with {n_classes} channels"
             f"{' (or one)' if n_classes == 2 else ''} before or behind, got {values.shape}"
             f"{', which fits in more than one way' if fits else ''}"
         )
-    return fits[0]
+    return first

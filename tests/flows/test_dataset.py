@@ -134,7 +134,7 @@ def test_a_manifest_that_does_not_fit(tmp_path: Path, text: str, sections: dict[
     assert words in _refusal(_of_manifest(tmp_path, text, **sections))
 
 
-@pytest.mark.parametrize("column", ["dice", "status", "run_id", "shard", "row", "depth", "error", "image_version"])
+@pytest.mark.parametrize("column", ["dice", "status", "run_id", "shard", "row", "depth", "error"])
 def test_a_group_that_would_hide_a_column_is_refused(tmp_path: Path, column: str) -> None:
     message = _refusal(_of_manifest(tmp_path, f"{HEAD},{column}\n1,a,b,x\n"))
     assert f"column {column!r} would collide" in message

@@ -148,46 +148,53 @@ def test_shard_capacity(shard_images: int, slice_bytes: int, capacity: int) -> N
 def _facts(*rows: tuple[str, str, str, int]) -> pd.DataFrame:
     """Facts of files, given as (url, version, sha256, height)."""
     table = pd.DataFrame(list(rows), columns=["url", "version", "sha256", "height"])
-    return table.assign(depth=1, width=9, channels=1, dtype="uint8", error_type="", error="")
+    return table.assign(role="image", depth=1, width=9, channels=1, dtype="uint8", error_type="", error="")
 
 
 def test_a_fresh_store_remembers_nothing(store: ObjectStore) -> None:
-    known = SourceMemory(store).recall()
+    known = SourceMemory(store, 1).recall()
     assert list(known.columns) == list(MEMORY_COLUMNS)
     assert known.empty
 
 
 def test_files_are_remembered_by_url_and_version(store: ObjectStore) -> None:
-    memory = SourceMemory(store)
+    memory = SourceMemory(store, 1)
     memory.remember(_facts(("a", "1", "aa", 3), ("b", "1", "bb", 4)))
     memory.remember(_facts(("a", "2", "ab", 5)).assign(extra=1))
     known = memory.recall().set_index(["url", "version"])["sha256"].to_dict()
     assert known == {("a", "1"): "aa", ("b", "1"): "bb", ("a", "2"): "ab"}
-    assert len(store.names("catalog/sources")) == 2
+    assert len(store.names("catalog/sources-1")) == 2
 
 
 def test_what_is_known_is_not_written_twice(store: ObjectStore) -> None:
-    memory = SourceMemory(store)
+    memory = SourceMemory(store, 1)
     for _ in range(3):
         memory.remember(_facts(("a", "1", "aa", 3)))
-    assert len(store.names("catalog/sources")) == 1
+    assert len(store.names("catalog/sources-1")) == 1
     assert len(memory.recall()) == 1
 
 
 def test_a_file_seen_as_image_and_as_reference_keeps_its_size(store: ObjectStore) -> None:
     # Of a reference only the hash is looked at; one data set's reference may be another's image.
-    memory, urls = SourceMemory(store), [f"file:///{letter}.png" for letter in "abcdefgh"]
+    memory, urls = SourceMemory(store, 1), [f"file:///{letter}.png" for letter in "abcdefgh"]
     for number, url in enumerate(urls):
         for height in (0, 7) if number % 2 else (7, 0):
-            memory.remember(_facts((url, "1", "aa", height)).assign(dtype="uint8" if height else ""))
-    known = memory.recall().drop_duplicates(["url", "version"]).set_index("url")
-    assert known.loc[urls, "height"].tolist() == [7] * len(urls)
+            role = "image" if height else "reference"
+            memory.remember(_facts((url, "1", "aa", height)).assign(role=role, dtype="uint8" if height else ""))
+    known = memory.recall().set_index(["role", "url"])
+    assert [known.loc[("image", url), "height"] for url in urls] == [7] * len(urls)
+    assert [known.loc[("reference", url), "height"] for url in urls] == [0] * len(urls)
+
+
+def test_facts_of_other_code_are_not_believed(store: ObjectStore) -> None:
+    SourceMemory(store, 1).remember(_facts(("a", "1", "aa", 3)))
+    assert SourceMemory(store, 2).recall().empty
 
 
 def test_facts_that_lack_columns_are_refused(store: ObjectStore) -> None:
     with pytest.raises(ValueError, match=r"\['dtype', 'error'\] are missing"):
-        SourceMemory(store).remember(_facts(("a", "1", "aa", 3)).drop(columns=["error", "dtype"]))
-    assert store.names("catalog/sources") == []
+        SourceMemory(store, 1).remember(_facts(("a", "1", "aa", 3)).drop(columns=["error", "dtype"]))
+    assert store.names("catalog/sources-1") == []
 
 
 def _catalog(shards: Sequence[str] = ("s1", "s0", "s1"), rows: Sequence[int] = (1, 0, 0)) -> pd.DataFrame:

@@ -213,6 +213,7 @@ def test_a_parquet_manifest(tmp_path: Path, name: str) -> None:
     [
         pytest.param("", "CSV or Parquet manifest", id="zero bytes"),
         pytest.param(f"{HEAD}\n", "no rows|no images|empty", id="header only"),
+        pytest.param(f"{HEAD},image_version\na,a,a,1\n", "a name that Segscale needs itself", id="a version"),
         pytest.param("image,reference\na,b\n", "image_id is missing", id="no ids"),
         pytest.param("image_id,image\na,b\n", "reference is missing", id="no references"),
         pytest.param("image_id;image;reference\na;b;c\n", "image_id", id="semicolons"),

@@ -361,7 +361,7 @@ def test_inspecting_files(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"torn")
     files = [(str(tmp_path / name), "1") for name in ("a.png", "b.png")]
     good, bad = inspect_files("image", files)
-    assert good == SourceFacts(files[0][0], "1", good.sha256, 1, HEIGHT, WIDTH, 3, "uint8")
+    assert good == SourceFacts("image", files[0][0], "1", good.sha256, 1, HEIGHT, WIDTH, 3, "uint8")
     assert len(good.sha256) == 64
     assert (bad.error_type, bad.height) == ("UnreadableImage", 0)
     assert bad.error.startswith("b.png: ")
