@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -246,7 +247,7 @@ def _anchor(path: str, base: Path) -> str:
     if not path or "://" in path or Path(path).is_absolute():
         return path
     # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
-    return str(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
+    return os.path.normpath(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
 
 
 def _one_line(error: ValidationError) -> str:
