@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from types import TracebackType
 from typing import Any, Self
@@ -61,13 +62,16 @@ class Connection:
         dask.config.set({"distributed.scheduler.no-workers-timeout": "60s", "distributed.comm.timeouts.connect": "30s"})
         if self.config.kind == "address":
             return _connect_to(self.config.address)
+        # Every connection of every worker is news to distributed; what fails comes back with the future.
+        logging.getLogger("distributed").setLevel(logging.ERROR)
         self._cluster = LocalCluster(
             n_workers=local_workers(self.config),
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            # Any free port: 8787 may be another run's.
+            dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
-            silence_logs=50,
+            silence_logs=logging.CRITICAL,
         )
         return Client(self._cluster)
 
