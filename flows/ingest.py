@@ -36,11 +36,8 @@ def ingest_dataset(config: EvaluationConfig) -> StageSummary:
 def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
     store = ObjectStore(config.store.path)
-    listing = list_dataset(config)
-    files = scan(listing, store, connection)
     plan = preparation(config)
-    catalog = ingest.plan_shards(listing, files, plan, config.store.shard_images)
-    write_catalog(store, catalog_name(config), catalog)
+    catalog = plan_catalog(config, store, connection)
     shards = rows_by_shard(catalog)
 
     def make_job(key: str) -> ingest.IngestJob:
@@ -48,6 +45,15 @@ def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary
 
     planned = {key: len(rows) for key, rows in shards.items()}
     return run_stage(ingest.STAGE, planned, make_job, worker.ingest_shard, connection, store, plan)
+
+
+def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
+    """The catalog of the data set as it is now, written to the store; listing and file facts end with this call."""
+    listing = list_dataset(config)
+    files = scan(listing, store, connection)
+    catalog = ingest.plan_shards(listing, files, preparation(config), config.store.shard_images)
+    write_catalog(store, catalog_name(config), catalog)
+    return catalog
 
 
 def scan(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:

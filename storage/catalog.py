@@ -156,5 +156,6 @@ def _plain(value: object) -> str | int | float | None:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return None
     plain = value.item() if isinstance(value, np.generic) else value
-    is_number = isinstance(plain, int | float) and math.isfinite(plain)
-    return plain if is_number else str(plain)
+    if isinstance(plain, int | float) and math.isfinite(plain):
+        return plain
+    return str(plain)

@@ -37,7 +37,9 @@ def list_files(pattern: str) -> pd.DataFrame:
         found = filesystem.glob(path, detail=True)
         root = path[: min(path.index(letter) for letter in _MAGIC if letter in path)].rpartition("/")[0]
     rows = []
-    for name, listed in found.items():
+    while found:
+        # Taken out as they are read: what a file system tells of a file is ten times what is kept of it.
+        name, listed = found.popitem()
         relative = PurePosixPath(name).relative_to(root) if name != root else PurePosixPath(PurePosixPath(name).name)
         if any(part.startswith(".") for part in relative.parts):
             continue

@@ -138,16 +138,19 @@ def plan_shards(
     planned = _with_facts(listing, files)
     planned["padded_height"] = [bucket_side(side) if side else 0 for side in planned["height"]]
     planned["padded_width"] = [bucket_side(side) if side else 0 for side in planned["width"]]
-    planned["shard"], planned["row"] = "", 0
-    for _, bucket in planned.groupby(["padded_height", "padded_width", "channels", "dtype"], sort=True):
-        first = bucket.iloc[0]
-        slice_bytes = max(1, _slice_bytes(first))
-        slices = [max(1, depth) for depth in bucket["depth"]]
-        for leaf in catalog.pack(list(bucket["image_id"]), slices, catalog.shard_capacity(shard_images, slice_bytes)):
-            positions = bucket.index[leaf]
-            starts = np.cumsum([0, *(slices[index] for index in leaf)])[:-1]
-            planned.loc[positions, "row"] = starts
-            planned.loc[positions, "shard"] = shard_key(_job_rows(planned.loc[positions]), first, preparation)
+    shards_of = np.full(len(planned), "", dtype=object)
+    rows_of = np.zeros(len(planned), np.int64)
+    buckets = planned.groupby(["padded_height", "padded_width", "channels", "dtype"], sort=True).indices
+    for places in buckets.values():
+        members = np.asarray(places, np.int64)
+        first = planned.iloc[members[0]]
+        slices = np.maximum(planned["depth"].to_numpy()[members], 1)
+        capacity = catalog.shard_capacity(shard_images, max(1, _slice_bytes(first)))
+        for leaf in catalog.pack(planned["image_id"].iloc[members].to_list(), slices.tolist(), capacity):
+            positions = members[leaf]
+            rows_of[positions] = np.cumsum([0, *slices[leaf]])[:-1]
+            shards_of[positions] = shard_key(_job_rows(planned.iloc[positions]), first, preparation)
+    planned["shard"], planned["row"] = pd.Series(shards_of, planned.index, dtype="str"), rows_of
     versions = {f"{role}_version" for role in ROLES}
     groups = [name for name in listing.columns if name not in catalog.COLUMNS and name not in versions]
     return planned[[*catalog.COLUMNS, *groups]]
