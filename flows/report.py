@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
@@ -24,8 +24,11 @@ from storage.catalog import catalog_sha256
 from storage.ledger import Entry, Ledger, content_key
 from storage.objects import ObjectStore
 from storage.reports import Report, write_report
+from storage.tables import decode_frame
 from tasks import ingest, predict, score
 from tasks.ingest import file_name
+from tasks.metrics.diagnose import diagnose
+from tasks.metrics.settings import ScoreSettings
 from tasks.predict import Prediction
 from tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
 
@@ -85,10 +88,13 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
         metrics = config.metrics
         layout = Layout(config.dataset.classes, plan.heads, metrics.threshold, metrics.threshold_count)
         counted = collect(store, entries, catalog, layout)
-        contents = build_tables(counted, catalog, layout, score_settings(metrics.model_dump()), identity)
+        settings = score_settings(metrics.model_dump())
+        contents = build_tables(counted, catalog, layout, settings, identity)
     n_failed = int((counted.frame["status"] == "failed").sum()) // layout.rows_per_image
-    run = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])
-    write_report(report.store, contents, {**run, "n_images": len(catalog), "n_failed": n_failed})
+    record = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])
+    run = {**record, "n_images": len(catalog), "n_failed": n_failed}
+    contents["report.html"] = _render(contents, run, settings)
+    write_report(report.store, contents, run)
     return _announce(config, report, RunResult(report.path, identity.run_id, len(catalog), n_failed, False))
 
 
@@ -148,6 +154,15 @@ def _run_record(
         "n_shards": len(entries),
         "stages": {**done, "report": {"seconds": seconds}},
     }
+
+
+def _render(contents: Mapping[str, bytes], run: Mapping[str, Any], settings: ScoreSettings) -> bytes:
+    # matplotlib takes a while to load: only who writes a page pays for it.
+    from tasks.report_html.page import render_report
+
+    tables = {name.removesuffix(".parquet"): decode_frame(data) for name, data in contents.items()}
+    judged = {name: tables[name] for name in ("per_image", "per_sample", "batch_summed", "gap")}
+    return render_report(tables, run, diagnose(**judged, settings=settings))
 
 
 def _announce(config: EvaluationConfig, report: Report, result: RunResult) -> RunResult:
