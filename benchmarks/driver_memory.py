@@ -2,8 +2,8 @@
 
 FOLDER holds images/*.png and masks/*.png (such as the nuclei set). Every image is copied as often as asked, each copy
 with distinct bytes, and scored (the masks serve as predictions) by `segscale run` in a process of its own, whose
-resident memory is sampled from outside. Prints a line per set: its images, the memory when the first shard of each stage was
-committed, and the peak between then and the last commit.
+resident memory is sampled from outside. Prints a line per set: its images, the memory when the first shard of each
+stage was committed, and the peak between then and the last commit.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from flows.cluster import ClusterLostError
 from flows.config import ConfigError, EvaluationConfig, load_config
 
 DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
@@ -40,9 +39,16 @@ def run(arguments: list[str]) -> int:
     except ConfigError as error:
         print(f"segscale: {error}", file=sys.stderr)
         return WRONG
-    except ClusterLostError as error:
+    except _cluster_lost() as error:
         print(f"segscale: {error}", file=sys.stderr)
         return LOST
+
+
+def _cluster_lost() -> type[Exception]:
+    # Asked for only when something was raised: a command that needs no cluster starts without Dask.
+    from flows.cluster import ClusterLostError
+
+    return ClusterLostError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -180,6 +186,55 @@ def demo_command(output: Path, images: int, quiet: bool) -> int:
     return _finish(config, evaluate_dataset(config))
 
 
+@commands.command("rescore")
+@click.argument("report", metavar="REPORT")
+@click.option("--threshold", type=float, metavar="T", help="A kept threshold, k/threshold_count.")
+@click.option("--alpha", "tversky_alpha", type=float, metavar="A", help="Tversky weight of false positives.")
+@click.option("--beta", "tversky_beta", type=float, metavar="B", help="Tversky weight of false negatives.")
+@click.option("--smooth", type=float, metavar="S", help="Added to numerator and denominator.")
+@click.option("--batch-size", "batch_sizes", type=int, multiple=True, metavar="N", help="May be given several times.")
+@click.option("--empty", metavar="POLICY", help="Score where both masks are empty: nan, one, zero or smooth.")
+@click.option("--by", "group_by", multiple=True, metavar="COLUMN", help="Strata: a group column; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print whole tables as one JSON object.")
+def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
+    """New scores from a report alone: no images, no model. What is not given stays as in the run."""
+    from flows import rescore
+
+    rescoring = rescore.open_rescoring(report, rescore.changes_of(changes))
+    print(rescore.to_json(rescoring) if as_json else rescore.describe(rescoring))
+    if as_json:
+        print("\n".join(rescoring.notes), file=sys.stderr)
+    return DONE
+
+
+@commands.command("compare")
+@click.argument("report_a", metavar="REPORT_A")
+@click.argument("report_b", metavar="REPORT_B")
+@click.option("--by", multiple=True, metavar="COLUMN", help="Strata: a column of per_image; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print whole tables as one JSON object.")
+def compare_command(report_a: str, report_b: str, by: tuple[str, ...], as_json: bool) -> int:
+    """Two runs over the same images, compared image by image."""
+    from flows.compare import compare_reports, describe
+    from flows.report_tables import tables_as_json
+
+    found = compare_reports(report_a, report_b, by)
+    print(tables_as_json(found.tables) if as_json else describe(found))
+    return DONE
+
+
+@commands.command("diagnose")
+@click.argument("report", metavar="REPORT|HISTORY")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+def diagnose_command(report: str, as_json: bool) -> int:
+    """What in the numbers of a report says that the evaluation is wrong."""
+    from flows.diagnose import describe, diagnose_report, findings_table
+    from flows.report_tables import tables_as_json
+
+    findings = diagnose_report(report)
+    print(tables_as_json({"findings": findings_table(findings)}) if as_json else describe(findings))
+    return DONE
+
+
 def _not_built(name: str, arguments: str) -> None:
     @commands.command(name, help="(not built yet)", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1, metavar=arguments)
@@ -188,9 +243,6 @@ def _not_built(name: str, arguments: str) -> None:
 
 
 for _name, _arguments in {
-    "rescore": "REPORT",
-    "compare": "REPORT_A REPORT_B",
-    "diagnose": "REPORT|HISTORY",
     "verify": "CONFIG.toml",
     "repair": "CONFIG.toml",
     "clean": "CONFIG.toml",

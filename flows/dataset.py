@@ -13,7 +13,7 @@ from storage.catalog import COLUMNS, read_catalog
 from storage.ledger import content_key
 from storage.objects import ObjectStore
 from storage.sources import ListingError
-from tasks.ingest import Preparation
+from tasks.shard_plan import Preparation
 
 BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.

@@ -20,7 +20,7 @@ from flows.worker import ScanJob
 from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
 from storage.objects import ObjectStore
 from storage.sources import ROLES
-from tasks import ingest
+from tasks import scan, shard_plan
 
 logger = logging.getLogger("segscale")
 SCAN_FILES = 64
@@ -40,25 +40,25 @@ def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary
     catalog = plan_catalog(config, store, connection)
     shards = rows_by_shard(catalog)
 
-    def make_job(key: str) -> ingest.IngestJob:
-        return ingest.plan_job(catalog.iloc[shards[key]])
+    def make_job(key: str) -> shard_plan.IngestJob:
+        return shard_plan.plan_job(catalog.iloc[shards[key]])
 
     planned = {key: len(rows) for key, rows in shards.items()}
-    return run_stage(ingest.STAGE, planned, make_job, worker.ingest_shard, connection, store, plan)
+    return run_stage(shard_plan.STAGE, planned, make_job, worker.ingest_shard, connection, store, plan)
 
 
 def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """The catalog of the data set as it is now, written to the store; listing and file facts end with this call."""
     listing = list_dataset(config)
-    files = scan(listing, store, connection)
-    catalog = ingest.plan_shards(listing, files, preparation(config), config.store.shard_images)
+    files = scan_files(listing, store, connection)
+    catalog = shard_plan.plan_shards(listing, files, preparation(config), config.store.shard_images)
     write_catalog(store, catalog_name(config), catalog)
     return catalog
 
 
-def scan(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
+def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
-    memory = SourceMemory(store, ingest.CODE_VERSION)
+    memory = SourceMemory(store, scan.CODE_VERSION)
     known = memory.recall()
     jobs = list(_scan_jobs(listing, known))
     if not jobs:

@@ -24,9 +24,9 @@ from storage.catalog import catalog_sha256
 from storage.ledger import Entry, Ledger, content_key
 from storage.objects import ObjectStore
 from storage.reports import Report, write_report
+from storage.sources import file_name
 from storage.tables import decode_frame
-from tasks import ingest, predict, score
-from tasks.ingest import file_name
+from tasks import predict, score, shard_plan
 from tasks.metrics.diagnose import diagnose
 from tasks.metrics.settings import ScoreSettings
 from tasks.predict import Prediction
@@ -115,7 +115,7 @@ def _run_id(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": plan.stage,
-        "code": [ingest.CODE_VERSION, predict.CODE_VERSION if plan.prediction else score.CODE_VERSION],
+        "code": [shard_plan.CODE_VERSION, predict.CODE_VERSION if plan.prediction else score.CODE_VERSION],
         "prediction": asdict(plan.prediction) if plan.prediction else None,
     }
     return config.report.run_id or content_key(content)[:12]

@@ -15,7 +15,7 @@ from flows.ingest import run_ingest
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
-from tasks import ingest
+from tasks import shard_plan
 
 if TYPE_CHECKING:
     from tasks.train import EpochRecord
@@ -41,7 +41,7 @@ def run_train(config: EvaluationConfig) -> str:
 
     store = ObjectStore(config.store.path)
     catalog = require_catalog(config, store)
-    entries = [Ledger(store).read(ingest.STAGE, key) for key in rows_by_shard(catalog)]
+    entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]
     samples = load_samples(store, entries)
     chosen = config.train
     if "://" in chosen.output or not chosen.output.endswith(".keras"):

@@ -17,12 +17,14 @@ from typing import Literal
 from distributed import Worker, WorkerPlugin, get_worker
 
 from storage.objects import ObjectStore
-from storage.sources import read_file
-from tasks import ingest, predict, score
+from storage.sources import file_name, read_file
+from tasks import ingest, predict, scan, score
 from tasks.engines import Engine, EngineFacts
-from tasks.ingest import IngestJob, Preparation, ShardDone, SourceFacts
+from tasks.ingest import ShardDone
 from tasks.predict import Prediction, PredictJob
+from tasks.scan import SourceFacts
 from tasks.score import Counting, ScoreJob
+from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
 
@@ -55,9 +57,9 @@ def scan_files(job: ScanJob) -> list[SourceFacts]:
     found = []
     for url, version in job.files:
         try:
-            found += ingest.inspect_files(job.role, [(url, version)])
+            found += scan.inspect_files(job.role, [(url, version)])
         except OSError as error:
-            reason = f"{ingest.file_name(url)}: cannot be read: {error.strerror or type(error).__name__}"
+            reason = f"{file_name(url)}: cannot be read: {error.strerror or type(error).__name__}"
             found.append(SourceFacts(job.role, url, version, "", error_type=type(error).__name__, error=reason))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import PurePosixPath
 from typing import Any
@@ -69,6 +70,23 @@ def read_file(url: str) -> bytes:
     """The bytes of a source file."""
     filesystem, path = fsspec.core.url_to_fs(url)
     return bytes(filesystem.cat_file(path))
+
+
+def read_catalogued(url: str, sha256: str) -> bytes:
+    """The bytes of a source file, if they are still those that were catalogued.
+
+    Raises OSError where they are not: it is no fact about the image, and another scan will see the file as it is now.
+    """
+    data = read_file(url)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise OSError(f"{url} changed while it was being read: catalogued sha256 {sha256[:12]}, now {found[:12]}")
+    return data
+
+
+def file_name(url: str) -> str:
+    """The last part of a URL: what messages call a file, so that they do not change with the folder it lies in."""
+    return url.rsplit("/", 1)[-1]
 
 
 def stem(name: str) -> str:

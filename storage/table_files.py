@@ -46,12 +46,11 @@ class TableFile:
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """The columns in the order given, with the types that pandas wrote. Raises DamagedFileError."""
         try:
-            frame: pd.DataFrame = self.parquet.read(columns=list(columns)).to_pandas(
-                split_blocks=True, self_destruct=True
-            )
+            table = self.parquet.read(columns=list(columns))
         except (pa.ArrowException, OSError) as error:
             raise DamagedFileError(f"is damaged: {_first_line(error)}") from None
-        frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+        # Column by column, each given up once it is converted: a wide table is in memory once, not twice.
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
         return frame[list(columns)]
 
 

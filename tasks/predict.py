@@ -13,12 +13,13 @@ import numpy.typing as npt
 from storage import parts, shards
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore
-from tasks import ingest
 from tasks.counting import Failure, count_rows, failed_rows
 from tasks.engines import Engine
-from tasks.ingest import ShardDone
+from tasks.ingest import IMAGES, REFERENCES, ShardDone
 from tasks.metrics.overlap import OverlapCounts, count_overlap
 from tasks.normalize import IGNORED
+from tasks.shard_plan import PADDING
+from tasks.shard_plan import STAGE as INGEST
 from tasks.shard_rows import ShardRow, read_shard_rows
 from tasks.tiling import TileSum, pad_to, plan_tiles
 
@@ -83,14 +84,14 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     that is no probability, become failed rows; the others are counted. The next batch is decoded while the engine
     works.
     """
-    entry = Ledger(store).read(ingest.STAGE, job.ingest_key)
+    entry = Ledger(store).read(INGEST, job.ingest_key)
     rows = read_shard_rows(store, entry)
     failures = _refused(rows, engine)
     counts: dict[str, list[OverlapCounts]] = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
-        images, references = shards.open_arrays(store, entry, ingest.IMAGES, ingest.REFERENCES)
+        images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
         kept = _Kept(prediction, references.shape, engine.facts.outputs)
         for row, position, probabilities in _predicted(images, accepted, prediction, engine):
             if row.image_id in failures:
@@ -116,7 +117,7 @@ def _refused(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
     failures = {}
     for row in rows:
         if not row.is_sound:
-            failures[row.image_id] = Failure(ingest.STAGE, row.error_type, row.error)
+            failures[row.image_id] = Failure(INGEST, row.error_type, row.error)
         elif row.coloured and engine.facts.channels == 1:
             error = f"image {row.image_id}: the network takes 1 channel, the image has colours; convert it to grey"
             failures[row.image_id] = Failure(STAGE, "ColourImage", error)
@@ -231,7 +232,7 @@ def _infer(
     count, height, width, channels = pixels.shape
     stride = engine.facts.stride
     filled = np.zeros((size, -(-height // stride) * stride, -(-width // stride) * stride, channels), pixels.dtype)
-    filled[:count] = pad_to(pixels, filled.shape[1], filled.shape[2], ingest.PADDING)
+    filled[:count] = pad_to(pixels, filled.shape[1], filled.shape[2], PADDING)
     all_recipes = np.ones((size, 4), np.float32)
     all_recipes[:count] = recipes
     return engine.probabilities(filled, all_recipes)[:, :count, :height, :width]

@@ -16,7 +16,7 @@ from storage import parts
 from storage.ledger import Entry
 from storage.objects import ObjectStore
 from storage.reports import encode_report_table
-from tasks.ingest import file_name
+from storage.sources import file_name
 from tasks.metrics.aggregate import batch_summed, per_sample
 from tasks.metrics.gap import gap
 from tasks.metrics.intervals import intervals

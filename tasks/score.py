@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,13 +13,14 @@ import pandas as pd
 from storage import parts, shards
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore
-from storage.sources import read_file
-from tasks import ingest
+from storage.sources import file_name, read_catalogued
 from tasks.counting import Failure, count_rows, failed_rows
-from tasks.ingest import Preparation, ShardDone, file_name, to_labels
+from tasks.ingest import REFERENCES, ShardDone, to_labels
 from tasks.metrics.overlap import OverlapCounts, count_overlap
 from tasks.normalize import IGNORED
 from tasks.readers import holds_probabilities, read_label_map, read_probabilities
+from tasks.shard_plan import STAGE as INGEST
+from tasks.shard_plan import Preparation
 from tasks.shard_rows import read_shard_rows, sound
 
 STAGE = "score"
@@ -69,15 +69,15 @@ def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, cou
 
     A missing or unusable prediction is a failed image with its reason; one that cannot be fetched raises OSError.
     """
-    entry = Ledger(store).read(ingest.STAGE, job.ingest_key)
+    entry = Ledger(store).read(INGEST, job.ingest_key)
     rows = read_shard_rows(store, entry)
-    references = shards.open_arrays(store, entry, ingest.REFERENCES)[0] if sound(rows) else None
+    references = shards.open_arrays(store, entry, REFERENCES)[0] if sound(rows) else None
     part: list[dict[str, Any]] = []
     n_failed = 0
     for row, (url, sha256) in zip(rows, job.predictions, strict=True):
         try:
             if references is None or not row.is_sound:
-                raise _FailedImageError(ingest.STAGE, row.error_type, row.error)
+                raise _FailedImageError(INGEST, row.error_type, row.error)
             data = _fetch(row.image_id, url, sha256)
             counts = _count(row.crop(references), data, file_name(url), preparation, counting)
             part += count_rows(row.image_id, "", counts)
@@ -101,11 +101,7 @@ def _fetch(image_id: str, url: str, sha256: str) -> bytes:
     if not sha256:
         name = file_name(url) if url else f"a file for image {image_id}"
         raise _FailedImageError(STAGE, "MissingFile", f"prediction: expected {name}, none could be read")
-    data = read_file(url)
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise OSError(f"{url} changed while it was being scored: catalogued sha256 {sha256[:12]}, now {found[:12]}")
-    return data
+    return read_catalogued(url, sha256)
 
 
 def _count(

@@ -13,9 +13,9 @@ from storage.catalog import COLUMNS, write_catalog
 from storage.objects import ObjectStore
 from storage.shards import commit_shard
 from tasks.counting import Failure, failed_rows
-from tasks.ingest import Preparation
 from tasks.metrics.settings import ScoreSettings
 from tasks.report import Identity, Layout, build_tables, collect
+from tasks.shard_plan import Preparation
 
 FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
 HEAD = "image_id,image,reference"

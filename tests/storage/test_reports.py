@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.objects import ObjectStore
-from storage.reports import Report, ReportError, encode_report_table, open_report, write_report
+from storage.reports import Report, ReportError, encode_report_table, open_report, open_runs, write_report
+from storage.tables import encode_frame
 
 FRAME = pd.DataFrame({"image_id": ["a", "b"], "n_pixels": pd.array([4, None], dtype="Int64"), "dice": [0.5, np.nan]})
 
@@ -132,3 +133,144 @@ def test_equal_reports_are_equal_bytes(store: ObjectStore) -> None:
     _write(store)
     assert store.read("run.json") == first
     assert json.loads(first)["files"]["gap.parquet"]["size_bytes"] == len(store.read("gap.parquet"))
+
+
+IDENTIFIED = pd.DataFrame({"run_id": "0a1b", "image_id": ["a", "b"], "predicted_001": np.array([7, 8], np.int32)})
+
+
+def _write_run(url: str, run_id: str = "0a1b", **tables: pd.DataFrame | pa.Table) -> Report:
+    contents = {f"{name}.parquet": encode_report_table(frame) for name, frame in tables.items()}
+    return write_report(ObjectStore(url), contents, {"run_id": run_id})
+
+
+def test_columns_are_read_alone(store: ObjectStore) -> None:
+    report = _write_run(store.url, thresholds=IDENTIFIED)
+    assert report.columns("thresholds") == ["run_id", "image_id", "predicted_001"]
+    found = report.table("thresholds", columns=["predicted_001", "image_id"])
+    pd.testing.assert_frame_equal(found, IDENTIFIED[["predicted_001", "image_id"]])
+
+
+def test_reading_columns_does_not_read_the_rest(tmp_path: Path) -> None:
+    rows = 20_000
+    values = {f"predicted_{k:03d}": np.random.default_rng(k).integers(0, 2**30, rows, np.int32) for k in range(1, 9)}
+    report = _write_run(str(tmp_path), thresholds=pa.table({"run_id": ["0a1b"] * rows, **values}))
+    file = tmp_path / "thresholds.parquet"
+    data = bytearray(file.read_bytes())
+    column = pq.read_metadata(file).row_group(0).column(8)
+    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    file.write_bytes(data)
+    assert report.table("thresholds", ["predicted_001"])["predicted_001"].tolist() == values["predicted_001"].tolist()
+    with pytest.raises(ReportError, match=r"thresholds\.parquet is damaged"):
+        report.table("thresholds", ["predicted_008"])
+    with pytest.raises(ReportError, match=r"thresholds\.parquet is damaged"):
+        report.table("thresholds")
+    assert not report.is_whole()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(encode_report_table(IDENTIFIED)[:-9], "is damaged or no Parquet file", id="torn off"),
+        pytest.param(b"", "is damaged", id="emptied"),
+        pytest.param(encode_report_table(IDENTIFIED.assign(more=1)), "is damaged: committed", id="another table"),
+        pytest.param(
+            encode_report_table(IDENTIFIED.assign(run_id="9f9f")), "is of run '9f9f', not of '0a1b'", id="another run"
+        ),
+    ],
+)
+def test_columns_of_another_file_are_refused(store: ObjectStore, data: bytes, words: str) -> None:
+    report = _write_run(store.url, thresholds=IDENTIFIED)
+    store.write("thresholds.parquet", data)
+    with pytest.raises(ReportError, match=words) as caught:
+        report.table("thresholds", ["image_id"])
+    assert f"{store.url}/thresholds.parquet" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("columns", [None, ["image_id"]], ids=["whole", "columns"])
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        pytest.param({}, "is foreign: expected a table of a Segscale report", id="foreign Parquet"),
+        pytest.param({"schema_version": "2"}, "has schema_version 2, this Segscale reads up to 1", id="too new"),
+    ],
+)
+def test_foreign_and_newer_tables_are_refused(
+    store: ObjectStore, metadata: dict[str, str], words: str, columns: list[str] | None
+) -> None:
+    contents = {"gap.parquet": encode_frame(IDENTIFIED, metadata=metadata)}
+    report = write_report(store, contents, {"run_id": "0a1b"})
+    with pytest.raises(ReportError, match=words) as caught:
+        report.table("gap", columns)
+    assert f"{store.url}/gap.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize("columns", [None, ["image_id"]], ids=["whole", "columns"])
+def test_a_lost_or_unknown_table(store: ObjectStore, columns: list[str] | None) -> None:
+    report = _write_run(store.url, gap=IDENTIFIED)
+    with pytest.raises(ReportError, match=r"expected one of \['gap\.parquet'\], got 'thresholds'"):
+        report.table("thresholds", columns)
+    store.remove("gap.parquet")
+    with pytest.raises(ReportError, match=r"gap\.parquet stands in run\.json and is missing"):
+        report.table("gap", columns)
+
+
+def test_a_column_that_is_not_there_is_named(store: ObjectStore) -> None:
+    report = _write_run(store.url, gap=IDENTIFIED)
+    with pytest.raises(ReportError, match=r"expected columns of \['run_id', 'image_id'.*\], got \['dice'\]"):
+        report.table("gap", ["image_id", "dice"])
+
+
+def _gap(run_id: str, gap: float, **more: object) -> pd.DataFrame:
+    return pd.DataFrame({"run_id": [run_id], "n_failed": pd.array([None], dtype="Int64"), "gap": [gap], **more})
+
+
+@pytest.fixture
+def runs(store: ObjectStore) -> ObjectStore:
+    _write_run(f"{store.url}/nuclei/b", "b", gap=_gap("b", 0.2))
+    _write_run(f"{store.url}/nuclei/a", "a", gap=_gap("a", 0.1), thresholds=_gap("a", 0.0))
+    _write_run(f"{store.url}/lesions/c", "c", gap=_gap("c", 0.3, site="north"))
+    store.write("nuclei/unfinished/gap.parquet", encode_report_table(_gap("u", 0.9)))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("below", "table", "run_ids"),
+    [
+        pytest.param("", "gap", ["c", "a", "b"], id="a root"),
+        pytest.param("/nuclei", "gap", ["a", "b"], id="a data set"),
+        pytest.param("/nuclei/b/", "gap", ["b"], id="a run"),
+        pytest.param("", "thresholds", ["a"], id="a table that some did not write"),
+    ],
+)
+def test_all_finished_runs_below_one_another(runs: ObjectStore, below: str, table: str, run_ids: list[str]) -> None:
+    found = open_runs(f"{runs.url}{below}", table)
+    assert found["run_id"].tolist() == run_ids
+    assert found.index.tolist() == list(range(len(run_ids)))
+    assert found["n_failed"].dtype == "Int64"
+
+
+def test_columns_that_only_some_runs_have_are_null_in_the_others(runs: ObjectStore) -> None:
+    found = open_runs(runs.url, "gap")
+    assert found["site"].notna().tolist() == [True, False, False]
+    assert open_runs(runs.url, "gap", ["gap"])["gap"].tolist() == [0.3, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("below", "table", "words"),
+    [
+        pytest.param("/nothing", "gap", "expected finished runs .* found none", id="no runs"),
+        pytest.param("/nuclei/unfinished", "gap", "expected finished runs .* found none", id="an unfinished run"),
+        pytest.param("", "scores", "expected one of .*per_image.*, got 'scores'", id="no such table"),
+        pytest.param("", "failures", r"none of the 3 finished runs has failures\.parquet", id="nobody wrote it"),
+    ],
+)
+def test_runs_that_are_not_there(runs: ObjectStore, below: str, table: str, words: str) -> None:
+    with pytest.raises(ReportError, match=words):
+        open_runs(f"{runs.url}{below}", table)
+
+
+def test_a_damaged_run_is_not_skipped(runs: ObjectStore) -> None:
+    runs.write("nuclei/a/gap.parquet", b"PAR1")
+    with pytest.raises(ReportError, match=r"nuclei/a/gap\.parquet is damaged"):
+        open_runs(runs.url, "gap")

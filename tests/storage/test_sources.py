@@ -9,6 +9,7 @@ import pytest
 from storage.sources import (
     FILE_COLUMNS,
     ListingError,
+    file_name,
     file_version,
     files_by_stem,
     list_files,
@@ -277,3 +278,10 @@ def test_split_errors(tmp_path: Path, rows: str, split: str, words: str) -> None
 def test_a_numbered_split_where_a_row_has_none(tmp_path: Path) -> None:
     url = _manifest(tmp_path, f"{HEAD},split\n1,a,b,1\n2,c,d,\n")
     assert list(read_manifest(url, split="1")["image_id"]) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"), [("file:///data/x/a.png", "a.png"), ("s3://bucket/a.png", "a.png"), ("a.png", "a.png"), ("", "")]
+)
+def test_file_name(url: str, name: str) -> None:
+    assert file_name(url) == name

@@ -21,8 +21,9 @@ from storage.catalog import MEMORY_COLUMNS, rows_by_shard
 from storage.ledger import Entry, Ledger
 from storage.objects import ObjectStore
 from storage.sources import ROLES, files_by_stem
-from tasks import ingest
-from tasks.ingest import Preparation, ShardDone
+from tasks import ingest, scan, shard_plan
+from tasks.ingest import ShardDone
+from tasks.shard_plan import Preparation
 from tasks.shard_rows import ShardRow, read_shard_rows
 
 Files = Mapping[str, Any]
@@ -39,14 +40,14 @@ class DataSet:
     catalog: pd.DataFrame
     shard_images: int
 
-    def jobs(self) -> list[ingest.IngestJob]:
-        return [ingest.plan_job(self.catalog.iloc[rows]) for rows in rows_by_shard(self.catalog).values()]
+    def jobs(self) -> list[shard_plan.IngestJob]:
+        return [shard_plan.plan_job(self.catalog.iloc[rows]) for rows in rows_by_shard(self.catalog).values()]
 
     def ingest(self) -> list[ShardDone]:
         return [ingest.ingest_shard(self.store, job, self.preparation) for job in self.jobs()]
 
     def entries(self) -> list[Entry]:
-        return [Ledger(self.store).read(ingest.STAGE, key) for key in rows_by_shard(self.catalog)]
+        return [Ledger(self.store).read(shard_plan.STAGE, key) for key in rows_by_shard(self.catalog)]
 
     def rows(self) -> dict[str, ShardRow]:
         return {row.image_id: row for entry in self.entries() for row in read_shard_rows(self.store, entry)}
@@ -54,7 +55,7 @@ class DataSet:
     def stored(self, image_id: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """The padded pixels and the padded reference of an image, as they lie in its shard."""
         key = dict(zip(self.catalog["image_id"], self.catalog["shard"], strict=True))[image_id]
-        entry = Ledger(self.store).read(ingest.STAGE, key)
+        entry = Ledger(self.store).read(shard_plan.STAGE, key)
         arrays = shards.open_arrays(self.store, entry, ingest.IMAGES, ingest.REFERENCES)
         row = self.rows()[image_id]
         pixels, reference = (shards.as_numpy(array, row.start, row.stop) for array in arrays)
@@ -95,7 +96,7 @@ def _inspect(listing: pd.DataFrame) -> pd.DataFrame:
     for role in ROLES:
         if role in listing:
             named = zip(listing[role], listing[f"{role}_version"], strict=True)
-            facts += ingest.inspect_files(role, [(url, version) for url, version in named if url])
+            facts += scan.inspect_files(role, [(url, version) for url, version in named if url])
     return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
 
 
@@ -119,7 +120,7 @@ def make_set(tmp_path: Path) -> Callable[..., DataSet]:
         listing = _list(root, groups or {})
         files_seen = _inspect(listing)
         prepared = replace(Preparation(2, (), -1, "unit", (0.0, 1.0)), **preparation)
-        catalog = ingest.plan_shards(listing, files_seen, prepared, shard_images)
+        catalog = shard_plan.plan_shards(listing, files_seen, prepared, shard_images)
         store = ObjectStore(f"memory://{uuid.uuid4().hex}")
         return DataSet(store, prepared, listing, files_seen, catalog, shard_images)
 

@@ -12,9 +12,11 @@ from PIL import Image
 from storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
 from storage.ledger import Ledger
 from storage.shards import ROWS, read_object
-from tasks import ingest
-from tasks.ingest import MINIMUM_SIDE, SourceFacts, file_name, ingest_shard, inspect_files, plan_shards
+from tasks import shard_plan
+from tasks.ingest import ingest_shard
 from tasks.normalize import IGNORED, apply_recipe
+from tasks.scan import MINIMUM_SIDE, SourceFacts, inspect_files
+from tasks.shard_plan import plan_shards
 
 MakeSet = Callable[..., Any]
 HEIGHT, WIDTH = 20, 24
@@ -225,12 +227,12 @@ def test_a_source_that_changed_since_it_was_catalogued_is_no_failure_of_the_imag
     file = tmp_path / "set" / role / "x.png"
     content = file.read_bytes()
     file.write_bytes(_png(_mask(9)))
-    with pytest.raises(OSError, match="changed while it was being ingested"):
+    with pytest.raises(OSError, match="changed while it was being read"):
         data.ingest()
     file.unlink()
     with pytest.raises(FileNotFoundError):
         data.ingest()
-    assert Ledger(data.store).done(ingest.STAGE) == frozenset()
+    assert Ledger(data.store).done(shard_plan.STAGE) == frozenset()
     file.write_bytes(content)
     assert [shard.n_failed for shard in data.ingest()] == [0]
 
@@ -375,13 +377,6 @@ def test_a_line_is_no_image(tmp_path: Path, side: tuple[int, int]) -> None:
     (tmp_path / "a.png").write_bytes(_png(_grey(shape=side)))
     (facts,) = inspect_files("image", [(str(tmp_path / "a.png"), "1")])
     assert f"expected at least 2 pixels a side, got {side[0]}x{side[1]}" in facts.error
-
-
-@pytest.mark.parametrize(
-    ("url", "name"), [("file:///data/x/a.png", "a.png"), ("s3://bucket/a.png", "a.png"), ("a.png", "a.png"), ("", "")]
-)
-def test_file_name(url: str, name: str) -> None:
-    assert file_name(url) == name
 
 
 def test_a_job_whose_header_lied_fails_alone(make_set: MakeSet) -> None:

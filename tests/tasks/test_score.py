@@ -193,7 +193,7 @@ def test_a_prediction_that_changed_is_no_failure_of_the_image(make_set: MakeSet,
     data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={"a.npy": _probabilities()})
     file = tmp_path / "set/prediction/a.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
-    with pytest.raises(OSError, match="changed while it was being scored"):
+    with pytest.raises(OSError, match="changed while it was being read"):
         _score(data)
     file.unlink()
     with pytest.raises(FileNotFoundError):

@@ -1,0 +1,155 @@
+"""A report with made-up counts, of any size: no images, no model, every number drawn from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from storage.catalog import COLUMNS
+from storage.objects import ObjectStore
+from storage.reports import Report, write_report
+from tasks.metrics.settings import ScoreSettings
+from tasks.report import Counted, Identity, Layout, build_tables
+
+SIDE = 256
+LARGEST_SHARE = 0.3
+ARGMAX_PLACE = 0.4375
+"""What argmax decides is made up as the counts at this threshold: close to one half, and not the same."""
+
+Counts = npt.NDArray[np.int32]
+
+
+def write_made_report(
+    folder: Path,
+    n_images: int,
+    *,
+    n_classes: int = 2,
+    heads: tuple[str, ...] = ("last",),
+    settings: ScoreSettings = ScoreSettings(),  # noqa: B008 (frozen)
+    threshold_count: int = 64,
+    failed_every: int = 0,
+    run_id: str = "made",
+    dataset: str = "made",
+    seed: int = 0,
+    label_maps: bool = False,
+) -> Report:
+    """Write the tables and run.json into the folder. Every `failed_every`-th image failed; 0: none."""
+    classes = ("background", *(f"class_{number}" for number in range(1, n_classes)))
+    layout = Layout(classes, heads, 0.5, threshold_count)
+    identity = Identity(run_id, dataset, "made")
+    catalog = made_catalog(n_images)
+    failed = np.arange(n_images) % failed_every == failed_every - 1 if failed_every else np.zeros(n_images, np.bool_)
+    counted = made_counts(catalog, layout, failed, seed, label_maps)
+    metrics = {"threshold": layout.threshold, "threshold_count": threshold_count, **asdict(settings)}
+    run = {
+        **asdict(identity),
+        "config": {"dataset": {"classes": classes}, "metrics": metrics},
+        "n_images": n_images,
+        "n_failed": int(failed.sum()),
+    }
+    return write_report(ObjectStore(str(folder)), build_tables(counted, catalog, layout, settings, identity), run)
+
+
+def made_catalog(n_images: int) -> pd.DataFrame:
+    """Images i0000000, i0000001, ... of four patients each, at three sites."""
+    number = np.arange(n_images)
+    named = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=number)
+    return named.assign(
+        image_id=[f"i{place:07d}" for place in number],
+        image=[f"i{place:07d}.png" for place in number],
+        image_sha256=[f"{place:064x}" for place in number],
+        reference_sha256=[f"{place + 1:064x}" for place in number],
+        depth=1,
+        height=SIDE,
+        width=SIDE,
+        patient_id=[f"p{place // 4}" for place in number],
+        site=np.array(["north", "south", "west"], dtype=object)[number % 3],
+    )
+
+
+def made_counts(
+    catalog: pd.DataFrame, layout: Layout, failed: npt.NDArray[np.bool_], seed: int, label_maps: bool
+) -> Counted:
+    """Counts of every row: lesions of all sizes, one in twenty absent, found the better the larger."""
+    generator = np.random.default_rng(seed)
+    n_rows, n_classes = len(catalog) * layout.rows_per_image, len(layout.classes)
+    class_index = np.tile(np.arange(n_classes), n_rows // n_classes)
+    size = np.minimum(generator.lognormal(5, 1.5, n_rows), LARGEST_SHARE * SIDE**2)
+    reference = np.where(generator.random(n_rows) < 0.05, 0, size).astype(np.int64)
+    sharpness, noise = generator.uniform(1, 6, n_rows), generator.exponential(200, n_rows)
+
+    def overlap_at(threshold: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        found = (reference * (1 - threshold**sharpness)).astype(np.int64)
+        return found, found + (noise * (1 - threshold) ** 2).astype(np.int64)
+
+    has_histogram = (class_index > 0) | (n_classes > 2)
+    has_histogram &= ~np.repeat(failed, layout.rows_per_image) & (not label_maps)
+    true_positive, predicted = (np.zeros((layout.threshold_count - 1, n_rows), np.int32).T for _ in range(2))
+    for k in range(1, layout.threshold_count):
+        true_positive[:, k - 1], predicted[:, k - 1] = overlap_at(k / layout.threshold_count)
+    decided = overlap_at(layout.threshold if n_classes == 2 else ARGMAX_PLACE)
+    frame = _frame(catalog, layout, class_index, reference, decided, generator, label_maps)
+    return Counted(_failed(frame, failed, layout), true_positive, predicted, has_histogram)
+
+
+def _frame(
+    catalog: pd.DataFrame,
+    layout: Layout,
+    class_index: npt.NDArray[np.int64],
+    reference: npt.NDArray[np.int64],
+    decided: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    generator: np.random.Generator,
+    label_maps: bool,
+) -> pd.DataFrame:
+    true_positive, predicted = decided
+    false_positive, false_negative = predicted - true_positive, reference - true_positive
+    counts: dict[str, npt.NDArray[Any]] = {
+        "n_pixels": np.full(reference.size, SIDE**2),
+        "n_ignored": np.zeros(reference.size, np.int64),
+        "true_positive": true_positive,
+        "false_positive": false_positive,
+        "false_negative": false_negative,
+        "true_negative": SIDE**2 - true_positive - false_positive - false_negative,
+        "reference_sum": reference,
+    }
+    if len(layout.classes) == 2:
+        # The background is what is not foreground: the counts of the row behind it, the other way round.
+        turned = {"true_positive": "true_negative", "false_positive": "false_negative"}
+        turned |= {other: name for name, other in turned.items()}
+        before = {name: values.copy() for name, values in counts.items()}
+        for name, other in turned.items():
+            counts[name][::2] = before[other][1::2]
+        counts["reference_sum"][::2] = SIDE**2 - before["reference_sum"][1::2]
+    soft = predicted * generator.uniform(0.8, 1.0, reference.size)
+    sums = {
+        "soft_intersection": true_positive * generator.uniform(0.8, 1.0, reference.size),
+        "soft_prediction_sum": soft,
+        "soft_prediction_squared_sum": soft * generator.uniform(0.8, 1.0, reference.size),
+    }
+    heads = np.repeat(np.array(layout.heads, dtype=object), len(layout.classes))
+    return pd.DataFrame(
+        {
+            "image_id": np.repeat(catalog["image_id"].to_numpy(), layout.rows_per_image),
+            "class_index": class_index,
+            "head": np.tile(heads, len(catalog)),
+            **{name: pd.array(values, dtype="Int64") for name, values in counts.items()},
+            **{name: np.full(reference.size, np.nan) if label_maps else values for name, values in sums.items()},
+            "status": "ok",
+            "stage": "",
+            "error_type": "",
+            "error": "",
+        }
+    )
+
+
+def _failed(frame: pd.DataFrame, failed: npt.NDArray[np.bool_], layout: Layout) -> pd.DataFrame:
+    rows = np.repeat(failed, layout.rows_per_image)
+    for name in frame.columns[3:13]:
+        frame[name] = frame[name].mask(rows)
+    texts = {"status": "failed", "stage": "ingest", "error_type": "ValueError", "error": "made to fail"}
+    return frame.assign(**{name: frame[name].mask(rows, text) for name, text in texts.items()})

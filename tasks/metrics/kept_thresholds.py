@@ -1,0 +1,132 @@
+"""Kept thresholds: scores from the column pairs of `thresholds.parquet`, at one of them or along all."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.metrics.batches import batch
+from tasks.metrics.count_columns import CountColumns
+from tasks.metrics.metric_table import METRICS, Metric
+from tasks.metrics.settings import ScoreSettings
+from tasks.metrics.statistics import mean
+
+BLOCK_ROWS = 1 << 15
+"""Rows that are scored at once along the thresholds: their columns stay in the processor's cache."""
+CURVE_METRICS = ("dice", "iou", "tversky", "sensitivity", "precision", "f_beta", "volume_difference")
+"""Metrics that need neither true negatives nor soft sums, which `thresholds.parquet` does not hold."""
+
+
+def kept_index(threshold: float, threshold_count: int) -> int:
+    """The k of a kept threshold k/threshold_count; ValueError naming the kept neighbours of any other.
+
+    >>> kept_index(0.25, 64)
+    16
+    """
+    expected = f"threshold: expected a kept one, k/{threshold_count} for k from 1 to {threshold_count - 1}"
+    if not math.isfinite(threshold):
+        raise ValueError(f"{expected}, got {threshold}")
+    place = threshold * threshold_count
+    if place == int(place) and 1 <= place < threshold_count:
+        return int(place)
+    beside = (math.floor(place), math.ceil(place))
+    near = sorted({min(max(k, 1), threshold_count - 1) for k in beside})
+    named = " and ".join(f"{k / threshold_count} ({k}/{threshold_count})" for k in near)
+    raise ValueError(f"{expected}, got {threshold}; nearest: {named}")
+
+
+def pair_names(index: int) -> tuple[str, str]:
+    """The columns of threshold k: reference-foreground pixels with p >= k/threshold_count, and all pixels with it."""
+    return f"true_positive_{index:03d}", f"predicted_{index:03d}"
+
+
+def counts_at(thresholds: pd.DataFrame, index: int) -> CountColumns:
+    """Counts at threshold k of rows of `thresholds.parquet`: of one class and head, without null rows.
+
+    Soft sums are NaN. True negatives are not in the table and stand as 0: score CURVE_METRICS with it, nothing else.
+    ValueError where the counts contradict each other, which those of a sound report never do.
+    """
+    true_positive, predicted = (thresholds[name].to_numpy() for name in pair_names(index))
+    return _counts(true_positive, predicted, thresholds["reference_sum"].to_numpy())
+
+
+def score_at(thresholds: pd.DataFrame, index: int, metric: str, settings: ScoreSettings) -> pd.Series:
+    """One metric at threshold k: `per_sample`, `batch N` for each batch size of the settings, `pooled`.
+
+    thresholds: reference_sum and the pair of k, rows of one class and head. Rows without counts (failed images, label
+    maps) are left out. Each value equals that of the report's tables at this threshold to the last bit.
+    """
+    scored, known = curve_metric(metric), _has_counts(thresholds)
+    counts = counts_at(thresholds if known.all() else thresholds[known], index)
+    return pd.Series(aggregate(counts, scored, settings), name=metric)
+
+
+def curve(thresholds: pd.DataFrame, metric: str, settings: ScoreSettings) -> pd.DataFrame:
+    """One metric at every kept threshold, both aggregations: threshold, per_sample, pooled, n_images, n_undefined.
+
+    thresholds: reference_sum and all pairs, rows of one class and head; rows without counts are left out.
+    """
+    scored, known = curve_metric(metric), _has_counts(thresholds)
+    # A slice is no copy, and most tables have counts in every row.
+    chosen = slice(None) if known.all() else known
+    names = [re.fullmatch(r"predicted_(\d{3})", str(name)) for name in thresholds]
+    indices = sorted(int(found.group(1)) for found in names if found)
+    reference = thresholds["reference_sum"].to_numpy()[chosen].astype(np.int64)
+    points = []
+    for index in indices:
+        true_positive, predicted = (thresholds[name].to_numpy()[chosen] for name in pair_names(index))
+        scores, total = np.empty(reference.size), _counts(*(np.zeros(1, np.int64) for _ in range(3)))
+        for start in range(0, reference.size, BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            counts = _counts(true_positive[block], predicted[block], reference[block])
+            scores[block] = scored.score(counts, settings)
+            total = total + counts.sum_runs(np.zeros(1, np.int64))
+        undefined = np.isnan(scores)
+        # What `mean` gives to the last bit, without the weights that it multiplies with.
+        defined = scores[~undefined] if undefined.any() else scores
+        points.append(
+            {
+                "threshold": index / (len(indices) + 1),
+                "per_sample": float(defined.sum() / defined.size) if defined.size else np.nan,
+                "pooled": float(scored.score(total, settings)[0]) if scores.size else np.nan,
+                "n_images": reference.size,
+                "n_undefined": int(undefined.sum()),
+            }
+        )
+    return pd.DataFrame(points)
+
+
+def aggregate(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> dict[str, float]:
+    """The per-sample mean, the weighted mean over batches of each size, and pooled, by name."""
+    batched = {f"batch {size}": batch(counts, size).mean(metric, settings) for size in settings.batch_sizes}
+    pooled = batch(counts, max(counts.size, 1)).mean(metric, settings)
+    return {"per_sample": mean(metric.score(counts, settings)), **batched, "pooled": pooled}
+
+
+def curve_metric(name: str) -> Metric:
+    """A metric by name; ValueError for one that `thresholds.parquet` cannot say."""
+    if name not in CURVE_METRICS:
+        raise ValueError(f"metric: expected one of {CURVE_METRICS}, got {name!r}")
+    return next(metric for metric in METRICS if metric.name == name)
+
+
+def _counts(true_positive: NDArray[Any], predicted: NDArray[Any], reference_sum: NDArray[Any]) -> CountColumns:
+    tp, reference = true_positive.astype(np.int64), reference_sum.astype(np.int64, copy=False)
+    fp, fn = predicted - tp, reference - tp
+    if min(tp.min(initial=0), fp.min(initial=0), fn.min(initial=0)) < 0:
+        raise ValueError("thresholds: true_positive, predicted and reference_sum contradict each other")
+    unknown, nothing = np.broadcast_to(np.nan, tp.shape), np.broadcast_to(np.int64(0), tp.shape)
+    return CountColumns(tp, fp.astype(np.int64, copy=False), fn, nothing, reference, unknown, unknown, unknown)
+
+
+def _has_counts(thresholds: pd.DataFrame) -> NDArray[np.bool_]:
+    """(rows,) False for failed images and label maps; ValueError where the columns are not those of the table."""
+    pairs = [name for name in thresholds if str(name).startswith("predicted_")]
+    if not pairs or "reference_sum" not in thresholds:
+        raise ValueError(
+            f"thresholds: expected reference_sum and pairs {' and '.join(pair_names(1))}, got {list(thresholds)[:9]}"
+        )
+    return thresholds[pairs[0]].notna().to_numpy() & thresholds["reference_sum"].notna().to_numpy()

@@ -1,0 +1,146 @@
+"""Two runs over the same images, put side by side; what cannot be compared is refused, with the reason."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tasks.metrics.count_columns import CountColumns
+from tasks.metrics.panel import Panel, Stratum, panel_of
+from tasks.metrics.settings import ScoreSettings
+
+SCORE_FIELDS = ("empty", "smooth", "tversky_alpha", "tversky_beta")
+"""Settings that make scores of the same counts differ."""
+HASHES = {"image_sha256": "images", "reference_sha256": "references"}
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PairedClass:
+    """The counts of one class, or of a sum of classes, in both runs over the same images."""
+
+    class_index: int
+    class_name: str
+    head_a: Hashable
+    head_b: Hashable
+    a: CountColumns
+    b: CountColumns
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Images that are ok in both runs, in the order of run a."""
+
+    panel: Panel
+    """Run a over the paired images."""
+    classes: tuple[PairedClass, ...]
+    """By head, then class; sums over classes last, where there are several foreground classes."""
+    unpaired: pd.DataFrame
+    """image_id, status_a, status_b of images that failed in one run or in both."""
+
+    def strata(self, by: tuple[str, ...]) -> list[Stratum]:
+        """The whole set, then `column=value` by the columns of run a."""
+        return self.panel.strata(by)
+
+
+def refuse_different_settings(a: ScoreSettings, b: ScoreSettings) -> None:
+    """ValueError where equal counts would get different scores in the two runs."""
+    for name in SCORE_FIELDS:
+        if getattr(a, name) != getattr(b, name):
+            raise ValueError(
+                f"metrics.{name}: expected the same in both runs, got {getattr(a, name)!r} and {getattr(b, name)!r}: "
+                f"report one of them again with the metrics of the other"
+            )
+
+
+def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
+    """Pair the `per_image` tables of two runs.
+
+    Heads are paired by name; where no name is in both runs, the last head of one with the last of the other.
+    Raises ValueError where images, references, classes or the reading of the references differ, or where no image is ok
+    in both.
+    """
+    images_a, images_b = _images(a, "a"), _images(b, "b")
+    _refuse_other_images(images_a.index, images_b.index)
+    images_b = images_b.loc[images_a.index]
+    ok = ((images_a["status"] == "ok") & (images_b["status"] == "ok")).to_numpy(bool)
+    _refuse_other_files(images_a, images_b, ok)
+    if not ok.any():
+        raise ValueError("no image is ok in both runs: nothing can be compared")
+    panels = [_panel(frame, images_a.index[ok]) for frame in (a, b)]
+    classes = tuple(
+        pair for heads in _paired_heads(panels[0].heads, panels[1].heads) for pair in _paired_classes(panels, heads)
+    )
+    statuses = pd.DataFrame({"status_a": images_a["status"], "status_b": images_b["status"]})[~ok]
+    return Pairs(panels[0], classes, statuses.rename_axis("image_id").reset_index())
+
+
+def _images(per_image: pd.DataFrame, name: str) -> pd.DataFrame:
+    needed = ["image_id", "class_index", "class_name", "head", "status", *HASHES]
+    missing = [column for column in needed if column not in per_image.columns]
+    if missing:
+        raise ValueError(f"per_image of run {name}: expected the columns {needed}, {missing} are missing")
+    return per_image.drop_duplicates("image_id").set_index("image_id")
+
+
+def _refuse_other_images(a: pd.Index, b: pd.Index) -> None:
+    only_a, only_b = a.difference(b, sort=False), b.difference(a, sort=False)
+    if len(only_a) or len(only_b):
+        raise ValueError(
+            f"the runs are over different images: {len(only_a)} only in a {_first(only_a)}, "
+            f"{len(only_b)} only in b {_first(only_b)}: compare runs of one data set and split"
+        )
+
+
+def _refuse_other_files(a: pd.DataFrame, b: pd.DataFrame, ok: np.ndarray) -> None:
+    for column, things in HASHES.items():
+        of_a, of_b = a[column].fillna("").to_numpy(object), b[column].fillna("").to_numpy(object)
+        # A failed image may lack a hash, as its file could not be fetched; it is not paired.
+        known = (of_a != "") & (of_b != "")
+        different = np.where(known, of_a != of_b, ok)
+        if different.any():
+            raise ValueError(
+                f"the runs are over different {things}: {column} differs or is unknown for {int(different.sum())} "
+                f"of {len(a)} images {_first(a.index[different])}: run both over the same files"
+            )
+
+
+def _panel(per_image: pd.DataFrame, image_ids: pd.Index) -> Panel:
+    place = image_ids.get_indexer(pd.Index(per_image["image_id"]))
+    order = np.argsort(place, kind="stable")
+    return panel_of(per_image.iloc[order[place[order] >= 0]].reset_index(drop=True))
+
+
+def _paired_heads(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[Hashable, Hashable]]:
+    return [(head, head) for head in a if head in b] or [(a[-1], b[-1])]
+
+
+def _paired_classes(panels: Sequence[Panel], heads: tuple[Hashable, Hashable]) -> list[PairedClass]:
+    of_a, of_b = (panel.classes[head] for panel, head in zip(panels, heads, strict=True))
+    names_a, names_b = ([(one.class_index, one.class_name) for one in classes] for classes in (of_a, of_b))
+    if names_a != names_b:
+        raise ValueError(f"the runs are over different classes: {names_a} in a, {names_b} in b")
+    pairs = []
+    for one_a, one_b in zip(of_a, of_b, strict=True):
+        pairs.append(PairedClass(one_a.class_index, one_a.class_name, *heads, one_a.counts, one_b.counts))
+        _refuse_other_reading(pairs[-1], panels[0])
+    n_foreground = sum(pair.class_index > 0 for pair in pairs)
+    return [pair for pair in pairs if pair.class_index >= 0 or n_foreground > 1]
+
+
+def _refuse_other_reading(pair: PairedClass, panel: Panel) -> None:
+    counted_a, counted_b = (
+        one.true_positive + one.false_positive + one.false_negative + one.true_negative for one in (pair.a, pair.b)
+    )
+    different = (pair.a.reference_sum != pair.b.reference_sum) | (counted_a != counted_b)
+    if different.any():
+        image_ids = pd.Index(panel.images["image_id"])[different]
+        raise ValueError(
+            f"the references were read differently: class {pair.class_name} has other pixel counts in "
+            f"{len(image_ids)} of {different.size} images {_first(image_ids)}: use equal label_values and ignore_label"
+        )
+
+
+def _first(names: pd.Index) -> str:
+    return f"({', '.join(map(str, names[:SHOWN]))}{', ...' if len(names) > SHOWN else ''})" if len(names) else "(none)"

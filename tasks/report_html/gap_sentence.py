@@ -1,0 +1,63 @@
+"""The gap between pooled score and per-sample mean, said in one sentence."""
+
+import math
+from dataclasses import dataclass
+
+from tasks.report_html.words import score, signed
+
+_WEIGHTY = (
+    "images with more foreground, reference and prediction together, score {}, and pooling gives them more weight"
+)
+_CAUSES = {
+    ("covariance", 1): _WEIGHTY.format("higher"),
+    ("covariance", -1): _WEIGHTY.format("lower"),
+    ("smoothing", 1): "smoothing lifts the pooled score more than the scores of single images",
+    ("smoothing", -1): "smoothing lifts the scores of single images more than the pooled score",
+    ("undefined", 1): "images with nothing to be scored lower the mean and do not touch the pooled score",
+    ("undefined", -1): "images with nothing to be scored raise the mean and do not touch the pooled score",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A row of the gap table."""
+
+    metric: str
+    subject: str
+    """Class, or what stands for all of them."""
+    per_sample_mean: float
+    pooled: float
+    covariance: float
+    smoothing: float
+    undefined: float
+
+    @property
+    def terms(self) -> dict[str, float]:
+        return {"covariance": self.covariance, "smoothing": self.smoothing, "undefined": self.undefined}
+
+
+def sentence(gap: Gap) -> str:
+    """What the gap is and which of its terms carries it, in words and numbers.
+
+    >>> sentence(Gap("Dice", "lesion", 0.5, 0.75, 0.25, 0.0, 0.0))  # doctest: +ELLIPSIS
+    'Pooled Dice of lesion is 0.250 above the per-sample mean (0.750 against 0.500), carried by the covariance term ...'
+    """
+    values = f"{score(gap.pooled)} against {score(gap.per_sample_mean)}"
+    head = f"Pooled {gap.metric} of {gap.subject}"
+    size = gap.pooled - gap.per_sample_mean
+    if math.isnan(size):
+        return f"{head} cannot be set against the per-sample mean ({values}): there is no image to be scored."
+    amounts = {name: f"the {name} term ({signed(value)})" for name, value in gap.terms.items()}
+    if score(abs(size)) == score(0.0):
+        return f"{head} equals the per-sample mean to three decimals ({values}): {_listed(list(amounts.values()))}."
+    carrier = max(gap.terms, key=lambda name: gap.terms[name] * math.copysign(1, size))
+    others = [amounts[name] for name in gap.terms if name != carrier]
+    cause = _CAUSES[carrier, 1 if size > 0 else -1]
+    return (
+        f"{head} is {score(abs(size))} {'above' if size > 0 else 'below'} the per-sample mean ({values}), carried by "
+        f"the {carrier} term ({signed(gap.terms[carrier])}: {cause}), beside {_listed(others)}."
+    )
+
+
+def _listed(items: list[str]) -> str:
+    return f"{', '.join(items[:-1])} and {items[-1]}"

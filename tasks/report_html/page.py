@@ -1,0 +1,99 @@
+"""report.html: the tables of a run as one page that needs nothing else."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from tasks.metrics.findings import Finding, by_severity
+from tasks.metrics.panel import MACRO
+from tasks.report_html import words
+from tasks.report_html.class_section import class_sections, gap_of
+from tasks.report_html.gap_sentence import sentence
+from tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
+
+TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
+"""Tables that the page needs; `thresholds` is shown where there is one."""
+RUN_KEYS = (
+    "run_id", "dataset", "model", "n_images", "n_failed", "catalog_sha256", "weights_sha256", "versions", "plan",
+    "config",
+)  # fmt: skip
+CONFIG_SECTIONS = ("dataset", "predictions", "model", "metrics")
+"""What of the configuration is shown: all that says what was evaluated, and not where the work was done."""
+MAX_FAILURES = 50
+
+
+def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Finding] = ()) -> bytes:
+    """The page in UTF-8: headline, gap, plots, failures, findings, provenance. Equal arguments give equal bytes.
+
+    tables: the report's tables by name, those of TABLES and `thresholds` where there are probabilities. run: the
+    contents of run.json, of which RUN_KEYS are read; weights_sha256 and plan may be None. The headline has every head,
+    plots are of the last. ValueError names tables and keys that are missing.
+    """
+    _require("tables", TABLES, tables)
+    _require("run", RUN_KEYS, run)
+    metrics = run["config"]["metrics"]
+    heads = list(dict.fromkeys(tables["per_sample"]["head"]))
+    head = heads[-1]
+    sections = class_sections(tables, metrics, head)
+    gaps = rows_of(whole_set(tables["gap"]), metric="dice", head=head)
+    n_classes = int((gaps["class_index"] > 0).sum())
+    macro = rows_of(gaps, class_index=-1, class_name=MACRO)
+    failures = tables["failures"]
+    page = _template().render(
+        run=run,
+        headline=headline_of(tables),
+        has_heads=len(heads) > 1,
+        last_head=str(head),
+        lead=sections[0].sentence if n_classes == 1 else sentence(gap_of(next(macro.itertuples(index=False)))),
+        sections=sections,
+        n_classes=n_classes,
+        confidence=words.share(metrics["confidence"]),
+        units=metrics["cluster_by"] or "images",
+        failures=failures.head(MAX_FAILURES).to_dict("records"),
+        n_more_failures=max(len(failures) - MAX_FAILURES, 0),
+        findings=by_severity(findings),
+        provenance=list(_provenance(run)),
+    )
+    # Names of files may hold what is no text; the page is to be written all the same.
+    return page.encode("utf-8", errors="backslashreplace")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    for name in ("score", "number", "images"):
+        environment.filters[name] = getattr(words, name)
+    return environment.from_string(files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
+
+
+def _require(argument: str, names: Sequence[str], given: Mapping[str, Any]) -> None:
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise ValueError(f"{argument}: expected {', '.join(names)}, got {sorted(given)}; add {', '.join(missing)}")
+
+
+def _provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Titles with names and values."""
+    single = {name: run[name] for name in ("run_id", "dataset", "model", "catalog_sha256", "weights_sha256")}
+    yield "run", _facts(single)
+    yield "versions", _facts(run["versions"])
+    yield "plan of the prediction", _facts(run["plan"] or {})
+    for name in CONFIG_SECTIONS:
+        yield f"[{name}]", _facts(run["config"].get(name, {}))
+
+
+def _facts(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = []
+    for name, value in sorted(values.items()):
+        if isinstance(value, Mapping):
+            facts += _facts(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            facts.append((f"{prefix}{name}", text or words.UNDEFINED))
+    return facts

@@ -1,0 +1,194 @@
+"""Rescore: other scores from the counts that a report keeps, without images and without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.metrics.aggregate import batch_summed, per_sample
+from tasks.metrics.count_columns import CountColumns
+from tasks.metrics.gap import gap
+from tasks.metrics.kept_thresholds import aggregate, counts_at, kept_index, pair_names
+from tasks.metrics.layout import over_classes
+from tasks.metrics.metric_table import DICE, TVERSKY
+from tasks.metrics.panel import OVER_CLASSES, panel_of
+from tasks.metrics.settings import EmptyPolicy, ScoreSettings
+from tasks.metrics.statistics import mean
+
+COUNTS = tuple(field.name for field in fields(CountColumns))
+KEYS = ("image_id", "class_index", "head")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is scored otherwise than in the run; None keeps what the run had."""
+
+    threshold: float | None = None
+    """A kept one, k/threshold_count. Several classes are then each scored against the rest instead of by argmax."""
+    tversky_alpha: float | None = None
+    """Weight of false positives."""
+    tversky_beta: float | None = None
+    """Weight of false negatives."""
+    smooth: float | None = None
+    batch_sizes: tuple[int, ...] | None = None
+    empty: EmptyPolicy | None = None
+    group_by: tuple[str, ...] | None = None
+    """Group columns of per_image whose values become strata."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rescore computes, and which columns it reads for it."""
+
+    settings: ScoreSettings
+    index: int | None
+    """k of the threshold k/threshold_count that was asked for; None for the counts of the run itself."""
+    threshold_count: int
+    per_image_columns: tuple[str, ...]
+    thresholds_columns: tuple[str, ...]
+    """Empty where thresholds.parquet is not needed."""
+
+
+def plan_rescore(own: ScoreSettings, threshold_count: int, columns: Sequence[str], changes: Changes) -> Plan:
+    """The plan for the report of a run with these settings, which kept k/threshold_count.
+
+    columns: the names of the columns of its per_image table, in order.
+
+    Raises ValueError naming the setting, what was expected and what came: a threshold that was not kept (with its kept
+    neighbours), a column that is no group, a value out of its range.
+    """
+    names = [field.name for field in fields(ScoreSettings)]
+    asked: dict[str, Any] = {name: value for name in names if (value := getattr(changes, name, None)) is not None}
+    settings = replace(own, **asked)
+    needed = {*KEYS, "class_name", "status", *COUNTS}
+    if not needed <= set(columns):
+        raise ValueError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
+    groups = list(columns[columns.index("image_id") + 1 : columns.index("class_index")])
+    unknown = [column for column in settings.group_by if column not in groups]
+    if unknown:
+        raise ValueError(f"by: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
+    index = None if changes.threshold is None else kept_index(changes.threshold, threshold_count)
+    return Plan(
+        settings=settings,
+        index=index,
+        threshold_count=threshold_count,
+        per_image_columns=tuple(column for column in columns if column in needed | set(settings.group_by)),
+        thresholds_columns=() if index is None else (*KEYS, "reference_sum", *pair_names(index)),
+    )
+
+
+def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) -> pd.DataFrame:
+    """The per_image table with the counts at threshold k of `thresholds`, whose other columns stay as they are.
+
+    Soft sums do not depend on a threshold. Of two classes the background is what is not foreground; of more, each class
+    is scored against the rest. Scores and `empty`, if they are among the columns, are those of before.
+
+    Raises ValueError where the tables are not of the same images, or an image that did not fail has no histogram.
+    """
+    background = (per_image["class_index"] == 0).to_numpy(bool)
+    is_binary = per_image["class_index"].nunique() == 2
+    chosen = ~background if is_binary else np.ones(len(per_image), bool)
+    rows = per_image[chosen]
+    _expect_same_rows(rows, thresholds)
+    ok = (rows["status"] == "ok").to_numpy(bool)
+    _expect_kept(rows[ok], thresholds[ok], index)
+    counts = counts_at(thresholds[ok], index)
+    if not np.array_equal(counts.reference_sum, rows["reference_sum"][ok].to_numpy(np.int64)):
+        raise ValueError("thresholds and per_image: reference_sum differs, they are not of one run")
+    tp, fp, fn = counts.true_positive, counts.false_positive, counts.false_negative
+    tn = rows.loc[ok, list(COUNTS[:4])].to_numpy(np.int64).sum(axis=1) - tp - fp - fn
+    if tn.min(initial=0) < 0:
+        raise ValueError("thresholds: more pixels than the image has, the table is not of this run")
+    placed = _place(per_image, chosen, ok, (tp, fp, fn, tn))
+    if is_binary:
+        _expect_same_rows(per_image[background].assign(class_index=1), thresholds)
+        placed = _place(placed, background, ok, (tn, fn, fp, tp))
+    return placed
+
+
+def rescore(per_image: pd.DataFrame, settings: ScoreSettings) -> dict[str, pd.DataFrame]:
+    """The tables per_sample, batch_summed and gap, as a run with these settings writes them."""
+    return {
+        "per_sample": per_sample(per_image, settings),
+        "batch_summed": batch_summed(per_image, settings),
+        "gap": gap(per_image, settings),
+    }
+
+
+def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+    """Dice and Tversky of each stratum, foreground class and head: the per-sample mean beside every batch size, pooled.
+
+    The values are those of the tables of `rescore`, without the spread and the shuffled orders, which take far longer.
+    Columns: stratum, class, head, metric, per-sample, failed as 0, ``batch N`` for each size, pooled, n_failed.
+    """
+    panel = panel_of(per_image)
+    # Of two classes, what is summed or averaged over the foreground is the foreground.
+    n_classes = per_image["class_index"].nunique()
+    left_out = (0, OVER_CLASSES) if n_classes == 2 else (0,)
+    rows = []
+    for stratum in panel.strata(settings.group_by):
+        estimate = partial(_means, n_failed=stratum.n_failed, settings=settings)
+        for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
+            if keys["class_index"] in left_out:
+                continue
+            place = {"stratum": keys["stratum"], "class": keys["class_name"], "head": keys["head"]}
+            for metric, means in zip((DICE, TVERSKY), found, strict=True):
+                rows.append({**place, "metric": metric.name, **means, "n_failed": stratum.n_failed})
+    return pd.DataFrame(rows)
+
+
+def _means(counts: CountColumns, n_failed: int, settings: ScoreSettings) -> list[dict[str, float]]:
+    found = []
+    for metric in (DICE, TVERSKY):
+        aggregated = aggregate(counts, metric, settings)
+        scores = metric.score(counts, settings)
+        defined = scores[~np.isnan(scores)]
+        n_with_failed = defined.size + n_failed
+        failed_as_zero = float(defined.sum()) / n_with_failed if n_with_failed else np.nan
+        found.append({"per-sample": aggregated.pop("per_sample"), "failed as 0": failed_as_zero, **aggregated})
+    return found
+
+
+def _mean_over_classes(found: list[dict[str, float]]) -> dict[str, float]:
+    return {name: mean([means[name] for means in found]) for name in found[0]}
+
+
+def _expect_same_rows(rows: pd.DataFrame, thresholds: pd.DataFrame) -> None:
+    same = len(rows) == len(thresholds) and all(
+        np.array_equal(rows[key].to_numpy(), thresholds[key].to_numpy()) for key in KEYS
+    )
+    if not same:
+        raise ValueError("thresholds and per_image: expected the same images, classes and heads in the same order")
+
+
+def _expect_kept(rows: pd.DataFrame, thresholds: pd.DataFrame, index: int) -> None:
+    lacking = thresholds[pair_names(index)[0]].isna().to_numpy()
+    if lacking.any():
+        first = rows["image_id"].to_numpy()[lacking][0]
+        raise ValueError(
+            f"threshold: {int(lacking.sum())} of {len(rows)} rows come from label maps, which have no thresholds (the "
+            f"first: image {first}); leave the threshold out to score them as they are"
+        )
+
+
+def _place(
+    per_image: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    ok: NDArray[np.bool_],
+    counts: tuple[NDArray[np.int64], ...],
+) -> pd.DataFrame:
+    places = np.flatnonzero(chosen)[ok]
+    columns = {}
+    for name, values in zip(COUNTS[:4], counts, strict=True):
+        column = per_image[name].astype("Int64")
+        unknown = column.isna().to_numpy()
+        filled = column.to_numpy(np.int64, na_value=0)
+        filled[places] = values
+        columns[name] = pd.array(np.ma.array(filled, mask=unknown), dtype="Int64")
+    return per_image.assign(**columns)

@@ -1,0 +1,58 @@
+"""Scan: one look at a source file tells its hash and, of an image, its size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.sources import file_name, read_file
+from tasks.readers import UnreadableImage, read_header
+
+CODE_VERSION = 1
+# One pixel has no neighbourhood to segment by; such files are placeholders.
+MINIMUM_SIDE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What one look at a file told: its hash, and of an image its size. `error` is "" for a sound file."""
+
+    role: str
+    """image, reference or prediction."""
+    url: str
+    version: str
+    sha256: str
+    depth: int = 0
+    height: int = 0
+    width: int = 0
+    channels: int = 0
+    dtype: str = ""
+    error_type: str = ""
+    error: str = ""
+
+
+def inspect_files(role: str, files: Sequence[tuple[str, str]]) -> list[SourceFacts]:
+    """Hash files, given as (url, version), and read the size of images from their headers (`role` "image").
+
+    A file that is not an image is a fact about its bytes and comes back as an error; a file that cannot be fetched
+    (an OSError) is not, and is raised.
+    """
+    return [_inspect(role, url, version) for url, version in files]
+
+
+def _inspect(role: str, url: str, version: str) -> SourceFacts:
+    data = read_file(url)
+    digest = hashlib.sha256(data).hexdigest()
+    if role != "image":
+        return SourceFacts(role, url, version, digest)
+    try:
+        header = read_header(data, file_name(url))
+        if min(header.height, header.width) < MINIMUM_SIDE:
+            raise UnreadableImage(
+                f"{file_name(url)}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
+            )
+    except UnreadableImage as error:
+        return SourceFacts(role, url, version, digest, error_type=type(error).__name__, error=str(error))
+    size = (header.depth, header.height, header.width, header.channels)
+    return SourceFacts(role, url, version, digest, *size, header.dtype)

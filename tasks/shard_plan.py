@@ -1,0 +1,178 @@
+"""The plan of an ingest: which image goes into which shard, in which row, under which key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from storage import catalog
+from storage.ledger import content_key
+from storage.sources import ROLES, file_name
+from tasks.normalize import Method
+from tasks.tiling import bucket_side
+
+STAGE = "ingest"
+CODE_VERSION = 1
+"""Of planning and ingesting; part of every key, raised when equal sources would give other bytes."""
+PADDING: Final = "reflect"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is done to every image and reference of a data set."""
+
+    n_classes: int
+    label_values: tuple[int, ...]
+    """The file value of each class; empty: 0..C-1, and 0 against anything else for two classes."""
+    ignore_label: int
+    normalize: Method
+    """unit, window, percentile or zscore."""
+    window: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRow:
+    """One image of a shard. `error` is not empty for an image whose files cannot be used at all."""
+
+    image_id: str
+    image: str
+    reference: str
+    image_sha256: str
+    reference_sha256: str
+    depth: int
+    height: int
+    width: int
+    error_type: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestJob:
+    """A shard to be made: its key, its padded size and its images in the order of their rows."""
+
+    key: str
+    padded_height: int
+    padded_width: int
+    channels: int
+    dtype: str
+    rows: tuple[IngestRow, ...]
+
+
+def plan_shards(
+    listing: pd.DataFrame, files: pd.DataFrame, preparation: Preparation, shard_images: int
+) -> pd.DataFrame:
+    """The catalog: every listed image with the facts of its files, and the shard and row that will hold it.
+
+    `listing` has image_id, then the URL and version of image, reference and prediction (where there are any), and group
+    columns; `files` has the columns of `SourceFacts`. Rows come back in the order of `listing`.
+    """
+    planned = _with_facts(listing, files)
+    planned["padded_height"] = [bucket_side(side) if side else 0 for side in planned["height"]]
+    planned["padded_width"] = [bucket_side(side) if side else 0 for side in planned["width"]]
+    shards_of = np.full(len(planned), "", dtype=object)
+    rows_of = np.zeros(len(planned), np.int64)
+    buckets = planned.groupby(["padded_height", "padded_width", "channels", "dtype"], sort=True).indices
+    for places in buckets.values():
+        members = np.asarray(places, np.int64)
+        first = planned.iloc[members[0]]
+        slices = np.maximum(planned["depth"].to_numpy()[members], 1)
+        capacity = catalog.shard_capacity(shard_images, max(1, _slice_bytes(first)))
+        for leaf in catalog.pack(planned["image_id"].iloc[members].to_list(), slices.tolist(), capacity):
+            positions = members[leaf]
+            rows_of[positions] = np.cumsum([0, *slices[leaf]])[:-1]
+            shards_of[positions] = shard_key(_job_rows(planned.iloc[positions]), first, preparation)
+    planned["shard"], planned["row"] = pd.Series(shards_of, planned.index, dtype="str"), rows_of
+    versions = {f"{role}_version" for role in ROLES}
+    groups = [name for name in listing.columns if name not in catalog.COLUMNS and name not in versions]
+    return planned[[*catalog.COLUMNS, *groups]]
+
+
+def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+    known = files.drop_duplicates(["role", "url", "version"]).set_index(["role", "url", "version"])
+    planned = listing.copy()
+    if "prediction" not in planned:
+        planned["prediction"], planned["prediction_version"] = "", ""
+    planned["error_type"], planned["error"] = "", ""
+    for role in ("prediction", "reference", "image"):
+        facts = known.reindex(_keys(role, planned))
+        planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
+        if role == "image":
+            for name in ("depth", "height", "width", "channels"):
+                planned[name] = facts[name].fillna(0).astype(np.int64).to_numpy()
+            planned["dtype"] = facts["dtype"].fillna("").to_numpy()
+        if role != "prediction":
+            _note_errors(planned, role, facts)
+    unusable = (planned["error"] != "").to_numpy()
+    # What cannot be read has no size; such images share shards without arrays.
+    planned.loc[unusable, ["depth", "height", "width", "channels"]] = 0
+    planned.loc[unusable, "dtype"] = ""
+    return planned
+
+
+def _keys(role: str, planned: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([[role] * len(planned), planned[role], planned[f"{role}_version"]])
+
+
+def _note_errors(planned: pd.DataFrame, role: str, facts: pd.DataFrame) -> None:
+    broken = facts["error"].fillna("").to_numpy() != ""
+    planned.loc[broken, "error_type"] = facts["error_type"].to_numpy()[broken]
+    planned.loc[broken, "error"] = facts["error"].to_numpy()[broken]
+    absent = (planned[f"{role}_sha256"] == "").to_numpy() & ~broken
+    planned.loc[absent, "error_type"] = "MissingFile"
+    planned.loc[absent, "error"] = [
+        f"{role}: expected {file_name(url) if url else f'a file for image {image_id}'}, found none"
+        for url, image_id in zip(planned.loc[absent, role], planned.loc[absent, "image_id"], strict=True)
+    ]
+
+
+def _slice_bytes(row: pd.Series[Any]) -> int:
+    item = np.dtype(row["dtype"]).itemsize if row["dtype"] else 0
+    return int(row["padded_height"] * row["padded_width"] * (row["channels"] * item + 1))
+
+
+def _job_rows(rows: pd.DataFrame) -> tuple[IngestRow, ...]:
+    names = list(IngestRow.__dataclass_fields__)
+    return tuple(IngestRow(**dict(zip(names, values, strict=True))) for values in rows[names].itertuples(index=False))
+
+
+def shard_key(rows: Sequence[IngestRow], bucket: pd.Series[Any], preparation: Preparation) -> str:
+    """The key of a shard: everything that determines its bytes, and no folder."""
+    return content_key(
+        {
+            "stage": STAGE,
+            "code_version": CODE_VERSION,
+            "padding": PADDING,
+            "preparation": asdict(preparation),
+            "bucket": [
+                int(bucket["padded_height"]),
+                int(bucket["padded_width"]),
+                int(bucket["channels"]),
+                bucket["dtype"],
+            ],
+            # The names of the files stand in messages, and their suffixes choose the readers.
+            "rows": [
+                [
+                    *(row.image_id, file_name(row.image), row.image_sha256),
+                    *(file_name(row.reference), row.reference_sha256, row.error_type, row.error),
+                ]
+                for row in rows
+            ],
+        }
+    )
+
+
+def plan_job(shard: pd.DataFrame) -> IngestJob:
+    """The job of one shard, from the rows of the catalog that it holds, in their order."""
+    first = shard.iloc[0]
+    return IngestJob(
+        key=first["shard"],
+        padded_height=int(first["padded_height"]),
+        padded_width=int(first["padded_width"]),
+        channels=int(first["channels"]),
+        dtype=first["dtype"],
+        rows=_job_rows(shard),
+    )

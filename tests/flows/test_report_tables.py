@@ -1,0 +1,58 @@
+"""Settings from run.json, errors of one line, rows as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.config import ConfigError
+from flows.report_tables import readable_reports, recorded_settings, tables_as_json
+from storage.reports import ReportError, open_report
+from tasks.metrics.settings import ScoreSettings
+
+
+def test_settings_are_those_the_run_was_scored_with(write_run: Callable[..., str]) -> None:
+    chosen = ScoreSettings(smooth=1.0, empty="smooth", batch_sizes=(3, 5), group_by=("site",), bootstrap=7)
+    assert recorded_settings(open_report(write_run("run", [(3, 1, 1)], settings=chosen))) == chosen
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param({"smooth": 0.0}, id="settings are missing"),
+        pytest.param([1, 2], id="not a table of settings"),
+    ],
+)
+def test_a_run_without_its_settings_is_no_report(write_run: Callable[..., str], metrics: object) -> None:
+    path = write_run("run", [(3, 1, 1)])
+    run = Path(path, "run.json")
+    run.write_text(json.dumps({**json.loads(run.read_text()), "config": {"metrics": metrics}}))
+    with pytest.raises(ReportError, match=r"run\.json: expected the metrics of a Segscale run"):
+        recorded_settings(open_report(path))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        pytest.param(ValueError("two\n  lines"), "two lines", id="made one line"),
+        pytest.param(IsADirectoryError("a folder"), "a folder", id="of the file system"),
+        pytest.param(KeyError("status"), "lacks the column 'status'", id="a foreign table"),
+        pytest.param(ConfigError("as it is"), "as it is", id="said already"),
+    ],
+)
+def test_errors_of_reports_are_one_line(error: Exception, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught, readable_reports():
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_as_json() -> None:
+    table = pd.DataFrame({"score": [0.5, np.nan], "n": pd.array([3, None], "Int64"), "name": ["a", None]})
+    expected = {"rows": [{"score": 0.5, "n": 3, "name": "a"}, {"score": None, "n": None, "name": None}], "none": []}
+    assert json.loads(tables_as_json({"rows": table, "none": table.iloc[:0]})) == expected

@@ -1,0 +1,51 @@
+from collections.abc import Mapping
+
+import pandas as pd
+import pytest
+
+from storage.report_versions import CURRENT, STEPS, Step, VersionError, parse_version, upgrade
+
+
+def _rename(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns={"mean": "average"}) if name == "per_sample" else frame
+
+
+def _add(_: str, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(added=1)
+
+
+MADE_UP: Mapping[int, Step] = {1: _rename, 2: _add}
+TABLE = pd.DataFrame({"mean": [0.5]})
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "columns"),
+    [
+        pytest.param("per_sample", 3, ["mean"], id="today's stays"),
+        pytest.param("per_sample", 2, ["mean", "added"], id="one step"),
+        pytest.param("per_sample", 1, ["average", "added"], id="one step after the other"),
+        pytest.param("gap", 1, ["mean", "added"], id="a step sees which table it has"),
+    ],
+)
+def test_older_tables_become_todays(name: str, version: int, columns: list[str]) -> None:
+    assert list(upgrade(name, TABLE, version, MADE_UP, current=3)) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(None, "foreign: expected a table of a Segscale report", id="no version at all"),
+        pytest.param("newest", r"expected a schema_version from 1 to 3, got 'newest'", id="no number"),
+        pytest.param("0", "expected a schema_version from 1 to 3, got '0'", id="before the first"),
+        pytest.param("4", "has schema_version 4, this Segscale reads up to 3: install a newer one", id="too new"),
+    ],
+)
+def test_other_versions_are_refused_in_one_line(text: str | None, words: str) -> None:
+    with pytest.raises(VersionError, match=words) as caught:
+        parse_version(text, MADE_UP, current=3)
+    assert "\n" not in str(caught.value)
+
+
+def test_there_is_a_step_from_every_version_there_was() -> None:
+    assert set(STEPS) == set(range(1, CURRENT))
+    assert parse_version(str(CURRENT)) == CURRENT

@@ -1,0 +1,86 @@
+import uuid
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storage.objects import ObjectStore
+from storage.table_files import DamagedFileError, open_table_file
+from storage.tables import encode_frame, encode_table
+
+FRAME = pd.DataFrame(
+    {
+        "run_id": ["a", "a"],
+        "head": ["x", "y"],
+        "n": pd.array([4, None], dtype="Int64"),
+        "dice": [0.5, np.nan],
+    }
+)
+
+
+@pytest.fixture
+def store() -> ObjectStore:
+    return ObjectStore(f"memory://{uuid.uuid4().hex}")
+
+
+def test_columns_are_read_in_the_order_asked_for(store: ObjectStore) -> None:
+    size = store.write("t.parquet", encode_frame(FRAME, metadata={"schema_version": "1"})).size_bytes
+    with open_table_file(store, "t.parquet") as file:
+        assert file.names == list(FRAME)
+        assert file.size_bytes == size
+        assert (file.note("schema_version"), file.note("nothing")) == ("1", None)
+        pd.testing.assert_frame_equal(file.read(["dice", "n"]), FRAME[["dice", "n"]])
+        assert file.read([]).columns.empty
+
+
+def test_extremes_come_from_the_footer(store: ObjectStore) -> None:
+    store.write("t.parquet", encode_frame(FRAME))
+    with open_table_file(store, "t.parquet") as file:
+        assert file.extremes("run_id") == {"a"}
+        assert file.extremes("head") == {"x", "y"}
+        assert file.extremes("absent") == set()
+
+
+def test_extremes_that_nobody_recorded_are_none(store: ObjectStore) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(FRAME), sink, write_statistics=False)
+    store.write("t.parquet", sink.getvalue().to_pybytes())
+    with open_table_file(store, "t.parquet") as file:
+        assert file.extremes("run_id") == set()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"image_id,dice\na,1\n" * 20, id="another format"),
+        pytest.param(encode_frame(FRAME)[:-7], id="torn off"),
+    ],
+)
+def test_what_is_no_parquet_is_refused(store: ObjectStore, data: bytes) -> None:
+    store.write("t.parquet", data)
+    with (
+        pytest.raises(DamagedFileError, match="damaged or no Parquet file") as caught,
+        open_table_file(store, "t.parquet"),
+    ):
+        pytest.fail("opened")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_of_a_column_is_noticed(store: ObjectStore) -> None:
+    table = pa.table({"predicted_001": pa.array(np.arange(200), pa.int32()), "other": pa.array(np.arange(200))})
+    data = encode_table(table, byte_stream_split=["predicted_001"], page_checksums=True)
+    store.write("t.parquet", data)
+    with open_table_file(store, "t.parquet") as file:
+        chunk = file.parquet.metadata.row_group(0).column(0)
+        end = chunk.data_page_offset + chunk.total_compressed_size
+        sound = file.read(["predicted_001"])
+    for place in range(end - 100, end):
+        flipped = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
+        store.write("t.parquet", flipped)
+        with open_table_file(store, "t.parquet") as file:
+            with pytest.raises(DamagedFileError, match="is damaged"):
+                file.read(["predicted_001"])
+            assert len(file.read(["other"])) == len(sound)

@@ -1,0 +1,163 @@
+"""Mistakes planted in the arrays of a run, counted and reported as a run does; and runs that are sound."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from tasks.metrics.aggregate import batch_summed, per_sample
+from tasks.metrics.diagnose import diagnose
+from tasks.metrics.findings import Finding
+from tasks.metrics.gap import gap
+from tasks.metrics.overlap import count_overlap
+from tasks.metrics.per_image import score_images
+from tasks.metrics.settings import ScoreSettings
+
+Float32Array = NDArray[np.float32]
+Spoil = Callable[[NDArray[np.uint8], Float32Array], Float32Array]
+CLASSES = ("background", "lesion", "tumour")
+COUNTS = ["true_positive", "false_positive", "false_negative", "true_negative", "reference_sum",
+          "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum"]  # fmt: skip
+ROWS, COLUMNS = np.mgrid[:48, :48]
+
+
+def _disc(row: float, column: float, radius: float) -> Float32Array:
+    """A disc with a soft edge of a pixel: 1 inside, 0 outside."""
+    distance = np.hypot(ROWS - row, COLUMNS - column)
+    return np.asarray(np.clip(radius - distance + 0.5, 0, 1), np.float32)
+
+
+def _images(n_images: int) -> Iterable[tuple[NDArray[np.uint8], Float32Array]]:
+    """References and good probabilities: discs of any size, found half a pixel beside, noise around 0.05."""
+    generator = np.random.default_rng(4)
+    for place in range(n_images):
+        row, column = generator.uniform(14, 34, 2)
+        radius = generator.uniform(3, 12)
+        reference = (_disc(row, column, radius) >= 0.5).astype(np.uint8)
+        if place % 13 == 5:
+            reference[:] = 0
+        shift = generator.normal(0, 0.4, 2)
+        found = _disc(row + shift[0], column + shift[1], radius) * reference.any()
+        noise = generator.uniform(0, 0.1, reference.shape).astype(np.float32)
+        yield reference, np.clip(0.9 * found + noise, 0, 1).astype(np.float32)
+
+
+HEALTHY = list(_images(37))
+
+
+def _diagnose(
+    images: Iterable[tuple[NDArray[np.uint8], Float32Array]],
+    settings: ScoreSettings | None = None,
+    *,
+    n_classes: int = 2,
+    label_maps: bool = False,
+    failed: int = 0,
+) -> list[Finding]:
+    rows = []
+    for place, (reference, prediction) in enumerate(images):
+        given = {"label_map": prediction.astype(np.uint8)} if label_maps else {"probabilities": prediction}
+        counts = count_overlap(reference, n_classes=n_classes, **given)
+        for index in range(n_classes):
+            row = {name: getattr(counts, name)[index] for name in COUNTS}
+            status = "failed" if place < failed else "ok"
+            rows.append({"image_id": place, "class_index": index, "class_name": CLASSES[index], "head": "", **row,
+                         "status": status})  # fmt: skip
+    frame = pd.DataFrame(rows).astype({name: "Int64" for name in COUNTS if not name.startswith("soft")})
+    frame.loc[frame["status"] == "failed", COUNTS] = pd.NA
+    chosen = settings or ScoreSettings(bootstrap=0)
+    per_image = score_images(frame, chosen)
+    return diagnose(
+        per_image, per_sample(per_image, chosen), batch_summed(per_image, chosen), gap(per_image, chosen), chosen
+    )
+
+
+def _loud(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(one.signature, one.severity) for one in findings if one.severity != "note"]
+
+
+@pytest.mark.parametrize(
+    "findings",
+    [
+        pytest.param(_diagnose(HEALTHY), id="probabilities"),
+        pytest.param(_diagnose([(r, (p >= 0.5).astype(np.float32)) for r, p in HEALTHY], label_maps=True), id="labels"),
+        pytest.param(_diagnose(HEALTHY[:1]), id="one image"),
+        pytest.param(_diagnose(HEALTHY[5:6]), id="one image without a lesion"),
+        pytest.param(
+            _diagnose([(r * 2, np.stack([1 - p, p / 4, 3 * p / 4], -1)) for r, p in HEALTHY], n_classes=3),
+            id="three classes, one of them nowhere",
+        ),
+        pytest.param(
+            _diagnose(HEALTHY, ScoreSettings(bootstrap=0, smooth=1.0, empty="nan")), id="smoothing, no effect"
+        ),
+    ],
+)
+def test_a_sound_run_has_no_warning(findings: list[Finding]) -> None:
+    assert _loud(findings) == []
+
+
+def test_a_sound_run_of_like_images_has_no_finding_at_all() -> None:
+    alike = [((_disc(24, 24, 9) >= 0.5).astype(np.uint8), _disc(24.4, 24, 9))] * 20
+    assert _diagnose(alike) == []
+
+
+def _softmax_of_one(_: NDArray[np.uint8], probabilities: Float32Array) -> Float32Array:
+    logits = np.log(probabilities + 1e-6)[..., None]
+    return np.asarray((np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True))[..., 0], np.float32)
+
+
+PLANTED = [
+    pytest.param(_softmax_of_one, {}, "everything-foreground", id="softmax over one channel"),
+    pytest.param(
+        lambda _, p: p[..., None].argmax(axis=-1).astype(np.float32), {"label_maps": True}, "nothing-foreground",
+        id="argmax over one channel",
+    ),
+    pytest.param(lambda _, p: 1 - p, {}, "wrong-channel", id="the background channel"),
+    pytest.param(lambda _, p: p * 0.3, {}, "nothing-foreground", id="all-background prediction"),
+    pytest.param(
+        lambda _, p: np.where(ROWS + COLUMNS < 2, 0.6, 0.4 * p).astype(np.float32), {}, "hardly-any-overlap",
+        id="another channel that hardly reacts",
+    ),
+    pytest.param(
+        lambda _, p: np.roll(p, 24, axis=1) * (_disc(24, 24, 14) < 0.5), {}, "hardly-any-overlap",
+        id="references of another grid",
+    ),
+    pytest.param(lambda _, p: np.full_like(p, 0.31), {}, "nothing-foreground", id="constant below the threshold"),
+    pytest.param(lambda _, p: np.full_like(p, 0.7), {}, "everything-foreground", id="constant above the threshold"),
+    pytest.param(
+        lambda r, p: np.full_like(p, 0.3 + 0.4 * bool(r.sum() > 150)), {}, "constant-prediction",
+        id="one value per image",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "options", "signature"), PLANTED)
+def test_a_planted_prediction_is_found(spoil: Spoil, options: dict[str, Any], signature: str) -> None:
+    findings = _diagnose([(reference, spoil(reference, p)) for reference, p in HEALTHY], **options)
+    assert _loud(findings) == [(signature, "error")]
+
+
+def test_smoothed_empty_references_are_found() -> None:
+    noisy = [(reference, np.where(np.arange(48) == 0, 0.6, p).astype(np.float32)) for reference, p in HEALTHY]
+    findings = _diagnose(noisy, ScoreSettings(bootstrap=0, smooth=50.0))
+    assert _loud(findings) == [("smoothed-empty-reference", "warning")]
+
+
+def test_failed_images_are_found() -> None:
+    assert _loud(_diagnose(HEALTHY, failed=3)) == [("failed-images-dropped", "warning")]
+
+
+def test_missed_small_lesions_are_notes() -> None:
+    missed = [(reference, p * (reference.sum() > 150)) for reference, p in HEALTHY]
+    findings = _diagnose(missed)
+    assert _loud(findings) == []
+    assert {"pooled-differs", "batch-size-dependent"} <= {one.signature for one in findings}
+
+
+def test_errors_come_before_warnings_and_notes() -> None:
+    findings = _diagnose([(reference, 1 - p) for reference, p in HEALTHY], failed=2)
+    severities = [one.severity for one in findings]
+    assert severities[:2] == ["error", "warning"]
+    assert set(severities[2:]) <= {"note"}

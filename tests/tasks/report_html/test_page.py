@@ -1,0 +1,228 @@
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.metrics.findings import Finding, Severity
+from tasks.metrics.settings import ScoreSettings
+from tasks.report_html.page import MAX_FAILURES, TABLES, render_report
+
+MakeTables = Callable[..., dict[str, pd.DataFrame]]
+MakeRun = Callable[..., dict[str, Any]]
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+SCRIPT = "<script>alert('x')</script>\"'&"
+
+
+def _finding(severity: Severity, text: str = "") -> Finding:
+    return Finding("made-up", severity, text or "a cause", text or "some evidence", text or "a remedy")
+
+
+class Page(HTMLParser):
+    """The elements of a page: well nested, with their attributes and all text."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(page.decode())
+        self.close()
+        assert self._open == [], "elements left open"
+        self.words = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.elements)
+
+    def all(self, attribute: str) -> list[str]:
+        return [str(attributes[attribute]) for _, attributes in self.elements if attribute in attributes]
+
+    @property
+    def n_plots(self) -> int:
+        return self.count("svg")
+
+
+@pytest.fixture(scope="module")
+def page(make_tables: MakeTables, make_run: MakeRun) -> Page:
+    """A usual run of two classes, one image failed."""
+    return Page(render_report(make_tables(30, failed=(4,)), make_run(30, 1), [_finding("note"), _finding("error")]))
+
+
+def test_the_page_stands_alone(page: Page) -> None:
+    assert {"script", "link", "img", "iframe", "object", "form"} & {tag for tag, _ in page.elements} == set()
+    assert page.all("src") == []
+    assert [name for name in page.all("href") + page.all("xlink:href") if not name.startswith("#")] == []
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_no_style_fetches_anything(make_tables: MakeTables, make_run: MakeRun) -> None:
+    text = render_report(make_tables(12), make_run(12)).decode()
+    assert "@import" not in text
+    assert [target for target in re.findall(r"url\(([^)]*)\)", text) if not target.startswith("#")] == []
+    assert "default-src 'none'" in text
+
+
+def test_ids_are_unique_and_labels_point_to_them(page: Page) -> None:
+    ids = page.all("id")
+    assert len(ids) == len(set(ids))
+    assert set(page.all("aria-labelledby")) <= set(ids)
+
+
+def test_the_page_is_accessible(page: Page) -> None:
+    assert ("html", {"lang": "en"}) in page.elements
+    assert "width=device-width, initial-scale=1" in page.all("content")
+    assert page.count("h1") == 1
+    assert all(attributes.get("role") == "img" and attributes.get("aria-label")
+               for tag, attributes in page.elements if tag == "svg")  # fmt: skip
+    assert all("scope" in attributes for tag, attributes in page.elements if tag == "th")
+
+
+def test_headline_gap_and_plots_are_there(page: Page) -> None:
+    assert page.n_plots == 4
+    expected = [
+        "per-sample mean", "failed as 0", "batch 1", "batch 2", "pooled", "undefined images", "95 % intervals",
+        "Pooled Dice of lesion is", "carried by the", "largest pooled", "pooled without it",
+    ]  # fmt: skip
+    assert [words for words in expected if words not in page.words] == []
+
+
+def test_findings_come_worst_first(page: Page) -> None:
+    assert page.words.index("Error: a cause some evidence a remedy") < page.words.index("Note: a cause")
+
+
+def test_provenance_says_what_was_evaluated_and_not_where(page: Page) -> None:
+    for words in ("0a1b2c", "c" * 64, "d" * 64, "2.4.6", "versions.device", "cpu:0", "tversky_alpha", "[metrics]"):
+        assert words in page.words
+    assert "place-of-work" not in page.words
+
+
+def test_failures_are_cut_and_the_rest_counted(make_tables: MakeTables, make_run: MakeRun) -> None:
+    n_failed = MAX_FAILURES + 3
+    tables = make_tables(n_failed + 12, failed=range(n_failed))
+    page = Page(render_report(tables, make_run(n_failed + 12, n_failed)))
+    assert f"image{MAX_FAILURES - 1}.png" in page.words
+    assert f"image{MAX_FAILURES}.png" not in page.words
+    assert "And 3 more, in failures.parquet." in page.words
+
+
+def test_names_cannot_write_into_the_page(make_tables: MakeTables, make_run: MakeRun) -> None:
+    """Dollar signs would be formulas to the plots, a lone surrogate stands for a byte of a path that is no text."""
+    names = [f"{SCRIPT}$x_{place}$" for place in range(12)]
+    tables = make_tables(12, classes=("background", SCRIPT), failed=(0,), heads=(SCRIPT,), image_ids=names,
+                         message=SCRIPT)  # fmt: skip
+    run = make_run(12, 1, dataset=SCRIPT, model=SCRIPT, versions={SCRIPT: SCRIPT}, plan={"heads": [SCRIPT]})
+    run["config"]["dataset"] = {"images": f"{SCRIPT}\udc80"}
+    run["config"]["metrics"]["cluster_by"] = SCRIPT
+    data = render_report(tables, run, [_finding("error", SCRIPT)])
+    page = Page(data)
+    assert b"<script" not in data
+    assert page.count("script") == 0
+    assert page.text.count(SCRIPT) > 20
+    assert page.n_plots == 4
+
+
+def test_equal_tables_are_equal_bytes(make_tables: MakeTables, make_run: MakeRun) -> None:
+    first, second = (render_report(make_tables(20, failed=(1,)), make_run(20, 1)) for _ in range(2))
+    assert first == second
+
+
+def test_label_maps_have_no_threshold_curve(make_tables: MakeTables, make_run: MakeRun) -> None:
+    page = Page(render_report(make_tables(20, probabilities=False), make_run(20, weights_sha256=None, plan=None)))
+    assert page.n_plots == 3
+    assert "The predictions are label maps" in page.words
+
+
+@pytest.mark.parametrize(
+    ("n_images", "failed", "n_plots", "words"),
+    [
+        pytest.param(1, (), 2, "No image contributes", id="one image has no gap"),
+        pytest.param(3, (0, 1, 2), 0, "there is no image to be scored", id="all failed"),
+        pytest.param(3, (0, 1), 2, "2 failed", id="all but one failed"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(
+    make_tables: MakeTables, make_run: MakeRun, n_images: int, failed: tuple[int, ...], n_plots: int, words: str
+) -> None:
+    page = Page(render_report(make_tables(n_images, failed=failed), make_run(n_images, len(failed))))
+    assert page.n_plots == n_plots
+    assert words in page.words
+
+
+def test_images_without_any_foreground_are_said(make_tables: MakeTables, make_run: MakeRun) -> None:
+    tables = make_tables(12)
+    nothing = tables["per_image"].assign(reference_sum=0)
+    nothing["reference_sum"] = nothing["reference_sum"].astype("Int64")
+    page = Page(render_report({**tables, "per_image": nothing}, make_run(12)))
+    assert "No image has both a reference of this class and a score." in page.words
+
+
+def test_several_classes_have_a_section_each(make_tables: MakeTables, make_run: MakeRun) -> None:
+    classes = ("background", "liver", "kidney", "spleen", "tumour")
+    page = Page(render_report(make_tables(15, classes=classes), make_run(15)))
+    assert page.n_plots == 16
+    assert "Pooled Dice of the mean over foreground classes" in page.words
+    assert [f"Class {name}" in page.words for name in classes] == [False, True, True, True, True]
+    assert "The class against the rest" in page.words
+
+
+def test_of_many_classes_those_with_the_largest_gap_are_drawn(make_tables: MakeTables, make_run: MakeRun) -> None:
+    classes = ("background", *(f"organ{index}" for index in range(1, 7)))
+    tables = make_tables(15, classes=classes)
+    gaps = tables["gap"].query("metric == 'dice' and class_index > 0").set_index("class_name")["gap"].abs()
+    page = Page(render_report(tables, make_run(15)))
+    drawn = {name for name in classes[1:] if f"Class {name}" in page.words}
+    assert drawn == set(gaps.nlargest(4).index)
+    assert "Plots are of the 4 classes with the largest gap of Dice; the numbers of all 6" in page.words
+
+
+def test_plots_are_of_the_last_head(make_tables: MakeTables, make_run: MakeRun) -> None:
+    page = Page(render_report(make_tables(12, heads=("head_1", "head_2")), make_run(12)))
+    assert "plots are of head head_2" in page.words
+    assert page.n_plots == 4
+
+
+def test_subsets_of_points_are_said(
+    make_tables: MakeTables, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.report_html.plots.MAX_POINTS", 20)
+    page = Page(render_report(make_tables(60), make_run(60)))
+    assert "20 of them are drawn, evenly spaced by size; the medians are of all." in page.words
+    assert "are drawn, both ends whole." in page.words
+
+
+def test_a_policy_for_empty_images_moves_the_undefined_term(make_tables: MakeTables, make_run: MakeRun) -> None:
+    settings = ScoreSettings(bootstrap=0, batch_sizes=(1,), empty="zero")
+    page = Page(render_report(make_tables(12, settings=settings), make_run(12)))
+    assert page.n_plots == 4
+
+
+@pytest.mark.parametrize("missing", TABLES)
+def test_a_missing_table_is_named(make_tables: MakeTables, make_run: MakeRun, missing: str) -> None:
+    tables = make_tables(2)
+    del tables[missing]
+    with pytest.raises(ValueError, match=rf"tables: expected .*; add {missing}$"):
+        render_report(tables, make_run(2))
+
+
+def test_a_missing_key_of_the_run_is_named(make_tables: MakeTables, make_run: MakeRun) -> None:
+    run = make_run(2)
+    del run["plan"]
+    with pytest.raises(ValueError, match=r"run: expected .*; add plan$"):
+        render_report(make_tables(2), run)
