@@ -5,6 +5,8 @@ per_image   score_images(...)                       scores of every image, from 
 aggregate   per_sample(...), batch_summed(...)      means of ratios, and ratios of sums
 gap         gap(...), leave_one_out(...)            why the two differ
 intervals   intervals(...)                          how sure both are
+compare     compare(...)                            two runs over the same images, paired
+diagnose    diagnose(...), check_arrays(...)        what says that an evaluation is wrong
 scores      dice, iou, tversky, ...                 the formulas, over numbers or arrays
 settings    ScoreSettings                           everything but the counts that decides a score
 thresholds  cumulate(...)                           counts at every threshold, from the histograms
