@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from flows.config import ConfigError, EvaluationConfig, load_config
+from flows.config import ConfigError, EvaluationConfig, load_config, override
 
 DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
 logger = logging.getLogger("segscale")
@@ -28,27 +28,29 @@ def run(arguments: list[str]) -> int:
         return int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
     except click.exceptions.Exit as request:
         return int(request.exit_code)
-    except click.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        print("segscale: interrupted; what was committed stays, run again to resume", file=sys.stderr)
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted; what was committed stays, run again to resume", INTERRUPTED)
     except click.ClickException as error:
-        print(f"segscale: {error.format_message()}", file=sys.stderr)
-        return WRONG
+        return _say(error.format_message(), WRONG)
     except ConfigError as error:
-        print(f"segscale: {error}", file=sys.stderr)
-        return WRONG
-    except _cluster_lost() as error:
-        print(f"segscale: {error}", file=sys.stderr)
-        return LOST
+        return _say(str(error), WRONG)
+    except Exception as error:
+        if os.environ.get("SEGSCALE_TRACEBACK"):
+            raise
+        return _say(f"{_first_line(error)} (what was committed stays; SEGSCALE_TRACEBACK=1 shows where)", LOST)
 
 
-def _cluster_lost() -> type[Exception]:
+def _say(message: str, code: int) -> int:
+    print(f"segscale: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _first_line(error: Exception) -> str:
     # Asked for only when something was raised: a command that needs no cluster starts without Dask.
     from flows.cluster import ClusterLostError
 
-    return ClusterLostError
+    text = (str(error).splitlines() or [""])[0]
+    return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -76,20 +78,6 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig], int]], 
     return decorate
 
 
-def override(
-    config: EvaluationConfig, *, run_id: str | None, workers: int | None, scheduler: str | None
-) -> EvaluationConfig:
-    """The configuration with what the command line says instead. Raises ConfigError as `load_config` does."""
-    cluster, report = config.cluster, config.report
-    if workers is not None:
-        cluster = cluster.model_copy(update={"workers": workers})
-    if scheduler is not None:
-        cluster = cluster.model_copy(update={"kind": "address", "address": scheduler})
-    if run_id is not None:
-        report = type(report).model_validate({**report.model_dump(), "run_id": run_id})
-    return config.model_copy(update={"cluster": cluster, "report": report})
-
-
 def prepare_process(quiet: bool) -> None:
     """Set up logging, and keep Prefect from phoning home and from filling the terminal."""
     for name, value in {
@@ -97,6 +85,8 @@ def prepare_process(quiet: bool) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        # The server keeps every traceback of a flow; people get the one line that ends the command.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         # A first start makes its database, which takes longer than the default 20 s on a busy machine.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -112,7 +102,8 @@ def prepare_process(quiet: bool) -> None:
 @_config_command("run")
 def run_command(config: EvaluationConfig) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
-    from flows.evaluate import check, evaluate_dataset
+    from flows.check import check
+    from flows.evaluate import evaluate_dataset
 
     check(config)
     return _finish(config, evaluate_dataset(config))
@@ -121,50 +112,63 @@ def run_command(config: EvaluationConfig) -> int:
 @_config_command("ingest")
 def ingest_command(config: EvaluationConfig) -> int:
     """Normalise the data set and chunk it into Zarr shards."""
-    from flows.evaluate import check_dataset
+    from flows.check import check_dataset, check_folders
     from flows.ingest import ingest_dataset
 
     check_dataset(config)
-    ingest_dataset(config)
-    return DONE
+    check_folders(config)
+    return _stage_done(config, ingest_dataset(config))
 
 
 @_config_command("predict")
 def predict_command(config: EvaluationConfig) -> int:
     """Run the model over the ingested shards and count."""
+    from flows.check import check_folders
+    from flows.dataset import require_catalog
     from flows.predict import check_model, predict_dataset
+    from storage.objects import ObjectStore
 
+    require_catalog(config, ObjectStore(config.store.path))
     check_model(config)
-    predict_dataset(config)
-    return DONE
+    check_folders(config)
+    return _stage_done(config, predict_dataset(config))
 
 
 @_config_command("score")
 def score_command(config: EvaluationConfig) -> int:
     """Count existing predictions against the ingested references."""
-    from flows.evaluate import check_dataset
+    from flows.check import check_folders
+    from flows.dataset import require_catalog
     from flows.score import score_dataset
+    from storage.objects import ObjectStore
 
-    check_dataset(config)
-    score_dataset(config)
-    return DONE
+    require_catalog(config, ObjectStore(config.store.path))
+    check_folders(config)
+    return _stage_done(config, score_dataset(config))
 
 
 @_config_command("report")
 def report_command(config: EvaluationConfig) -> int:
     """Write the Parquet tables from the committed counts."""
+    from flows.check import check_folders
+    from flows.dataset import require_catalog
     from flows.report import report_dataset
+    from storage.objects import ObjectStore
 
+    require_catalog(config, ObjectStore(config.store.path))
+    check_folders(config)
     return _finish(config, report_dataset(config))
 
 
 @_config_command("train")
 def train_command(config: EvaluationConfig) -> int:
     """Train UNet++ on the ingested training split."""
-    from flows.evaluate import check_dataset
-    from flows.train import train_model
+    from flows.check import check_dataset, check_folders
+    from flows.train import check_training, train_model
 
     check_dataset(config)
+    check_folders(config)
+    check_training(config)
     print(train_model(config))
     return DONE
 
@@ -178,8 +182,9 @@ def train_command(config: EvaluationConfig) -> int:
 def demo_command(output: Path, images: int, quiet: bool) -> int:
     """Draw a phantom data set and evaluate the bundled model on it, end to end."""
     prepare_process(quiet)
+    from flows.check import check
     from flows.demo import prepare_demo
-    from flows.evaluate import check, evaluate_dataset
+    from flows.evaluate import evaluate_dataset
 
     config = prepare_demo(output, images)
     check(config)
@@ -249,6 +254,14 @@ for _name, _arguments in {
     "serve": "",
 }.items():
     _not_built(_name, _arguments)
+
+
+def _stage_done(config: EvaluationConfig, summary: Any) -> int:
+    print(
+        f"{summary.stage}: {summary.shards} shards, {summary.reused} of them done before; "
+        f"{summary.images} images now, {summary.failed} failed"
+    )
+    return FAILURES if summary.failed > config.report.max_failure_rate * summary.images else DONE
 
 
 def _finish(config: EvaluationConfig, result: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -13,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Folder = Annotated[str, Field(min_length=1)]
 HISTOGRAM_BINS = 256
+OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
 class ConfigError(ValueError):
@@ -24,7 +27,8 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+    # Strict: "0.5" is no number and true is no 1; only lists may become tuples, and integers floats.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Section)
@@ -38,12 +42,12 @@ class Dataset(Section):
     references: str = ""
     manifest: str = ""
     layout: Literal["files", "nnunet", "dicom"] = "files"
-    classes: tuple[str, ...] = ("background", "lesion")
-    label_values: tuple[int, ...] = ()
+    classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
+    label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     ignore_label: int = -1
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
-    window: tuple[float, float] = (-1000.0, 400.0)
+    window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
     split: str = ""
 
     @model_validator(mode="after")
@@ -54,6 +58,9 @@ class Dataset(Section):
             raise ValueError("expected both images and references (or a manifest)")
         if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes: expected 2 to 255 different names, got {len(self.classes)}: {self.classes}")
+        taken = sorted(OVER_CLASSES.intersection(self.classes))
+        if taken:
+            raise ValueError(f"classes: {taken[0]!r} is the reports' name of a score over classes; choose another")
         if self.label_values and len(self.label_values) != len(self.classes):
             raise ValueError(
                 f"label_values: expected a value for each of {len(self.classes)} classes, got {list(self.label_values)}"
@@ -97,12 +104,12 @@ class Metrics(Section):
     tversky_alpha: NonNegative = 0.3
     tversky_beta: NonNegative = 0.7
     smooth: NonNegative = 0.0
-    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 32)
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (1, 8, 32)
     empty: Literal["nan", "one", "zero", "smooth"] = "nan"
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     cluster_by: str = ""
-    group_by: tuple[str, ...] = ()
+    group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -111,6 +118,8 @@ class Metrics(Section):
             raise ValueError(f"threshold_count: expected a divisor of {HISTOGRAM_BINS}, got {self.threshold_count}")
         if self.tversky_alpha + self.tversky_beta == 0:
             raise ValueError("tversky_alpha, tversky_beta: expected at least one above 0")
+        if "" in self.group_by:
+            raise ValueError(f"group_by: expected names of columns, got {list(self.group_by)}")
         if len(set(self.group_by)) != len(self.group_by):
             raise ValueError(f"group_by: expected different columns, got {list(self.group_by)}")
         if len(set(self.batch_sizes)) != len(self.batch_sizes):
@@ -121,7 +130,7 @@ class Metrics(Section):
 class Store(Section):
     """Where shards, catalog and ledger live."""
 
-    path: str = "work"
+    path: Folder = "work"
     shard_images: Annotated[int, Field(ge=1, le=65536)] = 128
     keep: Literal["labels", "probabilities", "none"] = "labels"
 
@@ -137,13 +146,15 @@ class Cluster(Section):
     def _check(self) -> Self:
         if (self.kind == "address") != bool(self.address):
             raise ValueError('address: expected the address of a scheduler with kind = "address", and only there')
+        if self.address and not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+:\d+", self.address):
+            raise ValueError(f"address: expected one like tcp://HOST:PORT, got {self.address!r}")
         return self
 
 
 class Report(Section):
     """Where the tables go, and how many failures a run may have."""
 
-    path: str = "reports"
+    path: Folder = "reports"
     run_id: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=100)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -153,7 +164,7 @@ class Train(Section):
     """How UNet++ is trained on the images of the data set (`dataset.split` chooses among those of a manifest)."""
 
     output: str = "model.keras"
-    filters: tuple[Annotated[int, Field(ge=1)], ...] = (8, 16, 32, 64, 128)
+    filters: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (8, 16, 32, 64, 128)
     normalization: Literal["none", "batch"] = "batch"
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -163,7 +174,7 @@ class Train(Section):
     epochs: Annotated[int, Field(ge=1)] = 30
     steps_per_epoch: Annotated[int, Field(ge=0)] = 0
     learning_rate: Positive = 2e-3
-    class_weights: tuple[NonNegative, ...] = ()
+    class_weights: Annotated[tuple[NonNegative, ...], Field(strict=False)] = ()
     """Of the Dice of each class, background first; empty: 0.3 and 0.7 for two classes, equal for more."""
     smooth: NonNegative = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -237,6 +248,23 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
             "train": _anchored(config.train, base, "output"),
         }
     )
+
+
+def override(
+    config: EvaluationConfig, *, run_id: str | None = None, workers: int | None = None, scheduler: str | None = None
+) -> EvaluationConfig:
+    """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
+    document = config.model_dump()
+    if workers is not None:
+        document["cluster"]["workers"] = workers
+    if scheduler is not None:
+        document["cluster"] |= {"kind": "address", "address": scheduler}
+    if run_id is not None:
+        document["report"]["run_id"] = run_id
+    try:
+        return EvaluationConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"command line: {_one_line(error)}") from None
 
 
 def _anchored(section: S, base: Path, *keys: str) -> S:

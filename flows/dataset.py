@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from urllib.parse import unquote
 
 import pandas as pd
 
@@ -39,8 +38,8 @@ def list_dataset(config: EvaluationConfig) -> pd.DataFrame:
             listing = sources.read_manifest(dataset.manifest, split=dataset.split)
         else:
             listing = sources.match_by_stem(dataset.images, dataset.references, config.predictions.path)
-    except ListingError as error:
-        raise ConfigError(f"dataset: {unquote(str(error))}") from None
+    except (ListingError, OSError, ImportError, ValueError) as error:
+        raise ConfigError(f"dataset: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     _check_groups(config, [name for name in listing.columns if name not in (*sources.MANIFEST_COLUMNS, *_VERSIONS)])
     if config.predictions.path and dataset.manifest:
         listing = _with_predictions(listing, config.predictions.path)
@@ -56,8 +55,10 @@ def _with_predictions(listing: pd.DataFrame, pattern: str) -> pd.DataFrame:
     try:
         found = sources.files_by_stem(pattern, "prediction")
     except ListingError as error:
-        raise ConfigError(f"predictions.path: {unquote(str(error))}") from None
+        raise ConfigError(f"predictions.path: {error}") from None
     matched = listing.join(found, on="image_id")
+    if matched["prediction"].isna().all():
+        raise ConfigError(f"predictions.path: {pattern}: expected files with the image ids as stems, found none")
     return matched.fillna({"prediction": "", "prediction_version": ""})
 
 

@@ -12,11 +12,11 @@ SEED = 7
 
 
 def prepare_demo(output: Path, images: int) -> EvaluationConfig:
-    """Draw the phantom set under `output`, if it is not there yet, and return the configuration that evaluates it."""
+    """Draw the phantom set under `output`, unless it is there as asked; returns the configuration that evaluates it."""
     folder = output.resolve()
     data = folder / "data"
     manifest = data / "manifest.csv"
-    if not manifest.exists():
+    if not manifest.exists() or len(manifest.read_text().splitlines()) != images + 1:
         write_phantoms(data, images, SEED)
     document = {
         "dataset": {"name": "phantom", "manifest": str(manifest), "label_values": [0, 255]},

@@ -7,43 +7,29 @@ from typing import ParamSpec, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 
-from flows.cluster import Connection, check_cluster
+from flows.check import check, scores_predictions
+from flows.cluster import Connection
 from flows.config import EvaluationConfig
-from flows.dataset import list_dataset
+from flows.dataset import require_catalog
 from flows.ingest import run_ingest
-from flows.predict import check_model, run_predict
+from flows.predict import run_predict
 from flows.report import RunResult, run_report
 from flows.score import run_score
+from storage.objects import ObjectStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def check(config: EvaluationConfig) -> None:
-    """Everything that can be wrong with a run before it starts. Raises ConfigError in one line; starts nothing."""
-    check_dataset(config)
-    if not config.predictions.path and not _has_predictions(config):
-        check_model(config)
-
-
-def check_dataset(config: EvaluationConfig) -> None:
-    """The part of `check` that needs no model: the cluster can be had, and the data set is there."""
-    check_cluster(config.cluster)
-    list_dataset(config)
-
-
-def _has_predictions(config: EvaluationConfig) -> bool:
-    """Whether a manifest brings predictions and no model is asked for."""
-    return not config.model.path and "prediction" in list_dataset(config)
-
-
 @flow(name="evaluate-dataset")
 def evaluate_dataset(config: EvaluationConfig) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again."""
+    check(config)
     with Connection(config.cluster) as connection:
         stages = [_stage("ingest", run_ingest)(config, connection)]
-        if config.predictions.path or _has_predictions(config):
+        if scores_predictions(config, require_catalog(config, ObjectStore(config.store.path))):
             stages.append(_stage("score", run_score)(config, connection))
         else:
             stages.append(_stage("predict", run_predict)(config, connection))
@@ -52,4 +38,9 @@ def evaluate_dataset(config: EvaluationConfig) -> RunResult:
 
 def _stage(name: str, body: Callable[P, R], retries: int = 0) -> Callable[P, R]:
     # A stage resumes by its ledger; the connection and the catalog are nothing to hash a cache key from.
-    return task(name=name, retries=retries, cache_policy=NO_CACHE)(body)
+    return task(name=name, retries=retries, retry_condition_fn=_may_help, cache_policy=NO_CACHE)(body)
+
+
+def _may_help(_task: object, _run: object, state: State[object]) -> bool:
+    """Whether trying a stage again can end otherwise: not where the configuration or the data is wrong."""
+    return not isinstance(state.result(raise_on_failure=False), ValueError)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from distributed import Client
@@ -18,11 +24,12 @@ from flows.cluster import ClusterLostError, Connection, threads_per_worker
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.stage import StageSummary, run_stage
-from flows.worker import EnginePlugin, EngineRequest
+from flows.stream import Lost, stream_shards
+from flows.worker import EnginePlugin, EngineQuestion, EngineRequest
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore
-from storage.sources import read_file
+from storage.sources import file_name, read_catalogued, read_file
 from tasks import predict
 from tasks.engines import EngineFacts
 from tasks.models.bundled import bundled_path
@@ -90,6 +97,10 @@ def plan_key(config: EvaluationConfig, catalog: pd.DataFrame, request: EngineReq
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             "first_shard": str(catalog["shard"].min()),
+            # Another version of what computes is another plan, not a refusal of the old one.
+            "versions": {name: version(name) for name in ("keras", "tensorflow")},
+            "backend": os.environ.get("KERAS_BACKEND", ""),
+            "code_version": predict.CODE_VERSION,
         }
     )
 
@@ -112,14 +123,15 @@ def resolve(
     if known is not None:
         return known
     facts = _describe(connection.client, request)
-    _check_classes(config, facts.n_classes)
+    _check_facts(config, facts.n_classes, facts.channels)
     prediction = Prediction(
         weights_sha256=request.weights_sha256,
         engine=facts.name,
         precision=facts.precision,
         versions=worker.versions(facts),
         heads=facts.heads,
-        level=config.model.level,
+        # A network made elsewhere has its outputs and no levels.
+        level=config.model.level if facts.heads[0].startswith(("head_", "ensemble")) else 0,
         ensemble=config.model.ensemble,
         n_classes=facts.n_classes,
         batch_size=config.model.batch_size,
@@ -137,9 +149,12 @@ def resolve(
 
 def _describe(client: Client, request: EngineRequest) -> EngineFacts:
     client.register_plugin(EnginePlugin(request))
-    facts = client.submit(worker.describe_engine, pure=False).result()
-    assert isinstance(facts, EngineFacts)
-    return facts
+    for outcome in stream_shards(client, worker.describe_engine, [EngineQuestion("engine")]):
+        if isinstance(outcome, Lost):
+            raise ClusterLostError(f"predict: no worker could build the engine: {outcome.error}")
+        assert isinstance(outcome.result, EngineFacts)
+        return outcome.result
+    raise AssertionError("a stream of one job has one outcome")
 
 
 def check_model(config: EvaluationConfig) -> None:
@@ -148,27 +163,36 @@ def check_model(config: EvaluationConfig) -> None:
     Raises ConfigError for a corrupt file, another number of classes or channels, or a level it does not have.
     """
     request = request_engine(config)
-    if "://" in request.model_url:
-        return
-    command = [sys.executable, "-m", "tasks.models.inspection", request.model_url]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode == 2:
-        raise ConfigError(f"model.path: {answer.stderr.strip().splitlines()[-1]}")
-    if answer.returncode != 0:
-        raise ClusterLostError(f"the model could not be inspected:\n{answer.stderr[-2000:]}")
-    facts = json.loads(answer.stdout.splitlines()[-1])
-    _check_classes(config, facts["n_classes"])
-    channels = config.dataset.channels
-    if channels and facts["channels"] != channels:
-        raise ConfigError(f"dataset.channels: expected what the model takes, {facts['channels']}, got {channels}")
+    facts = _inspect(request.model_url, request.weights_sha256)
+    _check_facts(config, facts["n_classes"], facts["channels"])
     if facts["levels"] and config.model.level not in facts["levels"]:
         raise ConfigError(f"model.level: expected one of {facts['levels']}, got {config.model.level}")
 
 
-def _check_classes(config: EvaluationConfig, n_classes: int) -> None:
+@lru_cache(maxsize=8)
+def _inspect(url: str, sha256: str) -> dict[str, Any]:
+    """The facts of the model with this hash; asked for once in a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file_name(url)
+        path.write_bytes(read_catalogued(url, sha256))
+        # -P: nothing in the folder that the command was given in may stand in for a module.
+        command = [sys.executable, "-P", "-m", "tasks.models.inspection", str(path)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        said = (answer.stderr.strip().splitlines() or ["no reason"])[-1].replace(str(path), url)
+    if answer.returncode != 0:
+        raise ConfigError(f"model.path: {said}")
+    facts: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return facts
+
+
+def _check_facts(config: EvaluationConfig, n_classes: int, channels: int) -> None:
     classes = config.dataset.classes
     if n_classes != len(classes):
         raise ConfigError(
             f"model.path: expected a model of {len(classes)} classes ({', '.join(classes)}), "
             f"{config.model.path} tells {n_classes} apart"
         )
+    if channels not in (1, 3):
+        raise ConfigError(f"model.path: expected a model of 1 or 3 channels, {config.model.path} takes {channels}")
+    if config.dataset.channels not in (0, channels):
+        raise ConfigError(f"dataset.channels: expected what the model takes, {channels}, got {config.dataset.channels}")

@@ -27,6 +27,7 @@ from storage.reports import Report, write_report
 from storage.sources import file_name
 from storage.tables import decode_frame
 from tasks import predict, score, shard_plan
+from tasks import report as report_tables
 from tasks.metrics.diagnose import diagnose
 from tasks.metrics.settings import ScoreSettings
 from tasks.predict import Prediction
@@ -75,9 +76,10 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
     store = ObjectStore(config.store.path)
     catalog = require_catalog(config, store)
     plan = _plan(config, catalog, store)
-    identity = Identity(_run_id(config, catalog, plan), config.dataset.name, plan.model)
+    content = _content_key(config, catalog, plan)
+    identity = Identity(config.report.run_id or content[:12], config.dataset.name, plan.model)
     report = Report(ObjectStore(f"{config.report.path.rstrip('/')}/{identity.dataset}/{identity.run_id}"))
-    if report.is_whole():
+    if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
         run = report.run()
         return _announce(
@@ -92,7 +94,7 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
         contents = build_tables(counted, catalog, layout, settings, identity)
     n_failed = int((counted.frame["status"] == "failed").sum()) // layout.rows_per_image
     record = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])
-    run = {**record, "n_images": len(catalog), "n_failed": n_failed}
+    run = {**record, "content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
     contents["report.html"] = _render(contents, run, settings)
     write_report(report.store, contents, run)
     return _announce(config, report, RunResult(report.path, identity.run_id, len(catalog), n_failed, False))
@@ -108,17 +110,22 @@ def _plan(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -
     return _Plan(predict.STAGE, tuple(plan_predict(catalog, prediction)), prediction.heads, name, prediction)
 
 
-def _run_id(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str:
-    """As configured, or the first 12 hex digits of the sha256 of everything that affects a number of the report."""
+def _content_key(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str:
+    """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     content = {
         "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest"}),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": plan.stage,
-        "code": [shard_plan.CODE_VERSION, predict.CODE_VERSION if plan.prediction else score.CODE_VERSION],
+        "model": plan.model,
+        "code": [
+            shard_plan.CODE_VERSION,
+            predict.CODE_VERSION if plan.prediction else score.CODE_VERSION,
+            report_tables.CODE_VERSION,
+        ],
         "prediction": asdict(plan.prediction) if plan.prediction else None,
     }
-    return config.report.run_id or content_key(content)[:12]
+    return content_key(content)
 
 
 def _entries(config: EvaluationConfig, store: ObjectStore, plan: _Plan) -> list[Entry]:

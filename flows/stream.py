@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,10 @@ logger = logging.getLogger("segscale")
 # Two for each worker: one at work, one that is there when it ends.
 SHARDS_PER_WORKER = 2
 ATTEMPTS = 3
+
+
+class PermanentError(RuntimeError):
+    """What no further attempt can change."""
 
 
 class Job(Protocol):
@@ -63,10 +68,12 @@ def stream_shards(
     ClusterLostError where the scheduler is gone.
     """
     source = iter(jobs)
+    # Dask knows work by its name, and other drivers may be at the same shards for other stores.
+    stream = uuid.uuid4().hex[:12]
     under_way: dict[str, _Attempt] = {}
 
     def submit(attempt: _Attempt) -> Future:
-        name = f"{getattr(work, '__name__', 'work')}-{attempt.job.key}-{attempt.number}"
+        name = f"{getattr(work, '__name__', 'work')}-{stream}-{attempt.job.key}-{attempt.number}"
         under_way[name] = attempt
         return client.submit(work, attempt.job, *arguments, key=name, pure=False)
 
@@ -99,7 +106,7 @@ def _outcome(future: Future, attempt: _Attempt) -> Finished | Lost | _Attempt:
         # Dask has moved it from worker to worker already.
         return Lost(key, f"WorkerDied: {error.allowed_failures + 1} workers died at it", attempt.number)
     text = f"{type(error).__name__}: {error}"
-    if attempt.number == ATTEMPTS:
+    if attempt.number == ATTEMPTS or isinstance(error, PermanentError):
         return Lost(key, text, attempt.number)
     logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, text)
     return _Attempt(attempt.job, attempt.number + 1)

@@ -26,9 +26,19 @@ logger = logging.getLogger("segscale")
 @flow(name="train-model")
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the training split, train on its shards, save the model; returns the path of the `.keras` file."""
+    check_training(config)
     with Connection(config.cluster) as connection:
         run_ingest(config, connection)
     return run_train(config)
+
+
+def check_training(config: EvaluationConfig) -> None:
+    """What can be wrong with a training before it starts. Raises ConfigError."""
+    chosen, n_classes = config.train, len(config.dataset.classes)
+    if "://" in chosen.output or not chosen.output.endswith(".keras"):
+        raise ConfigError(f"train.output: expected a local path ending in .keras, got {chosen.output!r}")
+    if chosen.activation == "sigmoid" and n_classes != 2:
+        raise ConfigError(f"train.activation: sigmoid tells 2 classes apart, there are {n_classes}; use softmax")
 
 
 def run_train(config: EvaluationConfig) -> str:
@@ -43,9 +53,12 @@ def run_train(config: EvaluationConfig) -> str:
     catalog = require_catalog(config, store)
     entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]
     samples = load_samples(store, entries)
+    n_failed = sum(int(entry.facts["n_failed"]) for entry in entries)
+    if not samples:
+        raise ConfigError(f"dataset: expected images to train on, all {n_failed} failed; run ingest and look at why")
+    if n_failed:
+        logger.warning("train: %d images failed in ingest and are left out", n_failed)
     chosen = config.train
-    if "://" in chosen.output or not chosen.output.endswith(".keras"):
-        raise ConfigError(f"train.output: expected a local path ending in .keras, got {chosen.output!r}")
     settings = TrainSettings(
         epochs=chosen.epochs,
         channels=config.dataset.channels or max(sample.pixels.shape[-1] for sample in samples),

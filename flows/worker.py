@@ -16,6 +16,7 @@ from typing import Literal
 
 from distributed import Worker, WorkerPlugin, get_worker
 
+from flows.stream import PermanentError
 from storage.objects import ObjectStore
 from storage.sources import file_name, read_file
 from tasks import ingest, predict, scan, score
@@ -36,6 +37,13 @@ class ScanJob:
     key: str
     role: str
     files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineQuestion:
+    """Asks a worker for its engine."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -
     return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin().engine_for(prediction)))
 
 
-def describe_engine() -> EngineFacts:
+def describe_engine(_: EngineQuestion) -> EngineFacts:
     """What the engine of this worker is; builds it."""
     return _plugin().engine.facts
 
@@ -119,14 +127,15 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
     def engine_for(self, prediction: Prediction) -> Engine:
         """The engine, if it computes what the plan record of this run says.
 
-        Raises RuntimeError naming the differences: results of another engine or version are other numbers.
+        Raises PermanentError naming the differences: results of another engine or version are other numbers.
         """
         engine = self.engine
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         found = {"precision": engine.facts.precision, "versions": versions(engine.facts), "heads": engine.facts.heads}
         if planned != found:
-            raise RuntimeError(
-                f"this worker cannot do what the run was planned with: planned {planned}, it has {found}"
+            raise PermanentError(
+                f"this worker cannot do what the run was planned with: planned {planned}, it has {found}; give all "
+                "workers the same versions and devices, or use another store"
             )
         return engine
 

@@ -14,6 +14,7 @@ import pandas as pd
 from storage import tables
 from storage.ledger import content_key
 from storage.objects import ObjectStore
+from storage.sources import ROLES, file_name
 
 SHARD_BYTES = 128 * 1000 * 1000
 MEMORY_COLUMNS = (
@@ -142,12 +143,14 @@ def group_columns(catalog: pd.DataFrame) -> list[str]:
 
 
 def catalog_sha256(catalog: pd.DataFrame) -> str:
-    """The sha256 of everything in a catalog that can change a number or a label in a report, in its order.
+    """The sha256 of everything in a catalog that can change a number or a text in a report, in its order.
 
-    Paths are left out: the same images in another folder are the same data set. So is the cut into shards, which
-    changes no number.
+    Folders are left out: the same images in another one are the same data set. File names are not: messages hold them.
+    The cut into shards changes no number.
     """
-    chosen = catalog.drop(columns=["image", "reference", "prediction", "shard", "row"])
+    chosen = catalog.drop(columns=["shard", "row"])
+    for role in ROLES:
+        chosen[role] = chosen[role].map(file_name)
     columns = {name: [_plain(value) for value in chosen[name]] for name in sorted(chosen.columns)}
     return content_key({"columns": columns})
 

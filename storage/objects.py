@@ -108,6 +108,7 @@ class ObjectStore:
             return True
 
     def exists(self, path: str) -> bool:
+        """Whether there is an object (or a folder) at the path."""
         filesystem, target = self._located(path)
         return bool(filesystem.exists(target))
 

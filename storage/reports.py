@@ -175,8 +175,15 @@ def find_reports(path: str) -> list[Report]:
 def write_report(store: ObjectStore, contents: Mapping[str, bytes], run: Mapping[str, Any]) -> Report:
     """Write the files of a report, and run.json, which makes it one, last.
 
+    Another report in the same place ends first: without run.json it is none, and tables that it had and this one has
+    not are removed.
+
     `run` gets the key `files` with the size and sha256 of each.
     """
+    store.remove(RUN)
+    for name in store.names(""):
+        if name.endswith(".parquet") and name not in contents:
+            store.remove(name)
     digests = {name: store.write(name, data) for name, data in sorted(contents.items())}
     files = {name: {"size_bytes": digest.size_bytes, "sha256": digest.sha256} for name, digest in digests.items()}
     store.write(RUN, (json.dumps({**run, "files": files}, indent=1, sort_keys=True) + "\n").encode())

@@ -28,7 +28,8 @@ def list_files(pattern: str) -> pd.DataFrame:
 
     Returns a row per file with `FILE_COLUMNS`, in bytewise order of `relative`, the POSIX path below the folder that
     the pattern starts in. `version` changes when the file does: its size with its time of change, or its ETag. Hidden
-    files, and those in hidden folders, are left out; links are followed. Raises ListingError where nothing matches.
+    files, and those in hidden folders, are left out; links are followed, and one that leads nowhere has the version "".
+    Raises ListingError where nothing matches.
     """
     filesystem, path = fsspec.core.url_to_fs(pattern, use_listings_cache=False)
     if _MAGIC.isdisjoint(path) or filesystem.exists(path):
@@ -45,8 +46,10 @@ def list_files(pattern: str) -> pd.DataFrame:
         if any(part.startswith(".") for part in relative.parts):
             continue
         # A listing describes the link, not the file that it leads to.
-        details = filesystem.info(name) if listed.get("islink") else listed
-        if details["type"] == "file":
+        details = _followed(filesystem, name) if listed.get("islink") else listed
+        if details is None:
+            rows.append((filesystem.unstrip_protocol(name), str(relative), ""))
+        elif details["type"] == "file":
             rows.append((filesystem.unstrip_protocol(name), str(relative), _version(details)))
     if not rows:
         raise ListingError(f"{pattern}: expected files, found none")
@@ -57,12 +60,22 @@ def list_files(pattern: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(FILE_COLUMNS))
 
 
+def _followed(filesystem: Any, name: str) -> dict[str, Any] | None:
+    """What a link leads to; None where that is not there."""
+    try:
+        details: dict[str, Any] = filesystem.info(name)
+    except OSError:
+        return None
+    return details
+
+
 def file_version(url: str) -> str:
     """The size and time of change (or ETag) of a single file, as text; empty where there is no such file."""
     filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     try:
         return _version(filesystem.info(path))
-    except FileNotFoundError:
+    except (OSError, ValueError):
+        # A path that cannot be one names no file either.
         return ""
 
 
@@ -106,9 +119,9 @@ def match_by_stem(images: str, references: str, predictions: str = "") -> pd.Dat
     for role, pattern in (("reference", references), ("prediction", predictions)):
         if pattern:
             listing = listing.join(files_by_stem(pattern, role), how="left")
+        if pattern and listing[role].isna().all():
+            raise ListingError(f"{pattern}: expected files with the stems of {images}, found no common stem")
     listing = listing.fillna("")
-    if not listing["reference"].any():
-        raise ListingError(f"{references}: expected files with the stems of {images}, found no common stem")
     return listing.rename_axis("image_id").reset_index()
 
 
@@ -142,8 +155,8 @@ def _parse_manifest(url: str, data: bytes) -> pd.DataFrame:
     try:
         if url.lower().endswith((".parquet", ".pq")):
             return pd.read_parquet(io.BytesIO(data))
-        # As written: an id 007 is not the number 7, and a site NA is a site.
-        return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
+        # As written: an id 007 is not the number 7, and a site NA is a site. Only an empty cell says nothing.
+        return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, na_values=[""])
     except (ValueError, OSError) as error:
         raise ListingError(f"{url}: expected a CSV or Parquet manifest: {error}") from None
 

@@ -77,8 +77,8 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Path:
         raise ValueError(f"count must be 1 or more, got {count}")
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    manifest = folder / "manifest.csv"
-    with manifest.open("w", newline="", encoding="utf-8") as file:
+    manifest, unfinished = folder / "manifest.csv", folder / ".manifest.csv.partial"
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("image_id", "image", "reference", "site"))
         for index in range(count):
@@ -87,7 +87,8 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Path:
             Image.fromarray(phantom.image).save(folder / image)
             Image.fromarray(phantom.reference).save(folder / reference)
             writer.writerow((phantom.image_id, image, reference, phantom.site))
-    return manifest
+    # A manifest says that its images are all there.
+    return unfinished.replace(manifest)
 
 
 def _draw_background(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:

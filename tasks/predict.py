@@ -27,8 +27,9 @@ STAGE = "predict"
 CODE_VERSION = 1
 LABELS, PROBABILITIES = "labels", "probabilities"
 # Pixels of one batch where the size is left to the engine: eight images of 256x256 keep the activations of the
-# published network under 4 GB.
+# published network under 4 GB. Small images come sixteen at most: what fills up the last batch is computed too.
 BATCH_PIXELS = 8 * 256 * 256
+BATCH_IMAGES = 16
 _Item = TypeVar("_Item")
 _Loaded = TypeVar("_Loaded")
 
@@ -48,7 +49,7 @@ class Prediction:
     ensemble: bool
     n_classes: int
     batch_size: int
-    """Images of one batch; 0: as many as `BATCH_PIXELS` holds."""
+    """Images of one batch; 0: as many as `BATCH_PIXELS` holds, at most `BATCH_IMAGES`."""
     tile: int
     overlap: float
     threshold: float
@@ -74,7 +75,8 @@ def predict_key(ingest_key: str, prediction: Prediction) -> str:
 def batch_shape(height: int, width: int, prediction: Prediction) -> tuple[int, int, int]:
     """The one shape (B, H, W) in which all images of a bucket go through the network, tiles included."""
     height, width = min(height, prediction.tile), min(width, prediction.tile)
-    return prediction.batch_size or max(1, BATCH_PIXELS // (height * width)), height, width
+    chosen = prediction.batch_size or max(1, min(BATCH_IMAGES, BATCH_PIXELS // (height * width)))
+    return chosen, height, width
 
 
 def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, engine: Engine) -> ShardDone:

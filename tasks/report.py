@@ -24,6 +24,9 @@ from tasks.metrics.per_image import score_images
 from tasks.metrics.settings import ScoreSettings
 from tasks.metrics.thresholds import cumulate
 
+CODE_VERSION = 1
+"""Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -167,7 +170,8 @@ def build_tables(
 def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
     repeats, frame = layout.rows_per_image, counted.frame
     of_image = catalog.loc[catalog.index.repeat(repeats)].reset_index(drop=True)
-    two_classes = len(layout.classes) == 2 and counted.has_histogram.any()
+    # A label map was thresholded by whoever made it; what failed would have been compared as the others were.
+    compared = frame["soft_intersection"].notna() | ((frame["status"] == "failed") & bool(counted.has_histogram.any()))
     sizes = {name: of_image[name].astype("Int64").mask(of_image[name] == 0) for name in ("depth", "height", "width")}
     table = pd.DataFrame(
         {
@@ -179,7 +183,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             **sizes,
             "n_pixels": frame["n_pixels"],
             "n_ignored": frame["n_ignored"],
-            "threshold": layout.threshold if two_classes else np.nan,
+            "threshold": np.where(compared & (len(layout.classes) == 2), layout.threshold, np.nan),
             **{name: frame[name] for name in parts.COUNTS[2:-1]},
             **{name: frame[name] for name in parts.SOFT_SUMS},
             "reference_sum": frame["reference_sum"],

@@ -146,20 +146,21 @@ def match_probabilities(
     size = tuple(expected)
     flat = size[1:] if size[0] == 1 else size
     channels = {n_classes, 1} if n_classes == 2 else {n_classes}
-    fits = []
+    fits: dict[tuple[str, int], npt.NDArray[Any]] = {}
     for shape in dict.fromkeys((size, flat)):
         if values.shape == shape and n_classes == 2:
-            fits.append(values.reshape((*size, 1)))
+            fits["one", 1] = values.reshape((*size, 1))
         for count in sorted(channels):
+            # An axis of one may stand anywhere: the values and their order are the same.
             if values.shape == (*shape, count):
-                fits.append(values.reshape((*size, count)))
+                fits["one" if count == 1 else "last", count] = values.reshape((*size, count))
             if values.shape == (count, *shape):
-                fits.append(np.moveaxis(values, 0, -1).reshape((*size, count)))
-    first, *others = fits or [values]
-    if not fits or not all(np.array_equal(first, other) for other in others):
+                moved = np.moveaxis(values, 0, -1).reshape((*size, count))
+                fits["one" if count == 1 else "first", count] = moved
+    if len(fits) != 1:
         raise ValueError(
             f"{name}: expected probabilities of shape {flat} with {n_classes} channels"
             f"{' (or one)' if n_classes == 2 else ''} before or behind, got {values.shape}"
             f"{', which fits in more than one way' if fits else ''}"
         )
-    return first
+    return next(iter(fits.values()))

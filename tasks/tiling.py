@@ -1,7 +1,6 @@
 """Padding to the sides that a network takes, and overlapped tiles for images too large for one pass."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -150,16 +149,6 @@ class TileSum:
             _, width, channels = self._means.shape
             self._sums = np.concatenate([self._sums, np.zeros((missing, width, channels))])
             self._weights = np.concatenate([self._weights, np.zeros((missing, width, 1))])
-
-
-def merge_tiles(
-    parts: Iterable[tuple[Tile, NDArray[np.floating[Any]]]], height: int, width: int, channels: int
-) -> NDArray[np.float32]:
-    """The mean of `TileSum` over tiles with their probabilities: float32 (height, width, channels)."""
-    total = TileSum(height, width, channels)
-    for tile, probabilities in parts:
-        total.add(tile, probabilities)
-    return total.mean()
 
 
 def _sources(length: int, padded: int, mode: PaddingMode) -> NDArray[np.intp]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -16,7 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from distributed import LocalCluster
 from PIL import Image
+
+from storage.catalog import pack
+from tasks.tiling import bucket_side
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +49,6 @@ def score_sections(data: Path, work: Path, **store: str) -> dict[str, dict[str, 
 
 def report_folder(out: str) -> Path:
     return Path(out.strip().splitlines()[-1].removeprefix("report: "))
-
-
-def ledger_keys(store: Path, stage: str) -> set[str]:
-    return {path.stem for path in (store / "ledger" / stage).glob("*.json")}
 
 
 def read_labels(path: Path) -> npt.NDArray[np.bool_]:
@@ -151,23 +152,36 @@ def test_only_shards_that_hold_a_changed_image_are_redone(
     second = segscale("run", config)
     assert second.code == 0, second.err
 
+    # The keys that must be new: those of the shards that `pack` gives to sets of images that were in no shard before,
+    # and those whose set is the same and holds the changed image.
     shards_after = shard_members(store)
-    new = {key: members for key, members in shards_after.items() if key not in shards_before}
-    touched = {changed, *later}
-    # A new shard holds a touched image, lost one, or is what a split or a merge around one left behind.
-    for key, members in new.items():
-        ancestors = [old for old in shards_before.values() if old & members]
-        assert members & touched or any(old & {removed, changed} or len(old) > len(members) for old in ancestors), key
-    untouched = {
-        key for key, members in shards_before.items()
-        if not members & {changed, removed} and key in catalog_shards(store)
-    }  # fmt: skip
-    assert untouched, "no shard was left alone"
-    assert untouched <= set(shards_after) - set(new)
+    expected_sets = expected_shards(data)
+    old_sets = {frozenset(members) for members in shards_before.values()}
+    current = {key: frozenset(shards_after[key]) for key in catalog_shards(store)}
+    assert set(current.values()) == expected_sets
+    new = {key for key in current if key not in shards_before}
+    assert {current[key] for key in new} == {
+        members for members in expected_sets if members not in old_sets or changed in members
+    }
+    untouched = {key for key, members in shards_before.items() if not members & {changed, removed}} & set(current)
+    assert untouched == set(current) - new
+    assert len(untouched) >= 2
     for stage in ("ingest", "score"):
         done = json.loads((report_folder(second.out) / "run.json").read_text())["stages"][stage]
-        assert done["shards"] - done["reused"] == len(new), stage
-    assert len(new) < len(catalog_shards(store))
+        assert done["shards"] - done["reused"] == done["attempts"] == len(new), stage
+
+
+def expected_shards(data: Path) -> set[frozenset[str]]:
+    """The sets of images that share a shard, from `pack` and the sizes of the files alone."""
+    buckets: dict[tuple[int, int], list[str]] = {}
+    for path in sorted((data / "images").glob("*.png")):
+        with Image.open(path) as image:
+            buckets.setdefault((bucket_side(image.height), bucket_side(image.width)), []).append(path.stem)
+    return {
+        frozenset(names[position] for position in leaf)
+        for names in buckets.values()
+        for leaf in pack(names, [1] * len(names), 8)
+    }
 
 
 def shard_members(store: Path) -> dict[str, set[str]]:
@@ -254,6 +268,14 @@ WRONG = {
         "expected a model of 3 classes",
     ),
     "level too high": ({"predictions": {"path": '""'}, "model": {"path": '"phantom"', "level": "7"}}, "model.level"),
+    "predictions of other images": ({"predictions": {"path": '"{tmp}/other"'}}, "no common stem"),
+    "a store that is a file": ({"store": {"path": '"{tmp}/corrupt.keras"'}}, "store.path"),
+    "a store of one process": ({"store": {"path": '"memory://x"'}}, "store.path"),
+    "a store of no known kind": ({"store": {"path": '"nope://x"'}}, "store.path"),
+    "reports into a file": ({"report": {"path": '"{tmp}/corrupt.keras"'}}, "report.path"),
+    "images of no known kind": ({"dataset": {"images": '"nope://x/*.png"'}}, "dataset"),
+    "true is no threshold": ({"metrics": {"threshold": "true"}}, "metrics.threshold"),
+    "no scheduler's address": ({"cluster": {"kind": '"address"', "address": '"nonsense"'}}, "cluster.address"),
     "neither model nor predictions": ({"predictions": {"path": '""'}}, "model.path"),
 }  # fmt: skip
 
@@ -278,7 +300,7 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
     assert outcome.out == ""
     assert words in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1, outcome.err
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "store").is_dir() or not list((tmp_path / "store").iterdir())
     assert not (tmp_path / "reports").exists()
 
 
@@ -357,3 +379,78 @@ def test_scoring_never_imports_tensorflow(
         check=False,
     )
     assert "tensorflow was imported" in refused.stderr
+
+
+def test_a_run_id_given_twice_is_the_later_run(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    sections = score_sections(phantoms, tmp_path)
+    first = segscale("run", write_config(**sections), "--run-id", "fixed")
+    stray = report_folder(first.out) / "thresholds.parquet"
+    stray.write_bytes(b"of a run before")
+    sections["metrics"] = {"smooth": "100.0"}
+    second = segscale("run", write_config(**sections), "--run-id", "fixed")
+    assert (first.code, second.code) == (0, 0), second.err
+    assert "unchanged" not in second.err
+    assert first.out != second.out
+    assert not stray.exists()
+    third = segscale("run", write_config(**sections), "--run-id", "fixed")
+    assert "report: unchanged" in third.err
+
+
+def test_a_mended_data_set_gets_a_new_report(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    data = copy_set(phantoms, tmp_path / "data")
+    wrong = data / "masks" / "phantom_0003.png"
+    with Image.open(wrong) as image:
+        image.save(tmp_path / "mask.tif")
+    wrong.unlink()
+    shutil.copy(tmp_path / "mask.tif", wrong)
+    config = write_config(**score_sections(data, tmp_path))
+    before = segscale("run", config)
+    assert before.code == 1, before.err
+    wrong.rename(wrong.with_suffix(".tif"))
+    after = segscale("run", config)
+    assert after.code == 0, after.err
+    assert report_folder(before.out) != report_folder(after.out)
+
+
+def test_an_unreachable_scheduler_ends_in_one_line(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    outcome = segscale("run", write_config(**score_sections(phantoms, tmp_path)), "--scheduler", "tcp://127.0.0.1:9")
+    assert outcome.code == 3
+    assert outcome.err.strip().splitlines()[-1].startswith("segscale: cluster.address: expected a scheduler")
+    assert "Traceback" not in outcome.err
+
+
+def test_an_interrupted_run_says_so(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    process = segscale.start("run", write_config(**score_sections(phantoms, tmp_path)))
+    ledger = tmp_path / "store" / "ledger" / "ingest"
+    while not ledger.is_dir():
+        assert process.poll() is None, process.communicate()[1]
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err.strip().splitlines()[-1] == "segscale: interrupted; what was committed stays, run again to resume"
+
+
+def test_two_drivers_on_one_scheduler_do_not_meet(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], finished: tuple[Path, Path, Path]
+) -> None:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        drivers = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            config = write_config(f"{name}.toml", **score_sections(phantoms, tmp_path / name))
+            drivers.append(segscale.start("run", config, "--scheduler", cluster.scheduler_address))
+        outcomes = [driver.communicate(timeout=250) for driver in drivers]
+    for driver, (out, err) in zip(drivers, outcomes, strict=True):
+        assert driver.returncode == 0, err
+        for table in TABLES:
+            found = report_folder(out) / f"{table}.parquet"
+            assert found.read_bytes() == (finished[2] / f"{table}.parquet").read_bytes(), table

@@ -285,3 +285,22 @@ def test_a_numbered_split_where_a_row_has_none(tmp_path: Path) -> None:
 )
 def test_file_name(url: str, name: str) -> None:
     assert file_name(url) == name
+
+
+def test_only_an_empty_cell_says_nothing(tmp_path: Path) -> None:
+    listing = read_manifest(_manifest(tmp_path, f"{HEAD},patient_id\n1,a,a,007\n2,b,b,\n3,c,c,NA\n"))
+    assert listing["patient_id"].tolist()[::2] == ["007", "NA"]
+    assert listing["patient_id"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("path", ["a.png/x.png", "x" * 5000], ids=["below a file", "a name too long"])
+def test_a_path_that_cannot_be_one_names_no_file(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    listing = read_manifest(_manifest(tmp_path, f"{HEAD}\n1,{path},a.png\n"))
+    assert listing["image_version"].tolist() == [""]
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    assert [version != "" for version in list_files(str(tmp_path))["version"]] == [True, False]

@@ -1,0 +1,67 @@
+"""What can be wrong before a run starts: each check raises ConfigError in one line, and starts nothing."""
+
+from __future__ import annotations
+
+import uuid
+
+import pandas as pd
+
+from flows.cluster import check_cluster
+from flows.config import ConfigError, EvaluationConfig
+from flows.dataset import catalog_name, list_dataset
+from flows.predict import check_model, find_plan, request_engine
+from storage.catalog import read_catalog
+from storage.objects import ObjectStore
+
+
+def check(config: EvaluationConfig) -> None:
+    """Everything that a run needs: data set, model or predictions, cluster, and folders that can be written."""
+    listing = check_dataset(config)
+    if not scores_predictions(config, listing) and not _is_planned(config):
+        check_model(config)
+    check_folders(config)
+
+
+def check_dataset(config: EvaluationConfig) -> pd.DataFrame:
+    """The cluster can be had, and the data set is there; returns its listing."""
+    check_cluster(config.cluster)
+    return list_dataset(config)
+
+
+def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
+    """Whether existing predictions are evaluated: as configured, or a manifest brings them and no model is asked for.
+
+    `listing` may be the listing or the catalog.
+    """
+    brought = "prediction" in listing and bool((listing["prediction"] != "").any())
+    return bool(config.predictions.path) or (not config.model.path and brought)
+
+
+def check_folders(config: EvaluationConfig) -> None:
+    """The store takes exclusive commits and the reports can be written: tried with an object that is removed again."""
+    if config.store.path.startswith("memory:"):
+        raise ConfigError(f"store.path: expected what all workers see, got {config.store.path} of this process alone")
+    _probe("store.path", config.store.path)
+    _probe("report.path", config.report.path)
+
+
+def _probe(key: str, path: str) -> None:
+    store, name = ObjectStore(path), f".probe-{uuid.uuid4().hex}"
+    try:
+        store.create_exclusive(name, b"")
+        store.remove(name)
+    except Exception as error:
+        # Every kind of store has errors of its own kind for the same few mistakes.
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise ConfigError(f"{key}: expected a folder or URL that can be written, got {path}: {reason}") from error
+
+
+def _is_planned(config: EvaluationConfig) -> bool:
+    """Whether a run before this one has loaded this very model, so that it need not be loaded to be checked."""
+    store = ObjectStore(config.store.path)
+    try:
+        catalog = read_catalog(store, catalog_name(config))
+        return catalog is not None and find_plan(config, catalog, request_engine(config), store) is not None
+    except (OSError, ImportError, ValueError):
+        # Whatever is wrong with the store is said by the check of the store.
+        return False
