@@ -286,7 +286,10 @@ def _one_line(error: ValidationError) -> str:
     elif first["type"] == "missing":
         text = f"{key}: required, and not given"
     elif first["type"] == "value_error":
-        text = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+        said = str(first["ctx"]["error"])
+        # What a section says of one of its keys begins with the key.
+        joint = "." if re.match(r"[a-z_0-9]+(, [a-z_0-9]+)*: ", said) else ": "
+        text = f"{key}{joint}{said}" if key else said
     else:
         text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
     return text + (f" (and {len(others)} more)" if others else "")

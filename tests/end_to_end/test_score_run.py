@@ -310,7 +310,8 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
         (["run"], "CONFIG"),
         (["run", "missing.toml"], "expected a configuration file"),
         (["rum"], "No such command"),
-        (["rescore", "somewhere"], "not built yet"),
+        (["rescore", "somewhere"], "expected a report"),
+        (["verify", "config.toml"], "not built yet"),
         (["run", "missing.toml", "--workers", "0"], "workers"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
@@ -391,7 +392,7 @@ def test_a_run_id_given_twice_is_the_later_run(
     sections["metrics"] = {"smooth": "100.0"}
     second = segscale("run", write_config(**sections), "--run-id", "fixed")
     assert (first.code, second.code) == (0, 0), second.err
-    assert "unchanged" not in second.err
+    assert "report: unchanged" not in second.err
     assert first.out != second.out
     assert not stray.exists()
     third = segscale("run", write_config(**sections), "--run-id", "fixed")
