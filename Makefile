@@ -1,12 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+ORACLES := .venv-oracles/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # The parts of `test` run one after the other: the slow tests start clusters of their own.
 .NOTPARALLEL:
-.PHONY: help install demo test lint types fast slow constraints clean
+.PHONY: help install demo test lint types fast slow oracles constraints clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,14 +22,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Evaluate the bundled model on a drawn data set, end to end
 	$(BIN)/segscale demo --output work/demo
 
-test: lint types fast slow ## Everything that must pass: what .ci/run runs
+test: lint types fast slow ## Everything that must pass here; .ci/run runs it, then oracles
 
 lint: $(INSTALLED) ## Style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(INSTALLED) ## Types, strict
-	$(BIN)/mypy --explicit-package-bases flows tasks storage tests examples
+	$(BIN)/mypy --explicit-package-bases flows tasks storage tests examples docs/scripts
 
 fast: $(INSTALLED) ## Tests that start no process, server or model
 	$(BIN)/pytest -m "not slow"
@@ -36,20 +37,37 @@ fast: $(INSTALLED) ## Tests that start no process, server or model
 slow: $(INSTALLED) ## Tests that do
 	$(BIN)/pytest -m slow
 
-constraints: ## Resolve pyproject.toml anew in an environment of its own and write constraints.txt
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	$(PYTHON) -m venv "$$folder/venv" && \
-	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade setuptools -e '.[dev,s3]' && \
-	{ \
-	  echo '# Tested versions of everything that the extras dev and s3 install, on Linux x86-64 with Python 3.11.'; \
-	  echo '# Made by `make constraints` in a fresh environment; not edited by hand.'; \
-	  "$$folder/venv/bin/python" -m pip freeze --all --exclude pip --exclude segscale; \
-	} > "$$folder/constraints.txt" && \
-	if grep -vnE '^(#.*|[A-Za-z0-9._-]+==[^@:; ]+)$$' "$$folder/constraints.txt"; then \
-	  echo 'constraints: expected names and versions only, see the lines above' >&2; exit 1; \
-	fi && \
-	cp "$$folder/constraints.txt" constraints.txt
+oracles: $(ORACLES) ## Agreement with other libraries, in an environment of its own (torch, MONAI, ...)
+	.venv-oracles/bin/pytest tests/oracles -m oracle
 
-clean: ## Remove what the tools leave behind; .venv, work and reports stay
+# A small part of what is installed here is imported: that part alone is compiled, when it is (--no-compile).
+$(ORACLES): pyproject.toml constraints-oracles.txt
+	$(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints-oracles.txt -e '.[oracles]'
+	touch $@
+
+constraints: ## Resolve pyproject.toml anew in fresh environments and write the constraints files
+	$(call resolve,dev$(comma)s3,--upgrade setuptools,constraints.txt)
+	$(call resolve,oracles,-c constraints.txt,constraints-oracles.txt)
+
+comma := ,
+# $(1): extras, $(2): more arguments of pip install, $(3): the file. A version's local part (torch's +cpu) names one
+# build of it and stays away, so that the file holds for any.
+define resolve
+@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+$(PYTHON) -m venv "$$folder/venv" && \
+"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check $(2) -e '.[$(1)]' && \
+{ \
+  echo '# Tested versions of everything that the extras $(1) install, on Linux x86-64 with Python 3.11.'; \
+  echo '# Made by `make constraints` in a fresh environment; not edited by hand.'; \
+  "$$folder/venv/bin/python" -m pip freeze --all --exclude pip --exclude segscale | sed 's/+[A-Za-z0-9.]*$$//'; \
+} > "$$folder/constraints.txt" && \
+if grep -vnE '^(#.*|[A-Za-z0-9._-]+==[^@:; ]+)$$' "$$folder/constraints.txt"; then \
+  echo '$(3): expected names and versions only, see the lines above' >&2; exit 1; \
+fi && \
+cp "$$folder/constraints.txt" $(3)
+endef
+
+clean: ## Remove what the tools leave behind; environments, work and reports stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

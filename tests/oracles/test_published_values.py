@@ -1,7 +1,6 @@
 """Numbers that others publish, in the tests and documentation of their libraries and on challenge platforms."""
 
-import os
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -12,29 +11,9 @@ from tasks.metrics.aggregate import batch_summed, per_sample
 from tasks.metrics.overlap import OverlapCounts, count_overlap
 from tasks.metrics.per_image import score_images
 from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean, spread
+from tasks.metrics.statistics import mean
 
-DATA = Path(os.environ.get("SEGSCALE_DATA", Path(__file__).parents[3] / "shared" / "data"))
-COUNTS = (
-    "true_positive", "false_positive", "false_negative", "true_negative", "soft_intersection", "soft_prediction_sum",
-    "soft_prediction_squared_sum", "reference_sum",
-)  # fmt: skip
-
-
-def _per_image(images: list[OverlapCounts]) -> pd.DataFrame:
-    rows = [
-        {
-            "image_id": f"image{place}",
-            "class_index": index,
-            "class_name": f"class{index}",
-            "head": 0,
-            **{name: getattr(counts, name)[index] for name in COUNTS},
-            "status": "ok",
-        }
-        for place, counts in enumerate(images)
-        for index in range(counts.n_classes)
-    ]
-    return pd.DataFrame(rows)
+PerImageOf = Callable[[list[OverlapCounts]], pd.DataFrame]
 
 
 def _mean_of(table: pd.DataFrame, class_name: str, metric: str) -> float:
@@ -43,11 +22,11 @@ def _mean_of(table: pd.DataFrame, class_name: str, metric: str) -> float:
     return float(rows["mean"].iloc[0])
 
 
-def test_keras_dice_loss() -> None:
+def test_keras_dice_loss(per_image_of: PerImageOf) -> None:
     """Keras 3, docstring of `keras.losses.dice`: axis=(1, 2, 3) and the default, loss = 1 - soft Dice."""
     reference = np.array([[1, 1], [0, 0]])
     probabilities = [np.array([[0, 1], [0, 1]]), np.array([[0.4, 0], [0, 0.9]])]
-    frame = _per_image([
+    frame = per_image_of([
         count_overlap(reference, n_classes=2, probabilities=p.astype(np.float32)) for p in probabilities
     ])  # fmt: skip
     chosen = ScoreSettings(batch_sizes=())
@@ -56,7 +35,7 @@ def test_keras_dice_loss() -> None:
     assert 1 - _mean_of(batch_summed(frame, chosen), "class1", "soft_dice") == pytest.approx(0.616438, abs=1e-6)
 
 
-def test_torchmetrics_samples_with_missing_classes() -> None:
+def test_torchmetrics_samples_with_missing_classes(per_image_of: PerImageOf) -> None:
     """TorchMetrics, tests/unittests/segmentation/test_dice.py::test_samples_with_missing_classes.
 
     Its macro average of samples averages the classes inside each image first; ours averages the images of each class.
@@ -65,7 +44,7 @@ def test_torchmetrics_samples_with_missing_classes() -> None:
     reference[0, :4, :4], prediction[0, :2, :2] = 1, 1
     reference[0, 4:, 4:], prediction[0, 8:, 8:] = 3, 3
     prediction[1, :2, :2] = 3
-    frame = _per_image([
+    frame = per_image_of([
         count_overlap(r, n_classes=4, label_map=p) for r, p in zip(reference, prediction, strict=True)
     ])  # fmt: skip
     chosen = ScoreSettings(batch_sizes=())
@@ -106,21 +85,3 @@ def test_monai_true_negatives_of_a_large_empty_volume() -> None:
     """MONAI, test_compute_confusion_matrix.py, TEST_CASE_PRECISION: 1024 x 1024 x 44 zeros, where float32 miscounts."""
     nothing = np.broadcast_to(np.zeros(1, np.uint8), (44, 1024, 1024))
     assert count_overlap(nothing, n_classes=2, label_map=nothing).true_negative[1] == 46_137_344
-
-
-@pytest.mark.data
-@pytest.mark.skipif(not (DATA / "oracles" / "brats_percase").is_dir(), reason="needs the BraTS per-case results")
-def test_brats_platform_statistics() -> None:
-    """BraTS challenge platform: mean, std and quartiles that it wrote under the cases of each submission."""
-    summaries = {"mean": "mean", "std": "std", "25quantile": "q25", "median": "median", "75quantile": "q75"}
-    files = sorted((DATA / "oracles" / "brats_percase" / "SSA").glob("*.csv"))
-    assert files
-    for file in files:
-        table = pd.read_csv(file, index_col=0)
-        cases = table.drop(index=[str(name) for name in summaries])
-        for column in cases.columns:
-            values = cases[column].to_numpy(np.float64)
-            ours = {"mean": mean(values), **spread(values)}
-            theirs = table[column]
-            for label, name in summaries.items():
-                assert ours[name] == pytest.approx(theirs[label], rel=1e-13, abs=1e-13), (file, column)

@@ -1,0 +1,52 @@
+"""The short form of benchmarks/counting.py: every figure is there and positive."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+COUNTING = Path(__file__).parents[1] / "benchmarks" / "counting.py"
+LINE = re.compile(
+    r"(?P<name>.{38}) +(?P<median>[\d.]+) +(?P<low>[\d.]+) +(?P<high>[\d.]+) +(?P<images>\d+) +(?P<ratio>[\d.]+)x.*"
+)
+ALWAYS = {
+    *(
+        f"segscale {kind}, {threads}"
+        for kind in ("uint8", "float32", "float16")
+        for threads in ("1 thread", "2 threads")
+    ),
+    "numpy, threshold and count",
+    "MedPy's formula, from masks",
+    "nnU-Net's formula, from masks",
+}
+OTHERS = {
+    "SimpleITK LabelOverlapMeasures",
+    *(
+        f"{one}, {threads}"
+        for one in ("MONAI DiceMetric", "TorchMetrics DiceScore")
+        for threads in ("1 thread", "2 threads")
+    ),
+}
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_short_form_is_there_and_positive(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(COUNTING))["main"](["--short"])
+    _, *sections = capsys.readouterr().out.split("\n\n")
+    titles = [section.splitlines()[0] for section in sections[:-1]]
+    assert [title.split(";")[0] for title in titles] == [
+        "4 images of 512x512", "256 images of 64x64", "1 volume of 4x512x512",
+    ]  # fmt: skip
+    for section in sections[:-1]:
+        title, _, *lines = section.splitlines()
+        bandwidth = re.search(r"read ([\d.]+) GB/s", title)
+        assert bandwidth is not None
+        assert float(bandwidth.group(1)) > 0
+        found = {match["name"].strip(): match for match in map(LINE.fullmatch, lines) if match}
+        missing = {line.removesuffix("not installed").strip() for line in lines if line.endswith("not installed")}
+        assert found.keys() >= ALWAYS
+        assert found.keys() | missing == ALWAYS | OTHERS
+        for match in found.values():
+            assert 0 < float(match["low"]) <= float(match["median"]) <= float(match["high"])
+            assert int(match["images"]) > 0
