@@ -18,17 +18,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from made_report import write_made_report
 
 from flows.rescore import describe, open_rescoring
 from storage.reports import open_report
-from tasks.metrics.kept_thresholds import curve, pair_names, score_at
+from tasks.metrics.bootstrap import Resampled, resample
+from tasks.metrics.intervals import sums_of_metric
+from tasks.metrics.kept_thresholds import counts_at, curve, pair_names, score_at
+from tasks.metrics.metric_table import DICE
 from tasks.metrics.settings import ScoreSettings
 from tasks.rescore import Changes, rescore
 
 SETTINGS = ScoreSettings(batch_sizes=(2, 8, 32, 128, 1024), bootstrap=0)
 INDEX, THRESHOLD_COUNT = 20, 64
+REPLICATES = 1000
 
 
 def main() -> None:
@@ -60,6 +65,7 @@ def measure(folder: Path, repeats: int, whole_tables: bool) -> None:
     print(f"{n_rows} rows of thresholds.parquet, medians of {repeats}")
     show("open, one threshold, per-sample, pooled, 5 batch sizes", timed(at_one, folder, repeats), "s", "0.5")
     show("open, all thresholds, both aggregations", timed(along_all, folder, repeats), "s", "2")
+    show("open, 1,000 bootstrap replicates, both aggregations", timed(bootstrap, folder, repeats), "s", "12")
     show("thresholds.parquet, per million rows", size / n_rows, "MB", "200")
     show("peak memory", peak_bytes() / 1e9, "GB", "2")
     if whole_tables:
@@ -92,6 +98,17 @@ def along_all(folder: Path) -> list[pd.DataFrame]:
     """Dice along all kept thresholds, of each class."""
     pairs = [name for index in range(1, THRESHOLD_COUNT) for name in pair_names(index)]
     return [curve(rows, "dice", SETTINGS) for rows in by_class(folder, ["class_index", "reference_sum", *pairs])]
+
+
+def bootstrap(folder: Path) -> list[list[Resampled]]:
+    """Dice at one kept threshold in resamples of the images, of each class."""
+    columns = ["class_index", "reference_sum", *pair_names(INDEX)]
+    resampled = []
+    for rows in by_class(folder, columns):
+        counts = counts_at(rows[rows["reference_sum"].notna()], INDEX)
+        sums = sums_of_metric(DICE, counts, np.arange(counts.size), SETTINGS)
+        resampled.append(resample(list(sums), REPLICATES, [0]))
+    return resampled
 
 
 def by_class(folder: Path, columns: list[str]) -> Iterator[pd.DataFrame]:

@@ -8,9 +8,9 @@ import pandas as pd
 from scipy import special
 
 from tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
-from tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
+from tasks.metrics.count_columns import CountColumns, Int64Array
 from tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
-from tasks.metrics.metric_table import METRICS
+from tasks.metrics.metric_table import METRICS, Metric
 from tasks.metrics.panel import Panel, Stratum, panel_of
 from tasks.metrics.settings import ScoreSettings
 
@@ -67,32 +67,33 @@ def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> tuple[Int64Array,
     return codes, f"{cluster_by} is missing for {n_missing} images" if n_missing else ""
 
 
+def sums_of_metric(
+    metric: Metric, counts: CountColumns, units: Int64Array, settings: ScoreSettings
+) -> tuple[UnitSums, UnitSums]:
+    """What a metric is resampled from, per unit (U,): scores and how many are defined; numerators and denominators.
+
+    units: (n,) the unit of each image, 0..U-1. The ratio of the first sums is the per-sample mean, of the second, after
+    smoothing, the pooled score. Soft sums that are unknown (NaN) count as 0.
+    """
+    scores, ratio = metric.score(counts, settings), metric.ratio(counts, settings)
+    n_units, defined = int(units.max(initial=-1)) + 1, ~np.isnan(scores)
+    numerator, denominator = (
+        sums_of_units(np.where(np.isnan(side), 0.0, side), units, n_units)
+        for side in (ratio.numerator, ratio.denominator)
+    )
+    per_sample = UnitSums(
+        sums_of_units(np.where(defined, scores, 0.0), units, n_units),
+        sums_of_units(defined.astype(np.float64), units, n_units),
+        0.0,
+    )
+    return per_sample, UnitSums(numerator, denominator, metric.smooth(settings))
+
+
 def _resample_class(
     counts: CountColumns, units: Int64Array, settings: ScoreSettings, seed: list[int]
 ) -> list[Resampled]:
-    n_units = int(units.max(initial=-1)) + 1
-    columns: list[UnitSums] = []
-    for metric in METRICS:
-        scores, ratio = metric.score(counts, settings), metric.ratio(counts, settings)
-        defined = ~np.isnan(scores)
-        parts: list[tuple[Float64Array, Float64Array, float]] = [
-            (np.where(defined, scores, 0.0), defined.astype(np.float64), 0.0),
-            (
-                np.asarray(ratio.numerator, np.float64),
-                np.asarray(ratio.denominator, np.float64),
-                metric.smooth(settings),
-            ),
-        ]
-        for numerator, denominator, smooth in parts:
-            known = ~np.isnan(numerator)
-            columns.append(
-                UnitSums(
-                    sums_of_units(np.where(known, numerator, 0.0), units, n_units),
-                    sums_of_units(np.where(known, denominator, 0.0), units, n_units),
-                    smooth,
-                )
-            )
-    return resample(columns, settings.bootstrap if n_units else 0, seed)
+    columns = [sums for metric in METRICS for sums in sums_of_metric(metric, counts, units, settings)]
+    return resample(columns, settings.bootstrap, seed)
 
 
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:
@@ -120,10 +121,12 @@ def _bca(resampled: Resampled, settings: ScoreSettings) -> Interval:
     bias = float(special.ndtri(below + equal / 2))
     if np.isinf(bias):
         return np.nan, np.nan, "all resamples lie on one side of the estimate"
-    left_out = resampled.leave_one_out[~np.isnan(resampled.leave_one_out)]
+    left_out = resampled.leave_one_out()
+    left_out = left_out[~np.isnan(left_out)]
     deviation = left_out.mean() - left_out
-    squares = float((deviation**2).sum())
-    acceleration = float((deviation**3).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
+    squared = deviation * deviation
+    squares = float(squared.sum())
+    acceleration = float((squared * deviation).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
     normal = float(special.ndtri((1 + settings.confidence) / 2))
     low, high = (float(special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))) for z in (-normal, normal))
     return _quantiles(resampled, low, high)
@@ -131,7 +134,8 @@ def _bca(resampled: Resampled, settings: ScoreSettings) -> Interval:
 
 def _delta(resampled: Resampled, settings: ScoreSettings) -> Interval:
     """estimate ± z sd(influence) / sqrt(U), with n - 1 in the standard deviation."""
-    standard_error = float(resampled.influence.std(ddof=1)) / np.sqrt(resampled.influence.size)
+    influence = resampled.influence()
+    standard_error = float(influence.std(ddof=1)) / np.sqrt(influence.size)
     half = float(special.ndtri((1 + settings.confidence) / 2)) * standard_error
     return resampled.estimate - half, resampled.estimate + half, ""
 

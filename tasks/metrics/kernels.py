@@ -1,12 +1,7 @@
-"""Compiled passes over pixels: one read of the inputs, no copy of them, no Python between two pixels.
+"""Compiled passes over pixels of several classes and of label maps: one read of the inputs, no copy of them.
 
-Every kernel takes arrays of three axes (depth, height, width) in any memory order. Two classes, the common case, are
-gathered in C order into buffers of a few kilobytes that stay in the first cache, so the costly loops meet contiguous
-memory whatever the strides are, and the order of all sums follows from the shape alone.
-
-Soft sums are float64 in fixed partial sums, without fast-math: pixel i of C order belongs to lane i modulo LANES; of
-several classes, column x of each row to lane x modulo COPIES. Products of two float32 are exact in float64, so a fused
-multiply-add changes nothing either: the sums depend neither on the compiler nor on the width of the machine's vectors.
+Every kernel takes arrays of three axes (depth, height, width) in any memory order. Soft sums are float64 in fixed
+partial sums, without fast-math: column x of each row belongs to lane x modulo COPIES.
 """
 
 from collections.abc import Callable
@@ -25,12 +20,8 @@ Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 
 BINS = 256
-EDGES = BINS + 1
-BLOCK = 4096
-LANES = 256
 COPIES = 4
 
-BACKGROUND, FOREGROUND, IGNORED, INVALID = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(3)
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -47,116 +38,6 @@ def _compile_probability(raw: Any, table: Any) -> Callable[..., Any]:  # noqa: A
 
 # Not strict: numba would demand the annotations on the lambdas, too.
 overload(_probability, strict=False)(_compile_probability)
-
-
-@compiled
-def _gather(
-    reference: IntegerArray,
-    probabilities: Any,
-    table: Float32Array,
-    ignore_index: int,
-    has_ignore: bool,
-    code: NDArray[np.uint8],
-    value: Float32Array,
-) -> Any:
-    """Fill one run of the buffers; nonzero where a label or a probability is out of range."""
-    invalid = np.uint8(0)
-    for i in range(reference.size):
-        label = np.int64(reference[i])
-        p = _probability(probabilities[i], table)
-        c = BACKGROUND if label == 0 else (FOREGROUND if label == 1 else INVALID)
-        c = IGNORED if (has_ignore & (label == ignore_index)) else c
-        invalid = invalid | np.uint8(not ((p >= ZERO) & (p <= ONE))) | np.uint8(c == INVALID)
-        code[i] = c
-        value[i] = p if c < IGNORED else ZERO
-    return invalid
-
-
-@compiled
-def _add_soft_sums(
-    code: NDArray[np.uint8],
-    value: Float32Array,
-    intersection: Float64Array,
-    total: Float64Array,
-    squares: Float64Array,
-) -> None:
-    for start in range(0, value.size, LANES):
-        # Slices of fixed length let the compiler see that the inner loop is contiguous; it is 5 times faster so.
-        values = value[start : start + LANES]
-        codes = code[start : start + LANES]
-        for lane in range(LANES):
-            p = np.float64(values[lane])
-            total[lane] += p
-            squares[lane] += p * p
-            intersection[lane] += p * np.float64(codes[lane] == FOREGROUND)
-
-
-@compiled
-def _locate_cells(code: NDArray[np.uint8], value: Float32Array, threshold: np.float32, cell: NDArray[np.int32]) -> None:
-    """Cell of each pixel: its code, then its bin, with the threshold as one more edge inside the bin that holds it."""
-    for i in range(value.size):
-        p = value[i]
-        bin_index = min(np.int32(p * np.float32(BINS)), np.int32(BINS - 1))
-        cell[i] = np.int32(code[i]) * np.int32(EDGES) + bin_index + np.int32(p >= threshold)
-
-
-@compiled
-def _add_cells(
-    cell: NDArray[np.int32], first: Int64Array, second: Int64Array, third: Int64Array, fourth: Int64Array
-) -> None:
-    for i in range(0, cell.size, COPIES):
-        # Four histograms, loads before stores: neighbours of one bin do not wait for each other's increments.
-        a, b, c, d = np.uint64(cell[i]), np.uint64(cell[i + 1]), np.uint64(cell[i + 2]), np.uint64(cell[i + 3])
-        first[a] += 1
-        second[b] += 1
-        third[c] += 1
-        fourth[d] += 1
-
-
-@compiled
-def count_two_classes(
-    reference: IntegerArray,
-    probabilities: Any,
-    table: Float32Array,
-    ignore_index: int,
-    has_ignore: bool,
-    threshold: np.float32,
-) -> tuple[Int64Array, Float64Array, bool]:
-    """Cells and soft sums of foreground probabilities.
-
-    Returns cells, int64 (COPIES, 3, EDGES), to be summed over the first axis (rows: reference background, reference
-    foreground, and a row of ignored pixels and padding that is to be dropped); the lanes of the soft intersection,
-    sum and sum of squares, float64 (3, LANES); and whether all values were in range. If they were not, the rest of the
-    answer is void.
-    """
-    code, value, cell = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int32)
-    cells, lanes = np.zeros((COPIES, 3 * EDGES), np.int64), np.zeros((3, LANES), np.float64)
-    depth, height, width = reference.shape
-    filled, invalid = 0, np.uint8(0)
-    n_left = reference.size
-    for z in range(depth):
-        for y in range(height):
-            x = 0
-            while x < width:
-                run = min(width - x, BLOCK - filled)
-                end = filled + run
-                invalid |= _gather(
-                    reference[z, y, x : x + run], probabilities[z, y, x : x + run], table, ignore_index, has_ignore,
-                    code[filled:end], value[filled:end],
-                )  # fmt: skip
-                x, filled, n_left = x + run, end, n_left - run
-                if filled < BLOCK and n_left > 0:
-                    continue
-                if invalid:
-                    return cells.reshape(COPIES, 3, EDGES), lanes, False
-                padded = -(-filled // LANES) * LANES
-                code[filled:padded] = IGNORED
-                value[filled:padded] = ZERO
-                _add_soft_sums(code[:padded], value[:padded], lanes[0], lanes[1], lanes[2])
-                _locate_cells(code[:padded], value[:padded], threshold, cell[:padded])
-                _add_cells(cell[:padded], cells[0], cells[1], cells[2], cells[3])
-                filled = 0
-    return cells.reshape(COPIES, 3, EDGES), lanes, True
 
 
 @compiled

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics import kernels
+from tasks.metrics.foreground_kernel import count_two_classes
 from tasks.metrics.overlap_inputs import (
     native_labels,
     native_probabilities,
@@ -56,8 +57,8 @@ class OverlapCounts:
     """(H, 256) counted pixels of any other class by bin."""
 
     def __post_init__(self) -> None:
-        for field in fields(self)[2:10]:
-            assert getattr(self, field.name).shape == (self.n_classes,), field.name
+        for name in CLASS_COLUMNS:
+            assert getattr(self, name).shape == (self.n_classes,), name
         assert self.histogram_foreground.shape == self.histogram_background.shape == (self.n_histograms, BINS)
 
     @property
@@ -97,6 +98,10 @@ class OverlapCounts:
             np.array_equal(getattr(self, name), getattr(other, name), equal_nan=name.startswith("soft"))
             for name in names
         )
+
+
+CLASS_COLUMNS = tuple(field.name for field in fields(OverlapCounts)[2:10])
+"""Fields with one value per class."""
 
 
 def count_overlap(
@@ -152,43 +157,26 @@ def _count_foreground(
     threshold: float,
     ignore_index: int | None,
 ) -> OverlapCounts:
-    edge = np.float32(threshold)
-    cells, lanes, valid = kernels.count_two_classes(
-        *_as_volumes(reference, probabilities), table, *_ignored(ignore_index), edge
+    counts, soft, histograms, valid = count_two_classes(
+        *_as_volumes(reference, probabilities), *_ignored(ignore_index), np.float32(threshold)
     )
     if not valid:
         refuse_bad_labels(reference, "reference", 2, ignore_index)
         refuse_bad_probabilities(probabilities, table)
-    background, foreground = cells.sum(axis=0)[:2]
-    split = min(int(np.float32(BINS) * edge), BINS - 1)
-    n_background, n_foreground = int(background.sum()), int(foreground.sum())
-    true_positive, false_positive = int(foreground[split + 1 :].sum()), int(background[split + 1 :].sum())
-    false_negative, true_negative = n_foreground - true_positive, n_background - false_positive
-    intersection, total, squares = (math.fsum(row) for row in lanes)
-    n_counted = n_background + n_foreground
-    # Of 1 - p over the same pixels; where p is 1 almost everywhere, rounding could leave a sum just below 0.
-    background_sums = (n_background - (total - intersection), n_counted - total, n_counted - 2 * total + squares)
-    soft_background = [max(value, 0.0) for value in background_sums]
     return OverlapCounts(
         n_pixels=reference.size,
-        n_ignored=reference.size - n_counted,
-        true_positive=np.array([true_negative, true_positive]),
-        false_positive=np.array([false_negative, false_positive]),
-        false_negative=np.array([false_positive, false_negative]),
-        true_negative=np.array([true_positive, true_negative]),
-        soft_intersection=np.array([soft_background[0], intersection]),
-        soft_prediction_sum=np.array([soft_background[1], total]),
-        soft_prediction_squared_sum=np.array([soft_background[2], squares]),
-        reference_sum=np.array([n_background, n_foreground]),
-        histogram_foreground=_without_threshold_edge(foreground, split)[None],
-        histogram_background=_without_threshold_edge(background, split)[None],
+        n_ignored=reference.size - int(counts[4, 0]) - int(counts[4, 1]),
+        true_positive=counts[0],
+        false_positive=counts[1],
+        false_negative=counts[2],
+        true_negative=counts[3],
+        soft_intersection=soft[0],
+        soft_prediction_sum=soft[1],
+        soft_prediction_squared_sum=soft[2],
+        reference_sum=counts[4],
+        histogram_foreground=histograms[1:],
+        histogram_background=histograms[:1],
     )
-
-
-def _without_threshold_edge(cells: Int64Array, split: int) -> Int64Array:
-    bins = np.delete(cells, split + 1)
-    bins[split] += cells[split + 1]
-    return bins
 
 
 def _count_channels(

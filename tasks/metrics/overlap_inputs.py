@@ -7,6 +7,11 @@ from numpy.typing import NDArray
 
 SHOWN = 8
 """Offending values named in a message; more would hide the sentence."""
+CODES = (np.arange(256) / 256).astype(np.float32)
+"""Probabilities of uint8 codes."""
+HALVES = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
+"""Values of float16 by their bits."""
+NO_TABLE = np.empty(0, np.float32)
 
 
 def native_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
@@ -40,7 +45,7 @@ def native_probabilities(
                 f"threshold: uint8 probabilities hold floor(256 p), so expected a multiple of 1/256 below 1, got "
                 f"{threshold!r}: choose {min(round(threshold * 256), 255)}/256, or pass float probabilities"
             )
-        return values, (np.arange(256) / 256).astype(np.float32)
+        return values, CODES
     if values.dtype.kind != "f" or values.dtype.itemsize > 8:
         raise ValueError(
             f"probabilities: expected float16, float32, float64 or quantised uint8, got dtype {values.dtype}: "
@@ -48,8 +53,8 @@ def native_probabilities(
         )
     native = _native(values)
     if native.dtype == np.float16:
-        return native.view(np.uint16), np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
-    return native, np.empty(0, np.float32)
+        return native.view(np.uint16), HALVES
+    return native, NO_TABLE
 
 
 def refuse_bad_labels(labels: NDArray[Any], name: str, n_classes: int, ignore_index: int | None) -> None:

@@ -152,3 +152,29 @@ def test_bundled_models_are_small_and_described() -> None:
         card = (FOLDER / f"{name}.md").read_text()
         for word in ("Data", "Licence", "Command", "Scores"):
             assert f"## {word}" in card, (name, word)
+
+
+def test_colours_fail_alone_where_the_network_takes_one_channel(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            name = f"phantom_{number:04d}.png"
+            (tmp_path / folder / name).write_bytes((phantoms / folder / name).read_bytes())
+    for number, tint in ((0, 0), (1, 9)):
+        path = tmp_path / "images" / f"phantom_{number:04d}.png"
+        with Image.open(path) as image:
+            grey = np.asarray(image)
+        colours = np.stack([grey, grey, np.minimum(grey, 240) + tint if tint else grey], axis=-1)
+        Image.fromarray(colours).save(path)
+    config = write_config(
+        dataset={"name": '"tinted"', "images": '"images"', "references": '"masks"', "label_values": "[0, 255]"},
+        model={"path": '"phantom"'},
+    )
+    outcome = segscale("run", config)
+    assert outcome.code == 1, outcome.err
+    failures = pd.read_parquet(report_folder(outcome.out) / "failures.parquet")
+    # Three equal channels are one: only the tinted image has colours.
+    assert failures[["image_id", "stage"]].to_numpy().tolist() == [["phantom_0001", "predict"]]
+    assert "colours" in failures["message"].item()

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tasks.metrics.bootstrap import UnitSums, resample, weigh
 from tasks.metrics.intervals import intervals
 from tasks.metrics.settings import ScoreSettings
 
@@ -134,17 +133,3 @@ def test_all_failed_gives_reasons_not_errors(frame_of: Frames) -> None:
     table = intervals(frame_of([(1, 1, 1)], failed=[0]), ScoreSettings(bootstrap=50))
     assert len(table)
     assert table["low"].isna().all()
-
-
-def test_resamples_are_stable_and_paired() -> None:
-    ones, values = np.ones(30), np.arange(30.0)
-    first, second = resample([UnitSums(values, ones, 0.0), UnitSums(2 * values, ones, 0.0)], 64, [0])
-    np.testing.assert_array_equal(2 * first.replicates, second.replicates)
-    np.testing.assert_allclose(first.leave_one_out, (values.sum() - values) / 29)
-    assert first.influence.mean() == pytest.approx(0, abs=1e-12)
-
-
-def test_weigh_is_the_matrix_product() -> None:
-    generator = np.random.default_rng(0)
-    weights, columns = generator.integers(0, 4, (7, 1300)).astype(np.int32), generator.random((1300, 5))
-    np.testing.assert_allclose(weigh(weights, columns), weights @ columns, rtol=1e-12)

@@ -1,0 +1,297 @@
+"""The compiled pass over two classes, the common case: one read of the inputs, no copy, no Python between two pixels.
+
+Arrays have three axes (depth, height, width) in any memory order. They are taken in C order through buffers of a few
+kilobytes that stay in the first cache, so the costly loops meet contiguous memory whatever the strides are, and the
+order of all sums follows from the shape alone.
+
+Soft sums are float64 in fixed partial sums, without fast-math: each GROUP of pixels in C order gives lane l the sum
+(a + b) + (c + d) of its pixels l, l + LANES, l + 2 LANES and l + 3 LANES, and the lanes are halved onto each other at
+the end. Products of two float32 are exact in float64, so a fused multiply-add changes nothing either: the sums depend
+neither on the compiler nor on the width of the machine's vectors. Sums of uint8 codes are integers until they are
+divided, once.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+from tasks.metrics.compiled import compiled
+from tasks.metrics.kernels import BINS, Float32Array, Float64Array, Int64Array, IntegerArray
+
+Uint16Array = NDArray[np.uint16]
+Uint32Array = NDArray[np.uint32]
+
+EDGES = BINS + 1
+BLOCK = 2048
+LANES = 64
+GROUP = 4 * LANES
+INTERLEAVED = 8
+FLUSH_BLOCKS = 512
+"""Blocks after which the 32-bit cells go over to the 64-bit ones, long before one could overflow."""
+
+IGNORED = np.int32(2)
+ZERO, ONE = np.float32(0), np.float32(1)
+TWO_AS_BITS = np.uint32(0x40000000)
+SMALLEST_NORMAL_HALF = np.float32(2.0**-14)
+
+
+def _retype(_: Any, array: Any) -> Any:
+    """The same array (n,) under the type of contiguous ones, for which vector instructions are compiled."""
+    contiguous = array.copy(layout="C")
+
+    def same(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        return impl_ret_borrowed(context, builder, contiguous, arguments[0])
+
+    return contiguous(array), same
+
+
+_known_contiguous = intrinsic(_retype)
+
+
+@compiled
+def _contiguous(run: Any, buffer: Any) -> Any:
+    """The run itself where its pixels are neighbours in memory, else gathered into the buffer."""
+    if run.strides[0] == run.itemsize:
+        return _known_contiguous(run)
+    gathered = buffer[: run.size]
+    for i in range(run.size):
+        gathered[i] = run[i]
+    return gathered
+
+
+def _as_float32(run: Any, buffer: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
+    """Probabilities of a run as contiguous float32: the run itself, or the buffer with its decoded values."""
+    raise AssertionError("only compiled code calls this")
+
+
+def _compile_as_float32(run: Any, buffer: Any) -> Callable[..., Any]:  # noqa: ARG001 - numba matches both names
+    if run.dtype == numba.types.float32:
+        return lambda run, buffer: _contiguous(run, buffer)
+    if run.dtype == numba.types.uint16:
+        return lambda run, buffer: _decode_halves(run, buffer)
+    return lambda run, buffer: _cast(run, buffer)
+
+
+overload(_as_float32, strict=False)(_compile_as_float32)
+
+
+@compiled
+def _cast(run: Any, buffer: Float32Array) -> Float32Array:
+    values = buffer[: run.size]
+    for i in range(run.size):
+        values[i] = np.float32(run[i])
+    return values
+
+
+@compiled
+def _decode_halves(run: Uint16Array, buffer: Float32Array) -> Float32Array:
+    """float16 given as bits; arithmetic on the bits takes vectors, a table of 65,536 values does not."""
+    values = buffer[: run.size]
+    bits = values.view(np.uint32)
+    for i in range(run.size):
+        half = np.uint32(run[i])
+        # Exponents are 112 apart. Below 2**-14 halves have no leading 1: give them one, and take it away again.
+        word = (half << np.uint32(13)) + (np.uint32(113 << 23) if half < 1024 else np.uint32(112 << 23))
+        word = TWO_AS_BITS if half > 0x8000 else word
+        bits[i] = np.uint32(0) if half == 0x8000 else word
+    for i in range(run.size):
+        values[i] -= SMALLEST_NORMAL_HALF if run[i] < 1024 else ZERO
+    return values
+
+
+@compiled
+def _locate(
+    labels: IntegerArray,
+    probabilities: Float32Array,
+    ignore_index: int,
+    has_ignore: bool,
+    threshold: np.float32,
+    value: Float32Array,
+    cell: Uint16Array,
+) -> Any:
+    """Value and cell of each pixel; nonzero where a label or a probability is out of range.
+
+    The cell is the row of the pixel's label, then the bin, with the threshold as one more edge inside its bin.
+    """
+    invalid = np.uint8(0)
+    for i in range(labels.size):
+        label, p = np.int64(labels[i]), probabilities[i]
+        ignored = has_ignore & (label == ignore_index)
+        invalid |= np.uint8(not ((p >= ZERO) & (p <= ONE)))
+        invalid |= np.uint8(not (ignored | (label == 0) | (label == 1)))
+        p = ZERO if ignored else p
+        row = IGNORED if ignored else np.int32(label != 0)
+        bin_index = min(np.int32(p * np.float32(BINS)), np.int32(BINS - 1))
+        value[i] = p
+        cell[i] = np.uint16(row * np.int32(EDGES) + bin_index + np.int32(p >= threshold))
+    return invalid
+
+
+@compiled
+def _locate_codes(
+    labels: IntegerArray,
+    codes: NDArray[np.uint8],
+    ignore_index: int,
+    has_ignore: bool,
+    threshold: np.float32,
+    cell: Uint16Array,
+) -> Any:
+    """The same of uint8 codes, which are their bins."""
+    edge, invalid = np.uint16(threshold * np.float32(BINS)), np.uint8(0)
+    for i in range(labels.size):
+        label, code = np.int64(labels[i]), np.uint16(codes[i])
+        ignored = has_ignore & (label == ignore_index)
+        invalid |= np.uint8(not (ignored | (label == 0) | (label == 1)))
+        row = np.uint16(IGNORED) if ignored else np.uint16(label != 0)
+        cell[i] = row * np.uint16(EDGES) + code + np.uint16(code >= edge)
+    return invalid
+
+
+@compiled
+def _add_soft_sums(value: Float32Array, cell: Uint16Array, lanes: Float64Array) -> None:
+    intersection, total, squares = lanes[0], lanes[1], lanes[2]
+    for start in range(0, value.size, GROUP):
+        # Slices of fixed length let the compiler see that the inner loop is contiguous; it is 5 times faster so.
+        values, cells = value[start : start + GROUP], cell[start : start + GROUP]
+        for lane in range(LANES):
+            a: Any = np.float64(values[lane])
+            b: Any = np.float64(values[lane + LANES])
+            c: Any = np.float64(values[lane + 2 * LANES])
+            d: Any = np.float64(values[lane + 3 * LANES])
+            total[lane] += (a + b) + (c + d)
+            squares[lane] += (a * a + b * b) + (c * c + d * d)
+            # p of ignored pixels is 0, so that whatever is not background is foreground.
+            a = a if cells[lane] >= EDGES else 0.0
+            b = b if cells[lane + LANES] >= EDGES else 0.0
+            c = c if cells[lane + 2 * LANES] >= EDGES else 0.0
+            d = d if cells[lane + 3 * LANES] >= EDGES else 0.0
+            intersection[lane] += (a + b) + (c + d)
+
+
+@compiled
+def _add_cells(cell: Uint16Array, cells: Uint32Array) -> None:
+    for start in range(0, cell.size, INTERLEAVED):
+        # Neighbouring pixels count in copies of their own: those of one bin do not wait for each other's increments.
+        for copy in range(INTERLEAVED):
+            cells[np.uint64(cell[start + copy]) * np.uint64(INTERLEAVED) + np.uint64(copy)] += np.uint32(1)
+
+
+@compiled
+def _flush(cells: Uint32Array, totals: Int64Array) -> None:
+    for place in range(totals.size):
+        for copy in range(INTERLEAVED):
+            totals[place] += np.int64(cells[place * INTERLEAVED + copy])
+            cells[place * INTERLEAVED + copy] = np.uint32(0)
+
+
+@compiled
+def _without_threshold_edge(totals: Int64Array, threshold: np.float32) -> tuple[Int64Array, Int64Array]:
+    confusion, histograms = np.zeros((2, 2), np.int64), np.zeros((2, BINS), np.int64)
+    split = min(int(np.float32(BINS) * threshold), BINS - 1)
+    for row in range(2):
+        for edge in range(EDGES):
+            beyond, count = int(edge > split), totals[row * EDGES + edge]
+            histograms[row, edge - beyond] += count
+            confusion[row, beyond] += count
+    return confusion, histograms
+
+
+@compiled
+def _sums_of_lanes(lanes: Float64Array) -> tuple[float, float, float]:
+    width = LANES // 2
+    while width > 0:
+        for row in range(3):
+            for lane in range(width):
+                lanes[row, lane] += lanes[row, lane + width]
+        width //= 2
+    return lanes[0, 0], lanes[1, 0], lanes[2, 0]
+
+
+@compiled
+def _sums_of_codes(histograms: Int64Array) -> tuple[float, float, float]:
+    intersection, total, squares = 0, 0, 0
+    for code in range(BINS):
+        background, foreground = histograms[0, code], histograms[1, code]
+        intersection += code * foreground
+        total += code * (background + foreground)
+        squares += code * code * (background + foreground)
+    return intersection / BINS, total / BINS, squares / BINS**2
+
+
+@compiled
+def _by_class(confusion: Int64Array, sums: tuple[float, float, float]) -> tuple[Int64Array, Float64Array]:
+    # Made here, as the small arrays of a small image take Python longer than its pixels take the loops above.
+    (tn, fp), (fn, tp) = (confusion[0, 0], confusion[0, 1]), (confusion[1, 0], confusion[1, 1])
+    counts = np.array([[tn, tp], [fn, fp], [fp, fn], [tp, tn], [tn + fp, fn + tp]])
+    intersection, total, squares = sums
+    n_background, n_counted = tn + fp, tn + fp + fn + tp
+    soft = np.empty((3, 2))
+    soft[0, 1], soft[1, 1], soft[2, 1] = sums
+    # Of 1 - p over the same pixels; where p is 1 almost everywhere, rounding could leave a sum just below 0.
+    soft[0, 0] = max(n_background - (total - intersection), 0.0)
+    soft[1, 0] = max(n_counted - total, 0.0)
+    soft[2, 0] = max(n_counted - 2 * total + squares, 0.0)
+    return counts, soft
+
+
+@compiled
+def _count_block(
+    filled: int, of_codes: bool, value: Float32Array, cell: Uint16Array, lanes: Float64Array, cells: Uint32Array
+) -> None:
+    padded = -(-filled // GROUP) * GROUP
+    cell[filled:padded] = np.uint16(IGNORED * EDGES)
+    if not of_codes:
+        value[filled:padded] = ZERO
+        _add_soft_sums(value[:padded], cell[:padded], lanes)
+    _add_cells(cell[:padded], cells)
+
+
+@compiled
+def count_two_classes(
+    reference: IntegerArray, probabilities: Any, ignore_index: int, has_ignore: bool, threshold: np.float32
+) -> tuple[Int64Array, Float64Array, Int64Array, bool]:
+    """Counts, soft sums and histograms of foreground probabilities: floats, float16 as uint16 bits, or uint8 codes.
+
+    Returns counts, int64 (5, 2): true and false positives, false and true negatives, reference pixels of background and
+    foreground; soft intersection, sum and sum of squares, float64 (3, 2), the background's of 1 - p; histograms, int64
+    (2, BINS), background first; and whether all values were in range. If they were not, the rest of the answer is void.
+    Of uint8 codes the threshold must be a multiple of 1/256 below 1.
+    """
+    of_codes = probabilities.itemsize == 1
+    labels, raw = np.empty(BLOCK, reference.dtype), np.empty(BLOCK, probabilities.dtype)
+    decoded, value, cell = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.uint16)
+    lanes, cells = np.zeros((3, LANES), np.float64), np.zeros(3 * EDGES * INTERLEAVED, np.uint32)
+    totals = np.zeros(2 * EDGES, np.int64)
+    depth, height, width = reference.shape
+    filled, n_blocks, n_left, invalid = 0, 0, reference.size, np.uint8(0)
+    for z in range(depth):
+        for y in range(height):
+            x = 0
+            while x < width:
+                end = x + min(width - x, BLOCK - filled)
+                run, given = _contiguous(reference[z, y, x:end], labels), probabilities[z, y, x:end]
+                place = slice(filled, filled + end - x)
+                if of_codes:
+                    codes = _contiguous(given, raw)
+                    invalid |= _locate_codes(run, codes, ignore_index, has_ignore, threshold, cell[place])
+                else:
+                    p = _as_float32(given, decoded)
+                    invalid |= _locate(run, p, ignore_index, has_ignore, threshold, value[place], cell[place])
+                filled, n_left, x = filled + end - x, n_left - (end - x), end
+                if filled < BLOCK and n_left > 0:
+                    continue
+                # A pixel out of range has no cell that may be counted.
+                if invalid:
+                    return np.zeros((5, 2), np.int64), np.zeros((3, 2)), np.zeros((2, BINS), np.int64), False
+                _count_block(filled, of_codes, value, cell, lanes, cells)
+                filled, n_blocks = 0, n_blocks + 1
+                if n_left == 0 or n_blocks % FLUSH_BLOCKS == 0:
+                    _flush(cells, totals)
+    confusion, histograms = _without_threshold_edge(totals, threshold)
+    counts, soft = _by_class(confusion, _sums_of_codes(histograms) if of_codes else _sums_of_lanes(lanes))
+    return counts, soft, histograms, True
