@@ -44,7 +44,7 @@ class Segscale:
     def __call__(self, *arguments: str | Path) -> Outcome:
         process = self.start(*arguments)
         try:
-            out, err = process.communicate(timeout=280)
+            out, err = process.communicate(timeout=840)
         finally:
             process.kill()
         return Outcome(process.returncode, out, err)

@@ -151,7 +151,7 @@ def test_a_killed_worker_costs_its_shard_an_attempt_only(
     ]  # fmt: skip
     assert workers, "no worker process to kill"
     workers[0].kill()
-    _, err = process.communicate(timeout=280)
+    _, err = process.communicate(timeout=840)
     assert process.returncode == 0, err
     assert_equal_reports(report_in(tmp_path), undisturbed)
 
