@@ -125,12 +125,17 @@ def _frame(
         for name, other in turned.items():
             counts[name][::2] = before[other][1::2]
         counts["reference_sum"][::2] = SIDE**2 - before["reference_sum"][1::2]
-    soft = predicted * generator.uniform(0.8, 1.0, reference.size)
-    sums = {
-        "soft_intersection": true_positive * generator.uniform(0.8, 1.0, reference.size),
-        "soft_prediction_sum": soft,
-        "soft_prediction_squared_sum": soft * generator.uniform(0.8, 1.0, reference.size),
-    }
+    # One p for all pixels found, one for all falsely found, and 0 elsewhere: sums that pixels can have.
+    found, false = generator.uniform(0.8, 1.0, (2, reference.size))
+    intersection = true_positive * found
+    total = intersection + false_positive * false
+    squares = true_positive * found**2 + false_positive * false**2
+    if len(layout.classes) == 2:
+        # Of 1 - p, as p is that of the row behind it.
+        intersection[::2] = counts["reference_sum"][::2] - (total[1::2] - intersection[1::2])
+        squares[::2] = SIDE**2 - 2 * total[1::2] + squares[1::2]
+        total[::2] = SIDE**2 - total[1::2]
+    sums = {"soft_intersection": intersection, "soft_prediction_sum": total, "soft_prediction_squared_sum": squares}
     heads = np.repeat(np.array(layout.heads, dtype=object), len(layout.classes))
     return pd.DataFrame(
         {

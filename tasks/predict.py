@@ -24,7 +24,7 @@ from tasks.shard_rows import ShardRow, read_shard_rows
 from tasks.tiling import TileSum, pad_to, plan_tiles
 
 STAGE = "predict"
-CODE_VERSION = 1
+CODE_VERSION = 2
 LABELS, PROBABILITIES = "labels", "probabilities"
 # Pixels of one batch where the size is left to the engine: eight images of 256x256 keep the activations of the
 # published network under 4 GB. Small images come sixteen at most: what fills up the last batch is computed too.

@@ -24,7 +24,7 @@ from tasks.shard_plan import Preparation
 from tasks.shard_rows import read_shard_rows, sound
 
 STAGE = "score"
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

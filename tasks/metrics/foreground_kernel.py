@@ -21,20 +21,28 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from tasks.metrics.compiled import compiled
-from tasks.metrics.kernels import BINS, Float32Array, Float64Array, Int64Array, IntegerArray
 
+IntegerArray = NDArray[np.integer[Any]]
+Int64Array = NDArray[np.int64]
 Uint16Array = NDArray[np.uint16]
 Uint32Array = NDArray[np.uint32]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
 
+BINS = 256
 EDGES = BINS + 1
-BLOCK = 2048
+CELLS = 3 * EDGES
+BLOCK = 4096
 LANES = 64
 GROUP = 4 * LANES
+UNIFORM = 128
+"""Pixels that are counted at once where all have one cell, as most have: predictions are 0 or 1 almost everywhere."""
 INTERLEAVED = 8
 FLUSH_BLOCKS = 512
 """Blocks after which the 32-bit cells go over to the 64-bit ones, long before one could overflow."""
 
-IGNORED = np.int32(2)
+BACKGROUND, FOREGROUND, IGNORED = np.uint16(0), np.uint16(EDGES), np.uint16(2 * EDGES)
+"""First cells of the rows."""
 ZERO, ONE = np.float32(0), np.float32(1)
 TWO_AS_BITS = np.uint32(0x40000000)
 SMALLEST_NORMAL_HALF = np.float32(2.0**-14)
@@ -64,7 +72,7 @@ def _contiguous(run: Any, buffer: Any) -> Any:
     return gathered
 
 
-def _as_float32(run: Any, buffer: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
+def as_float32(run: Any, buffer: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
     """Probabilities of a run as contiguous float32: the run itself, or the buffer with its decoded values."""
     raise AssertionError("only compiled code calls this")
 
@@ -74,10 +82,12 @@ def _compile_as_float32(run: Any, buffer: Any) -> Callable[..., Any]:  # noqa: A
         return lambda run, buffer: _contiguous(run, buffer)
     if run.dtype == numba.types.uint16:
         return lambda run, buffer: _decode_halves(run, buffer)
+    if run.dtype == numba.types.uint8:
+        return lambda run, buffer: _decode_codes(run, buffer)
     return lambda run, buffer: _cast(run, buffer)
 
 
-overload(_as_float32, strict=False)(_compile_as_float32)
+overload(as_float32, strict=False)(_compile_as_float32)
 
 
 @compiled
@@ -85,6 +95,14 @@ def _cast(run: Any, buffer: Float32Array) -> Float32Array:
     values = buffer[: run.size]
     for i in range(run.size):
         values[i] = np.float32(run[i])
+    return values
+
+
+@compiled
+def _decode_codes(run: NDArray[np.uint8], buffer: Float32Array) -> Float32Array:
+    values = buffer[: run.size]
+    for i in range(run.size):
+        values[i] = np.float32(run[i]) / np.float32(BINS)
     return values
 
 
@@ -105,55 +123,56 @@ def _decode_halves(run: Uint16Array, buffer: Float32Array) -> Float32Array:
 
 
 @compiled
-def _locate(
+def locate(
     labels: IntegerArray,
     probabilities: Float32Array,
-    ignore_index: int,
+    ignored_label: Any,
     has_ignore: bool,
     threshold: np.float32,
     value: Float32Array,
     cell: Uint16Array,
-) -> Any:
-    """Value and cell of each pixel; nonzero where a label or a probability is out of range.
+) -> bool:
+    """Value and cell of each pixel; False where a label or a probability is out of range.
 
     The cell is the row of the pixel's label, then the bin, with the threshold as one more edge inside its bin.
     """
-    invalid = np.uint8(0)
+    # Truth stays bool: numba adds and joins small integers as 64-bit ones, which fill vectors with few pixels.
+    valid = True
     for i in range(labels.size):
-        label, p = np.int64(labels[i]), probabilities[i]
-        ignored = has_ignore & (label == ignore_index)
-        invalid |= np.uint8(not ((p >= ZERO) & (p <= ONE)))
-        invalid |= np.uint8(not (ignored | (label == 0) | (label == 1)))
+        label, p = labels[i], probabilities[i]
+        ignored = has_ignore & (label == ignored_label)
+        valid &= (p >= ZERO) & (p <= ONE) & (ignored | (label == 0) | (label == 1))
         p = ZERO if ignored else p
-        row = IGNORED if ignored else np.int32(label != 0)
+        row = IGNORED if ignored else (FOREGROUND if label != 0 else BACKGROUND)
         bin_index = min(np.int32(p * np.float32(BINS)), np.int32(BINS - 1))
         value[i] = p
-        cell[i] = np.uint16(row * np.int32(EDGES) + bin_index + np.int32(p >= threshold))
-    return invalid
+        cell[i] = row + np.uint16(bin_index) + np.uint16(p >= threshold)
+    return valid
 
 
 @compiled
 def _locate_codes(
     labels: IntegerArray,
     codes: NDArray[np.uint8],
-    ignore_index: int,
+    ignored_label: Any,
     has_ignore: bool,
     threshold: np.float32,
     cell: Uint16Array,
-) -> Any:
+) -> bool:
     """The same of uint8 codes, which are their bins."""
-    edge, invalid = np.uint16(threshold * np.float32(BINS)), np.uint8(0)
+    edge, valid = np.uint16(threshold * np.float32(BINS)), True
     for i in range(labels.size):
-        label, code = np.int64(labels[i]), np.uint16(codes[i])
-        ignored = has_ignore & (label == ignore_index)
-        invalid |= np.uint8(not (ignored | (label == 0) | (label == 1)))
-        row = np.uint16(IGNORED) if ignored else np.uint16(label != 0)
-        cell[i] = row * np.uint16(EDGES) + code + np.uint16(code >= edge)
-    return invalid
+        label, code = labels[i], np.uint16(codes[i])
+        ignored = has_ignore & (label == ignored_label)
+        valid &= ignored | (label == 0) | (label == 1)
+        row = IGNORED if ignored else (FOREGROUND if label != 0 else BACKGROUND)
+        cell[i] = row + code + np.uint16(code >= edge)
+    return valid
 
 
 @compiled
-def _add_soft_sums(value: Float32Array, cell: Uint16Array, lanes: Float64Array) -> None:
+def add_soft_sums(value: Float32Array, cell: Uint16Array, lanes: Float64Array) -> None:
+    """Add whole groups to the lanes (3, LANES) of the soft intersection, sum and sum of squares."""
     intersection, total, squares = lanes[0], lanes[1], lanes[2]
     for start in range(0, value.size, GROUP):
         # Slices of fixed length let the compiler see that the inner loop is contiguous; it is 5 times faster so.
@@ -165,28 +184,46 @@ def _add_soft_sums(value: Float32Array, cell: Uint16Array, lanes: Float64Array) 
             d: Any = np.float64(values[lane + 3 * LANES])
             total[lane] += (a + b) + (c + d)
             squares[lane] += (a * a + b * b) + (c * c + d * d)
+        has_foreground = False
+        for i in range(GROUP):
+            has_foreground |= cells[i] >= FOREGROUND
+        # Most groups have none, and would add zeros.
+        if not has_foreground:
+            continue
+        for lane in range(LANES):
             # p of ignored pixels is 0, so that whatever is not background is foreground.
-            a = a if cells[lane] >= EDGES else 0.0
-            b = b if cells[lane + LANES] >= EDGES else 0.0
-            c = c if cells[lane + 2 * LANES] >= EDGES else 0.0
-            d = d if cells[lane + 3 * LANES] >= EDGES else 0.0
+            a = np.float64(values[lane]) if cells[lane] >= FOREGROUND else 0.0
+            b = np.float64(values[lane + LANES]) if cells[lane + LANES] >= FOREGROUND else 0.0
+            c = np.float64(values[lane + 2 * LANES]) if cells[lane + 2 * LANES] >= FOREGROUND else 0.0
+            d = np.float64(values[lane + 3 * LANES]) if cells[lane + 3 * LANES] >= FOREGROUND else 0.0
             intersection[lane] += (a + b) + (c + d)
 
 
 @compiled
-def _add_cells(cell: Uint16Array, cells: Uint32Array) -> None:
-    for start in range(0, cell.size, INTERLEAVED):
-        # Neighbouring pixels count in copies of their own: those of one bin do not wait for each other's increments.
-        for copy in range(INTERLEAVED):
-            cells[np.uint64(cell[start + copy]) * np.uint64(INTERLEAVED) + np.uint64(copy)] += np.uint32(1)
+def add_cells(cell: IntegerArray, counts: Uint32Array) -> None:
+    """Count the pixels of each cell, in any of the copies (INTERLEAVED, cells)."""
+    for start in range(0, cell.size, UNIFORM):
+        run = cell[start : start + UNIFORM]
+        first, uniform = run[0], True
+        for i in range(UNIFORM):
+            uniform &= run[i] == first
+        if uniform:
+            counts[0, first] += np.uint32(UNIFORM)
+            continue
+        for i in range(0, UNIFORM, INTERLEAVED):
+            # Neighbouring pixels count in copies of their own: one bin does not wait for its last increment.
+            for copy in range(INTERLEAVED):
+                counts[copy, run[i + copy]] += np.uint32(1)
 
 
 @compiled
-def _flush(cells: Uint32Array, totals: Int64Array) -> None:
-    for place in range(totals.size):
-        for copy in range(INTERLEAVED):
-            totals[place] += np.int64(cells[place * INTERLEAVED + copy])
-            cells[place * INTERLEAVED + copy] = np.uint32(0)
+def flush(counts: Uint32Array, totals: Int64Array) -> None:
+    """Move the counts over to the totals; cells beyond them are forgotten."""
+    for copy in range(INTERLEAVED):
+        row = counts[copy]
+        for place in range(totals.size):
+            totals[place] += np.int64(row[place])
+    counts[:] = 0
 
 
 @compiled
@@ -202,7 +239,8 @@ def _without_threshold_edge(totals: Int64Array, threshold: np.float32) -> tuple[
 
 
 @compiled
-def _sums_of_lanes(lanes: Float64Array) -> tuple[float, float, float]:
+def sums_of_lanes(lanes: Float64Array) -> tuple[float, float, float]:
+    """Soft intersection, sum and sum of squares; the lanes are used up."""
     width = LANES // 2
     while width > 0:
         for row in range(3):
@@ -244,11 +282,11 @@ def _count_block(
     filled: int, of_codes: bool, value: Float32Array, cell: Uint16Array, lanes: Float64Array, cells: Uint32Array
 ) -> None:
     padded = -(-filled // GROUP) * GROUP
-    cell[filled:padded] = np.uint16(IGNORED * EDGES)
+    cell[filled:padded] = IGNORED
     if not of_codes:
         value[filled:padded] = ZERO
-        _add_soft_sums(value[:padded], cell[:padded], lanes)
-    _add_cells(cell[:padded], cells)
+        add_soft_sums(value[:padded], cell[:padded], lanes)
+    add_cells(cell[:padded], cells)
 
 
 @compiled
@@ -265,10 +303,13 @@ def count_two_classes(
     of_codes = probabilities.itemsize == 1
     labels, raw = np.empty(BLOCK, reference.dtype), np.empty(BLOCK, probabilities.dtype)
     decoded, value, cell = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.uint16)
-    lanes, cells = np.zeros((3, LANES), np.float64), np.zeros(3 * EDGES * INTERLEAVED, np.uint32)
+    lanes, cells = np.zeros((3, LANES), np.float64), np.zeros((INTERLEAVED, CELLS), np.uint32)
     totals = np.zeros(2 * EDGES, np.int64)
     depth, height, width = reference.shape
-    filled, n_blocks, n_left, invalid = 0, 0, reference.size, np.uint8(0)
+    # In the labels' own type, as wider ones fill vectors with fewer pixels.
+    ignored_label = reference.dtype.type(ignore_index)
+    has_ignore = has_ignore & (np.int64(ignored_label) == ignore_index)
+    filled, n_blocks, n_left, valid = 0, 0, reference.size, True
     for z in range(depth):
         for y in range(height):
             x = 0
@@ -278,20 +319,20 @@ def count_two_classes(
                 place = slice(filled, filled + end - x)
                 if of_codes:
                     codes = _contiguous(given, raw)
-                    invalid |= _locate_codes(run, codes, ignore_index, has_ignore, threshold, cell[place])
+                    valid &= _locate_codes(run, codes, ignored_label, has_ignore, threshold, cell[place])
                 else:
-                    p = _as_float32(given, decoded)
-                    invalid |= _locate(run, p, ignore_index, has_ignore, threshold, value[place], cell[place])
+                    p = as_float32(given, decoded)
+                    valid &= locate(run, p, ignored_label, has_ignore, threshold, value[place], cell[place])
                 filled, n_left, x = filled + end - x, n_left - (end - x), end
                 if filled < BLOCK and n_left > 0:
                     continue
                 # A pixel out of range has no cell that may be counted.
-                if invalid:
+                if not valid:
                     return np.zeros((5, 2), np.int64), np.zeros((3, 2)), np.zeros((2, BINS), np.int64), False
                 _count_block(filled, of_codes, value, cell, lanes, cells)
                 filled, n_blocks = 0, n_blocks + 1
                 if n_left == 0 or n_blocks % FLUSH_BLOCKS == 0:
-                    _flush(cells, totals)
+                    flush(cells, totals)
     confusion, histograms = _without_threshold_edge(totals, threshold)
-    counts, soft = _by_class(confusion, _sums_of_codes(histograms) if of_codes else _sums_of_lanes(lanes))
+    counts, soft = _by_class(confusion, _sums_of_codes(histograms) if of_codes else sums_of_lanes(lanes))
     return counts, soft, histograms, True

@@ -1,7 +1,9 @@
 """Kept thresholds: scores from the column pairs of `thresholds.parquet`, at one of them or along all."""
 
 import math
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -75,28 +77,39 @@ def curve(thresholds: pd.DataFrame, metric: str, settings: ScoreSettings) -> pd.
     names = [re.fullmatch(r"predicted_(\d{3})", str(name)) for name in thresholds]
     indices = sorted(int(found.group(1)) for found in names if found)
     reference = thresholds["reference_sum"].to_numpy()[chosen].astype(np.int64)
-    points = []
-    for index in indices:
+
+    def point(index: int) -> dict[str, float]:
         true_positive, predicted = (thresholds[name].to_numpy()[chosen] for name in pair_names(index))
-        scores, total = np.empty(reference.size), _counts(*(np.zeros(1, np.int64) for _ in range(3)))
-        for start in range(0, reference.size, BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            counts = _counts(true_positive[block], predicted[block], reference[block])
-            scores[block] = scored.score(counts, settings)
-            total = total + counts.sum_runs(np.zeros(1, np.int64))
-        undefined = np.isnan(scores)
-        # What `mean` gives to the last bit, without the weights that it multiplies with.
-        defined = scores[~undefined] if undefined.any() else scores
-        points.append(
-            {
-                "threshold": index / (len(indices) + 1),
-                "per_sample": float(defined.sum() / defined.size) if defined.size else np.nan,
-                "pooled": float(scored.score(total, settings)[0]) if scores.size else np.nan,
-                "n_images": reference.size,
-                "n_undefined": int(undefined.sum()),
-            }
-        )
-    return pd.DataFrame(points)
+        measured = _point(true_positive, predicted, reference, scored, settings)
+        return {"threshold": index / (len(indices) + 1), **measured}
+
+    # numpy lets other threads compute meanwhile, and no threshold knows of another.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return pd.DataFrame(list(pool.map(point, indices)))
+
+
+def _point(
+    true_positive: NDArray[Any],
+    predicted: NDArray[Any],
+    reference: NDArray[np.int64],
+    metric: Metric,
+    settings: ScoreSettings,
+) -> dict[str, float]:
+    scores = np.empty(reference.size)
+    for start in range(0, reference.size, BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        scores[block] = metric.score(_counts(true_positive[block], predicted[block], reference[block]), settings)
+    columns = (true_positive, predicted, reference)
+    total = _counts(*(column.sum(dtype=np.int64, keepdims=True) for column in columns))
+    undefined = np.isnan(scores)
+    # What `mean` gives to the last bit, without the weights that it multiplies with.
+    defined = scores[~undefined] if undefined.any() else scores
+    return {
+        "per_sample": float(defined.sum() / defined.size) if defined.size else np.nan,
+        "pooled": float(metric.score(total, settings)[0]) if scores.size else np.nan,
+        "n_images": reference.size,
+        "n_undefined": int(undefined.sum()),
+    }
 
 
 def aggregate(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> dict[str, float]:

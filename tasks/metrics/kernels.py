@@ -1,112 +1,145 @@
-"""Compiled passes over pixels of several classes and of label maps: one read of the inputs, no copy of them.
+"""Compiled passes over pixels of several classes and of label maps.
 
-Every kernel takes arrays of three axes (depth, height, width) in any memory order. Soft sums are float64 in fixed
-partial sums, without fast-math: column x of each row belongs to lane x modulo COPIES.
+Every kernel takes arrays of three axes (depth, height, width) in any memory order. Of several classes, blocks of pixels
+in C order go class by class through the loops of `foreground_kernel`, in buffers that stay in the cache: the class is
+the foreground, all others are the background. Their soft sums have the order that is written there.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from numba.extending import overload
-from numpy.typing import NDArray
 
 from tasks.metrics.compiled import compiled
+from tasks.metrics.foreground_kernel import (
+    BINS,
+    BLOCK,
+    CELLS,
+    EDGES,
+    FLUSH_BLOCKS,
+    GROUP,
+    IGNORED,
+    INTERLEAVED,
+    LANES,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    IntegerArray,
+    add_cells,
+    add_soft_sums,
+    as_float32,
+    flush,
+    locate,
+    sums_of_lanes,
+)
 
-IntegerArray = NDArray[np.integer[Any]]
-Int64Array = NDArray[np.int64]
-Float32Array = NDArray[np.float32]
-Float64Array = NDArray[np.float64]
-
-BINS = 256
 COPIES = 4
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO = np.float32(0)
+NO_THRESHOLD = np.float32(2)
+NO_CLASS = np.uint8(2)
+"""What stands for ignored pixels where 1 is the class and 0 any other."""
 
 
-def _probability(raw: Any, table: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
-    """float32 value of a stored probability: a cast of floats, a look-up of integer codes (uint8, bits of float16)."""
-    raise AssertionError("only compiled code calls this")
+@compiled
+def _gather(pixels: Any, start: int, block: Any) -> None:
+    """Fill the block with the pixels from `start` on in C order."""
+    _, height, width = pixels.shape
+    row, x, filled = start // width, start % width, 0
+    while filled < block.size:
+        z, y, n = row // height, row % height, min(width - x, block.size - filled)
+        run, part = pixels[z, y, x : x + n], block[filled : filled + n]
+        for i in range(n):
+            part[i] = run[i]
+        row, x, filled = row + 1, 0, filled + n
 
 
-def _compile_probability(raw: Any, table: Any) -> Callable[..., Any]:  # noqa: ARG001 - numba matches both names
-    if isinstance(raw, numba.types.Float):
-        return lambda raw, table: np.float32(raw)  # noqa: ARG005
-    return lambda raw, table: table[raw]
+@compiled
+def _are_classes(labels: IntegerArray, n_classes: int, ignored_label: Any, has_ignore: bool) -> bool:
+    valid = True
+    for i in range(labels.size):
+        label = np.int64(labels[i])
+        valid &= (has_ignore & (labels[i] == ignored_label)) | ((label >= 0) & (label < n_classes))
+    return valid
 
 
-# Not strict: numba would demand the annotations on the lambdas, too.
-overload(_probability, strict=False)(_compile_probability)
+@compiled
+def _choose(probabilities: Float32Array, c: int, highest: Float32Array, best: IntegerArray) -> None:
+    """Let class c win where it is above all before it: of equal ones the first stays."""
+    for i in range(probabilities.size):
+        wins = probabilities[i] > highest[i]
+        highest[i] = probabilities[i] if wins else highest[i]
+        best[i] = np.uint32(c) if wins else best[i]
+
+
+@compiled
+def _mark(labels: IntegerArray, c: int, ignored_label: Any, has_ignore: bool, marks: IntegerArray) -> None:
+    """1 for pixels of class c, 0 for those of others."""
+    label = labels.dtype.type(c)
+    exists = np.int64(label) == c
+    for i in range(labels.size):
+        marks[i] = NO_CLASS if has_ignore & (labels[i] == ignored_label) else np.uint8(exists & (labels[i] == label))
+
+
+@compiled
+def _pair(
+    labels: IntegerArray, n_classes: int, ignored_label: Any, has_ignore: bool, best: IntegerArray, pair: IntegerArray
+) -> None:
+    """Cell of each pixel in the confusion matrix, and the one behind it for ignored pixels."""
+    for i in range(labels.size):
+        ignored = has_ignore & (labels[i] == ignored_label)
+        place = np.uint32(labels[i]) * np.uint32(n_classes) + best[i]
+        pair[i] = np.uint32(n_classes * n_classes) if ignored else np.uint32(place)
 
 
 @compiled
 def count_argmax(
-    reference: IntegerArray, probabilities: Any, table: Float32Array, ignore_index: int, has_ignore: bool
-) -> tuple[Int64Array, Int64Array, Float64Array, bool]:
-    """Confusion, histograms and soft sums of class probabilities (depth, height, width, C); the first maximum wins.
+    reference: IntegerArray, probabilities: Any, ignore_index: int, has_ignore: bool
+) -> tuple[Int64Array, Float64Array, Int64Array, bool]:
+    """Counts of class probabilities (depth, height, width, C), stored as two classes' are; the first maximum wins.
 
-    Returns confusion, int64 (C, C) of reference against prediction; histograms, int64 (2, C, BINS), background first;
-    lanes of the soft intersection, sum and sum of squares, float64 (COPIES, 3, C); and whether all values were in
-    range. If they were not, the rest is void.
+    Returns confusion, int64 (C, C) of reference against prediction; soft intersection, sum and sum of squares, float64
+    (3, C); histograms, int64 (2, C, BINS), background first; and whether all values were in range. If they were not,
+    the rest is void.
     """
-    depth, height, _, n_classes = probabilities.shape
-    confusion = np.zeros((n_classes, n_classes), np.int64)
-    histograms = np.zeros((2, n_classes, BINS), np.int64)
-    lanes = np.zeros((COPIES, 3, n_classes), np.float64)
-    for z in range(depth):
-        for y in range(height):
-            if not _add_row(
-                reference[z, y], probabilities[z, y], table, ignore_index, has_ignore, confusion, histograms, lanes
-            ):
-                return confusion, histograms, lanes, False
-    return confusion, histograms, lanes, True
-
-
-@compiled
-def _add_row(
-    reference: IntegerArray,
-    probabilities: Any,
-    table: Float32Array,
-    ignore_index: int,
-    has_ignore: bool,
-    confusion: Int64Array,
-    histograms: Int64Array,
-    lanes: Float64Array,
-) -> bool:
-    # One function a row, not a pixel: each call counts references to its arrays, which costs more than a pixel does.
-    # Unsigned places spare the compiled code the question whether an index counts from the end.
-    width, n_classes = probabilities.shape
-    for x in range(width):
-        best, highest, valid = np.uint64(0), np.float32(-1), True
+    n_classes = probabilities.shape[3]
+    labels, raw = np.empty(BLOCK, reference.dtype), np.empty(BLOCK, probabilities.dtype)
+    decoded, value, cell = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.uint16)
+    highest, best, pair = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
+    marks, lanes = np.empty(BLOCK, np.uint8), np.zeros((n_classes, 3, LANES), np.float64)
+    pairs, confusion = np.zeros((INTERLEAVED, n_classes**2 + 1), np.uint32), np.zeros(n_classes**2, np.int64)
+    counts, totals = np.zeros((n_classes, INTERLEAVED, CELLS), np.uint32), np.zeros((n_classes, 2 * EDGES), np.int64)
+    soft, histograms = np.empty((3, n_classes), np.float64), np.empty((2, n_classes, BINS), np.int64)
+    ignored_label = reference.dtype.type(ignore_index)
+    has_ignore = has_ignore & (np.int64(ignored_label) == ignore_index)
+    for start in range(0, reference.size, BLOCK):
+        n = min(BLOCK, reference.size - start)
+        padded = -(-n // GROUP) * GROUP
+        _gather(reference, start, labels[:n])
+        if not _are_classes(labels[:n], n_classes, ignored_label, has_ignore):
+            return confusion.reshape(n_classes, n_classes), soft, histograms, False
+        highest[:n], best[:n] = np.float32(-1), np.uint32(0)
         for c in range(n_classes):
-            p = _probability(probabilities[x, c], table)
-            valid &= (p >= ZERO) & (p <= ONE)
-            if p > highest:
-                best, highest = np.uint64(c), p
-        ignored = has_ignore and reference[x] == ignore_index
-        if not valid or not (ignored or 0 <= reference[x] < n_classes):
-            return False
-        if ignored:
-            continue
-        label, lane = np.uint64(reference[x]), np.uint64(x % COPIES)
-        confusion[label, best] += 1
-        for c in range(n_classes):
-            p = _probability(probabilities[x, c], table)
-            lanes[lane, 1, c] += np.float64(p)
-            lanes[lane, 2, c] += np.float64(p) * np.float64(p)
-            histograms[0, c, _bin(p)] += 1
-        # Every class counted as background above; that of the reference moves over: no branch per class.
-        p = _probability(probabilities[x, label], table)
-        lanes[lane, 0, label] += np.float64(p)
-        histograms[0, label, _bin(p)] -= 1
-        histograms[1, label, _bin(p)] += 1
-    return True
-
-
-@compiled
-def _bin(p: Any) -> np.uint64:
-    return np.uint64(min(int(p * np.float32(BINS)), BINS - 1))
+            _gather(probabilities[:, :, :, c], start, raw[:n])
+            p = as_float32(raw[:n], decoded)
+            _choose(p, c, highest[:n], best[:n])
+            _mark(labels[:n], c, ignored_label, has_ignore, marks[:n])
+            if not locate(marks[:n], p, NO_CLASS, has_ignore, NO_THRESHOLD, value[:n], cell[:n]):
+                return confusion.reshape(n_classes, n_classes), soft, histograms, False
+            value[n:padded], cell[n:padded] = ZERO, IGNORED
+            add_soft_sums(value[:padded], cell[:padded], lanes[c])
+            add_cells(cell[:padded], counts[c])
+        _pair(labels[:n], n_classes, ignored_label, has_ignore, best[:n], pair[:n])
+        pair[n:padded] = np.uint32(n_classes**2)
+        add_cells(pair[:padded], pairs)
+        if start + BLOCK >= reference.size or start // BLOCK % FLUSH_BLOCKS == FLUSH_BLOCKS - 1:
+            flush(pairs, confusion)
+            for c in range(n_classes):
+                flush(counts[c], totals[c])
+    for c in range(n_classes):
+        soft[0, c], soft[1, c], soft[2, c] = sums_of_lanes(lanes[c])
+        for row in range(2):
+            histograms[row, c] = totals[c, row * EDGES : row * EDGES + BINS]
+    return confusion.reshape(n_classes, n_classes), soft, histograms, True
 
 
 @compiled

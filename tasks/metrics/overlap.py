@@ -1,14 +1,14 @@
 """Overlap counts of one image: the additive record that every score is computed from, later."""
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics import kernels
+from tasks.metrics import foreground_kernel
 from tasks.metrics.foreground_kernel import count_two_classes
+from tasks.metrics.kernels import count_argmax, count_labels
 from tasks.metrics.overlap_inputs import (
     native_labels,
     native_probabilities,
@@ -19,7 +19,9 @@ from tasks.metrics.overlap_inputs import (
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
 
-BINS = kernels.BINS
+MAX_CLASSES = 256
+"""As many as uint8 labels can name."""
+BINS = foreground_kernel.BINS
 """Bins of the probability histograms; bin k holds k/256 <= p < (k+1)/256, the last one p = 1 as well."""
 
 
@@ -133,8 +135,8 @@ def count_overlap(
     >>> counts.true_positive, counts.false_positive, counts.false_negative
     (array([1, 1]), array([1, 1]), array([1, 1]))
     """
-    if n_classes < 2:
-        raise ValueError(f"n_classes: expected at least 2 (the background is one of them), got {n_classes}")
+    if not 2 <= n_classes <= MAX_CLASSES:
+        raise ValueError(f"n_classes: expected 2 to {MAX_CLASSES} (the background is one of them), got {n_classes}")
     if (probabilities is None) == (label_map is None):
         given = "neither" if label_map is None else "both"
         raise ValueError(f"expected exactly one of probabilities and label_map, got {given}")
@@ -183,13 +185,10 @@ def _count_channels(
     reference: NDArray[Any], probabilities: NDArray[Any], table: NDArray[np.float32], ignore_index: int | None
 ) -> OverlapCounts:
     n_classes = probabilities.shape[-1]
-    confusion, histograms, lanes, valid = kernels.count_argmax(
-        *_with_depth(reference, probabilities), table, *_ignored(ignore_index)
-    )
+    confusion, soft, histograms, valid = count_argmax(*_as_volumes(reference, probabilities), *_ignored(ignore_index))
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_probabilities(probabilities, table)
-    soft = np.array([[math.fsum(copies) for copies in rows.T] for rows in lanes.swapaxes(0, 1)])
     return _from_confusion(reference.size, confusion, soft, histograms)
 
 
@@ -201,7 +200,7 @@ def _count_label_map(
             f"label_map: expected the reference's shape {reference.shape}, got {label_map.shape}: pass class indices "
             f"without a channel axis, argmax of one-hot channels"
         )
-    confusion, valid = kernels.count_labels(*_as_volumes(reference, label_map), n_classes, *_ignored(ignore_index))
+    confusion, valid = count_labels(*_as_volumes(reference, label_map), n_classes, *_ignored(ignore_index))
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_labels(label_map, "label_map", n_classes, None)
@@ -237,7 +236,7 @@ def _ignored(ignore_index: int | None) -> tuple[int, bool]:
 def _as_volumes(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Three axes without a copy; one long row where memory allows it, as short rows cost a little each."""
     if first.flags.c_contiguous and second.flags.c_contiguous:
-        return first.reshape(1, 1, -1), second.reshape(1, 1, -1)
+        return first.reshape(1, 1, -1), second.reshape(1, 1, -1, *second.shape[first.ndim :])
     return _with_depth(first, second)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.metrics.foreground_kernel import BLOCK, FLUSH_BLOCKS, count_two_classes
-from tasks.metrics.kernels import BINS
+from tasks.metrics.foreground_kernel import BINS, BLOCK, FLUSH_BLOCKS, GROUP, LANES, UNIFORM, count_two_classes
+from tasks.metrics.kernels import count_argmax
 
 HALF = np.float32(0.5)
 
@@ -88,6 +88,62 @@ def test_cells_go_over_to_64_bits_and_are_cleared() -> None:
     counts, soft, histograms, _ = _count(reference, codes)
     assert counts[0, 1] == counts[4, 1] == histograms[1, 200] == n_pixels
     assert soft[1, 1] == n_pixels * 200 / 256
+
+
+def test_soft_sums_have_the_order_that_is_promised() -> None:
+    generator = np.random.default_rng(2)
+    shape = (2, 3, BLOCK // 2 + 77)
+    values, reference = generator.random(shape, np.float32), generator.integers(0, 2, shape, np.uint8)
+    values *= np.float32(10.0) ** generator.integers(-12, 1, shape).astype(np.float32)
+    # Whole groups of background only, which the kernel adds no intersection of.
+    reference[0] = 0
+    p = values.ravel().astype(np.float64)
+    expected = [_in_lanes(p * reference.ravel()), _in_lanes(p), _in_lanes(p * p)]
+    assert _count(reference, values)[1][:, 1].tolist() == expected
+    channels = np.stack([1 - values, values, values / 2], axis=-1)
+    assert count_argmax(reference, channels, 0, False)[1][:, 1].tolist() == expected
+
+
+def _in_lanes(summands: NDArray[np.float64]) -> float:
+    groups = np.pad(summands, (0, -summands.size % GROUP)).reshape(-1, 4, LANES)
+    lanes = np.zeros(LANES)
+    for a, b, c, d in groups:
+        lanes += (a + b) + (c + d)
+    while lanes.size > 1:
+        lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+    return float(lanes[0])
+
+
+@pytest.mark.parametrize("place", [0, 1, UNIFORM - 1, UNIFORM, 3 * UNIFORM - 1])
+@pytest.mark.parametrize(("label", "code"), [(1, 7), (0, 200), (-1, 7)], ids=["label", "code", "ignored"])
+def test_one_pixel_that_differs_is_counted_apart(place: int, label: int, code: int) -> None:
+    reference, codes = np.zeros((1, 1, 3 * UNIFORM), np.int8), np.full((1, 1, 3 * UNIFORM), 7, np.uint8)
+    reference[0, 0, place], codes[0, 0, place] = label, code
+    _, _, histograms, _ = _count(reference, codes)
+    expected = np.zeros((2, BINS), np.int64)
+    expected[0, 7] = 3 * UNIFORM - 1
+    if label >= 0:
+        expected[label, code] += 1
+    assert histograms.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64])
+@pytest.mark.parametrize("ignore_index", [300, -256, 65536])
+def test_an_ignored_label_that_the_type_cannot_hold_ignores_nothing(dtype: type[Any], ignore_index: int) -> None:
+    # Cut off to 8 or 16 bits, these would be 44 or 0.
+    reference, values = np.zeros((1, 1, 5), dtype), np.full((1, 1, 5), 0.25, np.float32)
+    counts, _, _, valid = count_two_classes(reference, values, ignore_index, True, HALF)
+    assert (valid, counts[4].tolist()) == (True, [5, 0])
+    confusion, _, _, valid = count_argmax(reference, np.stack([values] * 3, axis=-1), ignore_index, True)
+    assert (valid, confusion.sum()) == (True, 5)
+
+
+def test_a_class_that_the_type_cannot_hold_has_no_pixels() -> None:
+    # Cut off to 8 bits, class 256 would be class 0.
+    reference, values = np.zeros((1, 1, 5), np.uint8), np.zeros((1, 1, 5, 257), np.float32)
+    _, _, histograms, valid = count_argmax(reference, values, 0, False)
+    assert valid
+    assert histograms[1, :, 0].tolist() == [5] + [0] * 256
 
 
 @pytest.mark.parametrize(
