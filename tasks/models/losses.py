@@ -1,4 +1,18 @@
-"""Losses to train a segmentation network with, as serialisable Keras objects."""
+"""Losses to train a segmentation network with, as serialisable Keras objects.
+
+Over the counted pixels of an image, or of the whole batch, with p the probability of a class and t its reference
+(0 or 1), each class has TP = sum p t, FP = sum p (1 - t), FN = sum (1 - p) t, and with s = `smooth` in pixels
+
+    Dice    = (2 sum p t + s) / (sum p + sum t + s)
+    Tversky = (TP + s) / (TP + alpha FP + beta FN + s)        alpha weighs false positives, beta false negatives
+
+A score 0 / 0, which is nothing to find and nothing found, is 1. Gradients are finite everywhere.
+
+What all losses take: `reduction_axes` says what is summed before dividing: "per_sample" gives a loss per image, (B,),
+which Keras averages; "batch" one loss for the whole batch, (1,), where large objects hide small ones. `reference` says
+how the reference is encoded, `tasks.models.reference_encoding` what fits. All compute in float32, whatever the policy.
+They raise ValueError for shapes that do not fit.
+"""
 
 from __future__ import annotations
 
@@ -9,102 +23,285 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
-from tasks.normalize import IGNORED
+from tasks.models.reference_encoding import Encoding, check_encoding, encode
 
-Sums = Literal["per_sample", "batch_summed"]
+ReductionAxes = Literal["per_sample", "batch"]
+"""What is summed before dividing: the pixels of an image, or of all images of a batch."""
 
-_REDUCED_AXES = {"per_sample": (1, 2), "batch_summed": (0, 1, 2)}
+Over = Literal["classes", "all_channels"]
+"""classes: a ratio per class, then their weighted mean. all_channels: one ratio of sums over the classes as well."""
+
+Form = Literal["one_minus", "negative"]
+"""one_minus: 1 - index, 0 for a perfect prediction. negative: -index, the same less 1, so with the same gradients."""
+
+# The smallest denominator that is told from 0: its inverse square, part of the gradient, is finite in float32.
+_SMALLEST = 1e-18
+
+
+class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]
+    """What the losses of this module have in common."""
+
+    def __init__(
+        self,
+        class_weights: Sequence[float] | None,
+        smooth: float,
+        reduction_axes: ReductionAxes,
+        reference: Encoding,
+        name: str,
+        reduction: str | None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+        if smooth < 0:
+            raise ValueError(f"smooth must be 0 or more, got {smooth}")
+        _check_choice("reduction_axes", reduction_axes, ReductionAxes)
+        check_encoding(reference)
+        self.class_weights = None if class_weights is None else _checked_weights(class_weights)
+        self.smooth = smooth
+        self.reduction_axes: ReductionAxes = reduction_axes
+        self.reference: Encoding = reference
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The loss, reduced as Keras was told; `sample_weight` is a weight per image, (B,)."""
+        if sample_weight is not None and self.reduction_axes == "batch":
+            raise ValueError('a loss of the whole batch takes no sample weights; use reduction_axes="per_sample"')
+        if sample_weight is not None and tuple(sample_weight.shape)[1:] not in ((), (1,)):
+            # Keras would broadcast it against the losses of the images.
+            raise ValueError(f"sample_weight must be a weight per image, (B,), got {tuple(sample_weight.shape)}")
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """What is needed to make this loss again."""
+        return {
+            **super().get_config(),
+            "class_weights": None if self.class_weights is None else list(self.class_weights),
+            "smooth": self.smooth,
+            "reduction_axes": self.reduction_axes,
+            "reference": self.reference,
+        }
+
+    def _encode(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+        encoded = encode(y_true, y_pred, self.reference)
+        n_classes = encoded[1].shape[-1]
+        if self.class_weights is not None and len(self.class_weights) != n_classes:
+            raise ValueError(
+                f"prediction {tuple(y_pred.shape)} against reference {tuple(y_true.shape)} tells {n_classes} classes "
+                f"apart, class_weights has {len(self.class_weights)}: give a weight per class, background first"
+            )
+        return encoded
+
+    def _sum(self, values: Any) -> Any:
+        """(B, H, W, C) summed over what `reduction_axes` says: (B, C) or (1, C)."""
+        per_image = ops.sum(values, axis=(1, 2))
+        return per_image if self.reduction_axes == "per_sample" else ops.sum(per_image, axis=0, keepdims=True)
+
+    def _weigh(self, values: Any) -> Any:
+        """(B or 1, C) weighted over the classes: (B,) or (1,). Without weights the foreground counts equally."""
+        n_foreground = values.shape[-1] - 1
+        weights = self.class_weights or (0.0, *[1.0 / n_foreground] * n_foreground)
+        return ops.sum(ops.convert_to_tensor(weights, dtype="float32") * values, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="segscale")
-class WeightedDiceCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
-    """One minus the class-weighted soft Dice, plus cross-entropy: 0 for a perfect prediction.
+class WeightedDice(_OverlapLoss):
+    """One minus the class-weighted soft Dice: 0 for a perfect prediction, at most 1.
 
-    With p the probability of a class, t its reference (0 or 1) and s = `smooth`, over the counted pixels,
-
-        Dice_c = (2 sum p t + s) / (sum p + sum t + s)
-        loss   = 1 - sum over classes of weight_c Dice_c  -  mean of log p(reference class)
-
-    The reference is an index per pixel, (B, H, W) or (B, H, W, 1), any dtype; 255 counts in nothing. The prediction is
-    (B, H, W, 1), p(class 1) of a sigmoid, or (B, H, W, C) of a softmax. `class_weights` holds a weight per class,
-    background first, summing to 1. `reduction_axes` says what is summed before dividing: "per_sample" gives a loss per
-    image, (B,), averaged by Keras; "batch_summed" one for the whole batch, (1,).
-
-    A class that is neither there nor predicted has Dice 1, so an image without a counted pixel has loss 0. Raises
-    ValueError for shapes that do not fit.
+    `class_weights` holds a weight per class, background first, summing to 1.
     """
 
     def __init__(
         self,
         class_weights: Sequence[float],
         smooth: float = 1.0,
-        reduction_axes: Sums = "per_sample",
-        name: str = "weighted_dice_cross_entropy",
-        reduction: str = "sum_over_batch_size",
-        dtype: Any = None,
+        reduction_axes: ReductionAxes = "per_sample",
+        reference: Encoding = "index",
+        name: str = "weighted_dice",
+        reduction: str | None = "sum_over_batch_size",
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.class_weights = _checked_weights(class_weights)
-        if smooth < 0:
-            raise ValueError(f"smooth must be 0 or more, got {smooth}")
-        if reduction_axes not in get_args(Sums):
-            raise ValueError(f"reduction_axes must be one of {get_args(Sums)}, got {reduction_axes!r}")
-        self.smooth = smooth
-        self.reduction_axes: Sums = reduction_axes
+        super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss per image, (B,), or of the batch, (1,)."""
-        reference = self._indices(y_true, y_pred)
-        probabilities = ops.concatenate([1.0 - y_pred, y_pred], axis=-1) if y_pred.shape[-1] == 1 else y_pred
-        counted = ops.cast(ops.expand_dims(reference != IGNORED, -1), probabilities.dtype)
-        one_hot = ops.one_hot(reference, len(self.class_weights), dtype=probabilities.dtype)
-        return self._dice_loss(one_hot, probabilities * counted) + self._cross_entropy(one_hot, probabilities, counted)
+        one_hot, probabilities, _ = self._encode(y_true, y_pred)
+        return self._dice_loss(one_hot, probabilities)
+
+    def _dice_loss(self, one_hot: Any, probabilities: Any) -> Any:
+        intersection = self._sum(one_hot * probabilities)
+        total = self._sum(one_hot) + self._sum(probabilities)
+        return 1.0 - self._weigh(_ratio(2.0 * intersection + self.smooth, total + self.smooth, of_nothing=1.0))
+
+
+@keras.saving.register_keras_serializable(package="segscale")
+class DiceCrossEntropy(WeightedDice):
+    """One minus the class-weighted soft Dice, plus cross-entropy: 0 for a perfect prediction, about 17 at most.
+
+        loss = WeightedDice - mean of log p(reference class) over the counted pixels
+
+    p is clipped at Keras' epsilon, as in Keras' own cross-entropy, so a sure mistake has a finite cost. An image
+    without a counted pixel has loss 0.
+    """
+
+    def __init__(
+        self,
+        class_weights: Sequence[float],
+        smooth: float = 1.0,
+        reduction_axes: ReductionAxes = "per_sample",
+        reference: Encoding = "index",
+        name: str = "dice_cross_entropy",
+        reduction: str | None = "sum_over_batch_size",
+    ) -> None:
+        super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss per image, (B,), or of the batch, (1,)."""
+        one_hot, probabilities, counted = self._encode(y_true, y_pred)
+        return self._dice_loss(one_hot, probabilities) + self._cross_entropy(one_hot, probabilities, counted)
+
+    def _cross_entropy(self, one_hot: Any, probabilities: Any, counted: Any) -> Any:
+        of_reference = ops.sum(one_hot * probabilities, axis=-1, keepdims=True)
+        surprise = -ops.log(ops.maximum(of_reference, keras.config.epsilon())) * counted
+        return (self._sum(surprise) / ops.maximum(self._sum(counted), 1.0))[:, 0]
+
+
+class _TverskyLoss(_OverlapLoss):
+    """A loss made from Tversky indices."""
+
+    def __init__(
+        self,
+        alpha: float,
+        beta: float,
+        class_weights: Sequence[float] | None,
+        smooth: float,
+        reduction_axes: ReductionAxes,
+        reference: Encoding,
+        over: Over,
+        name: str,
+        reduction: str | None,
+    ) -> None:
+        super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
+        if min(alpha, beta) < 0 or alpha + beta == 0:
+            raise ValueError(f"alpha and beta must be 0 or more, and not both 0, got {alpha} and {beta}")
+        _check_choice("over", over, Over)
+        if over == "all_channels" and class_weights is not None:
+            raise ValueError('over="all_channels" makes one ratio of all classes and takes no class_weights')
+        self.alpha = alpha
+        self.beta = beta
+        self.over: Over = over
 
     def get_config(self) -> dict[str, Any]:
         """What is needed to make this loss again."""
-        return {
-            **super().get_config(),
-            "class_weights": list(self.class_weights),
-            "smooth": self.smooth,
-            "reduction_axes": self.reduction_axes,
-        }
+        return {**super().get_config(), "alpha": self.alpha, "beta": self.beta, "over": self.over}
 
-    def _indices(self, y_true: Any, y_pred: Any) -> Any:
-        reference, prediction = tuple(y_true.shape), tuple(y_pred.shape)
-        spatial = reference[:3] if len(reference) == 3 or (len(reference) == 4 and reference[3] == 1) else ()
-        fits = len(prediction) == 4 and len(spatial) == 3
-        if not fits or any(None not in pair and pair[0] != pair[1] for pair in zip(spatial, prediction, strict=False)):
-            raise ValueError(
-                f"reference {reference} does not fit prediction {prediction}: expected class indices (B, H, W) or "
-                "(B, H, W, 1) against probabilities (B, H, W, outputs)"
+    def _shortfalls(self, y_true: Any, y_pred: Any) -> Any:
+        """1 - Tversky index: (B or 1, C) of classes, (B or 1, 1) over all channels."""
+        one_hot, probabilities, counted = self._encode(y_true, y_pred)
+        true_positive = self._sum(one_hot * probabilities)
+        false_positive = self._sum(probabilities * (counted - one_hot))
+        # At ignored pixels one_hot is 0.
+        false_negative = self._sum((1.0 - probabilities) * one_hot)
+        if self.over == "all_channels":
+            true_positive, false_positive, false_negative = (
+                ops.sum(values, axis=-1, keepdims=True) for values in (true_positive, false_positive, false_negative)
             )
-        n_classes = 2 if prediction[3] == 1 else prediction[3]
-        if n_classes != len(self.class_weights):
-            raise ValueError(
-                f"prediction {prediction} against reference {reference} tells {n_classes} classes apart, "
-                f"class_weights has {len(self.class_weights)}"
-            )
-        return ops.cast(ops.squeeze(y_true, -1) if len(reference) == 4 else y_true, "int32")
+        wrong = self.alpha * false_positive + self.beta * false_negative
+        # Not subtracted from 1, which would leave rounding errors alone of a nearly perfect prediction.
+        return _ratio(wrong, true_positive + wrong + self.smooth, of_nothing=0.0)
 
-    def _dice_loss(self, one_hot: Any, probabilities: Any) -> Any:
-        axes = _REDUCED_AXES[self.reduction_axes]
-        intersection = ops.sum(one_hot * probabilities, axis=axes)
-        total = ops.sum(one_hot, axis=axes) + ops.sum(probabilities, axis=axes)
-        denominator = total + self.smooth
-        # 0/0 is nothing to find and nothing found: 1, the limit of a small smooth.
-        dice = ops.where(
-            denominator > 0, (2.0 * intersection + self.smooth) / ops.maximum(denominator, keras.config.epsilon()), 1.0
-        )
-        weights = ops.convert_to_tensor(self.class_weights, dtype=probabilities.dtype)
-        return ops.reshape(1.0 - ops.sum(weights * dice, axis=-1), (-1,))
+    def _join(self, values: Any) -> Any:
+        """One value for each image or batch from those of `_shortfalls`."""
+        return values[:, 0] if self.over == "all_channels" else self._weigh(values)
 
-    def _cross_entropy(self, one_hot: Any, probabilities: Any, counted: Any) -> Any:
-        axes = _REDUCED_AXES[self.reduction_axes]
-        of_reference = ops.sum(one_hot * probabilities, axis=-1)
-        # Clipped like Keras' own cross-entropy, so that a sure mistake has a finite cost and gradient.
-        surprise = -ops.log(ops.maximum(of_reference, keras.config.epsilon())) * counted[..., 0]
-        n_counted = ops.maximum(ops.sum(counted[..., 0], axis=axes), 1.0)
-        return ops.reshape(ops.sum(surprise, axis=axes) / n_counted, (-1,))
+
+@keras.saving.register_keras_serializable(package="segscale")
+class Tversky(_TverskyLoss):
+    """One minus the Tversky index, or its negative.
+
+    `class_weights` holds a weight per class, background first, summing to 1; None: the foreground classes equally.
+
+    `smooth` 0 is the plain index. Then an image without the class costs 1 whatever is predicted on it, so under
+    "per_sample" the false positives on such images have no gradient.
+
+    Salehi et al., "Tversky loss function for image segmentation using 3D fully convolutional deep networks", 2017.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        class_weights: Sequence[float] | None = None,
+        smooth: float = 1.0,
+        reduction_axes: ReductionAxes = "per_sample",
+        reference: Encoding = "index",
+        over: Over = "classes",
+        form: Form = "one_minus",
+        name: str = "tversky",
+        reduction: str | None = "sum_over_batch_size",
+    ) -> None:
+        super().__init__(alpha, beta, class_weights, smooth, reduction_axes, reference, over, name, reduction)
+        _check_choice("form", form, Form)
+        self.form: Form = form
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss per image, (B,), or of the batch, (1,)."""
+        shortfall = self._join(self._shortfalls(y_true, y_pred))
+        return shortfall if self.form == "one_minus" else shortfall - 1.0
+
+    def get_config(self) -> dict[str, Any]:
+        """What is needed to make this loss again."""
+        return {**super().get_config(), "form": self.form}
+
+
+@keras.saving.register_keras_serializable(package="segscale")
+class FocalTversky(_TverskyLoss):
+    """(1 - Tversky index) ** gamma of each class, weighted; gamma below 1 makes nearly right predictions matter more.
+
+    Weights and smoothing are those of `Tversky`. Abraham and Khan, "A novel focal Tversky loss function with improved
+    attention U-Net for lesion segmentation", 2018, write 1 / gamma for the exponent, with 4/3, and sum the classes.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        gamma: float = 0.75,
+        class_weights: Sequence[float] | None = None,
+        smooth: float = 1.0,
+        reduction_axes: ReductionAxes = "per_sample",
+        reference: Encoding = "index",
+        over: Over = "classes",
+        name: str = "focal_tversky",
+        reduction: str | None = "sum_over_batch_size",
+    ) -> None:
+        super().__init__(alpha, beta, class_weights, smooth, reduction_axes, reference, over, name, reduction)
+        if gamma <= 0:
+            raise ValueError(f"gamma must be above 0, got {gamma}")
+        self.gamma = gamma
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss per image, (B,), or of the batch, (1,)."""
+        return self._join(_power(self._shortfalls(y_true, y_pred), self.gamma))
+
+    def get_config(self) -> dict[str, Any]:
+        """What is needed to make this loss again."""
+        return {**super().get_config(), "gamma": self.gamma}
+
+
+def _ratio(numerator: Any, denominator: Any, of_nothing: float) -> Any:
+    """numerator / denominator, and `of_nothing` for 0 / 0; the gradient is finite in both cases."""
+    defined = denominator > _SMALLEST
+    # The branch that is not chosen has a gradient too, and 0 times infinity is NaN: it must not divide by 0.
+    return ops.where(defined, numerator / ops.where(defined, denominator, 1.0), of_nothing)
+
+
+def _power(base: Any, exponent: float) -> Any:
+    """base ** exponent for base >= 0, with a finite gradient at 0: a straight line below Keras' epsilon."""
+    epsilon = keras.config.epsilon()
+    curve = ops.power(ops.maximum(base, epsilon), exponent)
+    return ops.where(base > epsilon, curve, base * epsilon ** (exponent - 1.0))
+
+
+def _check_choice(argument: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{argument} must be one of {get_args(choices)}, got {value!r}")
 
 
 def _checked_weights(class_weights: Sequence[float]) -> tuple[float, ...]:
