@@ -14,6 +14,8 @@ import click
 from flows.config import ConfigError, EvaluationConfig, load_config, override
 
 DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
+READERS = frozenset({"rescore", "compare", "diagnose"})
+"""Commands that commit nothing."""
 logger = logging.getLogger("segscale")
 
 
@@ -29,7 +31,8 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as request:
         return int(request.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted; what was committed stays, run again to resume", INTERRUPTED)
+        stays = "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
+        return _say(f"interrupted{stays}", INTERRUPTED)
     except click.ClickException as error:
         return _say(error.format_message(), WRONG)
     except ConfigError as error:
@@ -37,7 +40,12 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("SEGSCALE_TRACEBACK"):
             raise
-        return _say(f"{_first_line(error)} (what was committed stays; SEGSCALE_TRACEBACK=1 shows where)", LOST)
+        stays = "" if _only_reads(arguments) else "what was committed stays; "
+        return _say(f"{_first_line(error)} ({stays}SEGSCALE_TRACEBACK=1 shows where)", LOST)
+
+
+def _only_reads(arguments: list[str]) -> bool:
+    return not READERS.isdisjoint(arguments[:1])
 
 
 def _say(message: str, code: int) -> int:
@@ -228,14 +236,14 @@ def compare_command(report_a: str, report_b: str, by: tuple[str, ...], as_json: 
 
 
 @commands.command("diagnose")
-@click.argument("report", metavar="REPORT|HISTORY")
+@click.argument("path", metavar="REPORT|HISTORY")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
-def diagnose_command(report: str, as_json: bool) -> int:
-    """What in the numbers of a report says that the evaluation is wrong."""
-    from flows.diagnose import describe, diagnose_report, findings_table
+def diagnose_command(path: str, as_json: bool) -> int:
+    """What in the numbers says that an evaluation, or a training, is wrong."""
+    from flows.diagnose import describe, diagnose_path, findings_table
     from flows.report_tables import tables_as_json
 
-    findings = diagnose_report(report)
+    findings = diagnose_path(path)
     print(tables_as_json({"findings": findings_table(findings)}) if as_json else describe(findings))
     return DONE
 

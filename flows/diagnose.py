@@ -1,33 +1,44 @@
-"""Diagnose a written report: read its tables, look for signatures of mistakes, show them."""
+"""Diagnose a written report or a training history: read it, look for signatures of mistakes, show them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from pathlib import PurePath
 
 import pandas as pd
 
 from flows.config import ConfigError
-from flows.report_tables import readable_reports, recorded_settings
+from flows.histories import is_history, read_history
+from flows.report_tables import readable_reports, recorded_settings, whole_table
 from storage.reports import open_report
 from tasks.metrics.diagnose import diagnose
+from tasks.metrics.diagnose_history import diagnose_history
 from tasks.metrics.findings import Finding
 
-HISTORY_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".keras", ".log")
+
+def diagnose_path(path: str) -> list[Finding]:
+    """What is wrong with the run of a report or with a training. Raises ConfigError, one line, for anything else."""
+    return diagnose_training(path) if is_history(path) else diagnose_report(path)
+
+
+def diagnose_training(path: str) -> list[Finding]:
+    """What a training history says against the training. Raises ConfigError for anything but a sound history."""
+    history, facts = read_history(path)
+    try:
+        return diagnose_history(history, facts)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def diagnose_report(path: str) -> list[Finding]:
     """What is wrong with the run of a report. Raises ConfigError, one line, for anything but a sound report."""
-    if PurePath(path).suffix in HISTORY_SUFFIXES:
-        raise ConfigError(f"diagnose {path}: training histories are not built yet; expected the folder of a report")
     with readable_reports():
         report = open_report(path)
         settings = recorded_settings(report)
         return diagnose(
-            per_image=report.table("per_image"),
-            per_sample=report.table("per_sample"),
-            batch_summed=report.table("batch_summed"),
-            gap=report.table("gap"),
+            per_image=whole_table(report, "per_image"),
+            per_sample=whole_table(report, "per_sample"),
+            batch_summed=whole_table(report, "batch_summed"),
+            gap=whole_table(report, "gap"),
             settings=settings,
         )
 

@@ -1,4 +1,4 @@
-"""`segscale diagnose` on written reports."""
+"""`segscale diagnose` on written reports and on training histories."""
 
 from __future__ import annotations
 
@@ -49,13 +49,11 @@ def test_findings_are_those_of_the_tables(write_run: WriteRun) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        pytest.param("history.json", "training histories are not built yet", id="a training history"),
+        pytest.param("history.json", "history.json: expected a training history, found none", id="no history"),
         pytest.param("nowhere", "expected a report, found no run.json", id="nothing there"),
     ],
 )
-def test_what_is_no_report_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: str
-) -> None:
+def test_what_is_neither_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: str) -> None:
     assert run(["diagnose", str(tmp_path / name)]) == 2
     error = capsys.readouterr().err
     assert words in error
@@ -75,3 +73,33 @@ def test_a_damaged_or_foreign_table_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "per_sample.parquet stands in run.json and is missing" in lines[1]
+
+
+HISTORY = {"loss": [1.9, 1.5, 1.2, 1.1, 1.05], "dsc": [0.0876] * 5, "val_loss": [1.8] * 5, "val_dsc": [0.0876] * 5}
+
+
+def test_a_history_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(HISTORY))
+    assert run(["diagnose", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("error: the metric does not depend on what is predicted")
+    assert "  evidence: validation, epochs 1 to 5: dsc 0.0876" in out
+    assert "note: a Dice lies between 0 and 1, the loss is more than one Dice" in out
+    assert out.splitlines()[-1] == "1 errors, 0 warnings, 1 notes"
+
+
+def test_a_history_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(HISTORY))
+    assert run(["diagnose", str(path), "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert [one["signature"] for one in findings] == ["constant-metric", "loss-exceeds-one"]
+    assert list(findings[0]) == ["signature", "severity", "cause", "evidence", "remedy"]
+
+
+def test_the_splits_of_a_history_have_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,split,loss\n1,test,0.5\n")
+    assert run(["diagnose", str(path)]) == 2
+    assert "history.csv: history: expected rows of training or validation" in capsys.readouterr().err
