@@ -1,31 +1,42 @@
-"""The train flow: UNet++ on the training split of an ingested data set."""
+"""The train flow: UNet++ on the ingested images of a data set."""
 
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import psutil
 from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.context import FlowRunContext
 
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.ingest import run_ingest
-from storage.catalog import rows_by_shard
+from flows.progress import StageProgress
+from storage.catalog import COLUMNS, rows_by_shard
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from tasks import shard_plan
 
 if TYPE_CHECKING:
-    from tasks.train import EpochRecord
+    from tasks.train import TrainJob
 
 logger = logging.getLogger("segscale")
+SHOWN = ("epoch", "split", "loss", "regularization", "dice_per_sample", "dice_batch_summed", "dice_pooled")
+MEMORY_SHARE = 0.7
+"""Of the memory that is free, samples may take so much."""
 
 
 @flow(name="train-model")
 def train_model(config: EvaluationConfig) -> str:
-    """Ingest the training split, train on its shards, save the model; returns the path of the `.keras` file."""
+    """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
     check_training(config)
     with Connection(config.cluster) as connection:
         run_ingest(config, connection)
@@ -39,56 +50,106 @@ def check_training(config: EvaluationConfig) -> None:
         raise ConfigError(f"train.output: expected a local path ending in .keras, got {chosen.output!r}")
     if chosen.activation == "sigmoid" and n_classes != 2:
         raise ConfigError(f"train.activation: sigmoid tells 2 classes apart, there are {n_classes}; use softmax")
+    if chosen.initial_weights and not Path(chosen.initial_weights).is_file():
+        raise ConfigError(f"train.initial_weights: expected a file of weights, none is at {chosen.initial_weights}")
 
 
 def run_train(config: EvaluationConfig) -> str:
     """The body of the flow, in this process: the shards that the catalog names are read and trained on."""
-    # TensorFlow is imported by those who train, not by whoever loads this module.
-    from tasks.models.model_file import save_model
-    from tasks.samples import load_samples
-    from tasks.train import TrainSettings
-    from tasks.train import train_model as train
-
     store = ObjectStore(config.store.path)
     catalog = require_catalog(config, store)
+    _check_groups(config, catalog)
     entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]
-    samples = load_samples(store, entries)
     n_failed = sum(int(entry.facts["n_failed"]) for entry in entries)
-    if not samples:
+    if n_failed == len(catalog):
         raise ConfigError(f"dataset: expected images to train on, all {n_failed} failed; run ingest and look at why")
     if n_failed:
         logger.warning("train: %d images failed in ingest and are left out", n_failed)
-    chosen = config.train
-    settings = TrainSettings(
-        epochs=chosen.epochs,
-        channels=config.dataset.channels or max(sample.pixels.shape[-1] for sample in samples),
-        n_classes=len(config.dataset.classes),
-        filters=chosen.filters,
-        normalization=chosen.normalization,
-        dropout=chosen.dropout,
-        l2=chosen.l2,
-        activation=chosen.activation,
-        patch=chosen.patch,
-        batch_size=chosen.batch_size,
-        steps_per_epoch=chosen.steps_per_epoch,
-        learning_rate=chosen.learning_rate,
-        class_weights=_class_weights(config),
-        smooth=chosen.smooth,
-        precision=chosen.precision,
-        seed=chosen.seed,
+    # TensorFlow is imported by those who train, not by whoever loads this module.
+    from tasks.samples import bytes_of_samples
+    from tasks.train import train
+
+    _check_memory(bytes_of_samples(catalog))
+    rows: list[Mapping[str, Any]] = []
+    with StageProgress("train", config.train.epochs, unit="epochs") as progress:
+
+        def on_epoch(row: Mapping[str, Any]) -> None:
+            rows.append(row)
+            _say(row)
+            progress.advance(row["split"] == "training")
+
+        try:
+            path = train(store, entries, catalog, train_job(config, catalog), on_epoch)
+        except ValueError as error:
+            raise ConfigError(f"train: {error}") from error
+    _announce(config, rows)
+    logger.info("train: saved %s", path)
+    return path
+
+
+def train_job(config: EvaluationConfig, catalog: pd.DataFrame) -> TrainJob:
+    """What `[train]` asks for, with what follows from the data set filled in."""
+    from tasks.train import SplitRule, TrainJob
+    from tasks.training.augmentation import Augmentation
+    from tasks.training.settings import TrainSettings
+
+    chosen, n_classes = config.train, len(config.dataset.classes)
+    asked = chosen.model_dump()
+    given = {field.name: asked[field.name] for field in fields(TrainSettings) if field.name in asked}
+    derived = {
+        "channels": config.dataset.channels or int(catalog["channels"].max()),
+        "n_classes": n_classes,
+        "threshold": config.metrics.threshold,
+        "class_weights": chosen.class_weights or ((0.3, 0.7) if n_classes == 2 else (1 / n_classes,) * n_classes),
+        "augmentation": Augmentation(**{field.name: asked[field.name] for field in fields(Augmentation)}),
+    }
+    split = SplitRule(
+        chosen.split_by, chosen.training, chosen.validation, chosen.validation_fraction, chosen.validation_by
     )
-    logger.info("train: %d images", len(samples))
-    model = train(samples, settings, _say)
-    Path(chosen.output).parent.mkdir(parents=True, exist_ok=True)
-    save_model(model, chosen.output)
-    logger.info("train: saved %s", chosen.output)
-    return chosen.output
+    return TrainJob(
+        config.dataset.name,
+        config.dataset.classes,
+        TrainSettings(**{**given, **derived}),
+        split,
+        chosen.output,
+        chosen.initial_weights,
+    )
 
 
-def _class_weights(config: EvaluationConfig) -> tuple[float, ...]:
-    n_classes = len(config.dataset.classes)
-    return config.train.class_weights or ((0.3, 0.7) if n_classes == 2 else (1 / n_classes,) * n_classes)
+def _check_groups(config: EvaluationConfig, catalog: pd.DataFrame) -> None:
+    groups = [name for name in catalog if name not in COLUMNS]
+    for key in ("split_by", "validation_by"):
+        name = getattr(config.train, key)
+        if name and name not in groups:
+            raise ConfigError(f"train.{key}: expected a column of the manifest {groups}, got {name!r}")
 
 
-def _say(record: EpochRecord) -> None:
-    logger.info("train: epoch %d, loss %.4f, %.1f s", record.epoch, record.loss, record.seconds)
+def _check_memory(needed: int) -> None:
+    free = psutil.virtual_memory().available
+    if needed > MEMORY_SHARE * free:
+        raise ConfigError(
+            f"dataset: its images take {needed / 1e9:.1f} GB as samples, this machine has {free / 1e9:.1f} GB free; "
+            "train on a part of them (dataset.split), or where there is more memory"
+        )
+
+
+def _say(row: Mapping[str, Any]) -> None:
+    logger.info(
+        "train: epoch %d, %s: loss %.4f, Dice per sample %.4f, batch-summed %.4f, pooled %.4f, %.1f s",
+        row["epoch"],
+        row["split"],
+        *(row[name] for name in ("loss", "dice_per_sample", "dice_batch_summed", "dice_pooled", "seconds")),
+    )
+
+
+def _announce(config: EvaluationConfig, rows: list[Mapping[str, Any]]) -> None:
+    """Publish the history's main columns where Prefect is watching."""
+    if FlowRunContext.get() is None or not rows:
+        return
+    table = [{name: _shown(row[name]) for name in SHOWN} for row in rows]
+    key = f"segscale-{config.dataset.name.lower().replace('_', '-').replace('.', '-')}-training"
+    create_table_artifact(table=table, key=key, description="Loss and scores of every epoch of this run")
+
+
+def _shown(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,249 +1,181 @@
-"""Training UNet++ on stored samples: seeded, and repeatable to the bit on one kind of machine."""
+"""The unit of work of training: shards to samples, samples to a network, every epoch left where it can be resumed.
+
+A training writes a folder: `checkpoint.npz`, the only truth for a resume; `history.parquet`, `curves.png` and
+`tensorboard/`, made from it after every epoch; `split.parquet` and `training.json`, which say what was trained on what.
+"""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+import importlib.metadata
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
-from tasks.engines.keras import limit_threads
-from tasks.models.losses import WeightedDiceCrossEntropy
-from tasks.models.unet_plus_plus import Activation, Normalization, build_unet_plus_plus
-from tasks.normalize import IGNORED, Recipe, apply_recipe
+from storage import tables
+from storage.ledger import Entry, content_key
+from storage.objects import Digest, ObjectStore
+from tasks.models.model_file import save_model
+from tasks.models.official_weights import load_weights_by_name
+from tasks.samples import load_samples
+from tasks.training.checkpoint import Checkpoint, decode_checkpoint
+from tasks.training.curves import draw_curves
+from tasks.training.event_log import write_event_log
+from tasks.training.history import Row, history_table
+from tasks.training.loop import Training, train_network
+from tasks.training.settings import TrainSettings
+from tasks.training.split import Split, split_samples
 
-_Pixel = TypeVar("_Pixel", bound=np.generic)
+CODE_VERSION = 1
+"""Raised when equal settings and samples would give other weights."""
+HISTORY, CHECKPOINT, CURVES, EVENTS = "history.parquet", "checkpoint.npz", "curves.png", "tensorboard"
+RECORD, SPLIT = "training.json", "split.parquet"
+PACKAGES = ("segscale", "keras", "tensorflow", "numpy", "scipy", "grain")
 
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """Everything that decides the trained weights, together with the samples and their order."""
-
-    epochs: int
-    """Passes, or rounds of steps_per_epoch steps."""
-    channels: int = 1
-    """Channels the network takes; a sample of 1 channel is repeated to them."""
-    n_classes: int = 2
-    """Classes in the reference, background included."""
-    filters: tuple[int, ...] = (8, 16, 32, 64, 128)
-    """Filters per depth, shallowest first."""
-    normalization: Normalization = "batch"
-    """Normalisation after every convolution."""
-    dropout: float = 0.0
-    """Rate of the dropout after every convolution."""
-    l2: float = 0.0
-    """L2 penalty of the kernels, added to the loss."""
-    activation: Activation = "sigmoid"
-    """sigmoid: two classes from one output; softmax: an output per class."""
-    patch: int = 256
-    """Side of the square crops, pixels."""
-    batch_size: int = 8
-    """Crops per step."""
-    steps_per_epoch: int = 0
-    """Steps per epoch; 0: one pass over the samples."""
-    learning_rate: float = 2e-3
-    """Of Adam, at the first step; falls along a half cosine to 0 after the last."""
-    class_weights: tuple[float, ...] = (0.3, 0.7)
-    """Weight of each class's Dice in the loss, background first, summing to 1."""
-    smooth: float = 1.0
-    """Smoothing of the Dice in the loss, pixels."""
-    seed: int = 0
-    """Of the initial weights, the crops and the dropout."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions while training; bfloat16 is faster where the processor multiplies it."""
-    threads: int = 0
-    """Threads of one operation; 0: what the runtime chooses."""
-    max_seconds: float = 0.0
-    """Stop after the epoch that passes this; 0: never. A run cut short is not repeatable."""
-
-    def __post_init__(self) -> None:
-        divisor = 2 ** (len(self.filters) - 1)
-        if self.patch < divisor or self.patch % divisor:
-            raise ValueError(f"patch must be a multiple of {divisor} for {len(self.filters)} depths, got {self.patch}")
-        if min(self.epochs, self.batch_size) < 1 or self.steps_per_epoch < 0:
-            raise ValueError(
-                "epochs and batch_size must be 1 or more, steps_per_epoch 0 or more, "
-                f"got {self.epochs}, {self.batch_size}, {self.steps_per_epoch}"
-            )
-        if self.activation == "sigmoid" and self.n_classes != 2:
-            raise ValueError(f"sigmoid tells 2 classes apart, n_classes is {self.n_classes}; use softmax")
-        if len(self.class_weights) != self.n_classes:
-            raise ValueError(f"class_weights needs {self.n_classes} values, one per class, got {self.class_weights}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One image with its reference, as stored."""
-
-    pixels: NDArray[np.generic]
-    """(H, W, C) integers or float32, not normalised."""
-    recipe: tuple[float, float, float, float]
-    """clip_low, clip_high, offset, scale: x = (clip(pixels, clip_low, clip_high) - offset) / scale."""
-    reference: NDArray[np.uint8]
-    """(H, W) class indices; 255 counts in nothing."""
+logger = logging.getLogger("segscale")
 
 
 @dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """How one epoch went."""
+class SplitRule:
+    """Which images are trained on and which are looked at after every epoch; see `split_samples`."""
 
-    epoch: int
-    """Counted from 1."""
-    loss: float
-    """Mean over the steps of the mean over the heads, L2 penalty included."""
-    seconds: float
-    """Wall time of this epoch."""
-    learning_rate: float
-    """Of its last step."""
+    column: str = ""
+    training: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    fraction: float = 0.0
+    by: str = ""
 
 
-def train_model(
-    samples: Sequence[Sample],
-    settings: TrainSettings,
-    on_epoch: Callable[[EpochRecord], None],
-) -> keras.Model:
-    """Train a UNet++ with deep supervision on random crops; `on_epoch` is called after every epoch.
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """A training as asked for."""
 
-    The loss is 1 minus the weighted soft Dice of each crop, plus cross-entropy, averaged over the heads and the batch.
-    Adam, learning rate falling to 0. What comes back computes in float32 and is not compiled.
+    dataset: str
+    classes: tuple[str, ...]
+    settings: TrainSettings
+    split: SplitRule
+    output: str
+    """Local path of the `.keras` file."""
+    initial_weights: str = ""
+    """Local path of a file with weights to begin with, matched by the names of layers; or none."""
 
-    Equal samples, settings and versions give equal weights on one kind of machine. The seed and the wish for repeatable
-    operations are set for the whole process. Raises ValueError for samples that do not fit the settings, before
-    anything is computed.
+    @property
+    def folder(self) -> str:
+        """Where the history and the checkpoint lie."""
+        return self.output.removesuffix(".keras") + ".training"
+
+
+def train(
+    store: ObjectStore, entries: Sequence[Entry], catalog: pd.DataFrame, job: TrainJob, on_epoch: Callable[[Row], None]
+) -> str:
+    """Train on committed shards, or go on where a killed run stood; returns the path of the saved model.
+
+    `on_epoch` is called with every new row of the history. A training that is finished is not trained again. Raises
+    ValueError for a folder that holds another training, for samples, a split or weights that do not fit; see
+    `train_network` for the others.
     """
-    _check_samples(samples, settings)
-    limit_threads(settings.threads)
-    _make_repeatable(settings.seed)
-    model = _compiled_model(settings)
-    steps_per_epoch = settings.steps_per_epoch or math.ceil(len(samples) / settings.batch_size)
-    total_steps = settings.epochs * steps_per_epoch
-    started = time.monotonic()
-    for epoch in range(settings.epochs):
-        epoch_started = time.monotonic()
-        losses = []
-        for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
-            model.optimizer.learning_rate = cosine_learning_rate(step, total_steps, settings.learning_rate)
-            images, references = draw_batch(samples, settings, step)
-            # Keras otherwise averages over every step since the last reset.
-            model.reset_metrics()
-            logs = model.train_on_batch(images, [references] * len(model.outputs), return_dict=True)
-            losses.append(float(logs["loss"]))
-        now = time.monotonic()
-        learning_rate = float(model.optimizer.learning_rate)
-        on_epoch(EpochRecord(epoch + 1, math.fsum(losses) / len(losses), now - epoch_started, learning_rate))
-        if settings.max_seconds and now - started > settings.max_seconds:
-            break
-    trained = _build(settings, "float32")
-    trained.set_weights(model.get_weights())
-    return trained
+    split = split_samples(load_samples(store, entries, catalog), **asdict(job.split))
+    training_id = _training_id(job, entries, split)
+    folder = ObjectStore(job.folder)
+    start = _checkpoint(folder, job, training_id)
+    _write_record(folder, job, training_id, split)
+    logger.info("train: %d samples, %d for validation", len(split.training), len(split.validation))
+    if start is not None:
+        logger.info("train: goes on after epoch %d of %d", start.epoch, job.settings.epochs)
+        _write_history(folder, job, start)
+    initial = partial(_initialize, path=job.initial_weights) if job.initial_weights else None
+    training = Training(training_id, split, job.settings, initial)
+
+    def keep(checkpoint: Checkpoint) -> None:
+        folder.write(CHECKPOINT, checkpoint.encode())
+        _write_history(folder, job, checkpoint)
+        for row in checkpoint.rows:
+            if row["epoch"] == checkpoint.epoch:
+                on_epoch(row)
+
+    network = train_network(training, keep, start)
+    Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+    save_model(network, job.output)
+    return job.output
 
 
-def cosine_learning_rate(step: int, total_steps: int, peak: float) -> float:
-    """`peak` at step 0, along a half cosine, 0 at `total_steps`."""
-    return peak * 0.5 * (1.0 + math.cos(math.pi * step / total_steps))
-
-
-def draw_batch(
-    samples: Sequence[Sample], settings: TrainSettings, step: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The crops of a step: images (B, P, P, channels) normalised, references (B, P, P, 1).
-
-    A pure function of the samples, the settings and the step. Every pass visits each sample once, in its own order.
-    """
-    positions = range(step * settings.batch_size, (step + 1) * settings.batch_size)
-    orders = {
-        number: np.random.default_rng((settings.seed, 1, number)).permutation(len(samples))
-        for number in {position // len(samples) for position in positions}
+def _training_id(job: TrainJob, entries: Sequence[Entry], split: Split) -> str:
+    """The first 12 digits of the sha256 of all that decides the weights and the rows of the history."""
+    weights = Path(job.initial_weights).read_bytes() if job.initial_weights else b""
+    content = {
+        "code": CODE_VERSION,
+        "settings": asdict(job.settings),
+        "shards": sorted(entry.key for entry in entries),
+        "training": [sample.image_id for sample in split.training],
+        "validation": [sample.image_id for sample in split.validation],
+        "initial_weights": Digest.of(weights).sha256,
     }
-    crops = []
-    for position in positions:
-        number, place = divmod(position, len(samples))
-        generator = np.random.default_rng((settings.seed, 2, position))
-        crops.append(_draw_crop(samples[orders[number][place]], settings, generator))
-    return np.stack([image for image, _ in crops]), np.stack([reference for _, reference in crops])
+    return content_key(content)[:12]
 
 
-def _draw_crop(
-    sample: Sample, settings: TrainSettings, generator: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    side = settings.patch
-    missing = [(max(side - size, 0) // 2, (max(side - size, 0) + 1) // 2) for size in sample.reference.shape]
-    pixels = np.pad(sample.pixels, [*missing, (0, 0)], mode="reflect") if np.any(missing) else sample.pixels
-    reference = np.pad(sample.reference, missing, mode="reflect") if np.any(missing) else sample.reference
-    top, left = (int(generator.integers(size - side + 1)) for size in reference.shape)
-    turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
-    gain, shift = generator.uniform(0.85, 1.15), generator.uniform(-0.05, 0.05)
-
-    window = (slice(top, top + side), slice(left, left + side))
-    image = apply_recipe(pixels[window], Recipe(*sample.recipe)) * np.float32(gain) + np.float32(shift)
-    image = np.broadcast_to(image, (side, side, settings.channels))
-    return _turned(image, turns, mirrored), _turned(reference[window][..., np.newaxis], turns, mirrored)
-
-
-def _turned(image: NDArray[_Pixel], turns: int, mirrored: bool) -> NDArray[_Pixel]:
-    turned = np.rot90(image, turns)
-    return turned[:, ::-1] if mirrored else turned
-
-
-def _build(settings: TrainSettings, policy: str) -> keras.Model:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+def _checkpoint(folder: ObjectStore, job: TrainJob, training_id: str) -> Checkpoint | None:
+    if not folder.exists(CHECKPOINT):
+        return None
     try:
-        return build_unet_plus_plus(
-            channels=settings.channels,
-            outputs=1 if settings.activation == "sigmoid" else settings.n_classes,
-            filters=settings.filters,
-            normalization=settings.normalization,
-            dropout=settings.dropout,
-            l2=settings.l2,
-            activation=settings.activation,
+        found = decode_checkpoint(folder.read(CHECKPOINT))
+    except ValueError as error:
+        raise ValueError(f"{job.folder}/{CHECKPOINT} {error}; remove it to train anew") from None
+    if found.training_id != training_id:
+        raise ValueError(
+            f"{job.folder} holds training {found.training_id}, after epoch {found.epoch}; this one is {training_id}: "
+            f"{_difference(folder, job)}; remove the folder, or choose another train.output"
         )
-    finally:
-        keras.config.set_dtype_policy(before)
+    return found
 
 
-def _compiled_model(settings: TrainSettings) -> keras.Model:
-    model = _build(settings, "float32" if settings.precision == "float32" else "mixed_bfloat16")
-    heads = len(model.outputs)
-    model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss=[WeightedDiceCrossEntropy(settings.class_weights, settings.smooth) for _ in range(heads)],
-        # Keras adds the losses of the outputs; the mean keeps one scale for any depth.
-        loss_weights=[1.0 / heads] * heads,
-        jit_compile=False,
-    )
-    return model
+def _difference(folder: ObjectStore, job: TrainJob) -> str:
+    """What the settings of the training in the folder are that those of this one are not."""
+    try:
+        before: Mapping[str, Any] = json.loads(folder.read(RECORD))["settings"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return "it was another one"
+    now = json.loads(json.dumps(asdict(job.settings)))
+    changed = [f"{name} was {before.get(name)}, is {value}" for name, value in now.items() if before.get(name) != value]
+    return ", ".join(changed) or "the images, their split or the initial weights are others"
 
 
-def _make_repeatable(seed: int) -> None:
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+def _write_record(folder: ObjectStore, job: TrainJob, training_id: str, split: Split) -> None:
+    rows = [(sample.image_id, name) for name in ("training", "validation") for sample in getattr(split, name)]
+    frame = pd.DataFrame(list(dict.fromkeys(rows)), columns=["image_id", "split"], dtype="str")
+    folder.write(SPLIT, tables.encode_frame(frame))
+    record = {
+        "training_id": training_id,
+        **asdict(job),
+        "n_training": len(split.training),
+        "n_validation": len(split.validation),
+        "backend": keras.backend.backend(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+    folder.write(RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
-        tf.config.experimental.enable_op_determinism()
+
+def _write_history(folder: ObjectStore, job: TrainJob, checkpoint: Checkpoint) -> None:
+    frame = history_table(checkpoint.rows, checkpoint.training_id, job.dataset)
+    settings = {**asdict(job.settings), "head_weights": job.settings.weights_of_heads, "classes": job.classes}
+    metadata = {"schema_version": "1", "kind": "training-history", "settings": json.dumps(settings, sort_keys=True)}
+    folder.write(HISTORY, tables.encode_frame(frame, metadata=metadata))
+    folder.write(CURVES, draw_curves(frame))
+    write_event_log(frame, Path(job.folder) / EVENTS)
 
 
-def _check_samples(samples: Sequence[Sample], settings: TrainSettings) -> None:
-    if not samples:
-        raise ValueError("training needs at least one sample, got none")
-    for index, sample in enumerate(samples):
-        shape = sample.pixels.shape
-        if len(shape) != 3 or shape[:2] != sample.reference.shape or 0 in shape:
-            raise ValueError(
-                f"sample {index}: pixels {shape} and reference {sample.reference.shape} must be (H, W, C) and (H, W)"
-            )
-        if shape[2] not in (1, settings.channels):
-            raise ValueError(f"sample {index}: {shape[2]} channels, the network takes {settings.channels}")
-        if sample.reference.dtype != np.uint8:
-            raise ValueError(f"sample {index}: the reference must be uint8 class indices, got {sample.reference.dtype}")
-        strange = sorted({int(value) for value in np.unique(sample.reference)} - {*range(settings.n_classes), IGNORED})
-        if strange:
-            raise ValueError(
-                f"sample {index}: reference values {strange[:5]} are neither a class of {settings.n_classes} "
-                f"nor {IGNORED} (ignored); map the values of the file to class indices"
-            )
+def _initialize(network: keras.Model, path: str) -> None:
+    report = load_weights_by_name(network, path)
+    logger.info("train: %s", report.describe())
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,4 +1,4 @@
-"""The short form of benchmarks/counting.py: every figure is there and positive."""
+"""The short forms of the benchmarks: every figure is there and positive."""
 
 import re
 import runpy
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-COUNTING = Path(__file__).parents[1] / "benchmarks" / "counting.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+COUNTING, TRAINING = BENCHMARKS / "counting.py", BENCHMARKS / "training.py"
 LINE = re.compile(
     r"(?P<name>.{39}) *(?P<median>[\d.]+) +(?P<low>[\d.]+) +(?P<high>[\d.]+) +(?P<images>\d+)"
     r" +(?P<uint8>[\d.]+)x +(?P<float32>[\d.]+)x.*"
@@ -54,3 +55,20 @@ def test_every_figure_of_the_short_form_is_there_and_positive(
         for match in found.values():
             assert 0 < float(match["low"]) <= float(match["median"]) <= float(match["high"])
             assert int(match["images"]) > 0
+
+
+@pytest.mark.slow
+def test_a_training_is_measured_beside_plain_keras(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(TRAINING))["main"](["--short"])
+    _, *lines, load = capsys.readouterr().out.splitlines()
+    figures = {line[:37].strip(): [float(value) for value in line[37:].split()] for line in lines}
+    assert list(figures) == [
+        "segscale, images/s", "plain Keras, images/s", "ratio (goal: 0.9)", "share of our time waiting for input",
+    ]  # fmt: skip
+    for median, lowest, highest in figures.values():
+        assert 0 <= lowest <= median <= highest
+    ours, theirs, ratio, waiting = (values[0] for values in figures.values())
+    # The short form counts a single epoch, so the medians are one measurement.
+    assert ratio == pytest.approx(ours / theirs, rel=1e-2)
+    assert waiting < 1
+    assert load.startswith("load ")

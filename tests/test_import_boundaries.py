@@ -22,8 +22,10 @@ SEES_STORAGE = (
     "tasks.ingest", "tasks.predict", "tasks.score", "tasks.report", "tasks.train", "tasks.samples",
     "tasks.counting", "tasks.shard_rows", "tasks.scan", "tasks.shard_plan",
 )  # fmt: skip
-BUILDS_NETWORKS = ("tasks.engines.keras", "tasks.models", "tasks.networks", "tasks.train")
-LOADS_KERAS = (*BUILDS_NETWORKS, "tasks.samples")
+BUILDS_NETWORKS = (
+    "tasks.engines.keras", "tasks.models", "tasks.networks", "tasks.train",
+    "tasks.training.history", "tasks.training.loop", "tasks.training.network",
+)  # fmt: skip
 LIGHT = ("tasks.models", "tasks.models.bundled", "tasks.models.inspection")
 
 Imports = dict[str, frozenset[str]]
@@ -142,7 +144,7 @@ def test_importing_storage_loads_nothing_above_it() -> None:
 
 
 def test_importing_tasks_loads_no_orchestrator_and_no_network_library() -> None:
-    modules = [*modules_of("tasks", besides=LOADS_KERAS), *LIGHT]
+    modules = [*modules_of("tasks", besides=BUILDS_NETWORKS), *LIGHT]
     units = {f"tasks.{name}" for name in ("ingest", "predict", "score", "report", "readers", "engines", "metrics")}
     assert units | {"tasks", "tasks.metrics.overlap"} <= set(modules)
     assert brought_in(modules, (*ORCHESTRATORS, *NETWORK_LIBRARIES, "flows"), ROOT) == {}

@@ -6,6 +6,7 @@ import io
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,17 @@ def _inspect(listing: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture
-def make_set(tmp_path: Path) -> Callable[..., DataSet]:
+def make_set(make_set_in: Callable[..., DataSet], tmp_path: Path) -> Callable[..., DataSet]:
     """make_set(images, references, predictions={}, groups={}, shard_images=128, folder="set", **preparation)."""
+    return partial(make_set_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_set_in() -> Callable[..., DataSet]:
+    """The same below a given folder, for sets that several tests share."""
 
     def make(
+        below: Path,
         images: Files,
         references: Files,
         *,
@@ -114,7 +122,7 @@ def make_set(tmp_path: Path) -> Callable[..., DataSet]:
         folder: str = "set",
         **preparation: Any,
     ) -> DataSet:
-        root = tmp_path / folder
+        root = below / folder
         for role, files in zip(ROLES, (images, references, predictions or {}), strict=True):
             _write(root, role, files)
         listing = _list(root, groups or {})
