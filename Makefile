@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# The tests of a file share what they start, so they stay together.
+PARALLEL ?= -n auto --dist loadfile
 ORACLES := .venv-oracles/.installed
 
 .DEFAULT_GOAL := help
@@ -32,10 +34,10 @@ types: $(INSTALLED) ## Types, strict
 	$(BIN)/mypy --explicit-package-bases flows tasks storage tests examples docs/scripts
 
 fast: $(INSTALLED) ## Tests that start no process, server or model
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 slow: $(INSTALLED) ## Tests that do
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(PARALLEL)
 
 oracles: $(ORACLES) ## Agreement with other libraries, in an environment of its own (torch, MONAI, ...)
 	.venv-oracles/bin/pytest tests/oracles -m oracle

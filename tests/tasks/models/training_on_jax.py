@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import keras
+import numpy as np
 
 # The tests of this folder, which is the first on the path of a program that lies in it.
 import test_losses  # type: ignore[import-not-found]
@@ -20,11 +21,18 @@ import test_training_metrics  # type: ignore[import-not-found]
 import test_training_statistics  # type: ignore[import-not-found]
 
 from tasks.models.training_metrics import accumulate
+from tasks.normalize import Recipe
+from tasks.training.checkpoint import Checkpoint
+from tasks.training.loop import Training, train_network
+from tasks.training.sample import Sample
+from tasks.training.settings import TrainSettings
+from tasks.training.split import Split
 
 
 def check_losses_agree_with_their_definitions_and_have_finite_gradients() -> None:
     # One network: JAX compiles each operation for each shape, and a sigmoid becomes two channels before all else.
-    for name, inputs in product(test_losses.CASES, test_losses.INPUTS):
+    # Each compiles for seconds, and what an input does to the formulas TensorFlow has shown: here the hardest do.
+    for name, inputs in product(test_losses.CASES, ("random", "empty", "certain")):
         test_losses.test_agrees_with_the_definition_and_has_a_finite_gradient(name, inputs, "softmax")
 
 
@@ -34,7 +42,7 @@ def check_losses_of_half_precision_are_summed_in_float32() -> None:
 
 
 def check_gradients_are_finite_where_nothing_is_predicted_or_all_is_right() -> None:
-    for p, name in product((0.0, 1e-38, 1e-30, 1e-18, 1e-10), test_losses.CASES):
+    for p, name in product((0.0, 1e-30), test_losses.CASES):
         test_losses.test_gradients_of_an_all_but_empty_prediction_are_finite(name, p)
     for gamma in (0.5, 0.75, 1.0, 2.0):
         test_losses.test_focal_gradient_stays_finite_next_to_a_perfect_prediction(gamma)
@@ -77,6 +85,25 @@ def check_counts_are_exact_beyond_what_float32_counts_to() -> None:
 
 def check_scores_of_a_training_are_those_of_its_predictions() -> None:
     test_training_metrics.test_scores_of_a_training_are_those_of_its_predictions(2, "mixed_bfloat16", True)
+
+
+def check_a_training_resumes_with_the_rows_of_an_undisturbed_one() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 12, 10, 1)).astype(np.uint8)
+    samples = tuple(
+        Sample(f"image-{place}", image, Recipe(-np.inf, np.inf, 0.0, 255.0), (image[..., 0] > 127).astype(np.uint8))
+        for place, image in enumerate(pixels)
+    )
+    settings = TrainSettings(epochs=2, filters=(2, 3), patch=8, batch_size=2, dropout=0.2, l2=1e-4)
+    training = Training("training", Split(samples[:2], samples[2:]), settings)
+    states: list[Checkpoint] = []
+    train_network(training, states.append)
+    resumed: list[Checkpoint] = []
+    train_network(training, resumed.append, states[0])
+    for row, other in zip(states[1].rows, resumed[0].rows, strict=True):
+        assert row["loss"] == other["loss"], (row, other)
+        assert row["dice_pooled"] == other["dice_pooled"], (row, other)
+        parts = row["head_1_loss"] * row["head_1_weight"] + row["regularization"]
+        assert abs(parts - row["loss"]) < 1e-5, row
 
 
 def check_statistics_agree_with_their_definitions() -> None:
