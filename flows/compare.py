@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from flows.report_tables import IDENTITY, readable_reports, recorded_settings
+from flows.report_tables import IDENTITY, readable_reports, recorded_settings, whole_table
 from storage.reports import Report, open_report
 from tasks.metrics.compare import Comparison, compare
 
@@ -36,7 +36,7 @@ def compare_reports(path_a: str, path_b: str, by: tuple[str, ...] = ()) -> Repor
     with readable_reports():
         a, b = open_report(path_a), open_report(path_b)
         settings_a, settings_b = recorded_settings(a), recorded_settings(b)
-        images_a, images_b = a.table("per_image"), b.table("per_image")
+        images_a, images_b = whole_table(a, "per_image"), whole_table(b, "per_image")
         comparison = compare(images_a, images_b, settings_a, settings_b, by)
         rows = [_run_row("a", a, images_a), _run_row("b", b, images_b)]
     return ReportComparison(pd.DataFrame(rows), comparison)

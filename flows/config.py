@@ -11,9 +11,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tasks.metrics.settings import MAX_BATCH_SIZE
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
 Folder = Annotated[str, Field(min_length=1)]
 HISTOGRAM_BINS = 256
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
@@ -104,7 +108,7 @@ class Metrics(Section):
     tversky_alpha: NonNegative = 0.3
     tversky_beta: NonNegative = 0.7
     smooth: NonNegative = 0.0
-    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (1, 8, 32)
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)], ...], Field(strict=False)] = (1, 8, 32)
     empty: Literal["nan", "one", "zero", "smooth"] = "nan"
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -164,6 +168,17 @@ class Train(Section):
     """How UNet++ is trained on the images of the data set (`dataset.split` chooses among those of a manifest)."""
 
     output: str = "model.keras"
+    initial_weights: str = ""
+    """A file whose weights are taken over by the names of layers before the first step."""
+    split_by: str = ""
+    """A column of the manifest; `training` and `validation` are values of it."""
+    training: Names = ()
+    """Empty: all images that are not for validation."""
+    validation: Names = ()
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the images that is drawn for validation, by a hash of `validation_by`."""
+    validation_by: str = ""
+    """A column whose values must not be on both sides, e.g. patient_id; empty: image_id."""
     filters: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (8, 16, 32, 64, 128)
     normalization: Literal["none", "batch"] = "batch"
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
@@ -173,11 +188,29 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=1)] = 8
     epochs: Annotated[int, Field(ge=1)] = 30
     steps_per_epoch: Annotated[int, Field(ge=0)] = 0
+    foreground_share: Share = 0.33
+    flips: bool = True
+    degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
+    scaling: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    elastic: NonNegative = 2.0
+    warped_share: Share = 0.3
+    intensity: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    shift: NonNegative = 0.05
     learning_rate: Positive = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    loss: Literal["dice_cross_entropy", "dice", "tversky", "focal_tversky"] = "dice_cross_entropy"
+    reduction_axes: Literal["per_sample", "batch"] = "per_sample"
     class_weights: Annotated[tuple[NonNegative, ...], Field(strict=False)] = ()
-    """Of the Dice of each class, background first; empty: 0.3 and 0.7 for two classes, equal for more."""
+    """Of each class in the loss, background first; empty: 0.3 and 0.7 for two classes, equal for more."""
     smooth: NonNegative = 1.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    tversky_alpha: NonNegative = 0.3
+    tversky_beta: NonNegative = 0.7
+    focal_gamma: Positive = 0.75
+    head_weights: Annotated[tuple[NonNegative, ...], Field(strict=False)] = ()
+    """Of each head's loss, shallowest first; empty: their mean."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    keep: Literal["best", "last"] = "best"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -190,7 +223,26 @@ class Train(Section):
             raise ValueError(
                 f"patch: expected a multiple of 2^{len(self.filters) - 1} for as many filters, got {self.patch}"
             )
+        if self.head_weights and (len(self.head_weights) != len(self.filters) - 1 or not self.head_weights[-1]):
+            raise ValueError(
+                f"head_weights: expected {len(self.filters) - 1}, one for each head, the last above 0, "
+                f"got {list(self.head_weights)}"
+            )
+        if not self.tversky_alpha + self.tversky_beta:
+            raise ValueError("tversky_alpha, tversky_beta: expected at least one above 0")
+        self._check_split()
         return self
+
+    def _check_split(self) -> None:
+        if bool(self.split_by) != bool(self.validation) or (self.training and not self.split_by):
+            raise ValueError("split_by, validation: expected a column and values of it for validation, or neither")
+        if self.split_by and self.validation_fraction:
+            raise ValueError("split_by, validation_fraction: expected one of them, got both")
+        if self.validation_by and not (self.split_by or self.validation_fraction):
+            raise ValueError("validation_by: needs split_by, or a validation_fraction above 0")
+        both = sorted(set(self.training) & set(self.validation))
+        if both:
+            raise ValueError(f"training, validation: expected different values, got {both[0]!r} in both")
 
 
 class EvaluationConfig(Section):
@@ -245,7 +297,7 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
             "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,
             "store": _anchored(config.store, base, "path"),
             "report": _anchored(config.report, base, "path"),
-            "train": _anchored(config.train, base, "output"),
+            "train": _anchored(config.train, base, "output", "initial_weights"),
         }
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -12,9 +12,18 @@ import pandas as pd
 
 from flows.config import ConfigError
 from storage.reports import Report, ReportError
+from tasks.metrics.aggregate import BATCH_SUMMED_COLUMNS, PER_SAMPLE_COLUMNS
+from tasks.metrics.gap import COLUMNS as GAP_COLUMNS
 from tasks.metrics.settings import ScoreSettings
 
 IDENTITY = ("run_id", "dataset", "model")
+COLUMNS: Mapping[str, Collection[str]] = {
+    "per_image": ("image_id", "class_index", "class_name", "head", "threshold", "status"),
+    "per_sample": PER_SAMPLE_COLUMNS,
+    "batch_summed": BATCH_SUMMED_COLUMNS,
+    "gap": GAP_COLUMNS,
+}
+"""Without these a table is not what it says; counts and hashes are asked for where they are read."""
 
 
 @contextmanager
@@ -24,8 +33,6 @@ def readable_reports() -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except KeyError as error:
-        raise ConfigError(f"a table of the report lacks the column {error}; was it written by segscale?") from None
     except (ValueError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
 
@@ -47,6 +54,27 @@ def recorded_settings(report: Report) -> ScoreSettings:
         raise ReportError(
             f"{report.path}/run.json: expected the metrics of a Segscale run, got something else"
         ) from None
+
+
+def recorded_threshold_count(report: Report) -> int:
+    """threshold_count of run.json. Raises ReportError where thresholds.parquet has columns for other thresholds."""
+    n_kept = sum(name.startswith("predicted_") for name in report.columns("thresholds"))
+    recorded = report.run()["config"]["metrics"].get("threshold_count")
+    if type(recorded) is not int or recorded != n_kept + 1:
+        raise ReportError(
+            f"{report.path}/run.json: threshold_count: expected {n_kept + 1}, as thresholds.parquet has {n_kept} "
+            f"thresholds, got {recorded!r}"
+        )
+    return recorded
+
+
+def whole_table(report: Report, name: str) -> pd.DataFrame:
+    """A table of the report with all of COLUMNS. Raises ReportError naming what is missing."""
+    table = report.table(name)
+    missing = [column for column in COLUMNS[name] if column not in table.columns]
+    if missing:
+        raise ReportError(f"{report.path}/{name}.parquet: expected the columns of a report, {missing} are missing")
+    return table
 
 
 def tables_as_json(tables: Mapping[str, pd.DataFrame]) -> str:

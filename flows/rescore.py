@@ -9,7 +9,13 @@ from typing import Any
 import pandas as pd
 
 from flows.config import ConfigError
-from flows.report_tables import IDENTITY, readable_reports, recorded_settings, tables_as_json
+from flows.report_tables import (
+    IDENTITY,
+    readable_reports,
+    recorded_settings,
+    recorded_threshold_count,
+    tables_as_json,
+)
 from storage.reports import Report, open_report
 from tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
 
@@ -29,7 +35,7 @@ class Rescoring:
         settings, lines = self.plan.settings, []
         n_classes = self.per_image["class_index"].nunique()
         if self.plan.index is not None:
-            lines.append(f"threshold {self.plan.index / self.plan.threshold_count}")
+            lines.append(f"threshold {self.plan.threshold}")
             if n_classes > 2:
                 lines.append("at a threshold each class is scored against the rest, not by argmax as in the run")
         else:
@@ -51,11 +57,14 @@ def open_rescoring(path: str, changes: Changes) -> Rescoring:
     with readable_reports():
         report = open_report(path)
         run, own = report.run(), recorded_settings(report)
-        plan = plan_rescore(own, run["config"]["metrics"]["threshold_count"], report.columns("per_image"), changes)
-        per_image = report.table("per_image", plan.per_image_columns)
-        if plan.index is not None:
+        threshold_count = None
+        if changes.threshold is not None:
             if "thresholds.parquet" not in run["files"]:
                 raise ConfigError(f"threshold: {path} keeps no thresholds, its predictions are label maps")
+            threshold_count = recorded_threshold_count(report)
+        plan = plan_rescore(own, threshold_count, report.columns("per_image"), changes)
+        per_image = report.table("per_image", plan.per_image_columns)
+        if plan.index is not None:
             thresholds = report.table("thresholds", plan.thresholds_columns)
             per_image = at_threshold(per_image, thresholds, plan.index)
     return Rescoring(report, run, plan, per_image)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
@@ -15,11 +16,12 @@ import pyarrow as pa
 from storage import tables
 from storage.objects import Digest, ObjectStore
 from storage.report_versions import CURRENT, VersionError, parse_version, upgrade
-from storage.table_files import DamagedFileError, TableFile, open_table_file
+from storage.table_files import DAMAGE, DamagedFileError, TableFile, footer_sha256, open_table_file
 
 SCHEMA_VERSION = str(CURRENT)
 RUN = "run.json"
 VERSION = "schema_version"
+FOOTER = "footer_sha256"
 TABLES = ("per_image", "thresholds", "per_sample", "batch_summed", "intervals", "gap", "failures")
 
 
@@ -53,9 +55,9 @@ class Report:
             document = json.loads(self.store.read(RUN))
         except (FileNotFoundError, NotADirectoryError):
             raise ReportError(f"{self.path}: expected a report, found no {RUN}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             raise ReportError(f"{self.path}/{RUN} is damaged: expected JSON") from None
-        if not isinstance(document, dict) or not _are_digests(document.get("files")):
+        if not isinstance(document, dict) or not _are_facts(document.get("files")):
             raise ReportError(f"{self.path}/{RUN}: expected the record of a Segscale run, got something else")
         return document
 
@@ -63,9 +65,9 @@ class Report:
         """One table of the report, as today's schema version has it.
 
         Without `columns` the whole file is read and its sha256 compared with run.json. With them no more than their
-        bytes are read, so the hash of the file stays unknown. Instead its size and run_id must be those of run.json,
-        and every page that is read must match the checksum it carries. This notices a lost, torn, flipped or foreign
-        file, not a forged one; `is_whole` hashes all files.
+        bytes are read, so the hash of the file stays unknown. Instead its size and the hash of its footer must be
+        those of run.json, and every page that is read must match the checksum it carries. This notices a lost, torn,
+        flipped or foreign file, not a forged one; `is_whole` hashes all files.
 
         Raises ReportError naming the file where it is missing, damaged, foreign or too new, or lacks a column.
         """
@@ -88,38 +90,46 @@ class Report:
     def is_whole(self) -> bool:
         """Whether run.json is there and every file it names is what it says."""
         try:
-            files = self.run()["files"]
-            for name, digest in files.items():
-                self.store.read_checked(name, Digest(**digest))
+            run = self.run()
+            for name in run["files"]:
+                self.store.read_checked(name, _digest(run["files"][name]))
         except (ReportError, ValueError, FileNotFoundError):
             return False
         return True
 
     def _whole(self, name: str) -> pd.DataFrame:
-        file = f"{name}.parquet"
+        file, run = f"{name}.parquet", self.run()
+        digest = _digest(self._facts(file, run))
         with self._named_errors(file):
-            data = self.store.read_checked(file, self._digest(file, self.run()))
-            version = parse_version(tables.note(data, VERSION))
-            return upgrade(name, tables.decode_frame(data), version)
+            try:
+                data = self.store.read_checked(file, digest)
+            except ValueError:
+                with open_table_file(self.store, file) as opened:
+                    _refuse_strangers(opened, run)
+                raise
+            try:
+                version, table = tables.note(data, VERSION), tables.decode_frame(data)
+            except DAMAGE as error:
+                raise DamagedFileError(f"cannot be read: {error}") from None
+            return upgrade(name, table, parse_version(version))
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[TableFile]:
-        """A table's file opened for single columns, if its size and run_id are those of run.json."""
+        """A table's file opened for single columns, if its size and footer are those of run.json."""
         file, run = f"{name}.parquet", self.run()
-        with self._named_errors(file):
-            expected = self._digest(file, run).size_bytes
-            with open_table_file(self.store, file) as opened:
-                if opened.size_bytes != expected:
-                    raise DamagedFileError(f"is damaged: committed {expected} bytes, found {opened.size_bytes}")
-                foreign = sorted(map(str, opened.extremes("run_id") - {run.get("run_id")}))
-                if foreign:
-                    raise DamagedFileError(f"is of run {foreign[0]!r}, not of {run.get('run_id')!r}")
-                yield opened
+        facts = self._facts(file, run)
+        with self._named_errors(file), open_table_file(self.store, file) as opened:
+            found = {"size_bytes": opened.size_bytes, FOOTER: opened.footer_sha256}
+            if found != {key: facts[key] for key in found}:
+                _refuse_strangers(opened, run)
+                raise DamagedFileError(f"is damaged: committed {_in_words(facts)}, found {_in_words(found)}")
+            yield opened
 
-    def _digest(self, file: str, run: Mapping[str, Any]) -> Digest:
+    def _facts(self, file: str, run: Mapping[str, Any]) -> Mapping[str, Any]:
         if file not in run["files"]:
             raise ReportError(f"{self.path}: expected one of {sorted(run['files'])}, got {file[:-8]!r}")
-        return Digest(**run["files"][file])
+        facts: Mapping[str, Any] = run["files"][file]
+        return facts
 
     @contextmanager
     def _named_errors(self, file: str) -> Iterator[None]:
@@ -178,19 +188,45 @@ def write_report(store: ObjectStore, contents: Mapping[str, bytes], run: Mapping
     Another report in the same place ends first: without run.json it is none, and tables that it had and this one has
     not are removed.
 
-    `run` gets the key `files` with the size and sha256 of each.
+    `run` gets the key `files` with the size and sha256 of each, and of Parquet files that of the footer.
     """
     store.remove(RUN)
     for name in store.names(""):
         if name.endswith(".parquet") and name not in contents:
             store.remove(name)
-    digests = {name: store.write(name, data) for name, data in sorted(contents.items())}
-    files = {name: {"size_bytes": digest.size_bytes, "sha256": digest.sha256} for name, digest in digests.items()}
+    files = {name: _written(store, name, data) for name, data in sorted(contents.items())}
     store.write(RUN, (json.dumps({**run, "files": files}, indent=1, sort_keys=True) + "\n").encode())
     return Report(store)
 
 
-def _are_digests(files: object) -> bool:
+def _written(store: ObjectStore, name: str, data: bytes) -> dict[str, Any]:
+    facts = asdict(store.write(name, data))
+    return facts | {FOOTER: footer_sha256(io.BytesIO(data))} if name.endswith(".parquet") else facts
+
+
+def _are_facts(files: object) -> bool:
     if not isinstance(files, dict):
         return False
-    return all(isinstance(one, dict) and set(one) == {"size_bytes", "sha256"} for one in files.values())
+    known = {"size_bytes", "sha256"}
+    return all(
+        isinstance(facts, dict) and set(facts) == (known | {FOOTER} if name.endswith(".parquet") else known)
+        for name, facts in files.items()
+    )
+
+
+def _digest(facts: Mapping[str, Any]) -> Digest:
+    return Digest(facts["size_bytes"], facts["sha256"])
+
+
+def _in_words(facts: Mapping[str, Any]) -> str:
+    return f"{facts['size_bytes']} bytes with a footer of sha256 {str(facts[FOOTER])[:12]}"
+
+
+def _refuse_strangers(file: TableFile, run: Mapping[str, Any]) -> None:
+    """Raise where a file that is not the committed one is a table of another run, or of something else."""
+    parse_version(file.note(VERSION))
+    if "run_id" not in file.names:
+        return
+    others = sorted(set(file.read(["run_id"])["run_id"].astype(str)) - {run.get("run_id")})
+    if others:
+        raise DamagedFileError(f"is of run {others[0]!r}, not of {run.get('run_id')!r}")

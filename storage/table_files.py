@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import fsspec
 import pandas as pd
@@ -12,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.objects import ObjectStore
+
+DAMAGE = (pa.ArrowException, OSError, TypeError, ValueError, LookupError, AttributeError)
+"""What pyarrow and pandas raise for bytes and footers that say what cannot be, such as a type that nobody knows."""
 
 
 class DamagedFileError(ValueError):
@@ -24,6 +29,8 @@ class TableFile:
 
     parquet: pq.ParquetFile
     size_bytes: int
+    footer_sha256: str
+    """As `footer_sha256` says it: no page checksum guards the names, types and places of the columns."""
 
     @property
     def names(self) -> list[str]:
@@ -35,23 +42,15 @@ class TableFile:
         value = (self.parquet.schema_arrow.metadata or {}).get(key.encode())
         return None if value is None else value.decode(errors="replace")
 
-    def extremes(self, name: str) -> set[object]:
-        """The smallest and largest values of a column in each row group, from the footer; none where not recorded."""
-        if name not in self.names:
-            return set()
-        place, footer = self.names.index(name), self.parquet.metadata
-        found = [footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)]
-        return {value for one in found if one is not None and one.has_min_max for value in (one.min, one.max)}
-
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """The columns in the order given, with the types that pandas wrote. Raises DamagedFileError."""
         try:
             table = self.parquet.read(columns=list(columns))
-        except (pa.ArrowException, OSError) as error:
+            # Column by column, each given up once it is converted: a wide table is in memory once, not twice.
+            frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+            return frame[list(columns)]
+        except DAMAGE as error:
             raise DamagedFileError(f"is damaged: {_first_line(error)}") from None
-        # Column by column, each given up once it is converted: a wide table is in memory once, not twice.
-        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-        return frame[list(columns)]
 
 
 @contextmanager
@@ -61,10 +60,19 @@ def open_table_file(store: ObjectStore, path: str) -> Iterator[TableFile]:
     with filesystem.open(f"{root.rstrip('/')}/{path}", "rb") as source:
         try:
             parquet = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGE as error:
             raise DamagedFileError(f"is damaged or no Parquet file: {_first_line(error)}") from None
-        yield TableFile(parquet, source.seek(0, 2))
+        yield TableFile(parquet, source.seek(0, 2), footer_sha256(source))
+
+
+def footer_sha256(source: BinaryIO) -> str:
+    """The sha256 of the footer, its length and the closing mark: of all of a Parquet file but its pages."""
+    size_bytes = source.seek(0, 2)
+    source.seek(max(size_bytes - 8, 0))
+    length = int.from_bytes(source.read(4), "little") + 8
+    source.seek(max(size_bytes - length, 0))
+    return hashlib.sha256(source.read()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -24,7 +24,7 @@ from tasks.metrics.per_image import score_images
 from tasks.metrics.settings import ScoreSettings
 from tasks.metrics.thresholds import cumulate
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -177,7 +177,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
         {
             "image_id": frame["image_id"],
             **{name: of_image[name] for name in catalogs.group_columns(catalog)},
-            "class_index": frame["class_index"].astype("int32"),
+            "class_index": frame["class_index"],
             "class_name": np.array(layout.classes, dtype=object)[frame["class_index"]],
             "head": frame["head"],
             **sizes,
@@ -224,7 +224,7 @@ def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Tabl
     for k in range(1, layout.threshold_count):
         for name, counts in (("true_positive", counted.true_positive), ("predicted", counted.predicted)):
             pairs[f"{name}_{k:03d}"] = pd.arrays.IntegerArray(counts[chosen, k - 1], missing)
-    keys = frame[["image_id", "class_index", "head", "reference_sum"]].astype({"class_index": "int32"})
+    keys = frame[["image_id", "class_index", "head", "reference_sum"]]
     table = _identified(pd.concat([keys, pd.DataFrame(pairs)], axis=1), identity)
     return pa.Table.from_pandas(table, preserve_index=False)
 

@@ -49,16 +49,17 @@ class Plan:
     settings: ScoreSettings
     index: int | None
     """k of the threshold k/threshold_count that was asked for; None for the counts of the run itself."""
-    threshold_count: int
+    threshold: float | None
     per_image_columns: tuple[str, ...]
     thresholds_columns: tuple[str, ...]
     """Empty where thresholds.parquet is not needed."""
 
 
-def plan_rescore(own: ScoreSettings, threshold_count: int, columns: Sequence[str], changes: Changes) -> Plan:
+def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Sequence[str], changes: Changes) -> Plan:
     """The plan for the report of a run with these settings, which kept k/threshold_count.
 
-    columns: the names of the columns of its per_image table, in order.
+    threshold_count: None will do where no threshold is asked for. columns: the names of the columns of its per_image
+    table, in order.
 
     Raises ValueError naming the setting, what was expected and what came: a threshold that was not kept (with its kept
     neighbours), a column that is no group, a value out of its range.
@@ -73,11 +74,14 @@ def plan_rescore(own: ScoreSettings, threshold_count: int, columns: Sequence[str
     unknown = [column for column in settings.group_by if column not in groups]
     if unknown:
         raise ValueError(f"by: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
-    index = None if changes.threshold is None else kept_index(changes.threshold, threshold_count)
+    index = None
+    if changes.threshold is not None:
+        assert threshold_count is not None
+        index = kept_index(changes.threshold, threshold_count)
     return Plan(
         settings=settings,
         index=index,
-        threshold_count=threshold_count,
+        threshold=changes.threshold,
         per_image_columns=tuple(column for column in columns if column in needed | set(settings.group_by)),
         thresholds_columns=() if index is None else (*KEYS, "reference_sum", *pair_names(index)),
     )

@@ -5,7 +5,7 @@ per-sample, the score and 1 where it is defined. So one matrix product of multin
 all resamples of both (Efron and Tibshirani 1993, ch. 10 and 14).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,9 @@ class Resampled:
     """(B,) the estimate in each resample; NaN where it is undefined."""
     sums: tuple[UnitSums, ...]
     n_units: int
-    """Units that have something to be measured."""
+    """Units that have something to be measured; of a mean, of its scarcest part."""
+    scarcest: str = ""
+    """Of a mean over classes the class that fewest units have, so that most resamples lack it."""
 
     def leave_one_out(self) -> Float64Array:
         """(U,) the estimate without each unit, made anew at each call: kept, they would fill the memory."""
@@ -73,14 +75,19 @@ def resample(columns: list[UnitSums], n_resamples: int, seed: list[int]) -> list
     ]
 
 
-def mean_of(estimates: list[Resampled]) -> Resampled:
-    """The mean of the defined estimates, resample by resample: of classes over the same units."""
-    defined = [one for one in estimates if not np.isnan(one.estimate)] or estimates[:1]
+def mean_of(estimates: list[Resampled], names: Sequence[str]) -> Resampled:
+    """The mean of the defined estimates, resample by resample: of classes of these names over the same units.
+
+    A resample that lacks one of these classes is undefined: the mean over the others would estimate something else.
+    """
+    named = [(one, name) for one, name in zip(estimates, names, strict=True) if not np.isnan(one.estimate)]
+    defined = [one for one, _ in named] or estimates[:1]
     return Resampled(
         estimate=float(np.mean([one.estimate for one in defined])),
         replicates=_mean([one.replicates for one in defined]),
         sums=tuple(sums for one in defined for sums in one.sums),
         n_units=min(one.n_units for one in defined),
+        scarcest=min(named, key=lambda pair: pair[0].n_units)[1] if len(named) > 1 else "",
     )
 
 

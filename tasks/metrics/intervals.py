@@ -32,8 +32,9 @@ def intervals(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
 
     Units are ok images, or clusters of them by `cluster_by`; n_units are those with something to be measured. All
     classes, heads and metrics of a stratum share their resamples, and the seed depends on the stratum's name only.
-    all_macro is resampled as the mean over classes. low and high are NaN with a `reason` where fewer than 10 units
-    count, more than 5 % of the resamples are undefined, bootstrap is 0, or a cluster is unknown.
+    all_macro is resampled as the mean over the defined classes; a resample that lacks one of them is undefined, since
+    the mean over the others would estimate something else. low and high are NaN with a `reason` where fewer than 10
+    units count, more than 5 % of the resamples are undefined, bootstrap is 0, or a cluster is unknown.
 
     Delta intervals are symmetric and may leave the range of the score. Percentile and BCa follow Efron and Tibshirani
     (1993), with the jackknife over units for the acceleration of BCa; a resample equal to the estimate counts half.
@@ -44,7 +45,8 @@ def intervals(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
         units, trouble = _units(panel, stratum, settings.cluster_by)
         estimate = partial(_resample_class, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
         names = [(metric.name, aggregation) for metric in METRICS for aggregation in ("per_sample", "pooled")]
-        for keys, found in over_classes(panel, stratum, estimate, mean_of):
+        combine = partial(mean_of, names=panel.foreground)
+        for keys, found in over_classes(panel, stratum, estimate, combine):
             for (metric, aggregation), resampled in zip(names, found, strict=True):
                 rows += [
                     {**keys, "metric": metric, "aggregation": aggregation, "n_units": resampled.n_units, **row}
@@ -98,7 +100,7 @@ def _resample_class(
 
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:
     if not trouble and resampled.n_units < MIN_UNITS:
-        trouble = f"{resampled.n_units} units to be measured, fewer than {MIN_UNITS}"
+        trouble = f"{resampled.n_units} units to be measured, fewer than {MIN_UNITS}{_of_scarcest(resampled)}"
     rows = []
     for method, interval in (("percentile", _percentile), ("bca", _bca), ("delta", _delta)):
         low, high, reason = (np.nan, np.nan, trouble) if trouble else interval(resampled, settings)
@@ -146,6 +148,10 @@ def _quantiles(resampled: Resampled, low: float, high: float) -> Interval:
         return np.nan, np.nan, "bootstrap is 0"
     undefined = np.isnan(replicates)
     if undefined.mean() > MAX_UNDEFINED:
-        return np.nan, np.nan, f"{undefined.mean():.0%} of the resamples are undefined"
+        return np.nan, np.nan, f"{undefined.mean():.0%} of the resamples are undefined{_of_scarcest(resampled)}"
     lower, upper = np.quantile(replicates[~undefined], [low, high])
     return float(lower), float(upper), ""
+
+
+def _of_scarcest(resampled: Resampled) -> str:
+    return f" (class {resampled.scarcest})" if resampled.scarcest else ""

@@ -13,7 +13,7 @@ ResultT = TypeVar("ResultT")
 Row = dict[str, Any]
 
 KEY_COLUMNS: dict[str, str | None] = {
-    "stratum": "str", "class_index": "Int64", "class_name": "str", "head": None, "metric": "str",
+    "stratum": "str", "class_index": "int64", "class_name": "str", "head": None, "metric": "str",
 }  # fmt: skip
 """The first columns of every table with their types; heads keep the type they came with."""
 

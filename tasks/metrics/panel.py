@@ -53,6 +53,12 @@ class Panel:
     classes: dict[Hashable, tuple[ClassCounts, ...]]
     """Per head the classes by index, the background first, then MICRO and CHANNELS."""
 
+    @property
+    def foreground(self) -> tuple[str, ...]:
+        """Names of the foreground classes by index."""
+        classes = self.classes[self.heads[0]] if self.heads else ()
+        return tuple(one.class_name for one in classes if one.class_index > 0)
+
     def strata(self, group_by: tuple[str, ...]) -> list[Stratum]:
         """The whole set, then each `column=value`: columns as given, values sorted as text ("" for missing)."""
         everything = Stratum("", np.arange(len(self.images), dtype=np.int64), len(self.failed))

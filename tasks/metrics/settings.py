@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+MAX_BATCH_SIZE = 2**63 - 1
+"""More images than this no table can hold."""
+
 EmptyPolicy = Literal["nan", "one", "zero", "smooth"]
 """Score where hard reference and hard prediction are both empty; "smooth" lets the formula stand, s/s = 1."""
 
@@ -36,9 +39,9 @@ class ScoreSettings:
                 "tversky_alpha and tversky_beta", "finite weights of at least 0, not both 0", weights)  # fmt: skip
         _expect(_is_size(self.smooth), "smooth", "a finite number of at least 0", self.smooth)
         _expect(self.empty in get_args(EmptyPolicy), "empty", f"one of {get_args(EmptyPolicy)}", self.empty)
-        _expect(isinstance(self.batch_sizes, tuple) and all(size >= 1 for size in self.batch_sizes)
+        _expect(isinstance(self.batch_sizes, tuple) and all(1 <= size <= MAX_BATCH_SIZE for size in self.batch_sizes)
                 and len(set(self.batch_sizes)) == len(self.batch_sizes),
-                "batch_sizes", "a tuple of distinct sizes of at least 1", self.batch_sizes)  # fmt: skip
+                "batch_sizes", "a tuple of distinct sizes from 1 to 2^63 - 1", self.batch_sizes)  # fmt: skip
         _expect(self.bootstrap >= 0, "bootstrap", "a number of resamples of at least 0", self.bootstrap)
         _expect(0 < self.confidence < 1, "confidence", "a level between 0 and 1, such as 0.95", self.confidence)
         _expect(isinstance(self.group_by, tuple) and len(set(self.group_by)) == len(self.group_by),

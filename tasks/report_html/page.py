@@ -23,6 +23,8 @@ RUN_KEYS = (
 )  # fmt: skip
 CONFIG_SECTIONS = ("dataset", "predictions", "model", "metrics")
 """What of the configuration is shown: all that says what was evaluated, and not where the work was done."""
+PATHS = frozenset({"images", "references", "manifest", "path"})
+"""Keys of these sections that say where something lies: their last part says what it is."""
 MAX_FAILURES = 50
 
 
@@ -85,7 +87,12 @@ def _provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
     yield "versions", _facts(run["versions"])
     yield "plan of the prediction", _facts(run["plan"] or {})
     for name in CONFIG_SECTIONS:
-        yield f"[{name}]", _facts(run["config"].get(name, {}))
+        section = run["config"].get(name, {})
+        yield f"[{name}]", _facts({key: _last_part(text) if key in PATHS else text for key, text in section.items()})
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _facts(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -81,12 +80,9 @@ def overwrite_table(tmp_path: Path) -> Callable[[str, str, pd.DataFrame], None]:
 
     def overwrite(report: str, name: str, rows: pd.DataFrame) -> None:
         store = ObjectStore(report)
-        sink = io.BytesIO()
-        rows.to_parquet(sink)
         run = json.loads(store.read("run.json"))
-        digest = store.write(f"{name}.parquet", sink.getvalue())
-        run["files"][f"{name}.parquet"] = asdict(digest)
-        store.write("run.json", json.dumps(run).encode())
+        contents = {file: store.read(file) for file in run["files"]}
+        write_report(store, {**contents, f"{name}.parquet": encode_report_table(rows)}, run)
 
     assert tmp_path.is_dir()
     return overwrite

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from flows.config import ConfigError
-from flows.report_tables import readable_reports, recorded_settings, tables_as_json
+from flows.report_tables import readable_reports, recorded_settings, tables_as_json, whole_table
 from storage.reports import ReportError, open_report
 from tasks.metrics.settings import ScoreSettings
 
@@ -42,7 +42,6 @@ def test_a_run_without_its_settings_is_no_report(write_run: Callable[..., str], 
     [
         pytest.param(ValueError("two\n  lines"), "two lines", id="made one line"),
         pytest.param(IsADirectoryError("a folder"), "a folder", id="of the file system"),
-        pytest.param(KeyError("status"), "lacks the column 'status'", id="a foreign table"),
         pytest.param(ConfigError("as it is"), "as it is", id="said already"),
     ],
 )
@@ -50,6 +49,24 @@ def test_errors_of_reports_are_one_line(error: Exception, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught, readable_reports():
         raise error
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_not_foreseen_is_not_called_a_wrong_report() -> None:
+    with pytest.raises(KeyError, match="a mistake of ours"), readable_reports():
+        raise KeyError("a mistake of ours")
+
+
+@pytest.mark.parametrize("name", ["per_image", "per_sample", "batch_summed", "gap"])
+def test_columns_that_a_table_lacks_are_named(
+    write_run: Callable[..., str], overwrite_table: Callable[[str, str, pd.DataFrame], None], name: str
+) -> None:
+    report = open_report(write_run("run", [(3, 1, 1)]))
+    assert len(whole_table(report, name))
+    overwrite_table(report.path, name, report.table(name).drop(columns="head"))
+    with pytest.raises(
+        ReportError, match=rf"{name}\.parquet: expected the columns of a report, \['head'\] are missing"
+    ):
+        whole_table(report, name)
 
 
 def test_rows_as_json() -> None:

@@ -1,5 +1,6 @@
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,7 @@ def test_several_classes_at_a_threshold_are_no_argmax(
         pytest.param(["--by", "status"], "expected a group column of this report", id="no group"),
         pytest.param(["--empty", "two"], "empty: expected one of ('nan', 'one', 'zero', 'smooth')", id="no policy"),
         pytest.param(["--batch-size", "0"], "batch_sizes: expected", id="an empty batch"),
+        pytest.param(["--batch-size", "9" * 20, "--json"], "batch_sizes: expected", id="a batch beyond all integers"),
         pytest.param(["--alpha", "0", "--beta", "0"], "tversky_alpha and tversky_beta", id="no weights"),
         pytest.param(["--smooth", "nan"], "smooth: expected a finite number", id="no smooth"),
     ],
@@ -114,7 +116,7 @@ def test_label_maps_have_no_thresholds(tmp_path: Path, capsys: pytest.CaptureFix
         pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged", id="torn off"),
         pytest.param(lambda path: path.write_bytes(b"no parquet"), "is damaged", id="another format"),
         pytest.param(lambda path: path.write_bytes(bytes(path.stat().st_size - 4) + b"PAR1"), "is damaged", id="zeros"),
-        pytest.param(lambda path: pd.DataFrame({"dice": [1.0]}).to_parquet(path), "is damaged", id="foreign"),
+        pytest.param(lambda path: pd.DataFrame({"dice": [1.0]}).to_parquet(path), "is foreign", id="foreign"),
     ],
 )
 def test_spoilt_tables_end_with_one_line(
@@ -139,6 +141,53 @@ def test_a_spoilt_record_ends_with_one_line(
 ) -> None:
     (tmp_path / "run.json").write_text(run_json)
     _expect_refused(["rescore", str(tmp_path)], words, capsys)
+
+
+@pytest.mark.parametrize("count", [256, 32, 0, "64", 64.0, None])
+def test_thresholds_that_the_table_does_not_have_are_refused(
+    count: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Taken at its word, 256 would make the threshold 1/256 the numbers of 1/64."""
+    report = WRITE(tmp_path, 4, settings=SETTINGS)
+    record = report.run()
+    metrics = record["config"]["metrics"]
+    record["config"]["metrics"] = {**metrics, "threshold_count": count} if count is not None else {
+        name: value for name, value in metrics.items() if name != "threshold_count"
+    }  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    words = f"run.json: threshold_count: expected 64, as thresholds.parquet has 63 thresholds, got {count!r}"
+    _expect_refused(["rescore", report.path, "--threshold", "0.00390625"], words, capsys)
+    assert run(["rescore", report.path]) == 0
+
+
+def test_a_table_of_another_run_is_called_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = WRITE(tmp_path / "mine", 4, settings=SETTINGS)
+    WRITE(tmp_path / "other", 5, settings=SETTINGS, run_id="other")
+    shutil.copy(tmp_path / "other" / "per_image.parquet", tmp_path / "mine")
+    words = "per_image.parquet is of run 'other', not of 'made'"
+    _expect_refused(["rescore", mine.path], words, capsys)
+    assert run(["compare", mine.path, mine.path]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (RuntimeError("our mistake"), 3, "segscale: RuntimeError: our mistake (SEGSCALE_TRACEBACK=1 shows where)"),
+        (KeyboardInterrupt(), 130, "segscale: interrupted"),
+    ],
+    ids=["unforeseen", "interrupted"],
+)
+def test_a_command_that_commits_nothing_does_not_speak_of_it(
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.delenv("SEGSCALE_TRACEBACK", raising=False)
+    monkeypatch.setattr("flows.rescore.open_rescoring", fail)
+    assert run(["rescore", "anything"]) == code
+    assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 def test_a_foreign_table_with_a_true_record_is_refused(

@@ -83,6 +83,8 @@ def test_half_a_report_is_none(store: ObjectStore) -> None:
         pytest.param(b'{"run_id": "x"}', "expected the record of a Segscale run", id="without files"),
         pytest.param(b'{"files": ["per_image.parquet"]}', "expected the record", id="files without digests"),
         pytest.param(b'{"files": {"per_image.parquet": {}}}', "expected the record", id="an empty digest"),
+        pytest.param(b"[" * 100_000, "damaged: expected JSON", id="nested without end"),
+        pytest.param(b"1" * 5000, "damaged: expected JSON", id="a number without end"),
     ],
 )
 def test_a_damaged_run_record(store: ObjectStore, document: bytes, words: str) -> None:
@@ -176,15 +178,45 @@ def test_reading_columns_does_not_read_the_rest(tmp_path: Path) -> None:
         pytest.param(
             encode_report_table(IDENTIFIED.assign(run_id="9f9f")), "is of run '9f9f', not of '0a1b'", id="another run"
         ),
+        pytest.param(
+            encode_report_table(IDENTIFIED.iloc[:1].assign(run_id="9f9f", more=1)), "is of run '9f9f', not of '0a1b'",
+            id="another table of another run",
+        ),
+        pytest.param(encode_frame(IDENTIFIED), "is foreign: expected a table of a Segscale report", id="foreign"),
     ],
-)
-def test_columns_of_another_file_are_refused(store: ObjectStore, data: bytes, words: str) -> None:
+)  # fmt: skip
+@pytest.mark.parametrize("columns", [None, ["image_id"]], ids=["whole", "columns"])
+def test_another_file_in_the_place_is_refused(
+    store: ObjectStore, data: bytes, words: str, columns: list[str] | None
+) -> None:
     report = _write_run(store.url, thresholds=IDENTIFIED)
     store.write("thresholds.parquet", data)
     with pytest.raises(ReportError, match=words) as caught:
-        report.table("thresholds", ["image_id"])
+        report.table("thresholds", columns)
     assert f"{store.url}/thresholds.parquet" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_of_a_footer_is_noticed(store: ObjectStore) -> None:
+    """pandas fails with errors of all kinds, reads other types, or the process ends where pyarrow trusts a footer."""
+    frame = IDENTIFIED.assign(n=pd.array([4, None], "Int64"), m=pd.array([4, 7], "Int64"), head=["x", "y"])
+    report = _write_run(store.url, gap=frame)
+    data = store.read("gap.parquet")
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    for bit in np.random.default_rng(0).permutation(8 * footer)[:150]:
+        place = len(data) - 1 - bit // 8
+        store.write("gap.parquet", data[:place] + bytes([data[place] ^ 1 << bit % 8]) + data[place + 1 :])
+        with pytest.raises(ReportError, match=r"gap\.parquet"):
+            report.table("gap", ["image_id", "n", "m", "head"])
+    store.write("gap.parquet", data)
+    pd.testing.assert_frame_equal(report.table("gap", ["n", "m"]), frame[["n", "m"]])
+
+
+def test_files_that_cannot_be_read_are_named(store: ObjectStore) -> None:
+    report = write_report(store, {"gap.parquet": b"no parquet"}, {"run_id": "0a1b"})
+    for columns in (None, ["gap"]):
+        with pytest.raises(ReportError, match=r"gap\.parquet (is damaged or no Parquet|cannot be read)"):
+            report.table("gap", columns)
 
 
 @pytest.mark.parametrize("columns", [None, ["image_id"]], ids=["whole", "columns"])

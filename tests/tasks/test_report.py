@@ -2,12 +2,15 @@ import io
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from storage import parts
@@ -18,7 +21,7 @@ from storage.shards import commit_shard
 from tasks.counting import Failure, count_rows, failed_rows
 from tasks.metrics.overlap import count_overlap
 from tasks.metrics.settings import ScoreSettings
-from tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
+from tasks.report import Counted, Identity, Layout, build_tables, collect, headline, score_settings
 
 IDENTITY = Identity("0a1b2c", "nuclei", "phantom")
 SETTINGS = ScoreSettings(bootstrap=20, batch_sizes=(1, 2))
@@ -221,6 +224,8 @@ def test_types_do_not_depend_on_what_failed(shards: list[Rows]) -> None:
     table = _read(files, "per_image")
     assert {str(table[name].dtype) for name in [*COUNT_COLUMNS, "depth", "height", "width"]} == {"Int64"}
     assert {str(table[name].dtype) for name in (*SCORES, *parts.SOFT_SUMS, "threshold")} == {"float64"}
+    indexed = {name: _read(files, name) for name in ("per_image", "per_sample", "batch_summed", "intervals", "gap")}
+    assert {str(found["class_index"].dtype) for found in indexed.values()} == {"int64"}
     whole = _build(catalog, _layout(), _counted(0), _counted(1), _counted(2))
     for name in ("per_image", "per_sample", "batch_summed", "intervals", "gap"):
         assert _read(files, name).dtypes.to_dict() == _read(whole, name).dtypes.to_dict(), name
@@ -244,7 +249,7 @@ def test_types_of_the_thresholds_do_not_depend_on_what_failed() -> None:
 def test_thresholds_are_stored_as_the_contract_says() -> None:
     files = _build(_catalog(2), _layout(threshold_count=4), _counted(0), _failed(1))
     schema = pq.read_schema(io.BytesIO(files["thresholds.parquet"]))
-    assert str(schema.field("reference_sum").type) == "int64"
+    assert {str(schema.field(name).type) for name in ("class_index", "reference_sum")} == {"int64"}
     pairs = [f"{name}_{k:03d}" for k in (1, 2, 3) for name in ("true_positive", "predicted")]
     assert schema.names[-6:] == pairs
     assert {str(schema.field(name).type) for name in pairs} == {"int32"}
@@ -299,6 +304,42 @@ def test_equal_runs_are_equal_bytes_however_they_were_cut() -> None:
     assert _build(catalog, _layout(), *rows) == first
     assert _build(catalog, _layout(), *rows[::-1]) == first
     assert _build(catalog, _layout(), whole[3:], whole[:3]) == first
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(["two classes", "three classes", "label maps"]))
+def test_any_batching_order_and_sharding_gives_equal_counts_to_the_last_bit(data: st.DataObject, kind: str) -> None:
+    """Images are counted one by one, as views into batches of any size, and committed in shards of any size."""
+    n_images, n_classes = data.draw(st.integers(1, 9)), 3 if kind == "three classes" else 2
+    layout = _layout(classes=("background", "liver", "tumour")[:n_classes])
+    references = np.stack([_reference(seed, n_classes) for seed in range(n_images)])
+    probabilities = np.stack([_probabilities(seed, n_classes) for seed in range(n_images)])
+    predictions = probabilities >= 0.5 if kind == "label maps" else probabilities
+    argument = "label_map" if kind == "label maps" else "probabilities"
+    failed = data.draw(st.sets(st.integers(0, n_images - 1), max_size=2))
+
+    def counted(order: Sequence[int], cuts: Sequence[int], shards: Sequence[int]) -> Counted:
+        rows: list[Rows] = []
+        for batch in np.split(np.array(order, int), cuts):
+            in_batch = references[batch], predictions[batch]
+            for place, reference, prediction in zip(batch, *in_batch, strict=True):
+                kinds: dict[str, Any] = {argument: prediction}
+                counts = count_overlap(reference, n_classes=n_classes, **kinds)
+                rows.append(_failed(place, n_classes) if place in failed else count_rows(f"i{place}", "last", counts))
+        cut = [[row for image in rows[start:end] for row in image] for start, end in pairwise([0, *shards, n_images])]
+        store = _store()
+        return collect(store, _commit(store, *filter(None, cut)), _catalog(n_images), layout)
+
+    def cuts() -> list[int]:
+        return sorted(data.draw(st.lists(st.integers(0, n_images), max_size=4)))
+
+    one_by_one = counted(range(n_images), range(1, n_images), [])
+    found = counted(data.draw(st.permutations(range(n_images))), cuts(), cuts())
+    pd.testing.assert_frame_equal(found.frame, one_by_one.frame, check_exact=True)
+    for name in ("true_positive", "predicted", "has_histogram"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(one_by_one, name))
+    sums = [one.frame[list(parts.SOFT_SUMS)].to_numpy().tobytes() for one in (found, one_by_one)]
+    assert sums[0] == sums[1]
 
 
 def test_the_index_of_the_catalog_is_no_part_of_a_report() -> None:

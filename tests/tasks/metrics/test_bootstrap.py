@@ -65,12 +65,23 @@ def test_mean_of_is_the_mean_of_all_that_is_defined() -> None:
     columns = [UnitSums(generator.random(20), np.ones(20), 0.0) for _ in range(2)]
     nothing = UnitSums(np.zeros(20), np.zeros(20), 0.0)
     first, second, undefined = resample([*columns, nothing], 16, [0])
-    mean = mean_of([first, undefined, second])
+    mean = mean_of([first, undefined, second], ["a", "nothing", "b"])
     assert mean.estimate == pytest.approx((first.estimate + second.estimate) / 2)
     np.testing.assert_allclose(mean.replicates, (first.replicates + second.replicates) / 2)
     np.testing.assert_allclose(mean.leave_one_out(), (first.leave_one_out() + second.leave_one_out()) / 2)
     np.testing.assert_allclose(mean.influence(), (first.influence() + second.influence()) / 2)
-    assert np.isnan(mean_of([undefined]).estimate)
+    assert np.isnan(mean_of([undefined], ["nothing"]).estimate)
+
+
+def test_a_resample_without_one_of_the_classes_says_nothing_of_their_mean() -> None:
+    """Left out instead: of the common class alone it would estimate another mean."""
+    rare = UnitSums(np.eye(1, 20)[0] / 2, np.eye(1, 20)[0], 0.0)
+    common, seldom = resample([UnitSums(np.full(20, 0.9), np.ones(20), 0.0), rare], 200, [0])
+    mean = mean_of([common, seldom], ["common", "rare"])
+    assert mean.estimate == pytest.approx(0.7)
+    assert (mean.n_units, mean.scarcest) == (1, "rare")
+    assert np.isnan(mean.replicates).mean() == pytest.approx((19 / 20) ** 20, abs=0.1)
+    np.testing.assert_allclose(mean.replicates[~np.isnan(mean.replicates)], 0.7)
 
 
 @pytest.mark.parametrize("n_units", [1, 3, 64, 1301])

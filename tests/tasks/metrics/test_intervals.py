@@ -129,6 +129,28 @@ def test_macro_of_one_foreground_class_is_that_class(frame_of: Frames) -> None:
     pd.testing.assert_frame_equal(lesion, macro)
 
 
+@pytest.mark.parametrize(
+    ("min_units", "reason"),
+    [
+        pytest.param(10, "2 units to be measured, fewer than 10 (class tumour)", id="too few images"),
+        pytest.param(2, " of the resamples are undefined (class tumour)", id="many resamples without it"),
+    ],
+)
+def test_macro_names_the_class_that_is_too_rare_for_an_interval(
+    frame_of: Frames, row_of: Rows, monkeypatch: pytest.MonkeyPatch, min_units: int, reason: str
+) -> None:
+    monkeypatch.setattr("tasks.metrics.intervals.MIN_UNITS", min_units)
+    tumour = frame_of([(6, 2, 4)] * 2 + [(0, 0, 0)] * 38).query("class_index == 1")
+    frame = pd.concat([frame_of(_images(40)), tumour.assign(class_index=2, class_name="tumour")])
+    table = intervals(frame, ScoreSettings(bootstrap=200))
+    chosen = {"metric": "dice", "aggregation": "per_sample", "method": "percentile"}
+    macro, tumour_row = (row_of(table, class_name=name, **chosen) for name in ("all_macro", "tumour"))
+    assert macro["n_units"] == tumour_row["n_units"] == 2
+    assert macro["reason"].endswith(reason)
+    assert "(class" not in tumour_row["reason"]
+    assert row_of(table, class_name="lesion", **chosen)["reason"] == ""
+
+
 def test_all_failed_gives_reasons_not_errors(frame_of: Frames) -> None:
     table = intervals(frame_of([(1, 1, 1)], failed=[0]), ScoreSettings(bootstrap=50))
     assert len(table)

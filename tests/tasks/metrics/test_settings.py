@@ -16,6 +16,7 @@ from tasks.metrics.settings import ScoreSettings
         ("smooth", float("nan")),
         ("empty", "skip"),
         ("batch_sizes", (0,)),
+        ("batch_sizes", (2**63,)),
         ("batch_sizes", (8, 8)),
         ("batch_sizes", [1, 8]),
         ("bootstrap", -1),

@@ -113,6 +113,19 @@ def test_provenance_says_what_was_evaluated_and_not_where(page: Page) -> None:
     assert "place-of-work" not in page.words
 
 
+def test_provenance_names_files_without_their_folders(make_tables: MakeTables, make_run: MakeRun) -> None:
+    run = make_run(12)
+    run["config"] |= {
+        "dataset": {"images": "/home/me/scans/", "references": "s3://bucket/key/*.png", "manifest": "/home/me/all.csv"},
+        "predictions": {"path": "/home/me/predicted/*.npy"},
+        "model": {"path": "/home/me/net.keras"},
+    }
+    page = Page(render_report(make_tables(12), run))
+    for name in ("scans", "*.png", "all.csv", "*.npy", "net.keras"):
+        assert name in page.words
+    assert not any(place in page.text for place in ("/home", "bucket", "key/", "predicted/"))
+
+
 def test_failures_are_cut_and_the_rest_counted(make_tables: MakeTables, make_run: MakeRun) -> None:
     n_failed = MAX_FAILURES + 3
     tables = make_tables(n_failed + 12, failed=range(n_failed))
