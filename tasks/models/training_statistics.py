@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from tasks.models.reference_encoding import Encoding
-from tasks.models.training_metrics import (
+from tasks.models.segmentation_metric import (
     Pixels,
     SegmentationMetric,
     accumulate,

@@ -20,6 +20,7 @@ from tasks.metrics.overlap import CLASS_COLUMNS, count_overlap
 from tasks.metrics.settings import EmptyPolicy as EmptyPolicyOfReports
 from tasks.metrics.settings import ScoreSettings
 from tasks.models.losses import DiceCrossEntropy
+from tasks.models.segmentation_metric import SegmentationMetric, accumulate, total
 from tasks.models.training_metrics import (
     BatchSummedDice,
     BatchSummedTversky,
@@ -28,9 +29,6 @@ from tasks.models.training_metrics import (
     PerSampleTversky,
     PooledDice,
     PooledTversky,
-    SegmentationMetric,
-    accumulate,
-    total,
 )
 
 Labels = NDArray[np.uint8]

@@ -20,7 +20,7 @@ import test_losses  # type: ignore[import-not-found]
 import test_training_metrics  # type: ignore[import-not-found]
 import test_training_statistics  # type: ignore[import-not-found]
 
-from tasks.models.training_metrics import accumulate
+from tasks.models.segmentation_metric import accumulate
 from tasks.normalize import Recipe
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.loop import Training, train_network
