@@ -135,10 +135,11 @@ def _check_memory(needed: int) -> None:
 
 def _say(row: Mapping[str, Any]) -> None:
     logger.info(
-        "train: epoch %d, %s: loss %.4f, Dice per sample %.4f, batch-summed %.4f, pooled %.4f, %.1f s",
+        "train: epoch %d, %s: loss %.4f; Dice per sample %.4f, batch-summed %.4f, pooled %.4f; %.1f s, %.1f %% waiting",
         row["epoch"],
         row["split"],
         *(row[name] for name in ("loss", "dice_per_sample", "dice_batch_summed", "dice_pooled", "seconds")),
+        100.0 * row["waiting_seconds"] / row["seconds"],
     )
 
 
