@@ -14,7 +14,7 @@ P = np.zeros((4, 5), np.float32)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"n_classes": 1}, "n_classes: expected at least 2", id="one class"),
+        pytest.param({"n_classes": 1}, "n_classes: expected 2 to 256", id="one class"),
         pytest.param({"probabilities": None}, "exactly one of .* neither", id="no prediction"),
         pytest.param({"label_map": REFERENCE}, "exactly one of .* both", id="two predictions"),
         pytest.param({"reference": P}, "reference: expected class indices as integers.*float32", id="float reference"),
