@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.metrics import compiled
+
+CALLER = """
+from tasks.metrics.callee import one
+from tasks.metrics.compiled import compiled
+
+@compiled
+def two():
+    return one() + one()
+
+print(two())
+"""
+CALLEE = """
+from tasks.metrics.compiled import compiled
+
+@compiled
+def one():
+    return {value}
+"""
+
+
+def run_caller(root: Path, value: int) -> str:
+    """What the caller says in a process of its own, with a callee of this value."""
+    (root / "tasks" / "metrics" / "callee.py").write_text(CALLEE.format(value=value))
+    environment = {name: text for name, text in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    command = [sys.executable, "-c", "import tasks.metrics.caller"]
+    return subprocess.run(
+        command, cwd=root, env={**environment, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.mark.slow
+def test_a_function_is_compiled_anew_when_one_that_it_calls_in_another_file_has_changed(tmp_path: Path) -> None:
+    package = tmp_path / "tasks" / "metrics"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    shutil.copy(compiled.__file__, package / "compiled.py")
+    (package / "caller.py").write_text(CALLER)
+    assert [run_caller(tmp_path, value) for value in (1, 1, 5)] == ["2", "2", "10"]
+    assert len(list((package / "__pycache__").glob("numba-*"))) == 2
+
+
+def test_a_folder_that_is_asked_for_is_taken(tmp_path: Path) -> None:
+    assert compiled._kept_in(str(tmp_path)).parent == tmp_path
+    assert compiled._kept_in("").name == compiled._kept_in(str(tmp_path)).name
