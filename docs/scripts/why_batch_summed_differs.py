@@ -27,7 +27,7 @@ from tasks.metrics.panel import CHANNELS
 from tasks.metrics.per_image import score_images
 from tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from tasks.phantom import draw_phantom
-from tasks.report_html.plots import PER_SAMPLE, POOLED
+from tasks.plot_style import PER_SAMPLE, POOLED
 
 Float32Array = NDArray[np.float32]
 Formula = Callable[[Float32Array, Float32Array], np.float32]

@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
+from tasks.models.names import default_name
 from tasks.models.reference_encoding import Encoding, check_encoding, encode
 
 ReductionAxes = Literal["per_sample", "batch"]
@@ -47,10 +48,10 @@ class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]
         smooth: float,
         reduction_axes: ReductionAxes,
         reference: Encoding,
-        name: str,
+        name: str | None,
         reduction: str | None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype="float32")
+        super().__init__(name=name or default_name(self), reduction=reduction, dtype="float32")
         if smooth < 0:
             raise ValueError(f"smooth must be 0 or more, got {smooth}")
         _check_choice("reduction_axes", reduction_axes, ReductionAxes)
@@ -114,7 +115,7 @@ class WeightedDice(_OverlapLoss):
         smooth: float = 1.0,
         reduction_axes: ReductionAxes = "per_sample",
         reference: Encoding = "index",
-        name: str = "weighted_dice",
+        name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
     ) -> None:
         super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
@@ -140,17 +141,6 @@ class DiceCrossEntropy(WeightedDice):
     without a counted pixel has loss 0.
     """
 
-    def __init__(
-        self,
-        class_weights: Sequence[float],
-        smooth: float = 1.0,
-        reduction_axes: ReductionAxes = "per_sample",
-        reference: Encoding = "index",
-        name: str = "dice_cross_entropy",
-        reduction: str | None = "sum_over_batch_size",
-    ) -> None:
-        super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss per image, (B,), or of the batch, (1,)."""
         one_hot, probabilities, counted = self._encode(y_true, y_pred)
@@ -174,7 +164,7 @@ class _TverskyLoss(_OverlapLoss):
         reduction_axes: ReductionAxes,
         reference: Encoding,
         over: Over,
-        name: str,
+        name: str | None,
         reduction: str | None,
     ) -> None:
         super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
@@ -233,7 +223,7 @@ class Tversky(_TverskyLoss):
         reference: Encoding = "index",
         over: Over = "classes",
         form: Form = "one_minus",
-        name: str = "tversky",
+        name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
     ) -> None:
         super().__init__(alpha, beta, class_weights, smooth, reduction_axes, reference, over, name, reduction)
@@ -268,7 +258,7 @@ class FocalTversky(_TverskyLoss):
         reduction_axes: ReductionAxes = "per_sample",
         reference: Encoding = "index",
         over: Over = "classes",
-        name: str = "focal_tversky",
+        name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
     ) -> None:
         super().__init__(alpha, beta, class_weights, smooth, reduction_axes, reference, over, name, reduction)

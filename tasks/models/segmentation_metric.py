@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from tasks.models.names import default_name
 from tasks.models.reference_encoding import Encoding, check_encoding, encode
 
 # Counts of images are split at this size: sums of either part over a batch stay exact in float32.
@@ -71,7 +72,7 @@ def quotient(numerator: Any, denominator: Any) -> Any:
     return ops.where(defined, numerator / ops.where(defined, denominator, 1.0), math.nan)
 
 
-class SegmentationMetric(keras.metrics.Metric):  # type: ignore[misc]
+class SegmentationMetric(keras.metrics.Metric, ABC):  # type: ignore[misc]
     """A metric of pixels, with sums that stay exact.
 
     A sum is kept in two parts, of multiples of 4096 and of what is left, each of them as two float32 numbers, high and
@@ -81,8 +82,7 @@ class SegmentationMetric(keras.metrics.Metric):  # type: ignore[misc]
     """
 
     def __init__(self, n_classes: int, reference: Encoding, name: str | None) -> None:
-        # Keras would number the names of those made later.
-        super().__init__(dtype="float32", name=name or re.sub(r"\B([A-Z])", r"_\1", type(self).__name__).lower())
+        super().__init__(dtype="float32", name=name or default_name(self))
         if n_classes < 2:
             raise ValueError(f"n_classes must be 2 or more, the background is one of them, got {n_classes}")
         check_encoding(reference)
@@ -99,8 +99,9 @@ class SegmentationMetric(keras.metrics.Metric):  # type: ignore[misc]
         """What is needed to make this metric again."""
         return {"name": self.name, "n_classes": self.n_classes, "reference": self.reference}
 
+    @abstractmethod
     def _count(self, pixels: Pixels) -> None:
-        raise NotImplementedError
+        """Add a batch to the state."""
 
     def _add_sums(self, name: str, *shape: int) -> Any:
         """State for sums of this shape, starting at 0."""

@@ -27,6 +27,7 @@ inputs, which compilers merge: together they read the pixels once. What each cos
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, Literal, get_args
 
 import keras
@@ -99,13 +100,13 @@ class _Score(SegmentationMetric):
         sums = hard if self.threshold is not None else overlap_of(pixels, pixels.probabilities)
         self._count_images(ops.stack([*sums, sum(hard)], axis=1))
 
+    @abstractmethod
     def _count_images(self, sums: Any) -> None:
         """Take TP, FP, FN and the pixels of either mask of each image, (B, 4, C)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _by_class(self) -> Any:
         """(C,) the result for each class."""
-        raise NotImplementedError
 
     def _scores(self, sums: Any) -> Any:
         """(..., 4, C) of images, batches or all to (..., C)."""

@@ -25,13 +25,8 @@ from tasks.models.segmentation_metric import (
 )
 
 
-@keras.saving.register_keras_serializable(package="segscale")
-class ImageCounts(SegmentationMetric):
-    """Numbers of images, by whether they have foreground of any class.
-
-    `n_images`; `n_reference_empty` without a foreground pixel in the reference, `n_prediction_empty` without one in the
-    hard prediction, `n_both_empty` without either. An image without both counts in all four.
-    """
+class _HardStatistic(SegmentationMetric):
+    """A statistic of hard predictions."""
 
     def __init__(
         self, n_classes: int = 2, threshold: float = 0.5, reference: Encoding = "index", name: str | None = None
@@ -39,16 +34,28 @@ class ImageCounts(SegmentationMetric):
         super().__init__(n_classes, reference, name)
         check_threshold(threshold)
         self.threshold = threshold
+
+    def get_config(self) -> dict[str, Any]:
+        """What is needed to make this metric again."""
+        return {**super().get_config(), "threshold": self.threshold}
+
+
+@keras.saving.register_keras_serializable(package="segscale")
+class ImageCounts(_HardStatistic):
+    """Numbers of images, by whether they have foreground of any class.
+
+    `n_images`; `n_reference_empty` without a foreground pixel in the reference, `n_prediction_empty` without one in the
+    hard prediction, `n_both_empty` without either. An image without both counts in all four.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._counts = self._add_sums("counts", 4)
 
     def result(self) -> dict[str, Any]:
         """Float32 scalars, whole up to 2^24 images."""
         names = ("n_images", "n_reference_empty", "n_prediction_empty", "n_both_empty")
         return dict(zip(names, ops.unstack(total(self._counts), 4), strict=True))
-
-    def get_config(self) -> dict[str, Any]:
-        """What is needed to make this metric again."""
-        return {**super().get_config(), "threshold": self.threshold}
 
     def _count(self, pixels: Pixels) -> None:
         hard = overlap_of(pixels, decide(pixels, self.threshold))
@@ -96,19 +103,15 @@ class SmoothedDiceByReference(SegmentationMetric):
 
 
 @keras.saving.register_keras_serializable(package="segscale")
-class ForegroundShares(SegmentationMetric):
+class ForegroundShares(_HardStatistic):
     """How much foreground there is and is predicted, over all counted pixels.
 
     `predicted_share` of hard foreground pixels of any class, `reference_share`, `probability_mean` and
     `probability_std` of p(foreground), the population's, exactly 0 for a constant prediction. All NaN without a pixel.
     """
 
-    def __init__(
-        self, n_classes: int = 2, threshold: float = 0.5, reference: Encoding = "index", name: str | None = None
-    ) -> None:
-        super().__init__(n_classes, reference, name)
-        check_threshold(threshold)
-        self.threshold = threshold
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._pixels = self._add_sums("pixels", 3)
         self._moments = self._add_sums("moments", 2)
 
@@ -122,10 +125,6 @@ class ForegroundShares(SegmentationMetric):
             "probability_mean": ops.where(ops.greater(n_pixels, 0.0), mean, math.nan),
             "probability_std": ops.sqrt(quotient(squares, n_pixels)),
         }
-
-    def get_config(self) -> dict[str, Any]:
-        """What is needed to make this metric again."""
-        return {**super().get_config(), "threshold": self.threshold}
 
     def _count(self, pixels: Pixels) -> None:
         hard = decide(pixels, self.threshold)

@@ -12,34 +12,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
 from tasks.report_html.curves import BatchCurve, Float64Array, ImageScores, Int64Array, ThresholdCurve, spaced
 
 MAX_POINTS = 1000
 """Points drawn of one plot."""
 MEDIAN_IMAGES = 20
 """Images behind each median of the size plot, at least."""
-PER_SAMPLE, POOLED = "#0072B2", "#C04A00"
-"""Blue and orange that remain apart for colour-blind eyes; lines differ in their dashes, too."""
-_INK, _QUIET = "#333333", "#777777"
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "segscale",
-    "text.parse_math": False,
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _QUIET,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.6,
-}
+_STYLE = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "segscale"}
 _SIZE_INCHES = (4.7, 3.2)
 _MARGINS = {"left": 0.165, "right": 0.96, "bottom": 0.14, "top": 0.85}
 _METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -58,11 +38,11 @@ def draw_dice_against_size(images: ImageScores, per_sample: float, pooled: float
 
     def draw(axes: Axes) -> None:
         opacity = 0.75 if shown.size < 200 else 0.35
-        axes.scatter(size[shown], dice[shown], s=9, color=_QUIET, alpha=opacity, linewidths=0)
+        axes.scatter(size[shown], dice[shown], s=9, color=QUIET, alpha=opacity, linewidths=0)
         middle, quartiles = _running_quartiles(size, dice)
         if middle.size > 1:
-            axes.fill_between(middle, quartiles[0], quartiles[2], color=_INK, alpha=0.15, linewidth=0)
-            axes.plot(middle, quartiles[1], color=_INK, label="median and quartiles")
+            axes.fill_between(middle, quartiles[0], quartiles[2], color=INK, alpha=0.15, linewidth=0)
+            axes.plot(middle, quartiles[1], color=INK, label="median and quartiles")
         _level(axes, per_sample, "per-sample mean", PER_SAMPLE, "-")
         _level(axes, pooled, "pooled", POOLED, "--")
         axes.set(xscale="log", xlabel="reference pixels of the image", ylabel="Dice", ylim=(-0.03, 1.03))
@@ -77,7 +57,7 @@ def draw_thresholds(curve: ThresholdCurve, used: float | None, name: str, alt: s
 
     def draw(axes: Axes) -> None:
         if used is not None:
-            axes.axvline(used, color=_QUIET, linewidth=1, linestyle=":", label=f"threshold {used:g}")
+            axes.axvline(used, color=QUIET, linewidth=1, linestyle=":", label=f"threshold {used:g}")
         axes.plot(curve.thresholds, curve.per_sample, color=PER_SAMPLE, label="per-sample mean")
         axes.plot(curve.thresholds, curve.pooled, color=POOLED, linestyle="--", label="pooled")
         axes.set(xlabel="threshold", ylabel="Dice", xlim=(0, 1), ylim=(-0.03, 1.03))
@@ -91,8 +71,8 @@ def draw_batch_sizes(curve: BatchCurve, per_sample: float, pooled: float, name: 
 
     def draw(axes: Axes) -> None:
         low, high = (curve.shuffle_means + sign * curve.shuffle_stds for sign in (-1, 1))
-        axes.fill_between(curve.sizes, low, high, color=_INK, alpha=0.15, linewidth=0, label="shuffled, ± 1 std")
-        axes.plot(curve.sizes, curve.means, color=_INK, marker="o", markersize=4, label="catalog order")
+        axes.fill_between(curve.sizes, low, high, color=INK, alpha=0.15, linewidth=0, label="shuffled, ± 1 std")
+        axes.plot(curve.sizes, curve.means, color=INK, marker="o", markersize=4, label="catalog order")
         _level(axes, per_sample, "per-sample mean", PER_SAMPLE, "-")
         _level(axes, pooled, "pooled", POOLED, "--")
         axes.set(xscale="log", xlabel="images per batch", ylabel="batch-summed Dice")
@@ -121,7 +101,7 @@ def draw_contributions(contribution: Float64Array, labelled: Int64Array, name: s
     def draw(axes: Axes) -> None:
         for colour, part in ((POOLED, values.clip(min=0)), (PER_SAMPLE, values.clip(max=0))):
             axes.fill_between(edges, np.append(part, part[-1]), step="post", color=colour, linewidth=0.6)
-        axes.axhline(0, color=_INK, linewidth=0.8)
+        axes.axhline(0, color=INK, linewidth=0.8)
         _number_bars(axes, rank[labelled] + 0.5, contribution[labelled], order.size, float(np.ptp(values)))
         axes.set(xlabel="images, by their contribution", ylabel="contribution to the gap", xlim=(0, order.size))
         axes.xaxis.set_major_formatter(_whole_numbers())
@@ -166,8 +146,8 @@ def _number_bars(axes: Axes, x: Float64Array, y: Float64Array, n_images: int, sp
             horizontalalignment="left" if lifts else "right",
             verticalalignment="center",
             fontsize=8,
-            color=_INK,
-            arrowprops={"arrowstyle": "-", "color": _QUIET, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
+            color=INK,
+            arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
         )
 
 

@@ -16,37 +16,20 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
+
 Float64Array = NDArray[np.float64]
 
 HEADS = ("#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08519c", "#08306b")
 """Blues, darker for deeper heads."""
 REGULARIZATION = "#F0C27B"
 SCORES = {
-    "dice_per_sample": ("per-sample", "#0072B2"),
+    "dice_per_sample": ("per-sample", PER_SAMPLE),
     "dice_batch_summed": ("batch-summed", "#7A5195"),
-    "dice_pooled": ("pooled", "#C04A00"),
+    "dice_pooled": ("pooled", POOLED),
 }
 """The colours of the report, and one between them."""
-_INK, _QUIET = "#333333", "#777777"
-_STYLE = {
-    "font.size": 9,
-    "text.parse_math": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _QUIET,
-    "axes.labelcolor": _INK,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.6,
-}
+_STYLE = {**STYLE, "axes.titlesize": 10, "axes.titlelocation": "left"}
 _METADATA = {"Software": None}
 
 
@@ -87,7 +70,7 @@ def _draw_loss(axes: Axes, rows: pd.DataFrame, split: str) -> None:
         for (label, part), colour in zip(parts.items(), _colours(parts), strict=True):
             axes.bar(epochs, part, bottom=bottom, width=0.6, label=label, color=colour)
             bottom = bottom + part
-    axes.plot(epochs, total, color=_INK, label="total", marker="o" if epochs.size < 2 else "", markersize=4)
+    axes.plot(epochs, total, color=INK, label="total", marker="o" if epochs.size < 2 else "", markersize=4)
     axes.set(title=f"Loss, {split}", xlabel="epoch")
 
 
@@ -144,7 +127,7 @@ def _legend(figure: Figure | SubFigure, handles: Sequence[Artist], labels: Seque
 
 def _draw_learning_rate(axes: Axes, rows: pd.DataFrame) -> None:
     epochs = _column(rows, "epoch")
-    axes.plot(epochs, _column(rows, "learning_rate"), color=_QUIET, marker="o" if epochs.size < 2 else "", markersize=4)
+    axes.plot(epochs, _column(rows, "learning_rate"), color=QUIET, marker="o" if epochs.size < 2 else "", markersize=4)
     axes.set(title="Learning rate", xlabel="epoch")
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useOffset=False)

@@ -20,7 +20,7 @@ from tasks.metrics.overlap import CLASS_COLUMNS, count_overlap
 from tasks.metrics.settings import EmptyPolicy as EmptyPolicyOfReports
 from tasks.metrics.settings import ScoreSettings
 from tasks.models.losses import DiceCrossEntropy
-from tasks.models.segmentation_metric import SegmentationMetric, accumulate, total
+from tasks.models.segmentation_metric import Pixels, SegmentationMetric, accumulate, total
 from tasks.models.training_metrics import (
     BatchSummedDice,
     BatchSummedTversky,
@@ -221,6 +221,9 @@ class Count(SegmentationMetric):
     def __init__(self) -> None:
         super().__init__(2, "index", None)
         self.sums = self._add_sums("sums", 1)
+
+    def _count(self, pixels: Pixels) -> None:  # noqa: ARG002
+        raise AssertionError("numbers are added to the sums directly")
 
     @property
     def exact(self) -> int:

@@ -1,7 +1,6 @@
-"""Event files, read back by TensorFlow, which checks every checksum, and by TensorBoard where that is installed."""
+"""Event files, read back by TensorFlow, which checks every checksum, and by TensorBoard."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +81,8 @@ def test_without_validation_there_is_one_file(tmp_path: Path) -> None:
 
 
 def test_tensorboard_reads_it(tmp_path: Path) -> None:
-    accumulators: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator as accumulators
+
     write_event_log(HISTORY, tmp_path)
     log = accumulators.EventAccumulator(str(tmp_path / "validation")).Reload()
     assert [(one.step, one.value) for one in log.Scalars("dice/dice_pooled")] == [(2, 0.75), (300, 0.625)]
