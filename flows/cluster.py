@@ -11,7 +11,8 @@ import dask
 import psutil
 from distributed import Client, LocalCluster
 
-from flows.config import Cluster, ConfigError
+from flows.config import ConfigError
+from flows.sections import Cluster
 
 # A worker that holds a compiled network, its activations and a shard.
 WORKER_BYTES = 3 * 1000**3
