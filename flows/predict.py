@@ -133,8 +133,11 @@ def resolve(
         # A network made elsewhere has its outputs and no levels.
         level=config.model.level if facts.heads[0].startswith(("head_", "ensemble")) else 0,
         ensemble=config.model.ensemble,
+        flips=False,
         n_classes=facts.n_classes,
         batch_size=config.model.batch_size,
+        # Eight images of 256x256 keep the activations of the published network under 4 GB.
+        batch_pixels=8 * 256 * 256,
         tile=config.model.tile,
         overlap=config.model.overlap,
         threshold=config.metrics.threshold,

@@ -26,10 +26,8 @@ from tasks.tiling import TileSum, pad_to, plan_tiles
 STAGE = "predict"
 CODE_VERSION = 2
 LABELS, PROBABILITIES = "labels", "probabilities"
-# Pixels of one batch where the size is left to the engine: eight images of 256x256 keep the activations of the
-# published network under 4 GB. Small images come sixteen at most: what fills up the last batch is computed too.
-BATCH_PIXELS = 8 * 256 * 256
 BATCH_IMAGES = 16
+"""Small images come so many at most: what fills up the last batch is computed too."""
 _Item = TypeVar("_Item")
 _Loaded = TypeVar("_Loaded")
 
@@ -45,11 +43,16 @@ class Prediction:
     """Of whatever computes the probabilities."""
     heads: tuple[str, ...]
     """What the engine returns along its first axis."""
-    level: int
+    level: int | str
+    """A number, or "all"; 0 for a network that has no levels."""
     ensemble: bool
+    flips: bool
+    """Whether probabilities are the mean over the image and its mirrored copies."""
     n_classes: int
     batch_size: int
-    """Images of one batch; 0: as many as `BATCH_PIXELS` holds, at most `BATCH_IMAGES`."""
+    """Images of one batch; 0: as many as `batch_pixels` holds, at most `BATCH_IMAGES`."""
+    batch_pixels: int
+    """Pixels of one batch where `batch_size` is 0: found by measuring, once per run."""
     tile: int
     overlap: float
     threshold: float
@@ -75,7 +78,7 @@ def predict_key(ingest_key: str, prediction: Prediction) -> str:
 def batch_shape(height: int, width: int, prediction: Prediction) -> tuple[int, int, int]:
     """The one shape (B, H, W) in which all images of a bucket go through the network, tiles included."""
     height, width = min(height, prediction.tile), min(width, prediction.tile)
-    chosen = prediction.batch_size or max(1, min(BATCH_IMAGES, BATCH_PIXELS // (height * width)))
+    chosen = prediction.batch_size or max(1, min(BATCH_IMAGES, prediction.batch_pixels // (height * width)))
     return chosen, height, width
 
 

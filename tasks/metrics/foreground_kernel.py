@@ -11,25 +11,25 @@ neither on the compiler nor on the width of the machine's vectors. Sums of uint8
 divided, once.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from tasks.metrics.compiled import compiled
+from tasks.metrics.pixel_runs import (
+    BINS,
+    ZERO,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    IntegerArray,
+    Uint16Array,
+    Uint32Array,
+    as_float32,
+    contiguous,
+)
 
-IntegerArray = NDArray[np.integer[Any]]
-Int64Array = NDArray[np.int64]
-Uint16Array = NDArray[np.uint16]
-Uint32Array = NDArray[np.uint32]
-Float32Array = NDArray[np.float32]
-Float64Array = NDArray[np.float64]
-
-BINS = 256
 EDGES = BINS + 1
 CELLS = 3 * EDGES
 BLOCK = 4096
@@ -43,83 +43,7 @@ FLUSH_BLOCKS = 512
 
 BACKGROUND, FOREGROUND, IGNORED = np.uint16(0), np.uint16(EDGES), np.uint16(2 * EDGES)
 """First cells of the rows."""
-ZERO, ONE = np.float32(0), np.float32(1)
-TWO_AS_BITS = np.uint32(0x40000000)
-SMALLEST_NORMAL_HALF = np.float32(2.0**-14)
-
-
-def _retype(_: Any, array: Any) -> Any:
-    """The same array (n,) under the type of contiguous ones, for which vector instructions are compiled."""
-    contiguous = array.copy(layout="C")
-
-    def same(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        return impl_ret_borrowed(context, builder, contiguous, arguments[0])
-
-    return contiguous(array), same
-
-
-_known_contiguous = intrinsic(_retype)
-
-
-@compiled
-def _contiguous(run: Any, buffer: Any) -> Any:
-    """The run itself where its pixels are neighbours in memory, else gathered into the buffer."""
-    if run.strides[0] == run.itemsize:
-        return _known_contiguous(run)
-    gathered = buffer[: run.size]
-    for i in range(run.size):
-        gathered[i] = run[i]
-    return gathered
-
-
-def as_float32(run: Any, buffer: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
-    """Probabilities of a run as contiguous float32: the run itself, or the buffer with its decoded values."""
-    raise AssertionError("only compiled code calls this")
-
-
-def _compile_as_float32(run: Any, buffer: Any) -> Callable[..., Any]:  # noqa: ARG001 - numba matches both names
-    if run.dtype == numba.types.float32:
-        return lambda run, buffer: _contiguous(run, buffer)
-    if run.dtype == numba.types.uint16:
-        return lambda run, buffer: _decode_halves(run, buffer)
-    if run.dtype == numba.types.uint8:
-        return lambda run, buffer: _decode_codes(run, buffer)
-    return lambda run, buffer: _cast(run, buffer)
-
-
-overload(as_float32, strict=False)(_compile_as_float32)
-
-
-@compiled
-def _cast(run: Any, buffer: Float32Array) -> Float32Array:
-    values = buffer[: run.size]
-    for i in range(run.size):
-        values[i] = np.float32(run[i])
-    return values
-
-
-@compiled
-def _decode_codes(run: NDArray[np.uint8], buffer: Float32Array) -> Float32Array:
-    values = buffer[: run.size]
-    for i in range(run.size):
-        values[i] = np.float32(run[i]) / np.float32(BINS)
-    return values
-
-
-@compiled
-def _decode_halves(run: Uint16Array, buffer: Float32Array) -> Float32Array:
-    """float16 given as bits; arithmetic on the bits takes vectors, a table of 65,536 values does not."""
-    values = buffer[: run.size]
-    bits = values.view(np.uint32)
-    for i in range(run.size):
-        half = np.uint32(run[i])
-        # Exponents are 112 apart. Below 2**-14 halves have no leading 1: give them one, and take it away again.
-        word = (half << np.uint32(13)) + (np.uint32(113 << 23) if half < 1024 else np.uint32(112 << 23))
-        word = TWO_AS_BITS if half > 0x8000 else word
-        bits[i] = np.uint32(0) if half == 0x8000 else word
-    for i in range(run.size):
-        values[i] -= SMALLEST_NORMAL_HALF if run[i] < 1024 else ZERO
-    return values
+ONE = np.float32(1)
 
 
 @compiled
@@ -315,10 +239,10 @@ def count_two_classes(
             x = 0
             while x < width:
                 end = x + min(width - x, BLOCK - filled)
-                run, given = _contiguous(reference[z, y, x:end], labels), probabilities[z, y, x:end]
+                run, given = contiguous(reference[z, y, x:end], labels), probabilities[z, y, x:end]
                 place = slice(filled, filled + end - x)
                 if of_codes:
-                    codes = _contiguous(given, raw)
+                    codes = contiguous(given, raw)
                     valid &= _locate_codes(run, codes, ignored_label, has_ignore, threshold, cell[place])
                 else:
                     p = as_float32(given, decoded)

@@ -11,7 +11,6 @@ import numpy as np
 
 from tasks.metrics.compiled import compiled
 from tasks.metrics.foreground_kernel import (
-    BINS,
     BLOCK,
     CELLS,
     EDGES,
@@ -20,21 +19,16 @@ from tasks.metrics.foreground_kernel import (
     IGNORED,
     INTERLEAVED,
     LANES,
-    Float32Array,
-    Float64Array,
-    Int64Array,
-    IntegerArray,
     add_cells,
     add_soft_sums,
-    as_float32,
     flush,
     locate,
     sums_of_lanes,
 )
+from tasks.metrics.pixel_runs import BINS, ZERO, Float32Array, Float64Array, Int64Array, IntegerArray, as_float32
 
 COPIES = 4
 
-ZERO = np.float32(0)
 NO_THRESHOLD = np.float32(2)
 NO_CLASS = np.uint8(2)
 """What stands for ignored pixels where 1 is the class and 0 any other."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics import foreground_kernel
+from tasks.metrics import pixel_runs
 from tasks.metrics.foreground_kernel import count_two_classes
 from tasks.metrics.kernels import count_argmax, count_labels
 from tasks.metrics.overlap_inputs import (
@@ -21,7 +21,7 @@ Float64Array = NDArray[np.float64]
 
 MAX_CLASSES = 256
 """As many as uint8 labels can name."""
-BINS = foreground_kernel.BINS
+BINS = pixel_runs.BINS
 """Bins of the probability histograms; bin k holds k/256 <= p < (k+1)/256, the last one p = 1 as well."""
 
 
