@@ -79,8 +79,9 @@ class Model(Section):
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_dice_change: NonNegative = 0.01
-    level: Annotated[int, Field(ge=1, le=8)] = 4
+    level: Annotated[int, Field(ge=1, le=8)] | Literal["all"] = 4
     ensemble: bool = False
+    flips: bool = False
     batch_size: Annotated[int, Field(ge=0)] = 0
     tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25

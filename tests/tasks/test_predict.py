@@ -60,9 +60,8 @@ def _probabilities(image: NDArray[Any], recipe: Recipe, n_classes: int, power: i
 def _prediction(engine: PointwiseEngine, **changes: Any) -> Prediction:
     basis = Prediction(
         weights_sha256="ff", engine="fake", precision="float32", versions={"fake": "1"}, heads=engine.facts.heads,
-        level=4, ensemble=False, flips=False, n_classes=engine.facts.n_classes, batch_size=2, batch_pixels=524288, tile=1024,
-        overlap=0.25,
-        threshold=0.5, keep="labels",
+        level=4, ensemble=False, flips=False, n_classes=engine.facts.n_classes, batch_size=2, batch_pixels=524288,
+        tile=1024, overlap=0.25, threshold=0.5, keep="labels",
     )  # fmt: skip
     return replace(basis, **changes)
 
