@@ -8,9 +8,8 @@ import pandas as pd
 
 from flows.cluster import check_cluster
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import catalog_name, list_dataset
-from flows.predict import check_model, find_plan, request_engine
-from storage.catalog import read_catalog
+from flows.dataset import list_dataset
+from flows.predict import check_model, find_model, find_plan
 from storage.objects import ObjectStore
 
 
@@ -58,10 +57,8 @@ def _probe(key: str, path: str) -> None:
 
 def _is_planned(config: EvaluationConfig) -> bool:
     """Whether a run before this one has loaded this very model, so that it need not be loaded to be checked."""
-    store = ObjectStore(config.store.path)
     try:
-        catalog = read_catalog(store, catalog_name(config))
-        return catalog is not None and find_plan(config, catalog, request_engine(config), store) is not None
+        return find_plan(config, find_model(config), ObjectStore(config.store.path)) is not None
     except (OSError, ImportError, ValueError):
         # Whatever is wrong with the store is said by the check of the store.
         return False

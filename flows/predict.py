@@ -9,9 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,23 @@ from distributed import Client
 from prefect import flow
 
 from flows import worker
-from flows.cluster import ClusterLostError, Connection, threads_per_worker
+from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
-from flows.worker import EnginePlugin, EngineQuestion, EngineRequest
+from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore
 from storage.sources import file_name, read_catalogued, read_file
 from tasks import predict
-from tasks.engines import EngineFacts
+from tasks.engine_plan import EnginePlan, as_record
+from tasks.engines.selection import choose_engine
 from tasks.models.bundled import bundled_path
 from tasks.predict import Prediction, PredictJob
 
 logger = logging.getLogger("segscale")
-BUILT_ENGINES, BUILT_PRECISIONS = ("auto", "keras"), ("auto", "float32")
 PLAN = "plan"
 
 
@@ -51,13 +51,13 @@ def run_predict(config: EvaluationConfig, connection: Connection) -> StageSummar
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
     store = ObjectStore(config.store.path)
     catalog = require_catalog(config, store)
-    request = request_engine(config)
-    prediction = resolve(config, catalog, request, store, connection)
+    model = find_model(config)
+    prediction = resolve(config, catalog, model, store, connection)
     images = {key: len(rows) for key, rows in rows_by_shard(catalog).items()}
     jobs = plan_predict(catalog, prediction)
     planned = {key: images[job.ingest_key] for key, job in jobs.items()}
     if not Ledger(store).done(predict.STAGE).issuperset(planned):
-        connection.client.register_plugin(EnginePlugin(request))
+        _give_model(config, model, connection)
     return run_stage(predict.STAGE, planned, jobs.__getitem__, worker.predict_shard, connection, store, prediction)
 
 
@@ -67,109 +67,158 @@ def plan_predict(catalog: pd.DataFrame, prediction: Prediction) -> dict[str, Pre
     return {job.key: job for job in jobs}
 
 
-def request_engine(config: EvaluationConfig) -> EngineRequest:
-    """Which engine the workers shall hold. Raises ConfigError for what is not built, or a model that is not there."""
-    model = config.model
-    if model.engine not in BUILT_ENGINES:
-        raise ConfigError(f"model.engine: {model.engine!r} is not built yet; use one of {list(BUILT_ENGINES)}")
-    if model.precision not in BUILT_PRECISIONS:
-        raise ConfigError(f"model.precision: {model.precision!r} is not built yet; use one of {list(BUILT_PRECISIONS)}")
-    if not model.path:
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """The model of a run."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan record of a run."""
+
+    prediction: Prediction
+    """What is part of every key."""
+    engine: dict[str, Any]
+    """How it was resolved: `tasks.engine_plan.EnginePlan` as plain values."""
+
+
+def find_model(config: EvaluationConfig) -> ModelFile:
+    """Where the model lies, and its hash. Raises ConfigError for one that is not there."""
+    path = config.model.path
+    if not path:
         raise ConfigError("model.path: expected a .keras file or the name of a bundled model (or predictions.path)")
     try:
-        url = bundled_path(model.path) if "." not in model.path else model.path
-        sha256 = hashlib.sha256(read_file(url)).hexdigest()
+        url = bundled_path(path) if "." not in path else path
+        return ModelFile(url, hashlib.sha256(read_file(url)).hexdigest())
     except (ValueError, OSError) as error:
-        raise ConfigError(
-            f"model.path: expected a .keras file or a bundled model, got {model.path!r}: {error}"
-        ) from None
-    threads = threads_per_worker(config.cluster)
-    return EngineRequest(url, sha256, "keras", "float32", model.level, model.ensemble, threads)
+        raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
 
 
-def plan_key(config: EvaluationConfig, catalog: pd.DataFrame, request: EngineRequest) -> str:
-    """The key of the plan record: what was asked for, and the shard that it was resolved on."""
+def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
+    """The key of the plan record: what was asked for.
+
+    The images are no part of it. What was resolved on the first of them holds for those that come later, so that a
+    nightly run costs what changed; a data set of another name is resolved anew.
+    """
     return content_key(
         {
+            "dataset": config.dataset.name,
             "model": config.model.model_dump(mode="json", exclude={"path"}),
-            "weights": request.weights_sha256,
+            "weights": model.sha256,
             "n_classes": len(config.dataset.classes),
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
-            "first_shard": str(catalog["shard"].min()),
             # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: version(name) for name in ("keras", "tensorflow")},
+            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino")},
             "backend": os.environ.get("KERAS_BACKEND", ""),
             "code_version": predict.CODE_VERSION,
         }
     )
 
 
-def find_plan(
-    config: EvaluationConfig, catalog: pd.DataFrame, request: EngineRequest, store: ObjectStore
-) -> Prediction | None:
+def find_plan(config: EvaluationConfig, model: ModelFile, store: ObjectStore) -> Plan | None:
     """The plan record of this run, if it was resolved before."""
-    entry = Ledger(store).find(PLAN, plan_key(config, catalog, request))
+    entry = Ledger(store).find(PLAN, plan_key(config, model))
     if entry is None:
         return None
-    return Prediction(**{**entry.facts, "heads": tuple(entry.facts["heads"])})
+    prediction: dict[str, Any] = entry.facts["prediction"]
+    return Plan(Prediction(**{**prediction, "heads": tuple(prediction["heads"])}), entry.facts["engine"])
 
 
 def resolve(
-    config: EvaluationConfig, catalog: pd.DataFrame, request: EngineRequest, store: ObjectStore, connection: Connection
+    config: EvaluationConfig, catalog: pd.DataFrame, model: ModelFile, store: ObjectStore, connection: Connection
 ) -> Prediction:
-    """The plan record: as it was committed, or resolved now by asking a worker for its engine, and committed."""
-    known = find_plan(config, catalog, request, store)
+    """The plan record: as it was committed, or resolved now by a worker, on the first shard, and committed."""
+    known = find_plan(config, model, store)
     if known is not None:
-        return known
-    facts = _describe(connection.client, request)
-    _check_facts(config, facts.n_classes, facts.channels)
-    prediction = Prediction(
-        weights_sha256=request.weights_sha256,
-        engine=facts.name,
-        precision=facts.precision,
-        versions=worker.versions(facts),
-        heads=facts.heads,
-        # A network made elsewhere has its outputs and no levels.
-        level=config.model.level if facts.heads[0].startswith(("head_", "ensemble")) else 0,
+        return known.prediction
+    _give_model(config, model, connection)
+    chosen = (config.model.engine, config.model.precision)
+    job = PlanJob(_first_shard(catalog), chosen, config.model.max_dice_change, _asked(config, model))
+    plan, prediction = _ask(connection.client, job, store)
+    _check_facts(config, plan.facts.n_classes, plan.facts.channels)
+    logger.info("predict: %s, %s on %s: %s", plan.facts.name, plan.facts.precision, plan.facts.device, plan.reason)
+    if plan.batch:
+        logger.info("predict: batches of %d images: %s", plan.batch.n_images, plan.batch.reason)
+    Ledger(store).record(PLAN, plan_key(config, model), {"prediction": asdict(prediction), "engine": as_record(plan)})
+    resolved = find_plan(config, model, store)
+    assert resolved is not None
+    return resolved.prediction
+
+
+def _first_shard(catalog: pd.DataFrame) -> str:
+    """The shard with the most images, of several the first in the catalog: what is found on it holds for the most."""
+    return str(catalog["shard"].value_counts(sort=True).index[0])
+
+
+def _asked(config: EvaluationConfig, model: ModelFile) -> Prediction:
+    return Prediction(
+        weights_sha256=model.sha256,
+        engine="",
+        precision="",
+        versions={},
+        heads=(),
+        level=config.model.level,
         ensemble=config.model.ensemble,
-        flips=False,
-        n_classes=facts.n_classes,
+        flips=config.model.flips,
+        n_classes=len(config.dataset.classes),
         batch_size=config.model.batch_size,
-        # Eight images of 256x256 keep the activations of the published network under 4 GB.
-        batch_pixels=8 * 256 * 256,
+        batch_pixels=0,
         tile=config.model.tile,
         overlap=config.model.overlap,
         threshold=config.metrics.threshold,
         keep=config.store.keep,
     )
-    logger.info("predict: engine %s, %s on %s", facts.name, facts.precision, facts.device)
-    Ledger(store).record(PLAN, plan_key(config, catalog, request), asdict(prediction))
-    resolved = find_plan(config, catalog, request, store)
-    assert resolved is not None
-    return resolved
 
 
-def _describe(client: Client, request: EngineRequest) -> EngineFacts:
-    client.register_plugin(EnginePlugin(request))
-    for outcome in stream_shards(client, worker.describe_engine, [EngineQuestion("engine")]):
+def _give_model(config: EvaluationConfig, model: ModelFile, connection: Connection) -> None:
+    asked = config.model
+    connection.client.register_plugin(
+        EnginePlugin(
+            ModelRequest(
+                model.url, model.sha256, asked.level, asked.ensemble, asked.flips, neighbours(connection.client)
+            )
+        )
+    )
+
+
+def _ask(client: Client, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
+    for outcome in stream_shards(client, worker.plan_engine, [job], store):
         if isinstance(outcome, Lost):
             raise ClusterLostError(f"predict: no worker could build the engine: {outcome.error}")
-        assert isinstance(outcome.result, EngineFacts)
-        return outcome.result
+        if isinstance(outcome.result, EngineUnavailable):
+            raise ConfigError(f"model: {outcome.result.reason}")
+        plan: tuple[EnginePlan, Prediction] = outcome.result
+        return plan
     raise AssertionError("a stream of one job has one outcome")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def check_model(config: EvaluationConfig) -> None:
     """Load the model in a process of its own and hold it against the configuration, before anything starts.
 
-    Raises ConfigError for a corrupt file, another number of classes or channels, or a level it does not have.
+    Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or, where the
+    workers are this machine's, an engine or a precision that it has not.
     """
-    request = request_engine(config)
-    facts = _inspect(request.model_url, request.weights_sha256)
+    model = find_model(config)
+    if config.cluster.kind != "address":
+        try:
+            choose_engine(config.model.engine, config.model.precision)
+        except ValueError as error:
+            raise ConfigError(f"model: {error}") from None
+    facts = _inspect(model.url, model.sha256)
     _check_facts(config, facts["n_classes"], facts["channels"])
-    if facts["levels"] and config.model.level not in facts["levels"]:
-        raise ConfigError(f"model.level: expected one of {facts['levels']}, got {config.model.level}")
+    if facts["levels"] and config.model.level not in [*facts["levels"], "all"]:
+        raise ConfigError(f'model.level: expected one of {facts["levels"]} or "all", got {config.model.level}')
 
 
 @lru_cache(maxsize=8)

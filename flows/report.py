@@ -16,7 +16,7 @@ from prefect.context import FlowRunContext
 
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
-from flows.predict import find_plan, plan_predict, request_engine
+from flows.predict import find_model, find_plan, plan_predict
 from flows.progress import timed
 from flows.score import plan_score
 from flows.stage import StageSummary
@@ -63,6 +63,8 @@ class _Plan:
     heads: tuple[str, ...]
     model: str
     prediction: Prediction | None
+    engine: dict[str, Any] | None
+    """How the engine was resolved."""
 
 
 @flow(name="report-dataset")
@@ -102,12 +104,13 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
 
 def _plan(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> _Plan:
     if config.predictions.path or not config.model.path:
-        return _Plan(score.STAGE, tuple(plan_score(config, catalog)), ("",), "", None)
-    prediction = find_plan(config, catalog, request_engine(config), store)
-    if prediction is None:
+        return _Plan(score.STAGE, tuple(plan_score(config, catalog)), ("",), "", None, None)
+    known = find_plan(config, find_model(config), store)
+    if known is None:
         raise ConfigError(f"store.path: {store.url} holds no predictions of this model; run predict first")
     name = file_name(config.model.path).removesuffix(".keras")
-    return _Plan(predict.STAGE, tuple(plan_predict(catalog, prediction)), prediction.heads, name, prediction)
+    keys = tuple(plan_predict(catalog, known.prediction))
+    return _Plan(predict.STAGE, keys, known.prediction.heads, name, known.prediction, known.engine)
 
 
 def _content_key(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str:
@@ -158,6 +161,7 @@ def _run_record(
         "catalog_sha256": catalog_sha256(catalog),
         "weights_sha256": plan.prediction.weights_sha256 if plan.prediction else None,
         "plan": asdict(plan.prediction) if plan.prediction else None,
+        "engine": plan.engine,
         "n_shards": len(entries),
         "stages": {**done, "report": {"seconds": seconds}},
     }
@@ -188,6 +192,12 @@ def _announce(config: EvaluationConfig, report: Report, result: RunResult) -> Ru
 
 
 def headline_of(report: Report) -> pd.DataFrame:
-    """The headline table of a written report, for its last head."""
-    per_sample = report.table("per_sample")
-    return headline(per_sample, report.table("batch_summed"), str(per_sample["head"].iloc[-1]))
+    """The headline table of a written report; of several heads each, with its name in front."""
+    per_sample, batch_summed = report.table("per_sample"), report.table("batch_summed")
+    heads = list(dict.fromkeys(per_sample["head"].astype(str)))
+    tables = [headline(per_sample, batch_summed, head) for head in heads]
+    if len(heads) == 1:
+        return tables[0]
+    return pd.concat([table.assign(head=head) for table, head in zip(tables, heads, strict=True)], ignore_index=True)[
+        ["head", *tables[0].columns]
+    ]

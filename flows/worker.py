@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+import psutil
+from dask.system import CPU_COUNT
 from distributed import Worker, WorkerPlugin, get_worker
 
 from flows.stream import PermanentError
 from storage.objects import ObjectStore
 from storage.sources import file_name, read_file
-from tasks import ingest, predict, scan, score
-from tasks.engines import Engine, EngineFacts
+from tasks import engine_plan, ingest, predict, scan, score
+from tasks.engine_plan import EnginePlan, versions
+from tasks.engines import Engine
+from tasks.engines.flips import FlippedEngine
+from tasks.engines.selection import Choice, choose_engine
 from tasks.ingest import ShardDone
 from tasks.predict import Prediction, PredictJob
 from tasks.scan import SourceFacts
@@ -40,24 +44,36 @@ class ScanJob:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineQuestion:
-    """Asks a worker for its engine."""
+class PlanJob:
+    """Asks a worker which engine it would use, tried on a shard."""
 
     key: str
+    """Of the ingested shard."""
+    choice: tuple[str, str]
+    """Engine and precision, as configured."""
+    max_dice_change: float
+    basis: Prediction
+    """The plan record as far as it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class EngineRequest:
-    """Which engine a worker shall hold."""
+class EngineUnavailable:
+    """A worker's answer where it cannot have the engine asked for."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Which network a worker shall hold."""
 
     model_url: str
     weights_sha256: str
-    engine: str
-    precision: Literal["float32", "bfloat16", "float16"]
-    level: int
+    level: int | str
     ensemble: bool
-    threads: int
-    """Threads of one operation; 0: what the runtime chooses. Changes the speed only."""
+    flips: bool
+    neighbours: int
+    """Workers on one machine, which share its cores; changes the speed only."""
 
 
 def scan_files(job: ScanJob) -> list[SourceFacts]:
@@ -87,9 +103,12 @@ def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -
     return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin().engine_for(prediction)))
 
 
-def describe_engine(_: EngineQuestion) -> EngineFacts:
-    """What the engine of this worker is; builds it."""
-    return _plugin().engine.facts
+def plan_engine(job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction] | EngineUnavailable:
+    """`tasks.engine_plan.plan_engine` with the engines that this worker can have."""
+    try:
+        return _plugin().plan(job, store)
+    except EngineError as error:
+        return EngineUnavailable(str(error))
 
 
 def _timed(work: Callable[[], ShardDone]) -> ShardDone:
@@ -103,46 +122,94 @@ def _plugin() -> EnginePlugin:
     return plugin
 
 
+class EngineError(RuntimeError):
+    """An engine that cannot be had here; trying again changes nothing."""
+
+
 class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
     """Owns a worker's engine: loaded and compiled once, when the first shard asks for it."""
 
     name = PLUGIN
 
-    def __init__(self, request: EngineRequest) -> None:
+    def __init__(self, request: ModelRequest) -> None:
         self.request = request
 
-    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - the name is Dask's
+    def setup(self, worker: Worker) -> None:
         """Called by Dask on every worker, also on those that join later."""
+        self._worker = worker
         self._lock = threading.Lock()
         self._engine: Engine | None = None
 
-    @property
-    def engine(self) -> Engine:
-        """The engine; the first call loads the network."""
+    def plan(self, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
+        """What this worker would predict a set with; the engine itself is kept for the shards to come.
+
+        Where the choice is left to it and a network cannot be converted, it is Keras. Raises EngineError where the
+        engine or the precision asked for cannot be had.
+        """
+        try:
+            return self._plan(job, store, _choose(*job.choice))
+        except EngineError as error:
+            if job.choice[0] != "auto":
+                raise
+            choice = _choose("keras", job.choice[1])
+            return self._plan(job, store, replace(choice, reason=f"{error}; {choice.reason}"))
+
+    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice) -> tuple[EnginePlan, Prediction]:
         with self._lock:
-            if self._engine is None:
-                self._engine = build_engine(self.request)
-            return self._engine
+            plan, prediction, self._engine = engine_plan.plan_engine(
+                store,
+                job.key,
+                job.basis,
+                choice,
+                self._build,
+                max_dice_change=job.max_dice_change,
+                memory_bytes=self._spare_bytes(),
+            )
+        return plan, prediction
 
     def engine_for(self, prediction: Prediction) -> Engine:
-        """The engine, if it computes what the plan record of this run says.
+        """The engine that the plan record of this run names; the first call loads the network.
 
-        Raises PermanentError naming the differences: results of another engine or version are other numbers.
+        Raises PermanentError naming the differences where this worker cannot compute what was planned: results of
+        another engine, precision or version are other numbers.
         """
-        engine = self.engine
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
-        found = {"precision": engine.facts.precision, "versions": versions(engine.facts), "heads": engine.facts.heads}
+        with self._lock:
+            if self._engine is None:
+                try:
+                    self._engine = self._build(prediction.engine, prediction.precision)
+                except EngineError as error:
+                    raise _refusal(planned, str(error)) from error
+            facts = self._engine.facts
+        found = {"precision": facts.precision, "versions": versions(facts), "heads": facts.heads}
         if planned != found:
-            raise PermanentError(
-                f"this worker cannot do what the run was planned with: planned {planned}, it has {found}; give all "
-                "workers the same versions and devices, or use another store"
-            )
-        return engine
+            raise _refusal(planned, str(found))
+        return self._engine
+
+    def _build(self, engine: str, precision: str) -> Engine:
+        try:
+            return build_engine(self.request, engine, precision)
+        except ValueError as error:
+            raise EngineError(str(error)) from error
+
+    def _spare_bytes(self) -> int:
+        """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
+        limit = self._worker.memory_manager.memory_limit or psutil.virtual_memory().total // self.request.neighbours
+        return int(0.75 * limit) - psutil.Process().memory_info().rss
 
 
-def versions(facts: EngineFacts) -> dict[str, str]:
-    """What of an engine must be equal on all workers for their numbers to be."""
-    return {"engine": facts.name, "runtime": facts.version, "device": facts.device}
+def _choose(engine: str, precision: str) -> Choice:
+    try:
+        return choose_engine(engine, precision)
+    except ValueError as error:
+        raise EngineError(str(error)) from error
+
+
+def _refusal(planned: object, found: str) -> PermanentError:
+    return PermanentError(
+        f"this worker cannot do what the run was planned with: planned {planned}, it has {found}; give all "
+        "workers the same versions and devices, or use another store"
+    )
 
 
 @contextmanager
@@ -159,10 +226,11 @@ def _no_chatter() -> Iterator[None]:
         os.close(kept)
 
 
-def build_engine(request: EngineRequest) -> Engine:
+def build_engine(request: ModelRequest, engine: str, precision: str) -> Engine:
     """Load the network that was asked for and make it callable.
 
-    Raises ValueError where the file at the URL is not the one the run was planned with.
+    Raises ValueError where the file at the URL is not the one the run was planned with, or for an engine, a level or a
+    precision that cannot be had.
     """
     data = read_file(request.model_url)
     found = hashlib.sha256(data).hexdigest()
@@ -170,18 +238,32 @@ def build_engine(request: EngineRequest) -> Engine:
         raise ValueError(
             f"model {request.model_url}: planned with sha256 {request.weights_sha256[:12]}, here is {found[:12]}"
         )
-    # TensorFlow is imported on the workers only, and only by those that predict.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(data)
+        make = _openvino_engine if engine == "openvino" else _keras_engine
+        built = make(path, request, precision)
+    return FlippedEngine(built) if request.flips else built
+
+
+def threads_of(request: ModelRequest) -> int:
+    """Threads for one engine, so that the workers of one machine do not fight for its cores."""
+    return max(1, int(CPU_COUNT) // request.neighbours)
+
+
+def _keras_engine(path: Path, request: ModelRequest, precision: str) -> Engine:
+    # TensorFlow is imported on the workers only, and only by those that compute with it.
     with _no_chatter():
         from tasks.engines.keras import KerasEngine, limit_threads
         from tasks.models.model_file import load_model
 
     # Every bucket has a shape of its own, and each is traced once: that is meant, and no reason to warn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    limit_threads(request.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(data)
-        model = load_model(path)
+    limit_threads(threads_of(request))
     return KerasEngine(
-        model, level=request.level, ensemble=request.ensemble, precision=request.precision, threads=request.threads
+        load_model(path),
+        level=request.level,
+        ensemble=request.ensemble,
+        precision=precision,
+        threads=threads_of(request),
     )

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasks.engine_plan import EnginePlan, as_record, plan_engine
+from tasks.engines import Engine, EngineFacts, check_batch
+from tasks.engines.selection import Choice
+from tasks.normalize import Recipe, apply_recipe
+from tasks.predict import Prediction
+
+MakeSet = Callable[..., Any]
+AUTO = Choice("fake", "bfloat16", "it is the fastest here")
+BRIGHT = 128
+"""The first stored value of an image that the reduced precision sees a little brighter."""
+
+
+class ShiftedEngine:
+    """The brightness of a pixel is its probability; in bfloat16, images that begin with `BRIGHT` are brighter."""
+
+    def __init__(self, precision: str, shift: float, heads: Sequence[str] = ("head_4",)) -> None:
+        self.shift = shift if precision == "bfloat16" else 0.0
+        self.facts = EngineFacts("fake", "cpu", precision, "fake 1", tuple(heads), 2, 1, 1, 32)
+        self.batches: list[int] = []
+
+    def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
+        check_batch(pixels, recipe, self.facts)
+        self.batches.append(len(pixels))
+        seen = [
+            apply_recipe(image, Recipe(*map(float, row))) + np.float32(self.shift if image[0, 0, 0] == BRIGHT else 0)
+            for image, row in zip(pixels, recipe, strict=True)
+        ]
+        return np.stack([np.stack(seen)] * len(self.facts.heads))
+
+
+@pytest.fixture
+def data(make_set: MakeSet) -> Any:
+    """Three images of 40x40: a square of 100 pixels, found; in one of them 100 more pixels are just below a half."""
+    images, references = {}, {}
+    for number in range(3):
+        image = np.full((40, 40), 20, np.uint8)
+        image[10:20, 10:20] = 250
+        if number == 1:
+            image[0, 0] = BRIGHT
+            image[20:30, 10:20] = 126
+        images[f"{number}.png"] = image
+        references[f"{number}.png"] = (image == 250).astype(np.uint8)
+    return make_set(images, references)
+
+
+def basis(**changes: Any) -> Prediction:
+    asked = Prediction(
+        weights_sha256="ff", engine="", precision="", versions={}, heads=(), level=4, ensemble=False, flips=False,
+        n_classes=2, batch_size=0, batch_pixels=0, tile=1024, overlap=0.25, threshold=0.5, keep="labels",
+    )  # fmt: skip
+    return replace(asked, **changes)
+
+
+def resolve(
+    data: Any, shift: float, choice: Choice = AUTO, max_dice_change: float = 0.01, **changes: Any
+) -> tuple[EnginePlan, Prediction, Engine]:
+    data.ingest()
+    (entry,) = data.entries()
+
+    def build(engine: str, precision: str) -> Engine:
+        assert engine == "fake"
+        return ShiftedEngine(precision, shift)
+
+    return plan_engine(
+        data.store, entry.key, basis(**changes), choice, build,
+        max_dice_change=max_dice_change, memory_bytes=10**12,
+    )  # fmt: skip
+
+
+def test_a_precision_that_changes_no_score_stands(data: Any) -> None:
+    plan, prediction, engine = resolve(data, shift=0.001)
+    assert (prediction.precision, engine.facts.precision, plan.facts.precision) == ("bfloat16",) * 3
+    assert plan.parity is not None
+    assert (plan.parity.n_images, plan.parity.n_flipped, plan.parity.largest_dice_change) == (3, 0, 0.0)
+    assert plan.parity.largest_difference == pytest.approx(0.001, rel=1e-3)
+    assert plan.reason.startswith("it is the fastest here; bfloat16 changes")
+    assert plan.reason.endswith("accepted")
+
+
+def test_a_precision_that_changes_one_image_too_much_is_not_used_and_its_price_is_kept(data: Any) -> None:
+    plan, prediction, engine = resolve(data, shift=0.1)
+    assert (prediction.precision, engine.facts.precision, plan.facts.precision) == ("float32",) * 3
+    assert plan.parity is not None
+    # 100 true pixels and 100 false ones: Dice 2/3 where it was 1.
+    assert plan.parity.largest_dice_change == pytest.approx(1 / 3)
+    assert plan.parity.worst_image == "1"
+    assert plan.parity.n_flipped == 100
+    assert plan.reason.endswith("more than 0.01 (max_dice_change), so float32")
+
+
+def test_the_allowance_decides(data: Any) -> None:
+    _, prediction, _ = resolve(data, shift=0.1, max_dice_change=0.34)
+    assert prediction.precision == "bfloat16"
+
+
+def test_an_explicit_precision_has_its_price_checked_too(data: Any) -> None:
+    _, prediction, _ = resolve(data, shift=0.1, choice=Choice("fake", "bfloat16", "asked for"))
+    assert prediction.precision == "float32"
+
+
+def test_float32_is_not_checked_against_itself(data: Any) -> None:
+    plan, prediction, _ = resolve(data, shift=0.1, choice=Choice("fake", "float32", "asked for"))
+    assert plan.parity is None
+    assert plan.reason == "asked for"
+    assert prediction.precision == "float32"
+
+
+def test_where_no_image_can_be_checked_it_is_float32(make_set: MakeSet) -> None:
+    broken = make_set({"a.png": b"no image"}, {"a.png": np.zeros((8, 8), np.uint8)})
+    plan, prediction, _ = resolve(broken, shift=0.0)
+    assert prediction.precision == "float32"
+    assert plan.batch is None
+    assert "unknown" in plan.reason
+
+
+def test_what_is_no_probability_in_the_reduced_precision_is_float32(data: Any) -> None:
+    plan, prediction, _ = resolve(data, shift=2.0)
+    assert prediction.precision == "float32"
+    assert plan.parity is not None
+    assert plan.parity.n_unusable == 1
+    assert "1 images have results that are no probabilities" in plan.reason
+
+
+def test_the_batch_is_found_by_trying_and_kept_as_pixels(data: Any) -> None:
+    plan, prediction, _ = resolve(data, shift=0.0)
+    assert plan.batch is not None
+    assert plan.batch.trials[0].n_images == 1
+    # 40x40 images lie in the store as 64x64.
+    assert prediction.batch_pixels == plan.batch.n_images * 64 * 64
+
+
+def test_a_batch_that_was_given_is_not_tried(data: Any) -> None:
+    plan, prediction, _ = resolve(data, shift=0.0, batch_size=3)
+    assert plan.batch is None
+    assert (prediction.batch_size, prediction.batch_pixels) == (3, 0)
+
+
+def test_an_engine_that_cannot_be_had_says_so(data: Any) -> None:
+    data.ingest()
+    (entry,) = data.entries()
+
+    def build(engine: str, precision: str) -> Engine:
+        raise ValueError(f"{engine} has no {precision}")
+
+    with pytest.raises(ValueError, match="fake has no bfloat16"):
+        plan_engine(data.store, entry.key, basis(), AUTO, build, max_dice_change=0.01, memory_bytes=10**12)
+
+
+def test_the_record_is_plain_json_without_nan(make_set: MakeSet) -> None:
+    broken = make_set({"a.png": b"no image"}, {"a.png": np.zeros((8, 8), np.uint8)})
+    plan, _, _ = resolve(broken, shift=0.0)
+    record = as_record(plan)
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["parity"]["largest_dice_change"] is None
