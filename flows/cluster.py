@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster, Nanny, Scheduler, SpecCluster
 
 from flows.config import ConfigError
 from flows.sections import Cluster
-from tasks.engines.selection import visible_gpus
+from tasks.engines.hardware import visible_gpus
 
 # A worker that holds a compiled network, its activations and a shard.
 WORKER_BYTES = 3 * 1000**3

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, cast
 
 import psutil
 from dask.system import CPU_COUNT
@@ -22,9 +23,10 @@ from storage.objects import ObjectStore
 from storage.sources import file_name, read_file
 from tasks import engine_plan, ingest, predict, scan, score
 from tasks.engine_plan import EnginePlan, versions
-from tasks.engines import Engine
+from tasks.engines import Engine, Precision
 from tasks.engines.flips import FlippedEngine
-from tasks.engines.selection import Choice, choose_engine
+from tasks.engines.heads import Level
+from tasks.engines.selection import Choice, EngineName, choose_engine
 from tasks.ingest import ShardDone
 from tasks.predict import Prediction, PredictJob
 from tasks.scan import SourceFacts
@@ -32,6 +34,7 @@ from tasks.score import Counting, ScoreJob
 from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
+logger = logging.getLogger("segscale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class PlanJob:
 
     key: str
     """Of the ingested shard."""
-    choice: tuple[str, str]
+    choice: tuple[Literal["auto", EngineName], Literal["auto", Precision]]
     """Engine and precision, as configured."""
     max_dice_change: float
     basis: Prediction
@@ -69,7 +72,7 @@ class ModelRequest:
 
     model_url: str
     weights_sha256: str
-    level: int | str
+    level: Level
     ensemble: bool
     flips: bool
     neighbours: int
@@ -177,7 +180,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         with self._lock:
             if self._engine is None:
                 try:
-                    self._engine = self._build(prediction.engine, prediction.precision)
+                    self._engine = self._build(cast(EngineName, prediction.engine), cast(Precision, prediction.precision))
                 except EngineError as error:
                     raise _refusal(planned, str(error)) from error
             facts = self._engine.facts
@@ -186,7 +189,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
             raise _refusal(planned, str(found))
         return self._engine
 
-    def _build(self, engine: str, precision: str) -> Engine:
+    def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:
             return build_engine(self.request, engine, precision)
         except ValueError as error:
@@ -198,7 +201,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         return int(0.75 * limit) - psutil.Process().memory_info().rss
 
 
-def _choose(engine: str, precision: str) -> Choice:
+def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision]) -> Choice:
     try:
         return choose_engine(engine, precision)
     except ValueError as error:
@@ -226,7 +229,7 @@ def _no_chatter() -> Iterator[None]:
         os.close(kept)
 
 
-def build_engine(request: ModelRequest, engine: str, precision: str) -> Engine:
+def build_engine(request: ModelRequest, engine: EngineName, precision: Precision) -> Engine:
     """Load the network that was asked for and make it callable.
 
     Raises ValueError where the file at the URL is not the one the run was planned with, or for an engine, a level or a
@@ -248,22 +251,29 @@ def build_engine(request: ModelRequest, engine: str, precision: str) -> Engine:
 
 def threads_of(request: ModelRequest) -> int:
     """Threads for one engine, so that the workers of one machine do not fight for its cores."""
-    return max(1, int(CPU_COUNT) // request.neighbours)
+    return max(1, int(CPU_COUNT // request.neighbours))
 
 
-def _keras_engine(path: Path, request: ModelRequest, precision: str) -> Engine:
+def _keras_engine(path: Path, request: ModelRequest, precision: Precision) -> Engine:
     # TensorFlow is imported on the workers only, and only by those that compute with it.
     with _no_chatter():
-        from tasks.engines.keras import KerasEngine, limit_threads
+        from tasks.engines.keras import KerasEngine, prepare_runtime
         from tasks.models.model_file import load_model
 
     # Every bucket has a shape of its own, and each is traced once: that is meant, and no reason to warn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    limit_threads(threads_of(request))
-    return KerasEngine(
-        load_model(path),
-        level=request.level,
-        ensemble=request.ensemble,
-        precision=precision,
-        threads=threads_of(request),
-    )
+    try:
+        prepare_runtime(threads_of(request))
+    except ValueError as error:
+        # JAX has no such setting, and TensorFlow keeps the one that an earlier run on this worker gave it: it is about
+        # speed, and no reason to do nothing.
+        logger.warning("predict: %s", error)
+    return KerasEngine(load_model(path), level=request.level, ensemble=request.ensemble, precision=precision)
+
+
+def _openvino_engine(path: Path, request: ModelRequest, precision: Precision) -> Engine:
+    from tasks.conversion import converted_graph
+    from tasks.engines.openvino import OpenVinoEngine
+
+    graph = converted_graph(path, request.weights_sha256, request.level, request.ensemble)
+    return OpenVinoEngine(graph, precision=precision, threads=threads_of(request))

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from storage import shards
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from tasks.batch_size import BatchSize, find_batch_size
-from tasks.engines import Engine, EngineFacts
-from tasks.engines.selection import Choice
+from tasks.blocks import BlockReader, Place
+from tasks.engines import Engine, EngineFacts, Precision
+from tasks.engines.selection import Choice, EngineName
+from tasks.inference import Batch, Merging, plan_pieces, read_batches
 from tasks.ingest import IMAGES, REFERENCES
 from tasks.parity import Parity, Piece, compare
-from tasks.predict import Prediction, accepted_rows, batch_shape, predicted
+from tasks.predict import Prediction, batch_shape, refused_rows
 from tasks.shard_plan import STAGE as INGEST
 from tasks.shard_rows import ShardRow, read_shard_rows
 
 PARITY_IMAGES = 32
 """So many of the shard's images, the first ones, are predicted in both precisions."""
 
-Build = Callable[[str, str], Engine]
+Build = Callable[[EngineName, Precision], Engine]
 """Makes an engine from its name and its precision; ValueError where it cannot be had."""
 
 
@@ -51,6 +51,7 @@ class EnginePlan:
         )
         if self.batch is None:
             return resolved
+        # Of the sample's own size, tiles included: other sizes get as many pixels.
         _, height, width = batch_shape(*padded, resolved)
         return replace(resolved, batch_pixels=self.batch.n_images * height * width)
 
@@ -122,7 +123,9 @@ class _Sample:
     def read(cls, store: ObjectStore, ingest_key: str, engine: Engine) -> _Sample:
         entry = Ledger(store).read(INGEST, ingest_key)
         images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
-        accepted, _ = accepted_rows(read_shard_rows(store, entry), engine)
+        rows = read_shard_rows(store, entry)
+        refused = refused_rows(rows, engine)
+        accepted = [row for row in rows if row.image_id not in refused]
         return cls(accepted[:PARITY_IMAGES], images, references)
 
     @property
@@ -130,28 +133,35 @@ class _Sample:
         """Height and width of the images as stored."""
         return int(self.images.shape[1]), int(self.images.shape[2])
 
+    def batches(self, prediction: Prediction, facts: EngineFacts) -> Iterator[Batch]:
+        shape = batch_shape(*self.padded, prediction)
+        return read_batches(self.images, plan_pieces(self.rows, shape, prediction.overlap), shape, facts)
+
     def find_batch_size(self, engine: Engine, prediction: Prediction, memory_bytes: int) -> BatchSize | None:
-        if not self.rows:
-            return None
-        row = self.rows[0]
-        _, height, width = batch_shape(*self.padded, prediction)
-        pixels = shards.as_numpy(self.images, row.start, row.start + 1)[:, :height, :width]
-        recipe = np.array([astuple(row.recipe)], np.float32)
-        return find_batch_size(engine, pixels, recipe, memory_bytes=memory_bytes)
+        one_by_one = replace(prediction, batch_size=1)
+        for batch in self.batches(one_by_one, engine.facts):
+            return find_batch_size(engine, batch.pixels, batch.recipes, memory_bytes=memory_bytes)
+        return None
 
     def compare(self, reduced: Engine, full: Engine, prediction: Prediction) -> Parity:
-        pieces = self._pieces(reduced, full, prediction) if self.rows else iter(())
-        return compare(pieces, prediction.n_classes, prediction.threshold)
+        return compare(self._pieces(reduced, full, prediction), prediction.n_classes, prediction.threshold)
 
     def _pieces(self, reduced: Engine, full: Engine, prediction: Prediction) -> Iterator[Piece]:
-        both = (predicted(self.images, self.rows, prediction, engine) for engine in (reduced, full))
-        for one, other in zip(*both, strict=True):
-            raise NotImplementedError((one, other))
+        references, mergings = BlockReader(self.references), (Merging(), Merging())
+        for batch in self.batches(prediction, reduced.facts):
+            found = (engine.probabilities(batch.pixels, batch.recipes) for engine in (reduced, full))
+            bands = (merging.bands(batch.pieces, one) for merging, one in zip(mergings, found, strict=True))
+            for one, other in zip(*bands, strict=True):
+                (reference,) = references.read([Place(one.position, one.top, one.bottom)])
+                yield Piece(
+                    one.row.image_id, reference[:, : one.row.width], one.probabilities, other.probabilities
+                )
 
 
 def as_record(plan: EnginePlan) -> dict[str, Any]:
     """The plan as plain values for JSON, without NaN."""
-    return _plain(asdict(plan))
+    record: dict[str, Any] = _plain(asdict(plan))
+    return record
 
 
 def _plain(value: Any) -> Any:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _FLAGS = re.compile(r"^(?:flags|Features)\s*:(.*)$", re.MULTILINE)
+
+_GPU_NAME = re.compile(r"\d+|(GPU|MIG)-\S+")
 
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _BFLOAT16_MATRIX = frozenset({"amx_bf16"})
@@ -39,13 +42,19 @@ def has_float16(flags: frozenset[str]) -> bool:
     return bool(flags & _FLOAT16)
 
 
+def visible_gpus(devices: Path = Path("/dev"), environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: numbers or UUIDs, in its order."""
+    present = sorted(int(path.name[6:]) for path in devices.glob("nvidia*") if path.name[6:].isdecimal())
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if not present or visible is None:
+        return tuple(map(str, present))
+    # CUDA stops at the first entry that names no GPU.
+    return tuple(takewhile(_GPU_NAME.fullmatch, (name.strip() for name in visible.split(","))))
+
+
 def sees_nvidia_gpu(devices: Path = Path("/dev"), environment: Mapping[str, str] = os.environ) -> bool:
     """Whether an NVIDIA GPU is there and not hidden from this process by CUDA_VISIBLE_DEVICES."""
-    visible = environment.get("CUDA_VISIBLE_DEVICES", "all").strip()
-    # CUDA stops at the first entry that names no GPU.
-    if not visible or visible.startswith("-"):
-        return False
-    return any(re.fullmatch(r"nvidia\d+", path.name) for path in devices.glob("nvidia*"))
+    return bool(visible_gpus(devices, environment))
 
 
 def usable_cores() -> int:

@@ -48,7 +48,7 @@ def evaluate(
 def lesion_dice(report: Path) -> pd.DataFrame:
     """A row per image, a column per head."""
     rows = pd.read_parquet(report / "per_image.parquet").query("class_index == 1")
-    return rows.pivot(index="image_id", columns="head", values="dice")
+    return rows.pivot_table(index="image_id", columns="head", values="dice", dropna=False)
 
 
 def run_record(report: Path) -> dict[str, Any]:
