@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from tasks.metrics.settings import MAX_BATCH_SIZE
 
@@ -16,6 +16,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Folder = Annotated[str, Field(min_length=1)]
 HISTOGRAM_BINS = 256
+MAX_LEVEL = 8
+Level = int | Literal["all"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
@@ -72,6 +74,13 @@ class Predictions(Section):
     path: str = ""
 
 
+def _checked_level(value: object) -> object:
+    # A union of its own kind would answer a wrong number with one error for each of its members.
+    if value == "all" or (type(value) is int and 1 <= value <= MAX_LEVEL):
+        return value
+    raise ValueError(f'expected 1 to {MAX_LEVEL}, or "all", got {value!r}')
+
+
 class Model(Section):
     """The network and how it is run."""
 
@@ -79,7 +88,7 @@ class Model(Section):
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_dice_change: NonNegative = 0.01
-    level: Annotated[int, Field(ge=1, le=8)] | Literal["all"] = 4
+    level: Annotated[Level, PlainValidator(_checked_level, json_schema_input_type=Level)] = 4
     ensemble: bool = False
     flips: bool = False
     batch_size: Annotated[int, Field(ge=0)] = 0

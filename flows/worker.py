@@ -180,7 +180,9 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         with self._lock:
             if self._engine is None:
                 try:
-                    self._engine = self._build(cast(EngineName, prediction.engine), cast(Precision, prediction.precision))
+                    self._engine = self._build(
+                        cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
+                    )
                 except EngineError as error:
                     raise _refusal(planned, str(error)) from error
             facts = self._engine.facts
@@ -251,7 +253,8 @@ def build_engine(request: ModelRequest, engine: EngineName, precision: Precision
 
 def threads_of(request: ModelRequest) -> int:
     """Threads for one engine, so that the workers of one machine do not fight for its cores."""
-    return max(1, int(CPU_COUNT // request.neighbours))
+    cores: int = CPU_COUNT
+    return max(1, cores // request.neighbours)
 
 
 def _keras_engine(path: Path, request: ModelRequest, precision: Precision) -> Engine:

@@ -116,26 +116,28 @@ class _Sample:
     """The images that an engine is tried on."""
 
     rows: Sequence[ShardRow]
-    images: shards.ZarrArray
-    references: shards.ZarrArray
+    """Of images that the network can take; none where all of the shard failed."""
+    arrays: tuple[shards.ZarrArray, ...]
+    """Images and references; none where there are no rows."""
 
     @classmethod
     def read(cls, store: ObjectStore, ingest_key: str, engine: Engine) -> _Sample:
         entry = Ledger(store).read(INGEST, ingest_key)
-        images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
         rows = read_shard_rows(store, entry)
         refused = refused_rows(rows, engine)
-        accepted = [row for row in rows if row.image_id not in refused]
-        return cls(accepted[:PARITY_IMAGES], images, references)
+        accepted = [row for row in rows if row.image_id not in refused][:PARITY_IMAGES]
+        return cls(accepted, shards.open_arrays(store, entry, IMAGES, REFERENCES) if accepted else ())
 
     @property
     def padded(self) -> tuple[int, int]:
-        """Height and width of the images as stored."""
-        return int(self.images.shape[1]), int(self.images.shape[2])
+        """Height and width of the images as stored; 0 of no images."""
+        return (int(self.arrays[0].shape[1]), int(self.arrays[0].shape[2])) if self.arrays else (0, 0)
 
     def batches(self, prediction: Prediction, facts: EngineFacts) -> Iterator[Batch]:
+        if not self.rows:
+            return iter(())
         shape = batch_shape(*self.padded, prediction)
-        return read_batches(self.images, plan_pieces(self.rows, shape, prediction.overlap), shape, facts)
+        return read_batches(self.arrays[0], plan_pieces(self.rows, shape, prediction.overlap), shape, facts)
 
     def find_batch_size(self, engine: Engine, prediction: Prediction, memory_bytes: int) -> BatchSize | None:
         one_by_one = replace(prediction, batch_size=1)
@@ -147,15 +149,15 @@ class _Sample:
         return compare(self._pieces(reduced, full, prediction), prediction.n_classes, prediction.threshold)
 
     def _pieces(self, reduced: Engine, full: Engine, prediction: Prediction) -> Iterator[Piece]:
-        references, mergings = BlockReader(self.references), (Merging(), Merging())
+        if not self.rows:
+            return
+        references, mergings = BlockReader(self.arrays[1]), (Merging(), Merging())
         for batch in self.batches(prediction, reduced.facts):
             found = (engine.probabilities(batch.pixels, batch.recipes) for engine in (reduced, full))
             bands = (merging.bands(batch.pieces, one) for merging, one in zip(mergings, found, strict=True))
             for one, other in zip(*bands, strict=True):
                 (reference,) = references.read([Place(one.position, one.top, one.bottom)])
-                yield Piece(
-                    one.row.image_id, reference[:, : one.row.width], one.probabilities, other.probabilities
-                )
+                yield Piece(one.row.image_id, reference[:, : one.row.width], one.probabilities, other.probabilities)
 
 
 def as_record(plan: EnginePlan) -> dict[str, Any]:

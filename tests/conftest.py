@@ -63,6 +63,7 @@ def segscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segscale]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "SEGSCALE_CACHE": str(_shared_folder(tmp_path_factory) / "cache"),
     }
     prefect = str(Path(sys.executable).with_name("prefect"))
     log = (home / "server.log").open("w")
@@ -81,6 +82,12 @@ def segscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segscale]:
             process.terminate()
         psutil.wait_procs(processes, timeout=20)
         log.close()
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests, the same one for all its processes: models are converted once."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def await_server(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

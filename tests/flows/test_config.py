@@ -31,6 +31,7 @@ precision = "auto"
 max_dice_change = 0.01
 level = 4
 ensemble = false
+flips = false
 batch_size = 0
 tile = 1024
 overlap = 0.25
@@ -110,8 +111,10 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("model", "engine", "torch", "'keras'"),
         ("model", "precision", "int8", "'bfloat16'"),
         ("model", "max_dice_change", -0.1, "greater than or equal to 0"),
-        ("model", "level", 0, "greater than or equal to 1"),
-        ("model", "level", 9, "less than or equal to 8"),
+        ("model", "level", 0, "expected 1 to 8"),
+        ("model", "level", 9, 'expected 1 to 8, or "all", got 9'),
+        ("model", "level", True, "got True"),
+        ("model", "level", "deep", "got 'deep'"),
         ("model", "batch_size", -1, "greater than or equal to 0"),
         ("model", "tile", 0, "greater than or equal to 32"),
         ("model", "tile", 100, "multiple of 32"),
@@ -195,6 +198,7 @@ def test_a_bad_value_is_refused_in_one_line(section: str, key: str, value: objec
         ("model", "tile", 32),
         ("model", "overlap", 0.0),
         ("model", "level", 1),
+        ("model", "level", "all"),
         ("metrics", "threshold", 1.0),
         ("metrics", "threshold_count", 256),
         ("metrics", "threshold_count", 2),
