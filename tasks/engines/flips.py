@@ -17,7 +17,7 @@ _FLIPS: tuple[tuple[int, ...], ...] = ((), (_COLUMNS,), (_ROWS,), (_ROWS, _COLUM
 class FlippedEngine:
     """An engine that predicts every image four times, flipped, and gives the mean of what it turns back.
 
-    The mean is (p1 + p2 + p3 + p4) / 4, summed in this order in float32, so equal bits of `engine` give equal bits here.
+    The mean is (p1 + p2 + p3 + p4) / 4 in float32, summed in this order: equal bits of `engine` give equal bits here.
     """
 
     def __init__(self, engine: Engine) -> None:

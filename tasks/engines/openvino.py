@@ -17,11 +17,11 @@ from tasks.normalize import Recipe, apply_recipe
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
-_COMPILED_SHAPES = 4
-"""Kept at a time: each holds the weights once more, and the activations of its streams."""
+_PIXELS_IN_FLIGHT = 2**20
+"""Of the streams of all sizes together: the activations of the published network take 1.6 GB for these, even idle."""
 
-_PIXELS_IN_FLIGHT = 2**21
-"""Of all images that are computed at a time; bounds the memory of their activations."""
+_COMPILED_SIZES = 4
+"""Kept at a time: each holds the weights once more."""
 
 
 class OpenVinoEngine:
@@ -69,15 +69,20 @@ class OpenVinoEngine:
         check_batch(pixels, recipe, self._facts)
         count, height, width = pixels.shape[:3]
         computed = np.empty((len(self._graph.heads.computed), count, height, width, self._facts.outputs), np.float32)
-        queue = self._queue(height, width, self._streams(count, height * width))
-        for place in range(count):
-            image = apply_recipe(pixels[place : place + 1], Recipe(*recipe[place].tolist()))
-            if image.shape[3] != self._facts.channels:
-                image = np.repeat(image, self._facts.channels, axis=3)
-            # Waits for a stream that is free; the next image is normalised meanwhile.
-            queue.start_async([image], (computed, place))
-        queue.wait_all()
+        # Two threads that fill one queue get each other's images; the streams are busy with one batch anyway.
+        with self._lock:
+            queue = self._queue(height, width, self._streams(count, height * width))
+            for place in range(count):
+                # Waits for a stream that is free; the next image is normalised meanwhile.
+                queue.start_async([self._image(pixels[place], recipe[place])], (computed, place))
+            queue.wait_all()
         return self._report(computed)
+
+    def _image(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network sees (1, H, W, channels) of one stored image (H, W, C)."""
+        with np.errstate(all="ignore"):
+            image = apply_recipe(pixels[np.newaxis], Recipe(*recipe.tolist()))
+        return image if image.shape[3] == self._facts.channels else np.repeat(image, self._facts.channels, axis=3)
 
     def _report(self, computed: NDArray[np.float32]) -> NDArray[np.float32]:
         heads = self._graph.heads
@@ -90,15 +95,13 @@ class OpenVinoEngine:
         return max(1, min(self._threads, images, _PIXELS_IN_FLIGHT // image_pixels))
 
     def _queue(self, height: int, width: int, streams: int) -> Any:
-        """Requests on the graph for one size of image; the size not used for longest is let go."""
+        """Requests on the graph for one size of image; sizes not used for longest make room."""
         key = (height, width, streams)
-        with self._lock:
-            if key not in self._compiled:
-                self._compiled[key] = self._compile(*key)
-            self._compiled.move_to_end(key)
-            if len(self._compiled) > _COMPILED_SHAPES:
-                self._compiled.popitem(last=False)
-            return self._compiled[key]
+        queue = self._compiled.pop(key, None)
+        while self._compiled and not _fits([*self._compiled, key]):
+            self._compiled.popitem(last=False)
+        self._compiled[key] = queue or self._compile(*key)
+        return self._compiled[key]
 
     def _compile(self, height: int, width: int, streams: int) -> Any:
         network = self._core.read_model(self._graph.topology, self._graph.weights)
@@ -115,6 +118,11 @@ class OpenVinoEngine:
         queue = self._openvino.AsyncInferQueue(self._core.compile_model(network, "CPU", settings), streams)
         queue.set_callback(_collect)
         return queue
+
+
+def _fits(sizes: list[tuple[int, int, int]]) -> bool:
+    pixels = sum(height * width * streams for height, width, streams in sizes)
+    return len(sizes) <= _COMPILED_SIZES and pixels <= _PIXELS_IN_FLIGHT
 
 
 def _collect(request: Any, place: tuple[NDArray[np.float32], int]) -> None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.engines.keras import KerasEngine, limit_threads, normalize
+from tasks.engines import keras as keras_engine
+from tasks.engines.keras import KerasEngine, limit_threads, normalize, prepare_runtime
 from tasks.models.unet_plus_plus import build_unet_plus_plus, prune
 from tasks.normalize import Recipe, apply_recipe
 
@@ -108,6 +109,28 @@ def test_ensemble_is_the_mean_of_the_heads(supervised: keras.Model) -> None:
     assert engine.facts.heads == ("ensemble",)
 
 
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_all_heads_come_from_one_pass(supervised: keras.Model, ensemble: bool) -> None:
+    pixels, recipe = random_pixels(2, 8, 8, 1), recipes(UNIT, UNIT)
+    engine = KerasEngine(supervised, level="all", ensemble=ensemble)
+    found = engine.probabilities(pixels, recipe)
+    heads = [KerasEngine(supervised, level=level).probabilities(pixels, recipe)[0] for level in (1, 2)]
+    expected = [*heads, np.mean(heads, axis=0)] if ensemble else heads
+    assert engine.facts.heads == ("head_1", "head_2", "ensemble")[: len(expected)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts the traces of TensorFlow")
+def test_every_shape_is_traced_once(supervised: keras.Model) -> None:
+    engine = KerasEngine(supervised, level=2)
+    traced = []
+    for _ in range(3):
+        for width in (8, 12, 16):
+            engine.probabilities(random_pixels(2, 8, width, 1), recipes(UNIT, UNIT))
+        traced.append(engine._compiled.experimental_get_tracing_count())  # type: ignore[attr-defined]
+    assert traced == [3, 3, 3]
+
+
 def test_place_in_the_batch_does_not_matter(supervised: keras.Model) -> None:
     pixels = random_pixels(3, 16, 16, 1)
     engine = KerasEngine(supervised, level=2)
@@ -182,6 +205,43 @@ def test_what_is_not_there_is_refused(supervised: keras.Model) -> None:
         KerasEngine(supervised, level=1, device="gpu:7")
     with pytest.raises(ValueError, match="precision must be one of"):
         KerasEngine(supervised, level=1, precision="int8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "refused"),
+    [
+        pytest.param("cpu:0", {"avx512f"}, True, id="a CPU without"),
+        pytest.param("cpu:0", {"avx512_fp16"}, False, id="a CPU with"),
+        pytest.param("gpu:0", {"avx512f"}, False, id="a GPU"),
+    ],
+)
+def test_float16_needs_instructions(
+    monkeypatch: pytest.MonkeyPatch, device: str, flags: set[str], refused: bool
+) -> None:
+    monkeypatch.setattr(keras_engine, "cpu_flags", lambda: frozenset(flags))
+    if not refused:
+        keras_engine._check_precision("float16", device)
+        return
+    with pytest.raises(ValueError, match=r"float16 is not there: the CPU \(cpu:0\).*use float32"):
+        keras_engine._check_precision("float16", device)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="asks TensorFlow for its GPUs")
+@pytest.mark.parametrize("late", [False, True], ids=["before the first operation", "after it"])
+def test_the_memory_of_gpus_is_taken_as_needed(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    import tensorflow as tf
+
+    asked = []
+
+    def grow(gpu: str, enable: bool) -> None:
+        asked.append((gpu, enable))
+        if late:
+            raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0", f"{kind}:1"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", grow)
+    prepare_runtime(0)
+    assert asked == [("GPU:0", True), ("GPU:1", True)]
 
 
 def test_threads_cannot_change_once_the_runtime_runs(supervised: keras.Model) -> None:
