@@ -24,31 +24,38 @@ ROWS = "rows.parquet"
 ARRAYS = "arrays.zarr"
 # Measured on microscopy images: higher levels cost twice the time for a twentieth of the size.
 _COMPRESSOR = ZstdCodec(level=1)
+CHUNK_ROWS = 1024
+"""Most rows of an inner chunk: of a larger image, a band of rows can be decoded alone."""
 
 
 def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
     """The objects of a Zarr v3 group, by name: for each array its metadata and one sharded object.
 
-    The first axis of each array is cut into inner chunks of one, so that one image can be read alone. Chunks that
-    hold the fill value only are stored too: a missing object then is a loss, never an empty image.
+    The first axis of each array is cut into inner chunks of one, so that one image can be read alone; images of more
+    than `CHUNK_ROWS` rows, the second axis, are cut into even bands of rows as well. Chunks that hold the fill value
+    only are stored too: a missing object then is a loss, never an empty image.
     """
     buffers: dict[str, Any] = {}
     memory = MemoryStore(buffers)
     zarr.create_group(memory, zarr_format=3)
     for name, array in arrays.items():
+        n_images, height, *others = array.shape
+        n_bands = -(-height // CHUNK_ROWS)
+        rows = -(-height // n_bands)
         created = zarr.create_array(
             memory,
             name=name,
             shape=array.shape,
             dtype=array.dtype,
-            chunks=(1, *array.shape[1:]),
-            shards=array.shape,
+            chunks=(1, rows, *others),
+            shards=(n_images, n_bands * rows, *others),
             compressors=[_COMPRESSOR],
             fill_value=0,
             config={"write_empty_chunks": True},
         )
         created[...] = array
-    return {f"{ARRAYS}/{name}": buffer.to_bytes() for name, buffer in buffers.items()}
+    # One at a time: of large images each buffer is hundreds of megabytes.
+    return {f"{ARRAYS}/{name}": buffers.pop(name).to_bytes() for name in list(buffers)}
 
 
 def commit_shard(
@@ -111,6 +118,9 @@ def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:
     return array
 
 
-def as_numpy(array: ZarrArray, start: int, stop: int) -> npt.NDArray[Any]:
-    """Rows `start` to `stop` of a shard's array, decoded."""
-    return np.asarray(array[start:stop])
+def as_numpy(array: ZarrArray, start: int, stop: int, top: int = 0, bottom: int | None = None) -> npt.NDArray[Any]:
+    """Images `start` to `stop` of a shard's array, or their rows `top` to `bottom`, decoded.
+
+    Several images at once take a half of the time that they take one by one.
+    """
+    return np.asarray(array[start:stop, top:bottom])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,9 +14,9 @@ from storage import shards, tables
 from storage.objects import ObjectStore
 from storage.sources import file_name, read_catalogued
 from tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
-from tasks.readers import Picture, UnreadableImage, read_label_map, read_picture
+from tasks.readers import UnreadableImage, read_label_map, read_picture
 from tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
-from tasks.tiling import pad_to
+from tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
 
@@ -37,10 +37,15 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     An image whose bytes cannot be used becomes a placeholder row with its reason; a file that cannot be fetched, or
     that is no longer what was catalogued, is raised as OSError: another attempt may succeed.
     """
-    outcomes = [_prepare(row, job, preparation) for row in job.rows]
-    rows = pd.DataFrame([outcome.row for outcome in outcomes])
-    rows.insert(1, "start", np.cumsum([0, *rows["depth"]])[:-1])
-    arrays = _arrays(job, outcomes) if job.dtype else {}
+    depths = [max(1, row.depth) for row in job.rows]
+    starts = np.cumsum([0, *depths])[:-1].tolist()
+    arrays = _empty_arrays(job, sum(depths)) if job.dtype else {}
+    rows = pd.DataFrame(
+        [
+            _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, preparation)
+            for row, start, depth in zip(job.rows, starts, depths, strict=True)
+        ]
+    )
     n_failed = int((rows["status"] == "failed").sum())
     shards.commit_shard(
         store,
@@ -53,60 +58,66 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     return ShardDone(job.key, len(rows), n_failed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    row: dict[str, Any]
-    pixels: npt.NDArray[Any] | None
-    reference: npt.NDArray[np.uint8] | None
+def _empty_arrays(job: IngestJob, slices: int) -> dict[str, npt.NDArray[Any]]:
+    """Images of zeros and references of ignored pixels: what an image that failed leaves behind."""
+    shape = slices, job.padded_height, job.padded_width
+    return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.full(shape, IGNORED, np.uint8)}
 
 
-def _prepare(row: IngestRow, job: IngestJob, preparation: Preparation) -> _Outcome:
-    depth = max(1, row.depth)
+def _prepare(
+    row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]], preparation: Preparation
+) -> dict[str, Any]:
+    """Read an image into its place in the arrays, `target`, and say in a row of the shard's table what came of it."""
     facts: dict[str, Any] = {
         "image_id": row.image_id,
-        "depth": depth,
+        "start": start,
+        "depth": max(1, row.depth),
         "height": row.height,
         "width": row.width,
         "image_sha256": row.image_sha256,
         "reference_sha256": row.reference_sha256,
     }
+    if row.error:
+        return _failed(facts, row.error_type, row.error)
+    images, references = target[IMAGES], target[REFERENCES]
     try:
-        if row.error:
-            return _failed(facts, row.error_type, row.error)
-        picture = read_picture(read_catalogued(row.image, row.image_sha256), file_name(row.image))
-        _check_header(picture, row, job)
-        reference = _read_reference(row, picture, preparation)
-        recipe = find_recipe(
-            picture.pixels, preparation.normalize, full_scale=picture.full_scale, window=preparation.window
-        )
+        # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
+        full_scale = _fill_pixels(row, images)
+        _fill_reference(row, references, preparation)
+        pixels = images[:, : row.height, : row.width]
+        recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
     except ValueError as error:
+        images[...], references[...] = 0, IGNORED
         return _failed(facts, type(error).__name__, str(error))
-    return _Outcome(
-        {**facts, **asdict(recipe), "coloured": _is_coloured(picture), "status": "ok", "error_type": "", "error": ""},
-        picture.pixels,
-        reference,
-    )
+    return {
+        **facts, **asdict(recipe), "coloured": _is_coloured(pixels), "status": "ok", "error_type": "", "error": "",
+    }  # fmt: skip
 
 
-def _failed(facts: dict[str, Any], error_type: str, error: str) -> _Outcome:
+def _failed(facts: dict[str, Any], error_type: str, error: str) -> dict[str, Any]:
     neutral = asdict(Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0))
     reason = {"coloured": False, "status": "failed", "error_type": error_type, "error": error}
-    return _Outcome({**facts, **neutral, **reason}, None, None)
+    return {**facts, **neutral, **reason}
 
 
-def _check_header(picture: Picture, row: IngestRow, job: IngestJob) -> None:
-    expected = (row.depth, row.height, row.width, job.channels)
-    if picture.pixels.shape != expected or picture.pixels.dtype != np.dtype(job.dtype):
+def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:
+    """Read the image and pad it into its slices; returns the stored value that means 1.0."""
+    picture = read_picture(read_catalogued(row.image, row.image_sha256), file_name(row.image))
+    expected = (row.depth, row.height, row.width, images.shape[-1])
+    if picture.pixels.shape != expected or picture.pixels.dtype != images.dtype:
         raise UnreadableImage(
-            f"{file_name(row.image)}: its header says {expected} {job.dtype}, its pixels are "
+            f"{file_name(row.image)}: its header says {expected} {images.dtype}, its pixels are "
             f"{picture.pixels.shape} {picture.pixels.dtype}"
         )
+    fill_padded(images, picture.pixels, PADDING)
+    return picture.full_scale
 
 
-def _read_reference(row: IngestRow, picture: Picture, preparation: Preparation) -> npt.NDArray[np.uint8]:
+def _fill_reference(row: IngestRow, references: npt.NDArray[np.uint8], preparation: Preparation) -> None:
     name = file_name(row.reference)
     labels = read_label_map(read_catalogued(row.reference, row.reference_sha256), name)
-    return to_labels(labels, name, picture.pixels.shape[:3], preparation, preparation.ignore_label)
+    expected = (row.depth, row.height, row.width)
+    references[:, : row.height, : row.width] = to_labels(labels, name, expected, preparation, preparation.ignore_label)
 
 
 def to_labels(
@@ -132,22 +143,5 @@ def _by(shape: tuple[int, ...]) -> str:
     return "x".join(str(side) for side in shape)
 
 
-def _is_coloured(picture: Picture) -> bool:
-    first = picture.pixels[..., :1]
-    return picture.pixels.shape[-1] > 1 and not bool((picture.pixels == first).all())
-
-
-def _arrays(job: IngestJob, outcomes: Sequence[_Outcome]) -> dict[str, npt.NDArray[Any]]:
-    height, width = job.padded_height, job.padded_width
-    slices = sum(outcome.row["depth"] for outcome in outcomes)
-    images = np.zeros((slices, height, width, job.channels), job.dtype)
-    references = np.full((slices, height, width), IGNORED, np.uint8)
-    start = 0
-    for outcome in outcomes:
-        stop = start + outcome.row["depth"]
-        if outcome.pixels is not None and outcome.reference is not None:
-            true_height, true_width = outcome.reference.shape[1:]
-            images[start:stop] = pad_to(outcome.pixels, height, width, PADDING)
-            references[start:stop, :true_height, :true_width] = outcome.reference
-        start = stop
-    return {IMAGES: images, REFERENCES: references}
+def _is_coloured(pixels: npt.NDArray[Any]) -> bool:
+    return pixels.shape[-1] > 1 and not bool((pixels == pixels[..., :1]).all())

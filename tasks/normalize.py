@@ -105,7 +105,7 @@ def to_class_indices(
         raise ValueError(f"label_values {list(label_values)}: expected {n_classes} different values, one per class")
     ignored = labels == ignore_label if ignore_label is not None else np.zeros(labels.shape, np.bool_)
     if label_values is None and n_classes == 2:
-        indices: NDArray[np.uint8] = (labels != 0).astype(np.uint8)
+        indices: NDArray[np.uint8] = (labels != 0).view(np.uint8)
     else:
         indices = _listed_indices(labels, label_values or tuple(range(n_classes)), ignored)
     indices[ignored] = IGNORED

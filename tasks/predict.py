@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,23 +13,22 @@ import numpy.typing as npt
 from storage import parts, shards
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore
+from tasks.blocks import BlockReader, Place
 from tasks.counting import Failure, count_rows, failed_rows
 from tasks.engines import Engine
+from tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
 from tasks.ingest import IMAGES, REFERENCES, ShardDone
+from tasks.kept import Kept
 from tasks.metrics.overlap import OverlapCounts, count_overlap
 from tasks.normalize import IGNORED
-from tasks.shard_plan import PADDING
+from tasks.pipeline import Behind, ahead, stage
 from tasks.shard_plan import STAGE as INGEST
 from tasks.shard_rows import ShardRow, read_shard_rows
-from tasks.tiling import TileSum, pad_to, plan_tiles
 
 STAGE = "predict"
-CODE_VERSION = 2
-LABELS, PROBABILITIES = "labels", "probabilities"
+CODE_VERSION = 3
 BATCH_IMAGES = 16
 """Small images come so many at most: what fills up the last batch is computed too."""
-_Item = TypeVar("_Item")
-_Loaded = TypeVar("_Loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     """Predict and count every image of a shard, keep what was asked for, and commit the part.
 
     Images that failed in ingest, that have colours the network cannot take, or for which the network gives something
-    that is no probability, become failed rows; the others are counted. The next batch is decoded while the engine
-    works.
+    that is no probability, become failed rows; the others are counted. What breaks down on the way is raised as
+    StageError, with the stage and the images, and nothing is committed.
     """
     entry = Ledger(store).read(INGEST, job.ingest_key)
     rows = read_shard_rows(store, entry)
@@ -97,25 +96,26 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
         images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
-        kept = _Kept(prediction, references.shape, engine.facts.outputs)
-        for row, position, probabilities in _predicted(images, accepted, prediction, engine):
-            if row.image_id in failures:
-                continue
-            reference = shards.as_numpy(references, position, position + 1)[0, : row.height, : row.width]
-            try:
-                counted = [_count(reference, head, prediction) for head in probabilities]
-            except ValueError as error:
-                failures[row.image_id] = Failure(STAGE, "BadProbabilities", f"image {row.image_id}: {error}")
-                kept.drop(row)
-                continue
-            known = counts.get(row.image_id)
-            counts[row.image_id] = [a + b for a, b in zip(known, counted, strict=True)] if known else counted
-            kept.put(position, probabilities[-1])
-        arrays = kept.arrays
+        tally = _Tally(references, prediction, engine.facts.outputs)
+        _infer(images, accepted, prediction, engine, tally)
+        failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
     part = [line for row in rows for line in _part_rows(row.image_id, prediction, counts, failures)]
     facts = {"n_images": len(rows), "n_failed": len(failures)}
     shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=parts.encode_part(part), facts=facts)
     return ShardDone(job.key, len(rows), len(failures))
+
+
+def _infer(
+    images: shards.ZarrArray, rows: Sequence[ShardRow], prediction: Prediction, engine: Engine, tally: _Tally
+) -> None:
+    """Batch after batch through the engine, which waits neither for the one before to be counted nor for pixels."""
+    shape = batch_shape(images.shape[1], images.shape[2], prediction)
+    pieces = plan_pieces(rows, shape, prediction.overlap)
+    with closing(ahead(read_batches(images, pieces, shape, engine.facts))) as batches, Behind() as counting:
+        for batch in batches:
+            with stage("inference", batch.image_ids):
+                found = engine.probabilities(batch.pixels, batch.recipes)
+            counting.call(tally.add, batch, found)
 
 
 def _refused(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
@@ -129,16 +129,48 @@ def _refused(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
     return failures
 
 
-def _count(
-    reference: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32], prediction: Prediction
-) -> OverlapCounts:
-    return count_overlap(
-        reference,
-        n_classes=prediction.n_classes,
-        probabilities=probabilities,
-        threshold=prediction.threshold,
-        ignore_index=IGNORED,
-    )
+class _Tally:
+    """The counts of the images of a shard and what is kept of them, in the order in which batches come."""
+
+    def __init__(self, references: shards.ZarrArray, prediction: Prediction, outputs: int) -> None:
+        self.counts: dict[str, list[OverlapCounts]] = {}
+        """Of each head, by image id."""
+        self.failures: dict[str, Failure] = {}
+        n_slices, height, width = references.shape
+        shape = (n_slices, height, width)
+        self.kept = Kept(prediction.keep, shape, outputs, prediction.n_classes, prediction.threshold)
+        self._prediction, self._references, self._merging = prediction, BlockReader(references), Merging()
+
+    def add(self, batch: Batch, probabilities: npt.NDArray[np.float32]) -> None:
+        """Count what the pieces of a batch finish; `probabilities` is (heads, B, H, W, outputs)."""
+        with stage("counting", batch.image_ids):
+            bands = list(self._merging.bands(batch.pieces, probabilities))
+            references = self._references.read([Place(band.position, band.top, band.bottom) for band in bands])
+            for band, reference in zip(bands, references, strict=True):
+                if band.row.image_id not in self.failures:
+                    self._count(band, reference[:, : band.row.width])
+
+    def _count(self, band: Band, reference: npt.NDArray[np.uint8]) -> None:
+        image_id = band.row.image_id
+        try:
+            counted = [self._count_head(reference, head) for head in band.probabilities]
+        except ValueError as error:
+            where = "" if band.is_whole else f"rows {band.top} to {band.bottom - 1}: "
+            self.failures[image_id] = Failure(STAGE, "BadProbabilities", f"image {image_id}: {where}{error}")
+            self.kept.drop(band.row.start, band.row.stop)
+            return
+        known = self.counts.get(image_id)
+        self.counts[image_id] = [a + b for a, b in zip(known, counted, strict=True)] if known else counted
+        self.kept.put(band.position, band.top, band.probabilities[-1])
+
+    def _count_head(self, reference: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32]) -> OverlapCounts:
+        return count_overlap(
+            reference,
+            n_classes=self._prediction.n_classes,
+            probabilities=probabilities,
+            threshold=self._prediction.threshold,
+            ignore_index=IGNORED,
+        )
 
 
 def _part_rows(
@@ -152,116 +184,3 @@ def _part_rows(
             yield from failed_rows(image_id, head, prediction.n_classes, failures[image_id])
         else:
             yield from count_rows(image_id, head, counts[image_id][position])
-
-
-class _Kept:
-    """What is kept of the last head's predictions, in the shape of the shard."""
-
-    def __init__(self, prediction: Prediction, shape: Sequence[int], outputs: int) -> None:
-        self._prediction = prediction
-        shapes = {LABELS: tuple(shape), PROBABILITIES: (*shape, outputs)}
-        keep = prediction.keep
-        self.arrays = {keep: np.zeros(shapes[keep], np.uint8)} if keep in shapes else {}
-
-    def put(self, position: int, probabilities: npt.NDArray[np.float32]) -> None:
-        """Keep one slice; `probabilities` is (H, W, outputs) without padding."""
-        height, width, _ = probabilities.shape
-        if LABELS in self.arrays:
-            self.arrays[LABELS][position, :height, :width] = to_labels(probabilities, self._prediction)
-        if PROBABILITIES in self.arrays:
-            self.arrays[PROBABILITIES][position, :height, :width] = quantize(probabilities)
-
-    def drop(self, row: ShardRow) -> None:
-        """Keep nothing of an image whose later slice failed."""
-        for array in self.arrays.values():
-            array[row.start : row.stop] = 0
-
-
-def to_labels(probabilities: npt.NDArray[np.float32], prediction: Prediction) -> npt.NDArray[np.uint8]:
-    """The predicted class of each pixel (H, W), from (H, W, outputs), by the same rule as the counts."""
-    if prediction.n_classes == 2:
-        return (probabilities[..., -1] >= np.float32(prediction.threshold)).astype(np.uint8)
-    labels: npt.NDArray[np.uint8] = probabilities.argmax(axis=-1).astype(np.uint8)
-    return labels
-
-
-def quantize(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Probabilities as q = min(floor(256 p), 255), computed in float32: q >= k exactly where p >= k/256."""
-    quantized: npt.NDArray[np.uint8] = np.minimum(probabilities * np.float32(256), np.float32(255)).astype(np.uint8)
-    return quantized
-
-
-def _predicted(
-    images: shards.ZarrArray, rows: Sequence[ShardRow], prediction: Prediction, engine: Engine
-) -> Iterator[tuple[ShardRow, int, npt.NDArray[np.float32]]]:
-    """Every slice of the rows in their order: (row, position, probabilities (heads, H, W, outputs))."""
-    slices = [(row, position) for row in rows for position in range(row.start, row.stop)]
-    _, padded_height, padded_width, _ = images.shape
-    shape = batch_shape(padded_height, padded_width, prediction)
-    whole = shape[1:] == (padded_height, padded_width)
-    step = shape[0] if whole else 1
-    groups = [slices[first : first + step] for first in range(0, len(slices), step)]
-    decoded = _ahead(lambda group: _decode(images, group, engine.facts.channels), groups)
-    for group, pixels in zip(groups, decoded, strict=True):
-        recipes = np.array([astuple(row.recipe) for row, _ in group], np.float32)
-        if whole:
-            found = _infer(engine, pixels, recipes, shape[0])
-        else:
-            found = _infer_tiled(engine, pixels[0], recipes, shape, prediction, group[0][0])
-        for index, (row, position) in enumerate(group):
-            yield row, position, found[:, index, : row.height, : row.width]
-
-
-def _decode(images: shards.ZarrArray, group: Sequence[tuple[ShardRow, int]], channels: int) -> npt.NDArray[Any]:
-    """Slices as the engine takes them: of three equal channels one, where the network has one; no float16."""
-    pixels = np.concatenate([shards.as_numpy(images, position, position + 1) for _, position in group])
-    pixels = pixels[..., :1] if channels == 1 else pixels
-    return pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
-
-
-def _ahead(load: Callable[[_Item], _Loaded], items: Sequence[_Item]) -> Iterator[_Loaded]:
-    """`load` of each item in order, one step ahead of the consumer."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        following = pool.submit(load, items[0])
-        for item in items[1:]:
-            loaded = following.result()
-            following = pool.submit(load, item)
-            yield loaded
-        yield following.result()
-
-
-def _infer(
-    engine: Engine, pixels: npt.NDArray[Any], recipes: npt.NDArray[np.float32], size: int
-) -> npt.NDArray[np.float32]:
-    """Probabilities (heads, n, H, W, outputs) of n <= `size` images, computed in a batch of `size`: one graph."""
-    count, height, width, channels = pixels.shape
-    stride = engine.facts.stride
-    filled = np.zeros((size, -(-height // stride) * stride, -(-width // stride) * stride, channels), pixels.dtype)
-    filled[:count] = pad_to(pixels, filled.shape[1], filled.shape[2], PADDING)
-    all_recipes = np.ones((size, 4), np.float32)
-    all_recipes[:count] = recipes
-    return engine.probabilities(filled, all_recipes)[:, :count, :height, :width]
-
-
-def _infer_tiled(
-    engine: Engine,
-    pixels: npt.NDArray[Any],
-    recipe: npt.NDArray[np.float32],
-    shape: tuple[int, int, int],
-    prediction: Prediction,
-    row: ShardRow,
-) -> npt.NDArray[np.float32]:
-    """Probabilities (heads, 1, H, W, outputs) of one large image, merged from overlapped tiles row by row."""
-    size, height, width = shape
-    # Tiles are laid over the true size; where that is smaller than a tile, the padding fills it up.
-    area = (max(row.height, height), max(row.width, width))
-    tiles = plan_tiles(*area, (height, width), prediction.overlap)
-    sums = [TileSum(*area, engine.facts.outputs) for _ in prediction.heads]
-    for first in range(0, len(tiles), size):
-        group = tiles[first : first + size]
-        batch = np.stack([pixels[tile.top : tile.top + height, tile.left : tile.left + width] for tile in group])
-        found = _infer(engine, batch, np.repeat(recipe, len(group), axis=0), size)
-        for head, total in zip(found, sums, strict=True):
-            for tile, probabilities in zip(group, head, strict=True):
-                total.add(tile, probabilities)
-    return np.stack([total.mean()[np.newaxis] for total in sums])

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from storage.sources import file_name, read_file
 from tasks.readers import UnreadableImage, read_header
 
-CODE_VERSION = 1
+CODE_VERSION = 2
+"""Raised when a file may be judged differently than before, so that what was remembered of it is forgotten."""
 # One pixel has no neighbourhood to segment by; such files are placeholders.
 MINIMUM_SIDE = 2
 

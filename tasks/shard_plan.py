@@ -11,6 +11,7 @@ import pandas as pd
 
 from storage import catalog
 from storage.ledger import content_key
+from storage.shards import CHUNK_ROWS
 from storage.sources import ROLES, file_name
 from tasks.normalize import Method
 from tasks.tiling import bucket_side
@@ -141,10 +142,13 @@ def _job_rows(rows: pd.DataFrame) -> tuple[IngestRow, ...]:
 
 def shard_key(rows: Sequence[IngestRow], bucket: pd.Series[Any], preparation: Preparation) -> str:
     """The key of a shard: everything that determines its bytes, and no folder."""
+    is_cut = int(bucket["padded_height"]) > CHUNK_ROWS
     return content_key(
         {
             "stage": STAGE,
             "code_version": CODE_VERSION,
+            # Only of images that are cut: the keys of all others are those of stores from before it was done.
+            **({"chunk_rows": CHUNK_ROWS} if is_cut else {}),
             "padding": PADDING,
             "preparation": asdict(preparation),
             "bucket": [

@@ -1,6 +1,7 @@
 """Padding to the sides that a network takes, and overlapped tiles for images too large for one pass."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,16 +47,27 @@ def pad_to(pixels: NDArray[Any], height: int, width: int, mode: PaddingMode) -> 
     The array itself comes back where it has the size already. A smaller target raises ValueError.
     """
     rows, columns = pixels.shape[1:3]
-    if height < rows or width < columns:
-        raise ValueError(f"padding {rows} x {columns} pixels to {height} x {width}; expected no smaller size")
     if (height, width) == (rows, columns):
         return pixels
+    padded = np.empty((pixels.shape[0], height, width, *pixels.shape[3:]), pixels.dtype)
+    fill_padded(padded, pixels, mode)
+    return padded
+
+
+def fill_padded(target: NDArray[Any], pixels: NDArray[Any], mode: PaddingMode) -> None:
+    """Fill `target` with `pixels`, extended at the bottom and right as `pad_to` does it: no second copy is made."""
+    (height, width), (rows, columns) = target.shape[1:3], pixels.shape[1:3]
+    if height < rows or width < columns:
+        raise ValueError(f"padding {rows} x {columns} pixels to {height} x {width}; expected no smaller size")
+    target[:, :rows, :columns] = pixels
     if mode == "zero":
-        padded = np.zeros((pixels.shape[0], height, width, *pixels.shape[3:]), pixels.dtype)
-        padded[:, :rows, :columns] = pixels
-        return padded
-    row_sources, column_sources = _sources(rows, height, mode), _sources(columns, width, mode)
-    return np.take(np.take(pixels, row_sources, axis=1), column_sources, axis=2)
+        target[:, :rows, columns:] = 0
+        target[:, rows:] = 0
+        return
+    if width > columns:
+        target[:, :rows, columns:] = pixels[:, :, _sources(columns, width, mode)[columns:]]
+    if height > rows:
+        target[:, rows:] = target[:, _sources(rows, height, mode)[rows:]]
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> tuple[int, ...]:
@@ -88,67 +100,77 @@ def plan_tiles(height: int, width: int, tile: int | tuple[int, int], overlap: fl
     return tuple(Tile(top, left, *size) for top in tops for left in lefts)
 
 
-def tile_window(height: int, width: int) -> NDArray[np.float32]:
-    """Weight (height, width) of the pixels of a tile: half a sine wave along each side, above 0 everywhere.
+def side_window(length: int) -> NDArray[np.float64]:
+    """Weight (length,) of the pixels along a side of a tile: half a sine wave, above 0 everywhere."""
+    window: NDArray[np.float64] = np.sin(np.pi * (np.arange(length) + 0.5) / length)
+    return window
+
+
+def tile_window(height: int, width: int) -> NDArray[np.float64]:
+    """Weight (height, width) of the pixels of a tile: the product of those along its sides.
 
     The centre, where the network sees most context, weighs most, and tiles blend without seams.
     """
-    rows = np.sin(np.pi * (np.arange(height) + 0.5) / height)
-    columns = np.sin(np.pi * (np.arange(width) + 0.5) / width)
-    return np.outer(rows, columns).astype(np.float32)
+    window: NDArray[np.float64] = np.outer(side_window(height), side_window(width))
+    return window
 
 
 class TileSum:
-    """Overlapping tiles of one image, averaged by `tile_window`.
+    """Overlapping tiles of one image, averaged by `tile_window`; rows leave as soon as no further tile touches them.
 
-    Tiles come in the order of `plan_tiles`. The weighted sums are float64, so where tiles agree the mean is exactly
-    what they say; they are kept for one row of tiles at a time, all finished rows as float32 means only. The order of
-    additions is fixed by the plan, so equal tiles give equal bits.
+    Tiles come in the order of their plan. The weighted sums are float64, so where tiles agree the mean is exactly what
+    they say, and only as many rows of them are kept as a tile is high, whatever the height of the image. Which rows
+    leave together, and the order of additions, are fixed by the plan, so equal tiles give equal bits.
     """
 
-    def __init__(self, height: int, width: int, channels: int) -> None:
-        """An image of `height` x `width` pixels with `channels` probabilities each."""
-        self._means = np.zeros((height, width, channels), np.float32)
-        self._finished = 0  # rows of _means that no further tile touches
-        self._sums = np.zeros((0, width, channels))
-        self._weights = np.zeros((0, width, 1))
+    def __init__(self, plan: Sequence[Tile], heads: int, channels: int) -> None:
+        """The tiles of `plan_tiles`, each with `channels` probabilities of `heads` heads per pixel."""
+        self._plan, self._added = plan, 0
+        last, size = plan[-1], (plan[0].height, plan[0].width)
+        # A grid of tiles: the weights of a pixel, summed, are a product as those of one tile are.
+        self._row_weights = _weights(sorted({tile.top for tile in plan}), size[0], last.top + last.height)
+        self._column_weights = _weights(sorted({tile.left for tile in plan}), size[1], last.left + last.width)
+        self._window = tile_window(*size)[..., np.newaxis]
+        self._sums = np.zeros((heads, size[0], len(self._column_weights), channels))
 
-    def add(self, tile: Tile, probabilities: NDArray[np.floating[Any]]) -> None:
-        """Count in one tile, (tile height, tile width, channels). ValueError when out of order or out of the image."""
-        height, width, channels = self._means.shape
-        if probabilities.shape != (tile.height, tile.width, channels):
-            raise ValueError(f"probabilities of shape {probabilities.shape} for {tile} and {channels} channels")
-        if tile.top < 0 or tile.left < 0 or tile.top + tile.height > height or tile.left + tile.width > width:
-            raise ValueError(f"{tile} reaches outside of an image of {height} x {width} pixels")
-        if tile.top < self._finished:
-            raise ValueError(f"{tile} after row {self._finished} was finished: expected tiles row by row, as planned")
-        self._finish_rows(tile.top)
-        self._open_rows(tile.height)
-        window = tile_window(tile.height, tile.width).astype(np.float64)[..., np.newaxis]
-        columns = slice(tile.left, tile.left + tile.width)
-        self._sums[: tile.height, columns] += probabilities * window
-        self._weights[: tile.height, columns] += window
+    def add(self, tile: Tile, probabilities: NDArray[np.floating[Any]]) -> tuple[int, NDArray[np.float32]] | None:
+        """Count in the next tile, (heads, tile height, tile width, channels).
 
-    def mean(self) -> NDArray[np.float32]:
-        """The merged probabilities (height, width, channels). ValueError when tiles left pixels uncovered."""
-        self._finish_rows(len(self._means))
-        return self._means
+        The last tile of a row of them finishes rows of the image: the first one's number and the merged probabilities
+        (heads, rows, width, channels) come back. ValueError for another tile than the next one, or another shape.
+        """
+        heads, height, _, channels = self._sums.shape
+        expected = self._plan[self._added] if self._added < len(self._plan) else None
+        if tile != expected:
+            raise ValueError(f"tile {self._added} of {len(self._plan)}: expected {expected}, as planned, got {tile}")
+        if probabilities.shape != (heads, height, tile.width, channels):
+            raise ValueError(
+                f"{tile}: expected probabilities of shape {(heads, height, tile.width, channels)}, "
+                f"got {probabilities.shape}"
+            )
+        self._sums[:, :, tile.left : tile.left + tile.width] += probabilities * self._window
+        self._added += 1
+        if self._added == len(self._plan):
+            return tile.top, self._finish(tile.top, tile.height)
+        below = self._plan[self._added].top
+        return (tile.top, self._finish(tile.top, below - tile.top)) if below > tile.top else None
 
-    def _finish_rows(self, stop: int) -> None:
-        rows = stop - self._finished
-        weights = self._weights[:rows]
-        if len(weights) < rows or not weights.all():
-            raise ValueError(f"tiles leave pixels uncovered between rows {self._finished} and {stop}")
-        np.divide(self._sums[:rows], weights, out=self._means[self._finished : stop], casting="same_kind")
-        self._sums, self._weights = self._sums[rows:], self._weights[rows:]
-        self._finished = stop
+    def _finish(self, top: int, rows: int) -> NDArray[np.float32]:
+        finished, means = self._sums[:, :rows], np.empty((len(self._sums), rows, *self._sums.shape[2:]), np.float32)
+        finished /= self._row_weights[top : top + rows, np.newaxis, np.newaxis]
+        np.divide(finished, self._column_weights[:, np.newaxis], out=means, casting="same_kind")
+        kept = self._sums.shape[1] - rows
+        self._sums[:, :kept] = self._sums[:, rows:]
+        self._sums[:, kept:] = 0
+        return means
 
-    def _open_rows(self, rows: int) -> None:
-        missing = rows - len(self._weights)
-        if missing > 0:
-            _, width, channels = self._means.shape
-            self._sums = np.concatenate([self._sums, np.zeros((missing, width, channels))])
-            self._weights = np.concatenate([self._weights, np.zeros((missing, width, 1))])
+
+def _weights(starts: Sequence[int], tile: int, length: int) -> NDArray[np.float64]:
+    """The weights of all tiles along a side of `length`, summed."""
+    total = np.zeros(length)
+    for start in starts:
+        total[start : start + tile] += side_window(tile)
+    return total
 
 
 def _sources(length: int, padded: int, mode: PaddingMode) -> NDArray[np.intp]:

@@ -20,7 +20,7 @@ NETWORK_LIBRARIES = ("tensorflow", "keras")
 PARTS = ("tasks.readers", "tasks.models", "tasks.engines", "tasks.metrics")
 SEES_STORAGE = (
     "tasks.ingest", "tasks.predict", "tasks.score", "tasks.report", "tasks.train", "tasks.samples",
-    "tasks.counting", "tasks.shard_rows", "tasks.scan", "tasks.shard_plan",
+    "tasks.counting", "tasks.shard_rows", "tasks.scan", "tasks.shard_plan", "tasks.blocks", "tasks.inference",
 )  # fmt: skip
 BUILDS_NETWORKS = (
     "tasks.engines.keras", "tasks.engines.openvino_conversion", "tasks.models", "tasks.networks", "tasks.train",

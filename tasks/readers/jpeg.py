@@ -3,11 +3,11 @@
 import io
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, JpegImagePlugin
 
 from tasks.readers.picture import Header, Picture, UnreadableImage, check_signature, check_size, decoding, native_pixels
+from tasks.readers.pillow import decoded
 
 _CHANNELS = {"L": 1, "RGB": 3}
 
@@ -31,7 +31,7 @@ class JpegReader:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         with decoding(name, "JPEG image"), _open(data, name) as image:
             header = _header(image, name)
-            pixels = np.array(image).reshape(header.shape)
+            pixels = decoded(image).reshape(header.shape)
         return Picture(native_pixels(pixels), 255.0, None)
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
@@ -45,7 +45,8 @@ class JpegReader:
 
 def _open(data: bytes, name: str) -> Image.Image:
     check_signature(data, name, (b"\xff\xd8\xff",), "a JPEG image")
-    return Image.open(io.BytesIO(data), formats=["JPEG"])
+    # Not by Image.open, which would hold a size against limits of its own.
+    return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
 
 
 def _header(image: Image.Image, name: str) -> Header:

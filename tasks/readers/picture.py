@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-PLANE_PIXELS_LIMIT = 2**27
-"""Most pixels of one plane; below the 178,956,970 at which Pillow refuses, so that our message always comes first."""
+PLANE_PIXELS_LIMIT = 2**29
+"""Most pixels of one plane: a slide of 20,000 x 20,000 is read, what claims more is taken for a decompression bomb."""
 
 DECODED_BYTES_LIMIT = 2**31
 """Most decoded bytes of one file: a small file that claims more is taken for a decompression bomb."""

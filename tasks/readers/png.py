@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import PngImagePlugin
 
 from tasks.readers.channels import is_grey_palette, not_opaque, palette_colours, without_opaque_alpha
 from tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
+from tasks.readers.pillow import decoded
 from tasks.readers.png_structure import (
     GREY,
     GREY_ALPHA,
@@ -69,8 +70,9 @@ def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
 
             stored = np.asarray(imagecodecs.png_decode(data))
         else:
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-                stored = np.asarray(image)
+            # Not by Image.open, which would hold a size against limits of its own.
+            with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
+                stored = decoded(image)
     if structure.colour_type == GREY and structure.bit_depth in (2, 4):
         stored = stored // (255 // (2**structure.bit_depth - 1))  # Pillow stretches these to 0-255
     if stored.dtype == np.bool_:

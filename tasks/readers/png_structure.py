@@ -19,6 +19,7 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 
 _SAMPLES = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
 _BIT_DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGB_ALPHA: (8, 16)}
+_BLOCK_BYTES = 2**14
 _ADAM7_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
@@ -81,15 +82,26 @@ def parse_png(data: bytes, name: str) -> PngStructure:
 
 def check_image_data(structure: PngStructure, data: bytes, name: str) -> None:
     """Raise UnreadableImage unless the compressed pixels are whole, their checksum included."""
-    compressed = b"".join(data[start:stop] for start, stop in structure.image_data)
-    stream = zlib.decompressobj()
     expected = structure.inflated_bytes
     try:
-        found = len(stream.decompress(compressed, expected + 1))
+        found, is_whole = _inflate(structure, data, expected + 1)
     except zlib.error as error:
         raise UnreadableImage(f"{name}: damaged PNG, its pixels cannot be decompressed ({error})") from error
-    if found < expected or (found == expected and not stream.eof):
+    if found < expected or (found == expected and not is_whole):
         raise UnreadableImage(f"{name}: cut off: its compressed pixels end after {found} of {expected} bytes")
+
+
+def _inflate(structure: PngStructure, data: bytes, most: int) -> tuple[int, bool]:
+    """How many bytes the pixels inflate to, and whether their stream ended; given up once there are `most`.
+
+    Block by block, as all at once would need as much memory as the image itself.
+    """
+    stream, view, found = zlib.decompressobj(), memoryview(data), 0
+    for start, stop in structure.image_data:
+        for first in range(start, stop, _BLOCK_BYTES):
+            if found < most:
+                found += len(stream.decompress(view[first : min(first + _BLOCK_BYTES, stop)]))
+    return found, stream.eof
 
 
 def transparent_pixels(structure: PngStructure, stored: NDArray[Any]) -> int:

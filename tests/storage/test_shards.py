@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from storage.ledger import Entry, Ledger
-from storage.objects import ObjectStore
-from storage.shards import ROWS, as_numpy, commit_shard, encode_arrays, open_arrays, read_object, read_rows
+from storage.objects import Digest, ObjectStore
+from storage.shards import CHUNK_ROWS, ROWS, as_numpy, commit_shard, encode_arrays, open_arrays, read_object, read_rows
 from storage.tables import encode_frame
 
 KEY = "cd" * 32
@@ -79,6 +79,58 @@ def test_one_object_for_each_array() -> None:
         "arrays.zarr/references/zarr.json",
         "arrays.zarr/zarr.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("height", "chunk", "shard"),
+    [
+        pytest.param(1, 1, 1, id="one row"),
+        pytest.param(CHUNK_ROWS, CHUNK_ROWS, CHUNK_ROWS, id="just uncut"),
+        pytest.param(CHUNK_ROWS + 1, 513, 1026, id="one row more: two even bands, the last with a row of fill"),
+        pytest.param(2560, 854, 2562, id="three even bands"),
+        pytest.param(4096, CHUNK_ROWS, 4096, id="four full ones"),
+    ],
+)
+def test_large_images_are_cut_into_bands_of_rows(store: ObjectStore, height: int, chunk: int, shard: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (2, height, 5, 3), np.uint8)
+    entry = _commit(store, images=pixels, references=pixels[..., 0])
+    for array, expected in zip(
+        open_arrays(store, entry, "images", "references"), (pixels, pixels[..., 0]), strict=True
+    ):
+        assert array.shape == expected.shape
+        assert (array.chunks[:2], array.shards and array.shards[:2]) == ((1, chunk), (2, shard))
+        np.testing.assert_array_equal(as_numpy(array, 0, 2), expected)
+        np.testing.assert_array_equal(as_numpy(array, 1, 2, height // 3, height), expected[1:2, height // 3 :])
+
+
+def test_images_that_are_not_cut_keep_their_bytes() -> None:
+    # As they were before larger ones were cut: one chunk for each image.
+    pixels = np.random.default_rng(0).integers(0, 99, (3, CHUNK_ROWS, 8, 3), np.uint8)
+    memory: dict[str, Any] = {}
+    zarr.create_group(zarr.storage.MemoryStore(memory), zarr_format=3)
+    created = zarr.create_array(
+        zarr.storage.MemoryStore(memory), name="images", shape=pixels.shape, dtype=pixels.dtype,
+        chunks=(1, *pixels.shape[1:]), shards=pixels.shape, compressors=[zarr.codecs.ZstdCodec(level=1)], fill_value=0,
+        config={"write_empty_chunks": True},
+    )  # fmt: skip
+    created[...] = pixels
+    plain = {f"arrays.zarr/{name}": buffer.to_bytes() for name, buffer in memory.items()}
+    assert encode_arrays({"images": pixels}) == plain
+
+
+def test_a_band_is_decoded_without_the_others(store: ObjectStore) -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (1, 3 * CHUNK_ROWS, 4, 1), np.uint8)
+    entry = _commit(store, images=pixels)
+    path = f"{entry.path}/arrays.zarr/images/c/0/0/0/0"
+    data = bytearray(store.read(path))
+    offset, size = np.frombuffer(data[-3 * 16 - 4 : -4], "<u8").reshape(3, 2)[2].tolist()
+    data[offset : offset + size] = bytes(size)
+    store.write(path, bytes(data))
+    broken = replace(entry, objects={**entry.objects, "arrays.zarr/images/c/0/0/0/0": Digest.of(bytes(data))})
+    (images,) = open_arrays(store, broken, "images")
+    np.testing.assert_array_equal(as_numpy(images, 0, 1, 0, 2 * CHUNK_ROWS), pixels[:, : 2 * CHUNK_ROWS])
+    with pytest.raises(RuntimeError):
+        as_numpy(images, 0, 1, 2 * CHUNK_ROWS, 2 * CHUNK_ROWS + 1)
 
 
 def test_zeros_are_stored_too() -> None:

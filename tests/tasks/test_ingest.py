@@ -11,7 +11,7 @@ from PIL import Image
 
 from storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
 from storage.ledger import Ledger
-from storage.shards import ROWS, read_object
+from storage.shards import CHUNK_ROWS, ROWS, read_object
 from tasks import shard_plan
 from tasks.ingest import ingest_shard
 from tasks.normalize import IGNORED, apply_recipe
@@ -269,6 +269,24 @@ def test_whatever_changes_the_bytes_changes_the_key(make_set: MakeSet, changes: 
     basis = {"images": {"a.png": _grey(1)}, "references": {"a.png": _mask(1)}}
     first, second = make_set(**basis), make_set(**(basis | changes), folder="other")
     assert first.catalog["shard"][0] != second.catalog["shard"][0]
+
+
+@pytest.mark.parametrize(
+    ("height", "is_cut"),
+    [pytest.param(CHUNK_ROWS, False, id="not cut"), pytest.param(CHUNK_ROWS + 1, True, id="cut into bands")],
+)
+def test_the_cut_into_bands_is_in_the_keys_of_large_images_only(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, height: int, is_cut: bool
+) -> None:
+    images, masks = {"a.png": _grey(shape=(height, 24))}, {"a.png": _mask(shape=(height, 24))}
+    first = make_set(images, masks)
+    monkeypatch.setattr(shard_plan, "CHUNK_ROWS", CHUNK_ROWS + 7 * (height == CHUNK_ROWS) - (height > CHUNK_ROWS))
+    second = make_set(images, masks, folder="other")
+    assert (first.catalog["shard"][0] != second.catalog["shard"][0]) == is_cut
+    first.ingest()
+    pixels, reference = first.stored("a")
+    np.testing.assert_array_equal(pixels[0, :height, :24, 0], images["a.png"])
+    np.testing.assert_array_equal(reference[0, :height, :24], masks["a.png"])
 
 
 def test_equal_keys_are_equal_bytes_whatever_the_reference_is_called(make_set: MakeSet) -> None:

@@ -1,20 +1,20 @@
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from storage import parts, shards
 from storage.ledger import Entry, Ledger
-from tasks import predict
+from tasks import inference, predict
 from tasks.engines import EngineFacts, check_batch
-from tasks.normalize import IGNORED, Recipe, apply_recipe
-from tasks.predict import Prediction, PredictJob, batch_shape, predict_key, predict_shard, quantize, to_labels
+from tasks.kept import Kept, quantize
+from tasks.normalize import Recipe, apply_recipe
+from tasks.pipeline import StageError
+from tasks.predict import Prediction, PredictJob, batch_shape, predict_key, predict_shard
 
 MakeSet = Callable[..., Any]
 BROKEN = 254
@@ -212,14 +212,85 @@ def test_tiles_of_a_pointwise_network_are_the_whole_image(
     whole = _predict(data, PointwiseEngine(heads=(1, 2)), keep="probabilities")
     tiled = _predict(data, engine, tile=32, overlap=overlap, batch_size=3, keep="probabilities")
     assert set(engine.shapes) == {(3, 32, 32, 1)}
-    assert tiled.objects == whole.objects
+    _assert_same(data, tiled, whole)
+
+
+def _assert_same(data: Any, entry: Entry, other: Entry) -> None:
+    """Equal arrays, and equal counts but for the order in which soft sums were added."""
+    arrays, others = (
+        {name: one.objects[name] for name in one.objects if name != shards.ROWS} for one in (entry, other)
+    )
+    assert arrays == others
+    part, other_part = _part(data, entry), _part(data, other)
+    assert part.keys() == other_part.keys()
+    for place, row in part.items():
+        soft = {name: row.pop(name) for name in parts.SOFT_SUMS}
+        other_soft = {name: other_part[place].pop(name) for name in parts.SOFT_SUMS}
+        assert row == other_part[place]
+        assert soft == pytest.approx(other_soft, rel=1e-12)
 
 
 def test_a_tiled_volume(make_set: MakeSet) -> None:
     shape = (3, 40, 50)
     data = make_set({"v.tif": _grey(0, shape)}, {"v.tif": _mask(0, shape)}, ignore_label=9)
     whole, tiled = (_predict(data, PointwiseEngine(), tile=tile) for tile in (1024, 32))
-    assert tiled.objects == whole.objects
+    _assert_same(data, tiled, whole)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
+def test_batches_of_tiles_go_over_images_and_change_no_byte(make_set: MakeSet, batch_size: int) -> None:
+    shape = (90, 70)
+    images = {f"{seed}.png": _grey(seed, shape) for seed in range(3)}
+    data = make_set(images, {name: _mask(seed, shape) for seed, name in enumerate(images)}, ignore_label=9)
+    engine = PointwiseEngine(heads=(1, 2))
+    first = _predict(data, PointwiseEngine(heads=(1, 2)), tile=32, batch_size=3)
+    other = _predict(data, engine, tile=32, batch_size=batch_size)
+    assert other.objects == first.objects
+    # Four rows of three tiles for each image, and no batch but the last that is not full.
+    assert len(engine.shapes) == -(-3 * 4 * 3 // batch_size)
+
+
+def test_images_cut_into_bands_are_predicted_like_others(make_set: MakeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = (100, 50)
+    images = {f"{seed}.png": _grey(seed, shape) for seed in range(2)}
+    masks = {name: _mask(seed, shape) for seed, name in enumerate(images)}
+    uncut = make_set(images, masks, ignore_label=9, folder="uncut")
+    whole, tiled = _predict(uncut, PointwiseEngine()), _predict(uncut, PointwiseEngine(), tile=32)
+    monkeypatch.setattr(shards, "CHUNK_ROWS", 48)
+    cut = make_set(images, masks, ignore_label=9, folder="cut")
+    for tile, known in ((1024, whole), (32, tiled)):
+        entry = _predict(cut, PointwiseEngine(), tile=tile)
+        assert entry.objects[shards.ROWS] == known.objects[shards.ROWS]
+        for image_id in "01":
+            np.testing.assert_array_equal(_kept(cut, entry, image_id), _kept(uncut, known, image_id))
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (3, 40, 50)], ids=["image", "volume"])
+def test_a_late_band_that_is_no_probability_undoes_those_before(make_set: MakeSet, shape: tuple[int, ...]) -> None:
+    class LateEngine(PointwiseEngine):
+        """Breaks down in the last rows of the last slice, when all before them were counted."""
+
+        def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
+            found = super().probabilities(pixels, recipe)
+            found[:, pixels[..., 0] == BROKEN] = np.nan
+            return found
+
+    suffix = "png" if len(shape) == 2 else "tif"
+    images = {f"{seed}.{suffix}": _grey(seed, shape) for seed in range(3)}
+    images[f"1.{suffix}"][(-1, 39, 45)[-len(shape) :]] = BROKEN
+    data = make_set(images, {name: _mask(seed, shape) for seed, name in enumerate(images)}, ignore_label=9)
+    sound = _part(data, _predict(data, PointwiseEngine(), tile=32, batch_size=1))
+    entry = _predict(data, LateEngine(), tile=32, batch_size=1, weights_sha256="00")
+    part = _part(data, entry)
+    assert entry.facts["n_failed"] == 1
+    for index in range(2):
+        row = part["1", "power 1", index]
+        assert (row["status"], row["error_type"], row["n_pixels"]) == ("failed", "BadProbabilities", None)
+        assert row["error"].startswith("image 1: rows 8 to 39: probabilities: expected finite values")
+        for image_id in "02":
+            assert part[image_id, "power 1", index] == sound[image_id, "power 1", index]
+    assert not _kept(data, entry, "1").any()
+    assert _kept(data, entry, "2").any()
 
 
 @pytest.mark.parametrize(("first", "words"), [(BROKEN, "NaN"), (BROKEN - 1, "from 0 to 1")], ids=["NaN", "beyond 1"])
@@ -309,15 +380,53 @@ def test_a_shard_without_arrays_needs_no_engine(make_set: MakeSet) -> None:
     assert entry.facts == {"n_images": 2, "n_failed": 2}
 
 
-def test_an_engine_that_breaks_down_commits_nothing(make_set: MakeSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(*_: object) -> NDArray[np.float32]:
-        raise RuntimeError("out of memory")
+def _broken(*_: object, **__: object) -> Any:
+    raise OverflowError("out of memory")
 
-    data, engine = _five(make_set), PointwiseEngine()
-    monkeypatch.setattr(engine, "probabilities", break_down)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        _predict(data, engine)
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        pytest.param((PointwiseEngine, "probabilities"), "inference, images 4, 3: ", id="in the engine"),
+        pytest.param((inference, "fill_padded"), "reading, images 4, 3: ", id="in reading"),
+        pytest.param((predict, "count_overlap"), "counting, images 4, 3: ", id="in counting"),
+        pytest.param((Kept, "put"), "counting, images 4, 3: ", id="in keeping"),
+    ],
+)
+def test_what_breaks_down_says_where_and_commits_nothing(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str], message: str
+) -> None:
+    data = _five(make_set)
+    monkeypatch.setattr(*place, _broken)
+    threads = set(threading.enumerate())
+    with pytest.raises(StageError, match=f"^{message}OverflowError: out of memory$"):
+        _predict(data, PointwiseEngine())
+    assert {
+        one.name for one in set(threading.enumerate()) - threads if one.name.startswith(("ahead", "behind"))
+    } == set()
     assert Ledger(data.store).done(predict.STAGE) == frozenset()
+
+
+def test_counting_goes_on_beside_the_engine(make_set: MakeSet) -> None:
+    counted = threading.Event()
+
+    class WaitingEngine(PointwiseEngine):
+        """Its last batch waits until the first one is counted: for ever, were it counted after the engine only."""
+
+        def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
+            if len(self.shapes) == 2:
+                assert counted.wait(30), "nothing was counted while the engine worked"
+            return super().probabilities(pixels, recipe)
+
+    class NotingKept(Kept):
+        def put(self, position: int, top: int, probabilities: NDArray[np.float32]) -> None:
+            super().put(position, top, probabilities)
+            counted.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "Kept", NotingKept)
+        entry = _predict(_five(make_set), WaitingEngine(), batch_size=2)
+    assert entry.facts == {"n_images": 5, "n_failed": 0}
 
 
 def test_a_damaged_shard_is_not_counted(make_set: MakeSet) -> None:
@@ -367,27 +476,3 @@ def test_whatever_a_run_predicts_with_is_in_the_key(changes: dict[str, Any]) -> 
 )
 def test_batch_shape(height: int, width: int, changes: dict[str, int], shape: tuple[int, int, int]) -> None:
     assert batch_shape(height, width, _prediction(PointwiseEngine(), **changes)) == shape
-
-
-@given(p=st.floats(0, 1, width=32), k=st.integers(1, 255))
-@hypothesis_settings(max_examples=50, deadline=None)
-def test_quantised_probabilities_keep_every_threshold(p: float, k: int) -> None:
-    for value in (p, np.nextafter(np.float32(k / 256), np.float32(0)), k / 256):
-        (quantised,) = quantize(np.array([value], np.float32))
-        assert (quantised >= k) == (np.float32(value) >= np.float32(k / 256))
-
-
-@pytest.mark.parametrize("threshold", [0.7, 0.1, 1.0])
-def test_labels_compare_in_float32(threshold: float) -> None:
-    # As float64, float32(0.7) is below 0.7.
-    edge = np.float32(threshold)
-    probabilities = np.array([[[np.nextafter(edge, np.float32(0))], [edge]]])
-    assert to_labels(probabilities, _prediction(PointwiseEngine(), threshold=threshold)).tolist() == [[0, 1]]
-
-
-def test_the_first_of_equal_classes_wins() -> None:
-    probabilities = np.array([[[0.2, 0.4, 0.4], [0.5, 0.0, 0.5]]], np.float32)
-    labels = to_labels(probabilities, _prediction(PointwiseEngine(n_classes=3)))
-    assert labels.tolist() == [[1, 0]]
-    assert labels.dtype == np.uint8
-    assert labels.max() < IGNORED

@@ -1,4 +1,5 @@
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,33 @@ from tasks.tiling import (
     Tile,
     TileSum,
     bucket_side,
+    fill_padded,
     pad_to,
     plan_tiles,
     tile_starts,
     tile_window,
 )
 
+Parts = Iterable[tuple[Tile, NDArray[Any]]]
 
-def merge_tiles(parts: Iterable[tuple[Tile, NDArray[Any]]], height: int, width: int, channels: int) -> NDArray[Any]:
-    total = TileSum(height, width, channels)
+
+def bands_of(parts: Parts, plan: Sequence[Tile], channels: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The bands, (first row, (rows, width, channels)), of tiles of one head."""
+    total = TileSum(plan, 1, channels)
     for tile, probabilities in parts:
-        total.add(tile, probabilities)
-    return total.mean()
+        band = total.add(tile, probabilities[np.newaxis])
+        if band is not None:
+            yield band[0], band[1][0]
+
+
+def merge_tiles(parts: Parts, plan: Sequence[Tile], channels: int) -> NDArray[np.float32]:
+    """The whole image, from bands that must follow one another without gaps."""
+    merged: list[NDArray[np.float32]] = []
+    for top, band in bands_of(parts, plan, channels):
+        assert top == sum(map(len, merged))
+        assert len(band) > 0
+        merged.append(band)
+    return np.concatenate(merged)
 
 
 def test_bucket_sides_are_few() -> None:
@@ -117,6 +133,17 @@ def test_padding_is_below_and_to_the_right(
         assert np.array_equal(padded, np.pad(pixels, widths, mode=numpy_mode))  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("mode", ["reflect", "edge", "zero"])
+def test_filling_a_place_is_padding(mode: PaddingMode) -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (2, 5, 7, 3))
+    # In a larger array, with pixels of another order and type.
+    room = np.full((4, 9, 20, 3), -1.0)
+    fill_padded(room[1:3, :, :16], pixels[:, ::-1], mode)
+    assert np.array_equal(room[1:3, :, :16], pad_to(pixels[:, ::-1], 9, 16, mode))
+    assert (room[[0, 3]] == -1).all()
+    assert (room[:, :, 16:] == -1).all()
+
+
 @pytest.mark.parametrize(
     ("size", "mode", "message"),
     [
@@ -171,7 +198,6 @@ def test_tiles_go_row_by_row() -> None:
 
 def test_window_is_smooth_symmetric_and_positive() -> None:
     window = tile_window(64, 33)
-    assert window.dtype == np.float32
     assert window.shape == (64, 33)
     assert (window > 0).all()
     assert np.allclose(window, window[::-1, ::-1])
@@ -179,73 +205,139 @@ def test_window_is_smooth_symmetric_and_positive() -> None:
     assert np.abs(np.diff(window, axis=0)).max() < 0.06
 
 
-@given(
-    st.integers(1, 30),
-    st.integers(1, 30),
-    st.integers(1, 16),
-    st.floats(0, 0.9),
-    st.integers(1, 3),
-    st.integers(0, 2**32 - 1),
-)
+sizes = st.tuples(st.integers(1, 30), st.integers(1, 30))
+tiles = st.tuples(st.integers(1, 16), st.integers(1, 16))
+
+
+@given(sizes, tiles, st.floats(0, 0.9), st.integers(1, 3), st.integers(0, 2**32 - 1))
 @settings(max_examples=50, deadline=None)
 def test_where_tiles_agree_the_image_comes_back_exactly(
-    height: int, width: int, tile: int, overlap: float, channels: int, seed: int
+    size: tuple[int, int], tile: tuple[int, int], overlap: float, channels: int, seed: int
 ) -> None:
-    image = np.random.default_rng(seed).random((height, width, channels), np.float32)
-    plan = plan_tiles(height, width, tile, overlap)
-    parts = [(part, image[part.top : part.top + part.height, part.left : part.left + part.width]) for part in plan]
-    merged = merge_tiles(parts, height, width, channels)
+    image = np.random.default_rng(seed).random((*size, channels), np.float32)
+    plan = plan_tiles(*size, tile, overlap)
+    merged = merge_tiles([(part, _cut(image, part)) for part in plan], plan, channels)
     assert merged.dtype == np.float32
     assert np.array_equal(merged, image)
 
 
+def _cut(image: NDArray[Any], tile: Tile) -> NDArray[Any]:
+    return image[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
+
+
+def _blurred(image: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
+    """A network that sees `radius` pixels far: the mean around each pixel, with zeros beyond the sides."""
+    padded = np.pad(image.astype(np.float64), [(radius, radius), (radius, radius), (0, 0)])
+    side = 2 * radius + 1
+    shifted = [padded[y : y + image.shape[0], x : x + image.shape[1]] for y in range(side) for x in range(side)]
+    blurred: NDArray[np.float32] = np.mean(shifted, axis=0).astype(np.float32)
+    return blurred
+
+
+@given(sizes, tiles, st.floats(0, 0.9), st.integers(1, 3), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_tiles_change_nothing_further_from_their_edges_than_the_network_sees(
+    size: tuple[int, int], tile: tuple[int, int], overlap: float, radius: int, seed: int
+) -> None:
+    image = np.random.default_rng(seed).random((*size, 1), np.float32)
+    plan = plan_tiles(*size, tile, overlap)
+    merged = merge_tiles([(part, _blurred(_cut(image, part), radius)) for part in plan], plan, 1)
+    seen = np.ones(size, np.bool_)
+    for part in plan:
+        # A side of the image is one for the whole image, too.
+        place = np.zeros(size, np.bool_)
+        top, left = part.top + radius * (part.top > 0), part.left + radius * (part.left > 0)
+        bottom, right = part.top + part.height, part.left + part.width
+        bottom, right = bottom - radius * (bottom < size[0]), right - radius * (right < size[1])
+        place[top : max(top, bottom), left : max(left, right)] = True
+        _cut(seen, part)[...] &= _cut(place, part)
+    whole = _blurred(image, radius)
+    assert np.array_equal(merged[seen], whole[seen])
+    # Were no pixel near an edge, the comparison would show nothing: there the answers differ.
+    assert seen.all() or not np.array_equal(merged[~seen], whole[~seen])
+
+
 def test_disagreeing_tiles_are_weighted() -> None:
     # Two tiles of 1 x 2 share the middle column, where each has the weight sin(pi / 4): the plain mean.
-    merged = merge_tiles([(Tile(0, 0, 1, 2), np.zeros((1, 2, 1))), (Tile(0, 1, 1, 2), np.ones((1, 2, 1)))], 1, 3, 1)
-    assert merged.ravel().tolist() == [0.0, 0.5, 1.0]
+    plan = (Tile(0, 0, 1, 2), Tile(0, 1, 1, 2))
+    merged = merge_tiles([(plan[0], np.zeros((1, 2, 1))), (plan[1], np.ones((1, 2, 1)))], plan, 1)
+    assert merged.ravel() == pytest.approx([0.0, 0.5, 1.0])
     # Of three columns the outer weigh sin(pi / 6) = 1/2 and the inner 1: shared columns are 1/3 and 2/3.
-    merged = merge_tiles([(Tile(0, 0, 1, 3), np.zeros((1, 3, 1))), (Tile(0, 1, 1, 3), np.ones((1, 3, 1)))], 1, 4, 1)
+    plan = (Tile(0, 0, 1, 3), Tile(0, 1, 1, 3))
+    merged = merge_tiles([(plan[0], np.zeros((1, 3, 1))), (plan[1], np.ones((1, 3, 1)))], plan, 1)
     assert merged.ravel() == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
-def test_merging_equals_the_plain_weighted_mean() -> None:
+@pytest.mark.parametrize("overlap", [0.0, 0.4, 0.8])
+def test_merging_equals_the_plain_weighted_mean(overlap: float) -> None:
     rng = np.random.default_rng(0)
-    plan = plan_tiles(40, 30, (16, 12), 0.4)
+    plan = plan_tiles(40, 30, (16, 12), overlap)
     parts = [(tile, rng.random((tile.height, tile.width, 2), np.float32)) for tile in plan]
     sums, weights = np.zeros((40, 30, 2)), np.zeros((40, 30, 1))
     for tile, probabilities in parts:
-        place = slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width)
-        window = tile_window(tile.height, tile.width).astype(np.float64)[..., None]
-        sums[place] += probabilities * window
-        weights[place] += window
-    assert np.array_equal(merge_tiles(parts, 40, 30, 2), (sums / weights).astype(np.float32))
+        window = tile_window(tile.height, tile.width)[..., None]
+        _cut(sums, tile)[...] += probabilities * window
+        _cut(weights, tile)[...] += window
+    np.testing.assert_allclose(merge_tiles(parts, plan, 2), sums / weights, rtol=1e-7, atol=0)
 
 
-def test_only_one_row_of_tiles_is_kept_as_sums() -> None:
-    total = TileSum(400, 20, 1)
-    for tile in plan_tiles(400, 20, 10, 0.5):
-        total.add(tile, np.ones((tile.height, tile.width, 1)))
-        assert total._sums.shape[0] <= 10
-    assert (total.mean() == 1).all()
+def test_heads_are_merged_each_for_itself() -> None:
+    plan = plan_tiles(20, 9, 8, 0.5)
+    total, rng = TileSum(plan, 2, 3), np.random.default_rng(0)
+    parts = [(tile, rng.random((2, tile.height, tile.width, 3), np.float32)) for tile in plan]
+    bands = [band for tile, found in parts if (band := total.add(tile, found)) is not None]
+    merged = np.concatenate([band for _, band in bands], axis=1)
+    for head in range(2):
+        assert np.array_equal(merged[head], merge_tiles([(tile, found[head]) for tile, found in parts], plan, 3))
+
+
+def test_a_band_leaves_with_the_last_tile_of_its_row() -> None:
+    plan = plan_tiles(10, 6, 4, 0.25)
+    total = TileSum(plan, 1, 1)
+    left = [total.add(tile, np.ones((1, 4, 4, 1))) for tile in plan]
+    assert [(tile.top, tile.left) for tile in plan] == [(0, 0), (0, 2), (3, 0), (3, 2), (6, 0), (6, 2)]
+    assert [band and (band[0], band[1].shape) for band in left] == [
+        None, (0, (1, 3, 6, 1)), None, (3, (1, 3, 6, 1)), None, (6, (1, 4, 6, 1)),
+    ]  # fmt: skip
+
+
+def _peak_bytes(height: int, width: int) -> int:
+    """The most memory that merging takes, above what is held in the beginning; bands are dropped as they come."""
+    plan, found = plan_tiles(height, width, 32, 0.25), np.ones((32, 32, 1), np.float32)
+    tracemalloc.start()
+    try:
+        for _ in bands_of(((tile, found) for tile in plan), plan, 1):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_of_merging_does_not_grow_with_the_height_of_an_image() -> None:
+    low, high = _peak_bytes(320, 1024), _peak_bytes(6400, 1024)
+    # The weights of rows, 8 bytes each, are all that is as long as the image is high.
+    assert high <= low + 6400 * 8 + 100_000
+    # A row of tiles in float64, the band that it becomes in float32, the band before in the loop, and a few tiles.
+    assert high <= 32 * 1024 * (8 + 4 + 4) + 6400 * 8 + 150_000
+    assert 10 * high < 6400 * 1024 * 4, "an image this large would show nothing"
 
 
 @pytest.mark.parametrize(
-    ("tiles", "message"),
+    ("given", "message"),
     [
-        pytest.param([], "uncovered between rows 0 and 4", id="no tiles"),
-        pytest.param([Tile(0, 0, 2, 4)], "uncovered between rows 0 and 4", id="lower rows missing"),
-        pytest.param([Tile(2, 0, 2, 4)], "uncovered between rows 0 and 2", id="upper rows missing"),
-        pytest.param([Tile(0, 0, 4, 2)], "uncovered between rows 0 and 4", id="columns missing"),
-        pytest.param([Tile(0, 0, 2, 4), Tile(2, 0, 2, 4), Tile(0, 0, 2, 4)], "after row 2 was finished", id="back up"),
-        pytest.param([Tile(0, 1, 4, 4)], "outside of an image of 4 x 4", id="beyond the right side"),
-        pytest.param([Tile(-1, 0, 4, 4)], "outside of an image of 4 x 4", id="above the top"),
+        pytest.param([Tile(0, 2, 4, 4)], r"tile 0 of 4: expected Tile\(top=0, left=0", id="not the first"),
+        pytest.param([Tile(0, 0, 4, 4), Tile(0, 0, 4, 4)], r"tile 1 of 4: expected Tile\(top=0, left=2", id="twice"),
+        pytest.param([Tile(0, 0, 4, 2)], "tile 0 of 4", id="of another size"),
+        pytest.param([*plan_tiles(6, 6, 4, 0.5), Tile(2, 2, 4, 4)], "tile 4 of 4: expected None", id="one too many"),
     ],
 )
-def test_refused_tiles(tiles: list[Tile], message: str) -> None:
+def test_refused_tiles(given: list[Tile], message: str) -> None:
+    plan = plan_tiles(6, 6, 4, 0.5)
     with pytest.raises(ValueError, match=message):
-        merge_tiles([(tile, np.ones((tile.height, tile.width, 1))) for tile in tiles], 4, 4, 1)
+        merge_tiles([(tile, np.ones((tile.height, tile.width, 1))) for tile in given], plan, 1)
 
 
 def test_probabilities_must_have_the_size_of_their_tile() -> None:
-    with pytest.raises(ValueError, match=r"probabilities of shape \(3, 4, 1\)"):
-        merge_tiles([(Tile(0, 0, 4, 4), np.ones((3, 4, 1)))], 4, 4, 1)
+    plan = (Tile(0, 0, 4, 4),)
+    with pytest.raises(ValueError, match=r"expected probabilities of shape \(1, 4, 4, 1\), got \(1, 3, 4, 1\)"):
+        merge_tiles([(plan[0], np.ones((3, 4, 1)))], plan, 1)

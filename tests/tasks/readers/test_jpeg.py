@@ -57,3 +57,12 @@ def test_wrong_content(data: bytes) -> None:
     with pytest.raises(UnreadableImage, match=r"a\.jpg: ") as caught:
         READER.header(data, "a.jpg")
     assert "0x" not in str(caught.value)
+
+
+def test_the_limits_of_pillow_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = io.BytesIO()
+    Image.fromarray(np.full((20, 30), 9, np.uint8)).save(sink, "JPEG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(sink.getvalue()))
+    assert JpegReader().read(sink.getvalue(), "a.jpg").pixels.shape == (1, 20, 30, 1)

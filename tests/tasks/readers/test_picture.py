@@ -78,3 +78,8 @@ def test_types_of_pictures(stored: str, kept: str) -> None:
 def test_types_that_no_picture_has(stored: str) -> None:
     with pytest.raises(UnreadableImage, match="expected bool, integers"):
         picture_dtype(np.dtype(stored), "a.tif")
+
+
+def test_a_slide_is_no_decompression_bomb() -> None:
+    header = Header(1, 20_000, 20_000, 3, "uint8")
+    assert check_size(header, "slide.png") is header

@@ -179,3 +179,13 @@ def test_damage_gives_one_error_with_a_repeatable_text(data: st.DataObject) -> N
             READER.read(bytes(damaged), "a.png")
         texts.append(str(caught.value))
     assert texts[0] == texts[1]
+
+
+def test_the_limits_of_pillow_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(sink.getvalue()))
+    np.testing.assert_array_equal(PngReader().read(sink.getvalue(), "a.png").pixels[0, ..., 0], pixels)

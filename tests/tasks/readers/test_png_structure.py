@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tasks.readers import png_structure
 from tasks.readers.picture import UnreadableImage
 from tasks.readers.png import PngReader
 from tasks.readers.png_structure import parse_png
@@ -66,3 +67,12 @@ def test_a_changed_palette_byte_is_noticed(make_png: MakePng) -> None:
     data[data.index(b"PLTE") + 5] = 1
     with pytest.raises(UnreadableImage, match="wrong checksum of the chunk at byte 33"):
         PngReader().header(bytes(data), "a.png")
+
+
+@pytest.mark.parametrize("block", [1, 7, 2**14], ids=["byte by byte", "a few bytes", "all at once"])
+def test_pixels_are_inflated_in_blocks(make_png: MakePng, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(png_structure, "_BLOCK_BYTES", block)
+    rows = [bytes(300)] * 50
+    assert PngReader().read(make_png(300, 50, 8, GREY, rows), "a.png").pixels.shape == (1, 50, 300, 1)
+    with pytest.raises(UnreadableImage, match="end after 14749 of 15050 bytes"):
+        PngReader().read(make_png(300, 50, 8, GREY, rows[:-1]), "a.png")
