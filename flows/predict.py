@@ -206,8 +206,8 @@ def _version(package: str) -> str:
 def check_model(config: EvaluationConfig) -> None:
     """Load the model in a process of its own and hold it against the configuration, before anything starts.
 
-    Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or, where the
-    workers are this machine's, an engine or a precision that it has not.
+    Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or an engine
+    that this machine does not have, where the workers are its own.
     """
     model = find_model(config)
     if config.cluster.kind != "address":

@@ -1,4 +1,4 @@
-"""What a run predicts with: engine, precision and batch, resolved once, on images of the set, where the work is done."""
+"""What a run predicts with: engine, precision and batch, resolved once, on images of the set, on a worker."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     """
     entry = Ledger(store).read(INGEST, job.ingest_key)
     rows = read_shard_rows(store, entry)
-    failures = _refused(rows, engine)
+    failures = refused_rows(rows, engine)
     counts: dict[str, list[OverlapCounts]] = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
@@ -118,7 +118,7 @@ def _infer(
             counting.call(tally.add, batch, found)
 
 
-def _refused(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
+def refused_rows(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
     failures = {}
     for row in rows:
         if not row.is_sound:
