@@ -121,6 +121,6 @@ def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:
 def as_numpy(array: ZarrArray, start: int, stop: int, top: int = 0, bottom: int | None = None) -> npt.NDArray[Any]:
     """Images `start` to `stop` of a shard's array, or their rows `top` to `bottom`, decoded.
 
-    Several images at once take a half of the time that they take one by one.
+    Several images at once take about half the time that they take one by one.
     """
     return np.asarray(array[start:stop, top:bottom])

@@ -2,12 +2,15 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COUNTING, TRAINING = BENCHMARKS / "counting.py", BENCHMARKS / "training.py"
+READING, LARGE_IMAGES = BENCHMARKS / "reading.py", BENCHMARKS / "large_images.py"
 LINE = re.compile(
     r"(?P<name>.{39}) *(?P<median>[\d.]+) +(?P<low>[\d.]+) +(?P<high>[\d.]+) +(?P<images>\d+)"
     r" +(?P<uint8>[\d.]+)x +(?P<float32>[\d.]+)x.*"
@@ -71,4 +74,36 @@ def test_a_training_is_measured_beside_plain_keras(capsys: pytest.CaptureFixture
     # The short form counts a single epoch, so the medians are one measurement.
     assert ratio == pytest.approx(ours / theirs, rel=1e-2)
     assert waiting < 1
+    assert load.startswith("load ")
+
+
+@pytest.mark.slow
+def test_what_a_shard_costs_beside_inference_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(READING))["main"](["--short"])
+    _, *lines, load = capsys.readouterr().out.splitlines()
+    figures = {line[:41].strip(): [float(value) for value in line[41:].split()] for line in lines}
+    ours = [
+        "fetch and check", "decode image by image", "decode 8 images at a time", "decode all at once",
+        "decode by zstd alone, one thread", "predict_shard beside inference", "predict_shard, nothing kept",
+        "read, decode and pad", "count", "labels", "encode and commit",
+    ]  # fmt: skip
+    assert list(figures)[: len(ours)] == ours
+    assert all(name.startswith("zarrs") for name in list(figures)[len(ours) :])
+    for median, lowest, highest in figures.values():
+        assert 0 < lowest <= median <= highest
+    assert load.startswith("load ")
+
+
+@pytest.mark.slow
+def test_large_images_are_ingested_and_predicted_in_processes_of_their_own() -> None:
+    command = [sys.executable, str(LARGE_IMAGES), "--short"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
+    _, *lines, load = answer.stdout.splitlines()
+    figures = {line[:36].strip(): [float(value) for value in line[36:].split()] for line in lines}
+    assert list(figures) == [
+        "300x420, ingest", "300x420, predict, phantom", "1300x420, ingest", "1300x420, predict, mean",
+    ]  # fmt: skip
+    for seconds, megapixels_per_second, peak_megabytes in figures.values():
+        assert min(seconds, megapixels_per_second, peak_megabytes) >= 0
+        assert seconds + megapixels_per_second > 0
     assert load.startswith("load ")
