@@ -200,7 +200,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
     def _spare_bytes(self) -> int:
         """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
         limit = self._worker.memory_manager.memory_limit or psutil.virtual_memory().total // self.request.neighbours
-        return int(0.75 * limit) - psutil.Process().memory_info().rss
+        return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
 
 
 def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision]) -> Choice:

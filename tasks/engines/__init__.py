@@ -50,7 +50,8 @@ class Engine(Protocol):
         `pixels` are integers of any width or float32, C is 1 or facts.channels, H and W are multiples of facts.stride.
         `recipe` is float32 (B, 4) with the columns clip_low, clip_high, offset, scale; the network sees
         x = (clip(pixels, clip_low, clip_high) - offset) / scale, by true division, so that 255 / 255 is exactly 1. The
-        bounds may be infinite. Raises ValueError for arrays that do not fit. Non-finite results are passed on.
+        bounds may be infinite. Raises ValueError for arrays that do not fit. Non-finite results are passed on. The
+        result is the caller's: it is read while the next call computes.
         """
         ...
 

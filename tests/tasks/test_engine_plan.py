@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.engine_plan import EnginePlan, as_record, plan_engine
-from tasks.engines import Engine, EngineFacts, check_batch
+from tasks.engines import Engine, EngineFacts, Precision, check_batch
 from tasks.engines.selection import Choice
 from tasks.normalize import Recipe, apply_recipe
 from tasks.predict import Prediction
 
 MakeSet = Callable[..., Any]
-AUTO = Choice("fake", "bfloat16", "it is the fastest here")
+AUTO = Choice("openvino", "bfloat16", "it is the fastest here")
 BRIGHT = 100
 """The first stored value of an image that the reduced precision sees a little brighter."""
 
@@ -24,7 +24,7 @@ BRIGHT = 100
 class ShiftedEngine:
     """The brightness of a pixel is its probability; in bfloat16, images that begin with `BRIGHT` are brighter."""
 
-    def __init__(self, precision: str, shift: float, heads: Sequence[str] = ("head_4",)) -> None:
+    def __init__(self, precision: Precision, shift: float, heads: Sequence[str] = ("head_4",)) -> None:
         self.shift = shift if precision == "bfloat16" else 0.0
         self.facts = EngineFacts("fake", "cpu", precision, "fake 1", tuple(heads), 2, 1, 1, 32)
         self.batches: list[int] = []
@@ -68,8 +68,8 @@ def resolve(
     data.ingest()
     (entry,) = data.entries()
 
-    def build(engine: str, precision: str) -> Engine:
-        assert engine == "fake"
+    def build(engine: str, precision: Precision) -> Engine:
+        assert engine == "openvino"
         return ShiftedEngine(precision, shift)
 
     return plan_engine(
@@ -105,12 +105,12 @@ def test_the_allowance_decides(data: Any) -> None:
 
 
 def test_an_explicit_precision_has_its_price_checked_too(data: Any) -> None:
-    _, prediction, _ = resolve(data, shift=0.1, choice=Choice("fake", "bfloat16", "asked for"))
+    _, prediction, _ = resolve(data, shift=0.1, choice=Choice("openvino", "bfloat16", "asked for"))
     assert prediction.precision == "float32"
 
 
 def test_float32_is_not_checked_against_itself(data: Any) -> None:
-    plan, prediction, _ = resolve(data, shift=0.1, choice=Choice("fake", "float32", "asked for"))
+    plan, prediction, _ = resolve(data, shift=0.1, choice=Choice("openvino", "float32", "asked for"))
     assert plan.parity is None
     assert plan.reason == "asked for"
     assert prediction.precision == "float32"
@@ -150,10 +150,10 @@ def test_an_engine_that_cannot_be_had_says_so(data: Any) -> None:
     data.ingest()
     (entry,) = data.entries()
 
-    def build(engine: str, precision: str) -> Engine:
+    def build(engine: str, precision: Precision) -> Engine:
         raise ValueError(f"{engine} has no {precision}")
 
-    with pytest.raises(ValueError, match="fake has no bfloat16"):
+    with pytest.raises(ValueError, match="openvino has no bfloat16"):
         plan_engine(data.store, entry.key, basis(), AUTO, build, max_dice_change=0.01, memory_bytes=10**12)
 
 
