@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -17,6 +18,19 @@ def select_outputs(model: keras.Model, names: Sequence[str]) -> keras.Model:
         raise ValueError(f"model {model.name!r} has no output {missing}; its outputs are {sorted(present)}")
     tensors = [present[name] for name in names]
     return keras.Model(model.input, tensors if len(tensors) > 1 else tensors[0], name=model.name)
+
+
+def with_policy(model: keras.Model, policy: str) -> keras.Model:
+    """A copy, weights included, that computes under a dtype policy but for its outputs, which stay float32."""
+
+    def copied(layer: Any) -> Any:
+        config = layer.get_config()
+        config["dtype"] = "float32" if layer.name in model.output_names else policy
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def stride(model: keras.Model) -> int:

@@ -23,7 +23,7 @@ SEES_STORAGE = (
     "tasks.counting", "tasks.shard_rows", "tasks.scan", "tasks.shard_plan",
 )  # fmt: skip
 BUILDS_NETWORKS = (
-    "tasks.engines.keras", "tasks.models", "tasks.networks", "tasks.train",
+    "tasks.engines.keras", "tasks.engines.openvino_conversion", "tasks.models", "tasks.networks", "tasks.train",
     "tasks.training.history", "tasks.training.loop", "tasks.training.network",
 )  # fmt: skip
 LIGHT = ("tasks.models", "tasks.models.bundled", "tasks.models.inspection")

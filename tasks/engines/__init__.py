@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Precision = Literal["float32", "bfloat16", "float16"]
+"""Of the convolutions; what goes in and comes out is float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,8 @@ class EngineFacts:
     """Which engine, e.g. keras."""
     device: str
     """Where it runs, e.g. cpu:0."""
-    precision: str
-    """Of the convolutions: float32, bfloat16 or float16."""
+    precision: Precision
+    """Of the convolutions."""
     version: str
     """Of everything below this package that computes, e.g. keras 3.15.0, tensorflow 2.21.0."""
     heads: tuple[str, ...]

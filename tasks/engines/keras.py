@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from tasks.engines import EngineFacts, check_batch
-from tasks.networks import select_outputs, stride
-
-Precision = Literal["float32", "bfloat16", "float16"]
+from tasks.engines import EngineFacts, Precision, check_batch
+from tasks.engines.hardware import cpu_flags, has_float16
+from tasks.engines.heads import Level, choose_heads
+from tasks.networks import select_outputs, stride, with_policy
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -24,42 +25,41 @@ class KerasEngine:
     """A Keras segmentation model, compiled once for every shape of batch it meets.
 
     `model` takes (B, H, W, channels) and ends in float32 probabilities, with outputs head_1, head_2, ... where it is
-    deeply supervised. `level` picks the head, and with it the pruned network that is computed; `ensemble` gives the
-    mean of heads 1 to `level` instead. A model whose outputs are not called so has one level, and `level` is ignored.
+    deeply supervised. `level` picks the head, and with it the pruned network that is computed, or "all" of them in one
+    pass; `ensemble` gives the mean of heads 1 to `level` instead, or beside all (see `choose_heads`).
 
     `device` is "" for the runtime's choice, or one of its devices, e.g. "cpu:0" or "gpu:0". `threads` limits one
-    operation (see `limit_threads`). `model` itself is left as it is, and later changes of its weights are not seen.
+    operation (see `prepare_runtime`). `model` itself is left as it is, and later changes of its weights are not seen.
 
-    Raises ValueError for a level, a precision or a device that is not there.
+    Raises ValueError for a level, a precision or a device that is not there: float16 on a CPU needs instructions for
+    it, bfloat16 runs on any, slowly where it has none.
     """
 
     def __init__(
         self,
         model: keras.Model,
         *,
-        level: int = 4,
+        level: Level = 4,
         ensemble: bool = False,
         precision: Precision = "float32",
         threads: int = 0,
         device: str = "",
     ) -> None:
-        limit_threads(threads)
+        prepare_runtime(threads)
         device = _present_device(device)
-        if precision not in _POLICIES:
-            raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
-        names = _heads_up_to(model, level) if ensemble else _heads_up_to(model, level)[-1:]
+        _check_precision(precision, device)
+        self._heads = choose_heads(model.output_names, level, ensemble)
         with keras.device(device):
-            self._network = _with_precision(select_outputs(model, names), precision)
+            self._network = with_policy(select_outputs(model, self._heads.computed), _POLICIES[precision])
             self._weights = _values(self._network)
-        self._ensemble = ensemble
-        self._compiled = _compile(self._forward, precision)
+        self._compiled = _compile(self._forward, precision, device)
         outputs = int(self._network.outputs[0].shape[-1])
         self._facts = EngineFacts(
             name="keras",
             device=device,
             precision=precision,
             version=_version(),
-            heads=("ensemble",) if ensemble else names,
+            heads=self._heads.reported,
             n_classes=max(outputs, 2),
             outputs=outputs,
             channels=int(self._network.input.shape[-1]),
@@ -72,7 +72,7 @@ class KerasEngine:
         return self._facts
 
     def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (1, B, H, W, outputs) of stored images; see `Engine.probabilities`."""
+        """Probabilities (heads, B, H, W, outputs) of stored images; see `Engine.probabilities`."""
         check_batch(pixels, recipe, self._facts)
         if pixels.dtype.itemsize > 2:
             # As float32 they are no larger, and JAX would cut 64-bit integers down to 32 bits.
@@ -87,7 +87,10 @@ class KerasEngine:
         image = ops.broadcast_to(image, (*image.shape[:3], self._network.input.shape[-1]))
         heads, _ = self._network.stateless_call(trainable, non_trainable, image, training=False)
         stacked = ops.stack(heads if isinstance(heads, list | tuple) else [heads])
-        return ops.mean(stacked, axis=0, keepdims=True) if self._ensemble else stacked
+        if not self._heads.averaged:
+            return stacked
+        mean = ops.mean(stacked, axis=0, keepdims=True)
+        return mean if len(self._heads.reported) == 1 else ops.concatenate([stacked, mean])
 
 
 def normalize(pixels: Any, recipe: Any) -> Any:
@@ -98,6 +101,22 @@ def normalize(pixels: Any, recipe: Any) -> Any:
     clip_low, clip_high, offset, scale = (ops.reshape(recipe[:, column], (-1, 1, 1, 1)) for column in range(4))
     clipped = ops.minimum(ops.maximum(ops.cast(pixels, "float32"), clip_low), clip_high)
     return (clipped - offset) / scale
+
+
+def prepare_runtime(threads: int) -> None:
+    """Settle what the backend takes before its first operation only: call it before a model is loaded.
+
+    TensorFlow is kept from taking all the memory of a GPU at once, so that several processes can share one; `threads`
+    are those of one operation (see `limit_threads`, which says what is raised).
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # Where GPUs are in use already, as after loading a model, they keep what they took.
+            with contextlib.suppress(RuntimeError):
+                tf.config.experimental.set_memory_growth(gpu, True)
+    limit_threads(threads)
 
 
 def limit_threads(threads: int) -> None:
@@ -134,27 +153,11 @@ def _present_device(device: str) -> str:
     return device
 
 
-def _heads_up_to(model: keras.Model, level: int) -> tuple[str, ...]:
-    """The outputs head_1 .. head_<level>, or all outputs where they are not called so."""
-    names = tuple(model.output_names)
-    if not all(name.startswith("head_") and name[5:].isdecimal() for name in names):
-        return names
-    if f"head_{level}" not in names:
-        raise ValueError(f"level {level} is not there: model {model.name!r} has the outputs {', '.join(names)}")
-    return tuple(name for name in sorted(names, key=lambda name: int(name[5:])) if int(name[5:]) <= level)
-
-
-def _with_precision(model: keras.Model, precision: Precision) -> keras.Model:
-    """A copy that computes in `precision` but for its outputs, which stay float32."""
-
-    def copied(layer: Any) -> Any:
-        config = layer.get_config()
-        config["dtype"] = "float32" if layer.name in model.output_names else _POLICIES[precision]
-        return type(layer).from_config(config)
-
-    copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
-    copy.set_weights(model.get_weights())
-    return copy
+def _check_precision(precision: Precision, device: str) -> None:
+    if precision not in _POLICIES:
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+    if precision == "float16" and device.startswith("cpu") and not has_float16(cpu_flags()):
+        raise ValueError(f"precision float16 is not there: the CPU ({device}) has no instruction for it; use float32")
 
 
 def _values(network: keras.Model) -> tuple[list[Any], list[Any]]:
@@ -163,7 +166,7 @@ def _values(network: keras.Model) -> tuple[list[Any], list[Any]]:
     return trainable, [ops.convert_to_tensor(variable) for variable in network.non_trainable_variables]
 
 
-def _compile(function: Callable[..., Any], precision: Precision) -> Callable[..., Any]:
+def _compile(function: Callable[..., Any], precision: Precision, device: str) -> Callable[..., Any]:
     """The function compiled by the backend, once per shape of its arguments."""
     compiled: Callable[..., Any]
     if keras.backend.backend() == "jax":
@@ -176,8 +179,9 @@ def _compile(function: Callable[..., Any], precision: Precision) -> Callable[...
     if precision == "float32":
         # Newer GPUs otherwise round the factors of float32 products to 10 bits.
         tf.config.experimental.enable_tensor_float_32_execution(False)
-    # XLA on CPUs takes nearly twice as long (2.8 against 4.6 images/s of 256x256).
-    compiled = tf.function(function, jit_compile=False, autograph=False)
+    # XLA fuses what lies between convolutions on a GPU; on CPUs it takes nearly twice as long (2.8 against 4.6 images/s
+    # of 256x256).
+    compiled = tf.function(function, jit_compile=device.startswith("gpu"), autograph=False)
     return compiled
 
 

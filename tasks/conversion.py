@@ -1,0 +1,87 @@
+"""A model file converted to an OpenVINO graph, once for all runs: ``python -m tasks.conversion MODEL.keras GRAPH ...``.
+
+A program of its own, so that a worker computes with OpenVINO and never has TensorFlow in its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tasks.engines.graph_cache import cache_folder, cached_graph
+from tasks.engines.heads import Level
+from tasks.engines.openvino_graph import OpenVinoGraph, write_graph
+from tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
+
+CODE_VERSION = 1
+"""Raised with every change of tasks/engines/openvino_conversion.py that changes graphs."""
+
+_UNUSABLE, _UNCONVERTIBLE = 2, 3
+"""Exit codes: the model or the level; what OpenVINO cannot express."""
+
+
+class UnconvertibleError(ValueError):
+    """A model that is sound, but not for OpenVINO: another engine can have it."""
+
+
+def converted_graph(
+    model: Path, weights_sha256: str, level: Level, ensemble: bool, folder: Path | None = None
+) -> OpenVinoGraph:
+    """The graph of a `.keras` file, from the cache (`cache_folder()` unless given) or converted now.
+
+    `weights_sha256` is the hash of the file. Raises UnconvertibleError where a layer has no counterpart in OpenVINO,
+    and ValueError where OpenVINO is not installed, the file cannot be used, or the level is not there.
+    """
+    if not openvino_is_installed():
+        raise ValueError(NOT_INSTALLED)
+    identity = {
+        "weights": weights_sha256,
+        "level": level,
+        "ensemble": ensemble,
+        "versions": {name: version(name) for name in ("openvino", "keras", "tensorflow")},
+        "code_version": CODE_VERSION,
+    }
+    return cached_graph(identity, lambda path: _convert(model, path, level, ensemble), folder or cache_folder())
+
+
+def _convert(model: Path, graph: Path, level: Level, ensemble: bool) -> None:
+    # -P: nothing in the folder that the command was given in may stand in for a module.
+    command = [sys.executable, "-P", "-m", "tasks.conversion", str(model), str(graph), "--level", str(level)]
+    command += ["--ensemble"] if ensemble else []
+    # Whatever Keras runs on elsewhere, a graph is traced by TensorFlow, and no GPU is worth waking up for it.
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if answer.returncode == 0:
+        return
+    said = (answer.stderr.strip().splitlines() or [f"it ended with {answer.returncode}"])[-1]
+    if answer.returncode == _UNCONVERTIBLE:
+        raise UnconvertibleError(said)
+    raise ValueError(said if answer.returncode == _UNUSABLE else f"{model} could not be converted: {said}")
+
+
+def main() -> int:
+    """Convert and exit 0, or print in one line why not and exit 2 or 3."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    parser = argparse.ArgumentParser(prog="tasks.conversion")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("graph", type=Path)
+    parser.add_argument("--level", default="all", type=lambda level: level if level == "all" else int(level))
+    parser.add_argument("--ensemble", action="store_true")
+    asked = parser.parse_args()
+    from tasks.engines.openvino_conversion import ConversionError, convert
+    from tasks.models.model_file import load_model
+
+    try:
+        write_graph(convert(load_model(asked.model), asked.level, asked.ensemble), asked.graph)
+    except ValueError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return _UNCONVERTIBLE if isinstance(error, ConversionError) else _UNUSABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The OpenVINO engine: a converted network on the cores of a CPU, image by image, without TensorFlow."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.engines import EngineFacts, Precision, check_batch
+from tasks.engines.hardware import cpu_flags, has_bfloat16, usable_cores
+from tasks.engines.openvino_graph import OpenVinoGraph
+from tasks.engines.openvino_runtime import load_openvino
+from tasks.normalize import Recipe, apply_recipe
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+_COMPILED_SHAPES = 4
+"""Kept at a time: each holds the weights once more, and the activations of its streams."""
+
+_PIXELS_IN_FLIGHT = 2**21
+"""Of all images that are computed at a time; bounds the memory of their activations."""
+
+
+class OpenVinoEngine:
+    """A graph compiled for the CPU once for every image size, with one image in every stream.
+
+    `threads` cores are shared by as many streams as there are images in a batch, as memory allows; 0 takes all cores
+    that the process may use. An image is computed alone whatever is beside it, so neither the batch nor streams or
+    threads change a bit of it.
+
+    Pixels are normalised here and not in the graph: OpenVINO multiplies by the reciprocal instead of dividing, so that
+    half of the values are another float32, and under bfloat16 it rounds the recipe as well.
+
+    Raises ValueError where OpenVINO is not installed, or the precision is not there on this CPU.
+    """
+
+    def __init__(self, graph: OpenVinoGraph, *, precision: Precision = "float32", threads: int = 0) -> None:
+        if threads < 0:
+            raise ValueError(f"threads must be 0 or more, got {threads}")
+        self._openvino = load_openvino()
+        self._core = self._openvino.Core()
+        _check_precision(precision, self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), cpu_flags())
+        self._graph = graph
+        self._threads = threads or usable_cores()
+        self._compiled: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._facts = EngineFacts(
+            name="openvino",
+            device="cpu",
+            precision=precision,
+            version=graph.made_with,
+            heads=graph.heads.reported,
+            n_classes=max(graph.outputs, 2),
+            outputs=graph.outputs,
+            channels=graph.channels,
+            stride=graph.stride,
+        )
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What this engine computes, and with what."""
+        return self._facts
+
+    def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (heads, B, H, W, outputs) of stored images; see `Engine.probabilities`."""
+        check_batch(pixels, recipe, self._facts)
+        count, height, width = pixels.shape[:3]
+        computed = np.empty((len(self._graph.heads.computed), count, height, width, self._facts.outputs), np.float32)
+        queue = self._queue(height, width, self._streams(count, height * width))
+        for place in range(count):
+            image = apply_recipe(pixels[place : place + 1], Recipe(*recipe[place].tolist()))
+            if image.shape[3] != self._facts.channels:
+                image = np.repeat(image, self._facts.channels, axis=3)
+            # Waits for a stream that is free; the next image is normalised meanwhile.
+            queue.start_async([image], (computed, place))
+        queue.wait_all()
+        return self._report(computed)
+
+    def _report(self, computed: NDArray[np.float32]) -> NDArray[np.float32]:
+        heads = self._graph.heads
+        if not heads.averaged:
+            return computed
+        mean = computed.mean(axis=0, keepdims=True, dtype=np.float32)
+        return mean if len(heads.reported) == 1 else np.concatenate([computed, mean])
+
+    def _streams(self, images: int, image_pixels: int) -> int:
+        return max(1, min(self._threads, images, _PIXELS_IN_FLIGHT // image_pixels))
+
+    def _queue(self, height: int, width: int, streams: int) -> Any:
+        """Requests on the graph for one size of image; the size not used for longest is let go."""
+        key = (height, width, streams)
+        with self._lock:
+            if key not in self._compiled:
+                self._compiled[key] = self._compile(*key)
+            self._compiled.move_to_end(key)
+            if len(self._compiled) > _COMPILED_SHAPES:
+                self._compiled.popitem(last=False)
+            return self._compiled[key]
+
+    def _compile(self, height: int, width: int, streams: int) -> Any:
+        network = self._core.read_model(self._graph.topology, self._graph.weights)
+        # Networks of fixed size are compiled to faster code than those of any.
+        network.reshape([1, height, width, self._graph.channels])
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self._facts.precision],
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": self._threads,
+            # Two workers of one machine would pin their threads to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        # Compiled code is not cached on disk: it takes a changed weight for what it was, and saves half a second.
+        queue = self._openvino.AsyncInferQueue(self._core.compile_model(network, "CPU", settings), streams)
+        queue.set_callback(_collect)
+        return queue
+
+
+def _collect(request: Any, place: tuple[NDArray[np.float32], int]) -> None:
+    computed, image = place
+    for head in range(len(computed)):
+        computed[head, image] = request.get_output_tensor(head).data[0]
+
+
+def _check_precision(precision: Precision, capabilities: list[str], flags: frozenset[str]) -> None:
+    if precision not in _HINTS:
+        raise ValueError(f"precision of the engine openvino must be one of {tuple(_HINTS)}, got {precision!r}")
+    # OpenVINO offers bfloat16 without such instructions too, and imitates them at a fraction of the speed.
+    if precision == "bfloat16" and not ("BF16" in capabilities and has_bfloat16(flags)):
+        raise ValueError(
+            "precision bfloat16 is not there: this CPU has no instruction for it (AVX512-BF16 or AMX); use float32"
+        )

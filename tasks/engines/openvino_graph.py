@@ -1,0 +1,65 @@
+"""An OpenVINO graph of a segmentation network, with what an engine must know of it, in one file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.engines.heads import HeadChoice
+
+_FACTS, _TOPOLOGY, _WEIGHTS = "facts.json", "graph.xml", "graph.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoGraph:
+    """A network (B, H, W, channels) -> one float32 (B, H, W, outputs) for each computed head, weights in float32."""
+
+    topology: bytes
+    """The graph in OpenVINO's XML."""
+    weights: bytes
+    """Its constants."""
+    heads: HeadChoice
+    """The outputs in their order, and what is reported of them."""
+    outputs: int
+    """Channels of every head: 1, or one for each class."""
+    channels: int
+    """Channels of the input."""
+    stride: int
+    """Height and width must be multiples of this."""
+    made_with: str
+    """The libraries that converted it, with their versions."""
+
+
+def write_graph(graph: OpenVinoGraph, path: Path) -> None:
+    """Write a graph to a file that tells a damaged copy from a sound one: every part carries a checksum."""
+    facts = {
+        "heads": asdict(graph.heads),
+        "outputs": graph.outputs,
+        "channels": graph.channels,
+        "stride": graph.stride,
+        "made_with": graph.made_with,
+    }
+    # Weights hardly compress, and stored parts are read as fast as the disk.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_FACTS, json.dumps(facts))
+        archive.writestr(_TOPOLOGY, graph.topology)
+        archive.writestr(_WEIGHTS, graph.weights)
+
+
+def read_graph(path: Path) -> OpenVinoGraph:
+    """The graph in a file.
+
+    Raises FileNotFoundError where there is none, and ValueError where it is cut short, changed or no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            facts: dict[str, Any] = json.loads(archive.read(_FACTS))
+            heads = HeadChoice(**{name: tuple(values) for name, values in facts.pop("heads").items()})
+            return OpenVinoGraph(archive.read(_TOPOLOGY), archive.read(_WEIGHTS), heads=heads, **facts)
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, KeyError, TypeError, ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is no OpenVINO graph of segscale, or is damaged ({error}); remove it") from error
