@@ -17,6 +17,8 @@ import keras
 import numpy as np
 from turns import Contestant, Rates, take_turns
 
+from tasks.engines.openvino_runtime import load_openvino
+
 SIDE = 4096
 """Large enough that a product is bound by arithmetic, small enough for a fraction of a second in float32."""
 PRECISIONS = ("float32", "bfloat16")
@@ -74,7 +76,7 @@ def _product(name: str, precision: str, side: int, prepare: Callable[[], Callabl
     title = f"product, {name}, {precision}"
     try:
         multiply = prepare()
-    except ImportError:
+    except (ImportError, ValueError):
         return Contestant(title, precision, 0.0, None, "not installed")
     return Contestant(title, precision, 2.0 * side**3, lambda _: multiply())
 
@@ -111,7 +113,7 @@ def _by_torch(side: int, precision: str, threads: int) -> Callable[[], object]:
 
 def _by_openvino(side: int, precision: str, threads: int) -> Callable[[], object]:
     """With one factor known when it compiles, as the weights of a network are."""
-    openvino: Any = importlib.import_module("openvino")
+    openvino: Any = load_openvino()
     operations: Any = importlib.import_module("openvino.opset13")
     first, second = _factors(side)
     parameter = operations.parameter(first.shape, np.float32)
