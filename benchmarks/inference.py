@@ -1,7 +1,7 @@
 """Inference beside others: python benchmarks/inference.py [--short] [--rounds 5] [--only SECTION ...]
 
 Images/s of every engine and precision, and of others that compute the same network with the same weights: Keras'
-`model.predict` and `tf.function`, PyTorch, ONNX Runtime. Others that are not installed are named as such; `make oracles`
+`model.predict`, `tf.function`, PyTorch, ONNX Runtime. Others that are not installed are named as such; `make oracles`
 makes an environment that has them all, .venv-oracles. Everybody has all the processors that this process may use, and
 whoever computes in float32 must give the probabilities of `model.predict` to 1e-4 before being timed.
 
@@ -126,9 +126,7 @@ def ours(subject: Subject, folder: Path) -> Iterator[Candidate]:
         for precision in PRECISIONS:
 
             def build(name=name, precision=precision) -> Infer:
-                engine = make_engine(
-                    name, path, level=network.level, precision=precision, threads=subject.threads
-                )
+                engine = make_engine(name, path, level=network.level, precision=precision, threads=subject.threads)
                 recipes = unit_recipes(len(subject.pixels))
                 return lambda n: engine.probabilities(subject.pixels[:n], recipes[:n])[0]
 

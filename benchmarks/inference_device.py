@@ -80,9 +80,7 @@ def measure_rates(engine: Engine, pixels: npt.NDArray[np.uint8], flop: float, ef
     multiply = by_keras(effort.product_side, precision, engine.facts.device)
     # Several for each answer: the way to the device and back is not what is meant.
     several = Contestant("product", precision, 2.0 * effort.product_side**3, repeated(multiply))
-    images, product = take_turns(
-        [contestant, several], effort.batches, rounds=effort.rounds, seconds=effort.seconds
-    )
+    images, product = take_turns([contestant, several], effort.batches, rounds=effort.rounds, seconds=effort.seconds)
     return images, product
 
 

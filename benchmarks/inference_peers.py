@@ -1,6 +1,7 @@
 """The same network with the same weights in other hands: Keras itself, TensorFlow, PyTorch, ONNX Runtime.
 
-They are given float32 images in the layout that suits them, normalised beforehand; our engines start from stored pixels.
+They are given float32 images in the layout that suits them, normalised beforehand; our engines start from stored
+pixels.
 """
 
 from __future__ import annotations

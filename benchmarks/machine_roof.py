@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
 import numpy as np
+from machine_memory import read_bandwidth
 from turns import Contestant, Rates, take_turns
 
 from tasks.engines.openvino_runtime import load_openvino
@@ -126,18 +125,6 @@ def _by_openvino(side: int, precision: str, threads: int) -> Callable[[], object
     }
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     return lambda: request.infer([first], share_inputs=True, share_outputs=True)
-
-
-def read_bandwidth(size: int, repeats: int, threads: int) -> float:
-    """Bytes per second that the threads read at best, adding up float64 numbers of `size` bytes."""
-    parts = np.array_split(np.ones(size // 8), threads)
-    seconds = []
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            list(pool.map(np.sum, parts))
-            seconds.append(time.perf_counter() - start)
-    return size / min(seconds)
 
 
 if __name__ == "__main__":

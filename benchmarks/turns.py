@@ -60,7 +60,9 @@ def take_turns(
             if one.name in turns:
                 turn = turns[one.name]
                 rates[one.name].append(turn.batch * turn.calls / _seconds_of(one, turn))
-    return [Rates(one, turns[one.name].batch if one.name in turns else 0, tuple(rates[one.name])) for one in contestants]
+    return [
+        Rates(one, turns[one.name].batch if one.name in turns else 0, tuple(rates[one.name])) for one in contestants
+    ]
 
 
 def ratios(first: Rates, second: Rates) -> tuple[float, ...]:

@@ -62,9 +62,7 @@ def measure(
         made_model(network).save(path)
 
         def start(threads: int) -> EngineProcess:
-            order = EngineOrder(
-                str(path), network.level, choice.engine, choice.precision, threads, batch, network.side
-            )
+            order = EngineOrder(str(path), network.level, choice.engine, choice.precision, threads, batch, network.side)
             process = stack.enter_context(EngineProcess(order))
             # One after the other: the first converts the graph that all of them use.
             process.wait_until_warm()
