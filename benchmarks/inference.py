@@ -31,7 +31,7 @@ import two_workers
 from inference_peers import PREDICT, Candidate, Infer, Subject, peers
 from layer_steps import flop_per_image
 from machine_roof import PRECISIONS, SIDE, available_threads, measure_roof, show_product
-from made_engines import ENGINES, make_engine
+from made_engines import ENGINES, make_engine, settle_threads
 from made_networks import NORMALIZED, PLAIN, SMALL, TINY, Network, made_model, made_pixels, unit_recipes
 from turns import Contestant, Rates, ratios, take_turns
 
@@ -78,10 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(effort: Effort, folder: Path) -> None:
     """Print all figures."""
     threads = available_threads()
-    if keras.backend.backend() == "tensorflow":
-        from tasks.engines.keras import prepare_runtime
-
-        prepare_runtime(threads)
+    settle_threads(threads)
     print(f"load {os.getloadavg()[0]:.1f}, {threads} threads, medians of {effort.rounds} rounds\n")
     roof = measure_roof(threads, side=effort.product_side, rounds=effort.rounds)
     for network in effort.networks:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from layer_steps import flop_per_image
 from machine_roof import PRECISIONS, SIDE, available_threads, by_keras
-from made_engines import make_engine
+from made_engines import make_engine, settle_threads
 from made_networks import Network, made_model, made_pixels, unit_recipes
 from turns import Contestant, Rates, take_turns
 
@@ -52,6 +52,8 @@ SHORT = Effort((1, 2), 128, 1, 0.02, 4)
 def measure_device(device: str, network: Network, *, short: bool) -> None:
     """Print the figures of both precisions."""
     effort = SHORT if short else FULL
+    threads = available_threads() if device.startswith("cpu") else 0
+    settle_threads(threads)
     print(f"load {os.getloadavg()[0]:.1f}, {device} of {keras.backend.backend()}, {network.name}\n")
     print(f"{'':<40}images/s   lowest  highest  batch  of product  TFLOP/s of product  waiting")
     model = made_model(network)
@@ -61,7 +63,6 @@ def measure_device(device: str, network: Network, *, short: bool) -> None:
         path = Path(folder) / "model.keras"
         model.save(path)
         for precision in PRECISIONS:
-            threads = available_threads() if device.startswith("cpu") else 0
             engine = make_engine(
                 "keras", path, level=network.level, precision=precision, threads=threads, device=device
             )
@@ -78,14 +79,9 @@ def measure_rates(engine: Engine, pixels: npt.NDArray[np.uint8], flop: float, ef
         f"segscale keras, {precision}", precision, flop, lambda n: engine.probabilities(pixels[:n], recipes[:n])
     )
     multiply = by_keras(effort.product_side, precision, engine.facts.device)
-    # Several for each answer: the way to the device and back is not what is meant.
-    several = Contestant("product", precision, 2.0 * effort.product_side**3, repeated(multiply))
+    several = Contestant("product", precision, 2.0 * effort.product_side**3, multiply)
     images, product = take_turns([contestant, several], effort.batches, rounds=effort.rounds, seconds=effort.seconds)
     return images, product
-
-
-def repeated(multiply: Callable[[], object]) -> Callable[[int], object]:
-    return lambda count: [multiply() for _ in range(count)]
 
 
 def waiting_share(engine: Engine, pixels: npt.NDArray[np.uint8], n_batches: int, folder: Path) -> float:

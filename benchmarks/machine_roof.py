@@ -71,13 +71,13 @@ def products(side: int, threads: int) -> Iterator[Contestant]:
         yield _product("OpenVINO", precision, side, lambda p=precision: _by_openvino(side, p, threads))
 
 
-def _product(name: str, precision: str, side: int, prepare: Callable[[], Callable[[], object]]) -> Contestant:
+def _product(name: str, precision: str, side: int, prepare: Callable[[], Callable[[int], object]]) -> Contestant:
     title = f"product, {name}, {precision}"
     try:
         multiply = prepare()
     except (ImportError, ValueError):
         return Contestant(title, precision, 0.0, None, "not installed")
-    return Contestant(title, precision, 2.0 * side**3, lambda _: multiply())
+    return Contestant(title, precision, 2.0 * side**3, multiply, batches=(1,))
 
 
 def _factors(side: int) -> tuple[Any, Any]:
@@ -86,31 +86,46 @@ def _factors(side: int) -> tuple[Any, Any]:
     return first, second
 
 
-def _by_numpy(side: int) -> Callable[[], object]:
+def _repeated(multiply: Callable[[], object]) -> Callable[[int], None]:
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            multiply()
+
+    return repeat
+
+
+def _by_numpy(side: int) -> Callable[[int], object]:
     first, second = _factors(side)
-    return lambda: first @ second
+    result = np.empty_like(first)
+    return _repeated(lambda: np.matmul(first, second, out=result))
 
 
-def by_keras(side: int, precision: str, device: str = "cpu:0") -> Callable[[], object]:
-    """A product on a device of Keras' backend; one number of it comes back, so that it is known to be done."""
+def by_keras(side: int, precision: str, device: str = "cpu:0") -> Callable[[int], object]:
+    """So many products on a device of Keras' backend.
+
+    One number of the last comes back, so that all are known to be done; the way to a GPU and back is made once.
+    """
     with keras.device(device):
         first, second = (keras.ops.convert_to_tensor(factor, precision) for factor in _factors(side))
 
-    def multiply() -> object:
+    def multiply(count: int) -> object:
         with keras.device(device):
-            return float(keras.ops.cast(keras.ops.matmul(first, second)[0, 0], "float32"))
+            for _ in range(count):
+                product = keras.ops.matmul(first, second)
+            return float(keras.ops.cast(product[0, 0], "float32"))
 
     return multiply
 
 
-def _by_torch(side: int, precision: str, threads: int) -> Callable[[], object]:
+def _by_torch(side: int, precision: str, threads: int) -> Callable[[int], object]:
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(threads)
     first, second = (torch.from_numpy(factor).to(getattr(torch, precision)) for factor in _factors(side))
-    return lambda: first @ second
+    result = torch.empty_like(first)
+    return _repeated(lambda: torch.matmul(first, second, out=result))
 
 
-def _by_openvino(side: int, precision: str, threads: int) -> Callable[[], object]:
+def _by_openvino(side: int, precision: str, threads: int) -> Callable[[int], object]:
     """With one factor known when it compiles, as the weights of a network are."""
     openvino: Any = load_openvino()
     operations: Any = importlib.import_module("openvino.opset13")
@@ -124,7 +139,7 @@ def _by_openvino(side: int, precision: str, threads: int) -> Callable[[], object
         "PERFORMANCE_HINT": "LATENCY",
     }
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-    return lambda: request.infer([first], share_inputs=True, share_outputs=True)
+    return _repeated(lambda: request.infer([first], share_inputs=True, share_outputs=True))
 
 
 if __name__ == "__main__":

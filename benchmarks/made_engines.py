@@ -26,12 +26,20 @@ def make_engine(
         sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
         graph = converted_graph(model, sha256, level, False, model.parent)
         return OpenVinoEngine(graph, precision=precision, threads=threads)
-    import keras
-
-    from tasks.engines.keras import KerasEngine, prepare_runtime
+    settle_threads(threads)
+    from tasks.engines.keras import KerasEngine
     from tasks.models.model_file import load_model
 
-    # JAX takes the processors that the process may use, and no number of them.
-    threads = threads if keras.backend.backend() == "tensorflow" else 0
-    prepare_runtime(threads)
-    return KerasEngine(load_model(model), level=level, precision=precision, threads=threads, device=device)
+    return KerasEngine(load_model(model), level=level, precision=precision, device=device)
+
+
+def settle_threads(threads: int) -> None:
+    """Give TensorFlow so many threads; to be called before its first operation, and making a model is one.
+
+    JAX takes the processors that the process may use, and no number of them.
+    """
+    import keras
+
+    from tasks.engines.keras import prepare_runtime
+
+    prepare_runtime(threads if keras.backend.backend() == "tensorflow" else 0)

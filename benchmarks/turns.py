@@ -21,6 +21,8 @@ class Contestant:
     work: Callable[[int], object] | None
     """Does so many pieces; None: `absent` says why it cannot."""
     absent: str = ""
+    batches: tuple[int, ...] = ()
+    """Sizes to try; empty: those that all try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def take_turns(
     contestants: Sequence[Contestant], batches: Sequence[int], *, rounds: int, seconds: float
 ) -> list[Rates]:
     """The rates of all, round by round, each at its own best batch and for about so many seconds a turn."""
-    turns = {one.name: _turn(one, batches, seconds) for one in contestants if one.work is not None}
+    turns = {one.name: _turn(one, one.batches or batches, seconds) for one in contestants if one.work is not None}
     rates: dict[str, list[float]] = {one.name: [] for one in contestants}
     gc.collect()
     for _ in range(rounds):
