@@ -25,6 +25,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from machine_memory import read_bandwidth
 from made_images import Arrays, Pixels, Setting, made_images
 
 from tasks.metrics.overlap import OverlapCounts, count_overlap
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, medians of {repeats}")
     for setting in SHORT if options.short else FULL:
         arrays = made_images(setting)
-        bandwidth = read_bandwidth(1 << 24 if options.short else 1 << 28, repeats)
+        bandwidth = read_bandwidth(1 << 24 if options.short else 1 << 28, repeats, THREADS)
         print(f"\n{setting.name}; {THREADS} threads read {bandwidth / 1e9:.1f} GB/s")
         with ThreadPoolExecutor(THREADS) as pool:
             show(measure(contestants(arrays, pool), setting, repeats, seconds, pool), bandwidth)
@@ -274,18 +275,6 @@ def _with_torch(arrays: Arrays, threads: int, dice: Callable[[Any, Any], object]
         return dice(prediction[images], reference[images])
 
     return count
-
-
-def read_bandwidth(size: int, repeats: int) -> float:
-    """Bytes per second that THREADS threads read at best, adding up float64 numbers of `size` bytes."""
-    halves = np.array_split(np.ones(size // 8), THREADS)
-    seconds = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            list(pool.map(np.sum, halves))
-            seconds.append(time.perf_counter() - start)
-    return size / min(seconds)
 
 
 if __name__ == "__main__":

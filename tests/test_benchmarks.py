@@ -11,6 +11,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COUNTING, TRAINING = BENCHMARKS / "counting.py", BENCHMARKS / "training.py"
 READING, LARGE_IMAGES = BENCHMARKS / "reading.py", BENCHMARKS / "large_images.py"
+NUMBER = r" +(\d+\.\d+)"
 LINE = re.compile(
     r"(?P<name>.{39}) *(?P<median>[\d.]+) +(?P<low>[\d.]+) +(?P<high>[\d.]+) +(?P<images>\d+)"
     r" +(?P<uint8>[\d.]+)x +(?P<float32>[\d.]+)x.*"
@@ -107,3 +108,76 @@ def test_large_images_are_ingested_and_predicted_in_processes_of_their_own() -> 
         assert min(seconds, megapixels_per_second, peak_megabytes) >= 0
         assert seconds + megapixels_per_second > 0
     assert load.startswith("load ")
+
+
+def short_form(name: str, *arguments: str) -> str:
+    """What a benchmark prints. In a process of its own: threads are settled before TensorFlow's first operation."""
+    command = [sys.executable, str(BENCHMARKS / name), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return answer.stdout
+
+
+def rates(printed: str, name: str) -> list[float]:
+    """Median, lowest and highest of the first line that begins so."""
+    match = re.search(rf"^{re.escape(name)}{NUMBER}{NUMBER}{NUMBER}", printed, re.MULTILINE)
+    assert match is not None, f"no line of {name!r} in:\n{printed}"
+    return [float(value) for value in match.groups()]
+
+
+@pytest.mark.slow
+def test_every_engine_is_measured_beside_others_that_compute_the_same() -> None:
+    printed = short_form("inference.py", "--short")
+    engines = ["segscale keras, float32", "segscale keras, bfloat16", "segscale openvino, float32"]
+    workers = ["1 process of 2 threads, images/s", "2 processes of 1 thread, images/s", "ratio (goal: 0.95)"]
+    for name in ("Keras model.predict, float32", "tf.function, float32", "tf.function, bfloat16", *engines, *workers):
+        median, lowest, highest = rates(printed, name)
+        assert 0 < lowest <= median <= highest
+    others = [
+        "PyTorch, float32",
+        "PyTorch, autocast, bfloat16",
+        "PyTorch, weights too, bfloat16",
+        "ONNX Runtime, float32",
+    ]
+    for name in others:
+        assert re.search(rf"^{name} +(not installed|\d)", printed, re.MULTILINE), printed
+    for precision in ("float32", "bfloat16"):
+        assert re.search(rf"^product, Keras on tensorflow, {precision} ", printed, re.MULTILINE)
+    assert re.search(r"^\d+ threads read +[\d.]+ GB/s$", printed, re.MULTILINE)
+    assert "(goal 5.5)" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_the_keras_engine_is_measured_on_a_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    printed = short_form("inference.py", "--device", "cpu:0", "--short")
+    for precision in ("float32", "bfloat16"):
+        line = next(line for line in printed.splitlines() if line.startswith(f"segscale keras, {precision}"))
+        assert rates(printed, f"segscale keras, {precision}")[0] > 0
+        share_of_product, waiting = (float(value) for value in re.findall(r"([\d.]+)%", line))
+        assert share_of_product >= 0
+        assert 0 <= waiting < 100
+
+
+@pytest.mark.slow
+def test_a_whole_job_is_measured_beside_its_engine() -> None:
+    printed = short_form("whole_job.py", "--short", "--engine", "keras", "--precision", "float32")
+    steady = re.search(
+        r"^steady state: ([\d.]+) images/s over (\d+) images, bare engine ([\d.]+)$", printed, re.MULTILINE
+    )
+    assert steady is not None, printed
+    # Of 24 images, those of the first shard of each of 2 workers came before.
+    assert 0 < int(steady[2]) < 24
+    share = re.search(r"^share of the bare engine: ([\d.]+)%", printed, re.MULTILINE)
+    assert share is not None
+    assert float(share[1]) == pytest.approx(100 * float(steady[1]) / float(steady[3]), rel=0.05)
+    parts = [float(value) for value in re.findall(r"^[a-z].* +(\d+\.\d)$", printed, re.MULTILINE)]
+    *stretches, whole = parts
+    assert sum(stretches) == pytest.approx(whole, abs=0.3)
+
+
+@pytest.mark.slow
+def test_the_memory_of_an_engine_is_watched() -> None:
+    printed = short_form("memory_growth.py", "--engine", "keras", "--batches", "20", "--shapes", "2", "--stay", "5")
+    assert [float(value) > 0 for value in re.findall(r"^after +\d+% +([\d.]+) MB", printed, re.MULTILINE)] == [True] * 3

@@ -19,6 +19,7 @@ ORCHESTRATORS = ("prefect", "dask", "distributed")
 NETWORK_LIBRARIES = ("tensorflow", "keras")
 PARTS = ("tasks.readers", "tasks.models", "tasks.engines", "tasks.metrics")
 SEES_STORAGE = (
+    "tasks.engine_plan",
     "tasks.ingest", "tasks.predict", "tasks.score", "tasks.report", "tasks.train", "tasks.samples",
     "tasks.counting", "tasks.shard_rows", "tasks.scan", "tasks.shard_plan", "tasks.blocks", "tasks.inference",
 )  # fmt: skip
