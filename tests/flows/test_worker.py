@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dask.system import CPU_COUNT
+
+from flows import worker
+from flows.stream import PermanentError
+from flows.worker import EngineError, EnginePlugin, ModelRequest, PlanJob, threads_of
+from storage.objects import ObjectStore
+from tasks import engine_plan
+from tasks.engine_plan import EnginePlan, versions
+from tasks.engines import EngineFacts
+from tasks.engines.selection import Choice
+from tasks.predict import Prediction
+
+FACTS = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
+REQUEST = ModelRequest("model.keras", "ff", 4, False, False, 2)
+PLANNED = Prediction(
+    weights_sha256="ff", engine="openvino", precision="float32", versions=versions(FACTS), heads=("head_4",), level=4,
+    ensemble=False, flips=False, n_classes=2, batch_size=0, batch_pixels=4096, tile=1024, overlap=0.25, threshold=0.5,
+    keep="labels",
+)  # fmt: skip
+
+
+@pytest.fixture
+def plugin() -> EnginePlugin:
+    made = EnginePlugin(REQUEST)
+    made.setup(SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=10**10)))
+    return made
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The engines that were built, all of which have the same facts."""
+    asked = []
+
+    def build(_: ModelRequest, engine: str, precision: str) -> Any:
+        asked.append((engine, precision))
+        return SimpleNamespace(facts=FACTS)
+
+    monkeypatch.setattr(worker, "build_engine", build)
+    return asked
+
+
+def test_the_engine_of_the_plan_is_built_once(plugin: EnginePlugin, built: list[tuple[str, str]]) -> None:
+    assert plugin.engine_for(PLANNED) is plugin.engine_for(PLANNED)
+    assert built == [("openvino", "float32")]
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        pytest.param(replace(PLANNED, precision="bfloat16"), id="another precision"),
+        pytest.param(replace(PLANNED, heads=("head_3",)), id="another head"),
+        pytest.param(replace(PLANNED, versions={**PLANNED.versions, "runtime": "openvino 2"}), id="another version"),
+        pytest.param(replace(PLANNED, versions={**PLANNED.versions, "device": "gpu:0"}), id="another device"),
+    ],
+)
+@pytest.mark.usefixtures("built")
+def test_a_worker_that_cannot_do_what_was_planned_refuses(plugin: EnginePlugin, planned: Prediction) -> None:
+    with pytest.raises(PermanentError, match="this worker cannot do what the run was planned with"):
+        plugin.engine_for(planned)
+
+
+def test_an_engine_that_cannot_be_built_here_is_a_refusal(
+    plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> Any:
+        raise ValueError("engine openvino is not installed")
+
+    monkeypatch.setattr(worker, "build_engine", build)
+    with pytest.raises(PermanentError, match=r"planned .* it has engine openvino is not installed"):
+        plugin.engine_for(PLANNED)
+
+
+@pytest.fixture
+def unconvertible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that Keras can have and OpenVINO cannot."""
+
+    def choose(engine: str, precision: str) -> Choice:
+        chosen: Any = "openvino" if engine == "auto" else engine
+        return Choice(chosen, "float32", f"{chosen} for {engine}, {precision}")
+
+    def plan(_store: object, _key: str, basis: Prediction, choice: Choice, *_: object, **__: object) -> Any:
+        if choice.engine == "openvino":
+            raise EngineError("no counterpart of layer X")
+        return EnginePlan(replace(FACTS, name="keras"), choice.reason, None, None), basis, SimpleNamespace(facts=FACTS)
+
+    monkeypatch.setattr(worker, "choose_engine", choose)
+    monkeypatch.setattr(engine_plan, "plan_engine", plan)
+
+
+@pytest.mark.usefixtures("unconvertible")
+def test_auto_falls_back_to_keras_and_says_why(plugin: EnginePlugin) -> None:
+    found, _ = plugin.plan(PlanJob("key", ("auto", "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+    assert found.facts.name == "keras"
+    assert found.reason == "no counterpart of layer X; keras for keras, auto"
+
+
+@pytest.mark.usefixtures("unconvertible")
+def test_an_engine_that_was_asked_for_is_not_replaced(plugin: EnginePlugin) -> None:
+    with pytest.raises(EngineError, match="no counterpart of layer X"):
+        plugin.plan(PlanJob("key", ("openvino", "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+
+
+@pytest.mark.parametrize("neighbours", [1, 2, 10**6])
+def test_workers_of_one_machine_share_its_cores(neighbours: int) -> None:
+    assert threads_of(replace(REQUEST, neighbours=neighbours)) == max(1, CPU_COUNT // neighbours)
