@@ -18,10 +18,11 @@ from storage.objects import ObjectStore
 from tasks.ingest import IMAGES, REFERENCES
 from tasks.metrics.overlap import count_overlap
 from tasks.normalize import IGNORED
-from tasks.predict import LABELS
 from tasks.shard_plan import STAGE as INGEST
 
 REPEATS = 5
+BATCH = 8
+"""Images that are decoded together."""
 SHARDS = 4
 """So many at most are measured."""
 
@@ -65,8 +66,8 @@ def median_seconds(work: Callable[[], object]) -> float:
 def read_all(store: ObjectStore, entries: Sequence[Entry]) -> None:
     for entry in entries:
         for array in shards.open_arrays(store, entry, IMAGES, REFERENCES):
-            for place in range(array.shape[0]):
-                shards.as_numpy(array, place, place + 1)
+            for place in range(0, array.shape[0], BATCH):
+                shards.as_numpy(array, place, min(place + BATCH, array.shape[0]))
 
 
 def count_all(references: Sequence[npt.NDArray[np.uint8]], probabilities: npt.NDArray[np.float32]) -> None:
@@ -80,4 +81,4 @@ def commit_all(scratch: ObjectStore, references: Sequence[npt.NDArray[np.uint8]]
     """References in the place of labels; each commit under a key of its own."""
     for group in references:
         key = f"{time.monotonic_ns():064x}"
-        shards.commit_shard(scratch, "predict", key, arrays={LABELS: group}, rows=b"", facts={})
+        shards.commit_shard(scratch, "predict", key, arrays={"labels": group}, rows=b"", facts={})
