@@ -19,7 +19,7 @@ from tasks.engines.hardware import visible_gpus
 
 # A worker that holds a compiled network, its activations and a shard.
 WORKER_BYTES = 3 * 1000**3
-CONNECT_SECONDS = 60
+CONNECT_SECONDS = 30
 BUILT_KINDS = ("local", "address", "gpus")
 
 

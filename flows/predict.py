@@ -32,6 +32,8 @@ from storage.objects import ObjectStore
 from storage.sources import file_name, read_catalogued, read_file
 from tasks import predict
 from tasks.engine_plan import EnginePlan, as_record
+from tasks.engines.hardware import cpu_flags
+from tasks.engines.openvino import check_precision
 from tasks.engines.selection import choose_engine
 from tasks.models.bundled import bundled_path
 from tasks.predict import Prediction, PredictJob
@@ -212,7 +214,9 @@ def check_model(config: EvaluationConfig) -> None:
     model = find_model(config)
     if config.cluster.kind != "address":
         try:
-            choose_engine(config.model.engine, config.model.precision)
+            choice = choose_engine(config.model.engine, config.model.precision)
+            if config.model.engine == "openvino":
+                check_precision(choice.precision, cpu_flags())
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
     facts = _inspect(model.url, model.sha256)

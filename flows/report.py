@@ -126,9 +126,14 @@ def _content_key(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -
             predict.CODE_VERSION if plan.prediction else score.CODE_VERSION,
             report_tables.CODE_VERSION,
         ],
-        "prediction": asdict(plan.prediction) if plan.prediction else None,
+        "prediction": _deciding(plan.prediction) if plan.prediction else None,
     }
     return content_key(content)
+
+
+def _deciding(prediction: Prediction) -> dict[str, Any]:
+    """What of the plan record affects a number: not the batch, which is found by the clock and changes no bit."""
+    return {name: value for name, value in asdict(prediction).items() if name != "batch_pixels"}
 
 
 def _entries(config: EvaluationConfig, store: ObjectStore, plan: _Plan) -> list[Entry]:

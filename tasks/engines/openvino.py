@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class OpenVinoEngine:
             raise ValueError(f"threads must be 0 or more, got {threads}")
         self._openvino = load_openvino()
         self._core = self._openvino.Core()
-        _check_precision(precision, self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), cpu_flags())
+        check_precision(precision, cpu_flags(), self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._graph = graph
         self._threads = threads or usable_cores()
         self._compiled: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
@@ -131,7 +132,11 @@ def _collect(request: Any, place: tuple[NDArray[np.float32], int]) -> None:
         computed[head, image] = request.get_output_tensor(head).data[0]
 
 
-def _check_precision(precision: Precision, capabilities: list[str], flags: frozenset[str]) -> None:
+def check_precision(precision: Precision, flags: frozenset[str], capabilities: Sequence[str] = ("BF16",)) -> None:
+    """Raise ValueError for a precision that OpenVINO or this CPU does not have.
+
+    `flags` are the instructions of the CPU (`cpu_flags`), `capabilities` what OpenVINO says of it, where it was asked.
+    """
     if precision not in _HINTS:
         raise ValueError(f"precision of the engine openvino must be one of {tuple(_HINTS)}, got {precision!r}")
     # OpenVINO offers bfloat16 without such instructions too, and imitates them at a fraction of the speed.

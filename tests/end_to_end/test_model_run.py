@@ -1,4 +1,4 @@
-"""The main job with the bundled models: the demo, and the 503 real nuclei images."""
+"""The main job with the bundled models: the demo, and real images of nuclei."""
 
 from __future__ import annotations
 
@@ -121,28 +121,38 @@ def test_demo_again_does_nothing(segscale: Any, demo: tuple[Path, Any]) -> None:
     assert report_folder(again.out) == report_folder(first.out)
 
 
+def is_unseen(image_id: str) -> bool:
+    """As examples/nuclei/make_manifest.py splits."""
+    return int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % 100 < 25
+
+
 def test_real_nuclei(segscale: Any, nuclei_folder: Path, tmp_path: Path, write_config: Callable[..., Path]) -> None:
     manifest = tmp_path / "manifest.csv"
-    images = sorted((nuclei_folder / "images").glob("*.png"))
+    # A quarter of the set, those that the bundled model never saw; the whole takes minutes.
+    images = [path for path in sorted((nuclei_folder / "images").glob("*.png")) if is_unseen(path.stem)]
     with manifest.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image_id", "image", "reference", "split"])
         for image in images:
-            unseen = int(hashlib.sha256(image.stem.encode()).hexdigest(), 16) % 100 < 25
-            writer.writerow([image.stem, image, nuclei_folder / "masks" / image.name, "test" if unseen else "train"])
+            writer.writerow([image.stem, image, nuclei_folder / "masks" / image.name, "test"])
     config = write_config(
-        dataset={"name": '"nuclei"', "manifest": '"manifest.csv"', "classes": '["background", "nucleus"]'},
+        dataset={
+            "name": '"nuclei"',
+            "manifest": '"manifest.csv"',
+            "classes": '["background", "nucleus"]',
+            "normalize": '"percentile"',
+        },
         model={"path": '"nuclei"'},
         metrics={"group_by": '["split"]', "bootstrap": "200"},
     )
     outcome = segscale("run", config)
     assert outcome.code == 0, outcome.err
     report = report_folder(outcome.out)
-    assert len(images) == 503
+    assert len(images) == 134
     assert pd.read_parquet(report / "per_image.parquet")[["height", "width"]].drop_duplicates().shape[0] == 9
-    check_counts(report, tmp_path / "work", lambda name: nuclei_folder / "masks" / f"{name}.png", 503)
+    check_counts(report, tmp_path / "work", lambda name: nuclei_folder / "masks" / f"{name}.png", 134)
     table = pd.read_parquet(report / "per_sample.parquet")
-    assert value_of(table, stratum="split=test", class_name="nucleus", metric="dice") >= 0.88
+    assert value_of(table, stratum="split=test", class_name="nucleus", metric="dice") >= 0.9
 
 
 def test_bundled_models_are_small_and_described() -> None:

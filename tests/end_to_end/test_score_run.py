@@ -20,7 +20,6 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from flows import cli
 from storage.catalog import pack
 from tasks.tiling import bucket_side
 
@@ -282,13 +281,8 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
-    phantoms: Path,
-    tmp_path: Path,
-    write_config: Callable[..., Path],
-    capsys: pytest.CaptureFixture[str],
-    name: str,
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], name: str
 ) -> None:
-    """In this process: what a process of its own adds is in the other tests, and takes seconds each time."""
     changes, words = WRONG[name]
     for folder in ("nothing", "twice/a", "twice/b", "other"):
         (tmp_path / folder).mkdir(parents=True)
@@ -300,9 +294,8 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
     for section, keys in changes.items():
         replaced = {key: value.replace("{tmp}", str(tmp_path)) for key, value in keys.items()}
         sections.setdefault(section, {}).update(replaced)
-    code = cli.run(["run", str(write_config(**sections))])
-    outcome = capsys.readouterr()
-    assert code == 2, outcome.err
+    outcome = segscale("run", write_config(**sections))
+    assert outcome.code == 2, outcome.err
     assert outcome.out == ""
     assert words in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1, outcome.err
