@@ -171,7 +171,8 @@ def test_a_whole_job_is_measured_beside_its_engine() -> None:
     assert 0 < int(steady[2]) < 24
     share = re.search(r"^share of the bare engine: ([\d.]+)%", printed, re.MULTILINE)
     assert share is not None
-    assert float(share[1]) == pytest.approx(100 * float(steady[1]) / float(steady[3]), rel=0.05)
+    # A tiny network is so fast alone that the last printed digit weighs.
+    assert float(share[1]) == pytest.approx(100 * float(steady[1]) / float(steady[3]), rel=0.05, abs=0.06)
     parts = [float(value) for value in re.findall(r"^[a-z].* +(\d+\.\d)$", printed, re.MULTILINE)]
     *stretches, whole = parts
     assert sum(stretches) == pytest.approx(whole, abs=0.3)
