@@ -50,7 +50,7 @@ class Batch:
 
     pieces: tuple[Piece, ...]
     pixels: npt.NDArray[Any]
-    """(B, H, W, C), B never less than the shape of batches says: zeros stand for pieces that are not there."""
+    """(B, H, W, C); in front the pieces, behind them zeros where a short batch was filled up."""
     recipes: npt.NDArray[np.float32]
     """(B, 4)."""
 
@@ -95,7 +95,10 @@ def plan_pieces(rows: Iterable[ShardRow], shape: BatchShape, overlap: float) -> 
 def read_batches(
     images: shards.ZarrArray, pieces: Iterable[Piece], shape: BatchShape, facts: EngineFacts
 ) -> Iterator[Batch]:
-    """The pieces, decoded and padded, in batches of one shape; the last one is filled up with zeros."""
+    """The pieces, decoded and padded, in batches of one shape.
+
+    The last one is filled up with zeros, but for engines that compute image by image.
+    """
     reader, remaining = BlockReader(images), iter(pieces)
     while group := tuple(islice(remaining, shape[0])):
         with stage("reading", (piece.row.image_id for piece in group)):
@@ -105,6 +108,8 @@ def read_batches(
 
 def _fill(reader: BlockReader, pieces: tuple[Piece, ...], shape: BatchShape, facts: EngineFacts) -> Batch:
     size, *sides = shape
+    if facts.one_by_one:
+        size = len(pieces)
     height, width = (-(-side // facts.stride) * facts.stride for side in sides)
     # Of three equal channels a network of one takes the first.
     channels = 1 if facts.channels == 1 else reader.channels

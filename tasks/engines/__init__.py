@@ -34,6 +34,8 @@ class EngineFacts:
     """Channels of the network's input; one stored channel is repeated to these."""
     stride: int
     """Height and width must be multiples of this."""
+    one_by_one: bool = False
+    """Whether it computes each image alone: a short batch then costs less than a full one, and needs no filling up."""
 
 
 class Engine(Protocol):

@@ -58,6 +58,7 @@ class OpenVinoEngine:
             outputs=graph.outputs,
             channels=graph.channels,
             stride=graph.stride,
+            one_by_one=True,
         )
 
     @property
@@ -72,7 +73,7 @@ class OpenVinoEngine:
         computed = np.empty((len(self._graph.heads.computed), count, height, width, self._facts.outputs), np.float32)
         # Two threads that fill one queue get each other's images; the streams are busy with one batch anyway.
         with self._lock:
-            queue = self._queue(height, width, self._streams(count, height * width))
+            queue = self._queue(height, width, self._streams(count, height, width))
             for place in range(count):
                 # Waits for a stream that is free; the next image is normalised meanwhile.
                 queue.start_async([self._image(pixels[place], recipe[place])], (computed, place))
@@ -92,8 +93,11 @@ class OpenVinoEngine:
         mean = computed.mean(axis=0, keepdims=True, dtype=np.float32)
         return mean if len(heads.reported) == 1 else np.concatenate([computed, mean])
 
-    def _streams(self, images: int, image_pixels: int) -> int:
-        return max(1, min(self._threads, images, _PIXELS_IN_FLIGHT // image_pixels))
+    def _streams(self, images: int, height: int, width: int) -> int:
+        wanted = max(1, min(self._threads, images, _PIXELS_IN_FLIGHT // (height * width)))
+        # A short last batch is not worth compiling for.
+        compiled = [streams for *size, streams in self._compiled if size == [height, width] and streams >= wanted]
+        return min(compiled, default=wanted)
 
     def _queue(self, height: int, width: int, streams: int) -> Any:
         """Requests on the graph for one size of image; sizes not used for longest make room."""

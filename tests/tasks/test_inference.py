@@ -1,6 +1,7 @@
 """Bands of tiles, counted as they come, against the whole image."""
 
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_batches_are_padded_and_filled_up(channels: int) -> None:
     np.testing.assert_array_equal(last.pixels[0, :6, :8], pixels[3, ..., :channels])
     assert not last.pixels[1].any()
     assert last.recipes.tolist() == [[-np.inf, np.inf, 0.0, 255.0], [1.0] * 4]
+
+
+def test_engines_that_compute_image_by_image_get_short_batches() -> None:
+    pixels = np.random.default_rng(0).integers(1, 255, (4, 6, 8, 3), np.uint8)
+    facts = replace(FACTS, one_by_one=True)
+    pieces = plan_pieces([_row("a", 0, 3, 6, 8)], (2, 6, 8), 0.0)
+    first, last = read_batches(_images(pixels), pieces, (2, 6, 8), facts)
+    assert (len(first.pixels), len(last.pixels), len(last.recipes)) == (2, 1, 1)
+    np.testing.assert_array_equal(last.pixels[0], pixels[2])
 
 
 def test_float16_becomes_float32() -> None:

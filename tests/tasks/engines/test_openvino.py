@@ -201,6 +201,14 @@ def test_large_images_are_kept_and_computed_fewer_at_a_time(
     assert list(engine._compiled) == [(8, 8, 3)]
 
 
+def test_a_short_batch_takes_what_is_compiled(seen: OpenVinoGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = OpenVinoEngine(seen, threads=4)
+    compiled = counted(engine, monkeypatch)
+    for count in (8, 3, 1):
+        engine.probabilities(batch(count, 8, 8, 1), recipes(count))
+    assert compiled == [(8, 8, 4)]
+
+
 def test_facts(graph: OpenVinoGraph) -> None:
     facts = OpenVinoEngine(graph, threads=1).facts
     assert (facts.name, facts.device, facts.stride, facts.n_classes) == ("openvino", "cpu", 4, 2)
