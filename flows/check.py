@@ -9,7 +9,8 @@ import pandas as pd
 from flows.cluster import check_cluster
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import list_dataset
-from flows.predict import check_model, find_model, find_plan
+from flows.model_check import check_model, find_model
+from flows.predict import find_plan
 from storage.objects import ObjectStore
 
 

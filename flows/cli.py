@@ -110,6 +110,9 @@ def prepare_process(quiet: bool) -> None:
 @_config_command("run")
 def run_command(config: EvaluationConfig) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
+    from flows.model_check import look_ahead
+
+    look_ahead(config)
     from flows.check import check
     from flows.evaluate import evaluate_dataset
 
@@ -131,9 +134,12 @@ def ingest_command(config: EvaluationConfig) -> int:
 @_config_command("predict")
 def predict_command(config: EvaluationConfig) -> int:
     """Run the model over the ingested shards and count."""
+    from flows.model_check import check_model, look_ahead
+
+    look_ahead(config)
     from flows.check import check_folders
     from flows.dataset import require_catalog
-    from flows.predict import check_model, predict_dataset
+    from flows.predict import predict_dataset
     from storage.objects import ObjectStore
 
     require_catalog(config, ObjectStore(config.store.path))
@@ -190,11 +196,15 @@ def train_command(config: EvaluationConfig) -> int:
 def demo_command(output: Path, images: int, quiet: bool) -> int:
     """Draw a phantom data set and evaluate the bundled model on it, end to end."""
     prepare_process(quiet)
+    from flows.demo import demo_config, draw_demo
+    from flows.model_check import look_ahead
+
+    config = demo_config(output)
+    look_ahead(config)
+    draw_demo(output, images)
     from flows.check import check
-    from flows.demo import prepare_demo
     from flows.evaluate import evaluate_dataset
 
-    config = prepare_demo(output, images)
     check(config)
     return _finish(config, evaluate_dataset(config))
 

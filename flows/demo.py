@@ -11,13 +11,17 @@ from tasks.phantom import write_phantoms
 SEED = 7
 
 
-def prepare_demo(output: Path, images: int) -> EvaluationConfig:
-    """Draw the phantom set under `output`, unless it is there as asked; returns the configuration that evaluates it."""
-    folder = output.resolve()
-    data = folder / "data"
-    manifest = data / "manifest.csv"
+def draw_demo(output: Path, images: int) -> None:
+    """Draw the phantom set under `output`, unless it is there as asked."""
+    manifest = _data(output) / "manifest.csv"
     if not manifest.exists() or len(manifest.read_text().splitlines()) != images + 1:
-        write_phantoms(data, images, SEED)
+        write_phantoms(manifest.parent, images, SEED)
+
+
+def demo_config(output: Path) -> EvaluationConfig:
+    """The configuration that evaluates the phantom set."""
+    folder = output.resolve()
+    manifest = _data(output) / "manifest.csv"
     document = {
         "dataset": {"name": "phantom", "manifest": str(manifest), "label_values": [0, 255]},
         "model": {"path": "phantom"},
@@ -26,3 +30,7 @@ def prepare_demo(output: Path, images: int) -> EvaluationConfig:
         "report": {"path": "reports"},
     }
     return parse_config(document, base=folder, source="demo")
+
+
+def _data(output: Path) -> Path:
+    return output.resolve() / "data"

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import subprocess
-import sys
-import tempfile
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,19 +16,15 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.model_check import ModelFile, check_facts, find_model
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
 from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore
-from storage.sources import file_name, read_catalogued, read_file
 from tasks import predict
 from tasks.engine_plan import EnginePlan, as_record
-from tasks.engines.hardware import cpu_flags
-from tasks.engines.openvino import check_precision
-from tasks.engines.selection import choose_engine
-from tasks.models.bundled import bundled_path
 from tasks.predict import Prediction, PredictJob
 
 logger = logging.getLogger("segscale")
@@ -70,14 +59,6 @@ def plan_predict(catalog: pd.DataFrame, prediction: Prediction) -> dict[str, Pre
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFile:
-    """The model of a run."""
-
-    url: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """The plan record of a run."""
 
@@ -85,18 +66,6 @@ class Plan:
     """What is part of every key."""
     engine: dict[str, Any]
     """How it was resolved: `tasks.engine_plan.EnginePlan` as plain values."""
-
-
-def find_model(config: EvaluationConfig) -> ModelFile:
-    """Where the model lies, and its hash. Raises ConfigError for one that is not there."""
-    path = config.model.path
-    if not path:
-        raise ConfigError("model.path: expected a .keras file or the name of a bundled model (or predictions.path)")
-    try:
-        url = bundled_path(path) if "." not in path else path
-        return ModelFile(url, hashlib.sha256(read_file(url)).hexdigest())
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
 
 
 def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
@@ -141,7 +110,7 @@ def resolve(
     chosen = (config.model.engine, config.model.precision)
     job = PlanJob(_first_shard(catalog), chosen, config.model.max_dice_change, _asked(config, model))
     plan, prediction = _ask(connection.client, job, store)
-    _check_facts(config, plan.facts.n_classes, plan.facts.channels)
+    check_facts(config, plan.facts.n_classes, plan.facts.channels)
     logger.info("predict: %s, %s on %s: %s", plan.facts.name, plan.facts.precision, plan.facts.device, plan.reason)
     if plan.batch:
         logger.info("predict: batches of %d images: %s", plan.batch.n_images, plan.batch.reason)
@@ -203,52 +172,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def check_model(config: EvaluationConfig) -> None:
-    """Load the model in a process of its own and hold it against the configuration, before anything starts.
-
-    Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or an engine
-    that this machine does not have, where the workers are its own.
-    """
-    model = find_model(config)
-    if config.cluster.kind != "address":
-        try:
-            choice = choose_engine(config.model.engine, config.model.precision)
-            if config.model.engine == "openvino":
-                check_precision(choice.precision, cpu_flags())
-        except ValueError as error:
-            raise ConfigError(f"model: {error}") from None
-    facts = _inspect(model.url, model.sha256)
-    _check_facts(config, facts["n_classes"], facts["channels"])
-    if facts["levels"] and config.model.level not in [*facts["levels"], "all"]:
-        raise ConfigError(f'model.level: expected one of {facts["levels"]} or "all", got {config.model.level}')
-
-
-@lru_cache(maxsize=8)
-def _inspect(url: str, sha256: str) -> dict[str, Any]:
-    """The facts of the model with this hash; asked for once in a process."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / file_name(url)
-        path.write_bytes(read_catalogued(url, sha256))
-        # -P: nothing in the folder that the command was given in may stand in for a module.
-        command = [sys.executable, "-P", "-m", "tasks.models.inspection", str(path)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        said = (answer.stderr.strip().splitlines() or ["no reason"])[-1].replace(str(path), url)
-    if answer.returncode != 0:
-        raise ConfigError(f"model.path: {said}")
-    facts: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-    return facts
-
-
-def _check_facts(config: EvaluationConfig, n_classes: int, channels: int) -> None:
-    classes = config.dataset.classes
-    if n_classes != len(classes):
-        raise ConfigError(
-            f"model.path: expected a model of {len(classes)} classes ({', '.join(classes)}), "
-            f"{config.model.path} tells {n_classes} apart"
-        )
-    if channels not in (1, 3):
-        raise ConfigError(f"model.path: expected a model of 1 or 3 channels, {config.model.path} takes {channels}")
-    if config.dataset.channels not in (0, channels):
-        raise ConfigError(f"dataset.channels: expected what the model takes, {channels}, got {config.dataset.channels}")

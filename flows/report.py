@@ -16,7 +16,8 @@ from prefect.context import FlowRunContext
 
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
-from flows.predict import find_model, find_plan, plan_predict
+from flows.model_check import find_model
+from flows.predict import find_plan, plan_predict
 from flows.progress import timed
 from flows.score import plan_score
 from flows.stage import StageSummary

@@ -11,8 +11,9 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from tasks.engines.graph_cache import cache_folder, cached_graph
+from tasks.engines.graph_cache import cache_folder, cached_graph, graph_path
 from tasks.engines.heads import Level
 from tasks.engines.openvino_graph import OpenVinoGraph, write_graph
 from tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
@@ -38,14 +39,36 @@ def converted_graph(
     """
     if not openvino_is_installed():
         raise ValueError(NOT_INSTALLED)
-    identity = {
+    identity = _identity(weights_sha256, level, ensemble)
+    return cached_graph(identity, lambda path: _convert(model, path, level, ensemble), folder or cache_folder())
+
+
+def is_converted(weights_sha256: str, level: Level, ensemble: bool) -> bool:
+    """Whether the cache has a graph of this name; it may turn out to be damaged."""
+    return graph_path(_identity(weights_sha256, level, ensemble), cache_folder()).exists()
+
+
+def convert_here(model: Any, weights_sha256: str, level: Level, ensemble: bool) -> None:
+    """Put the graph of a loaded `keras.Model` into the cache, unless it is there; Keras must run on TensorFlow.
+
+    Raises ValueError where it cannot be converted, or the level is not there.
+    """
+    from tasks.engines.openvino_conversion import convert
+
+    def make(path: Path) -> None:
+        write_graph(convert(model, level, ensemble), path)
+
+    cached_graph(_identity(weights_sha256, level, ensemble), make, cache_folder())
+
+
+def _identity(weights_sha256: str, level: Level, ensemble: bool) -> dict[str, object]:
+    return {
         "weights": weights_sha256,
         "level": level,
         "ensemble": ensemble,
         "versions": {name: version(name) for name in ("openvino", "keras", "tensorflow")},
         "code_version": CODE_VERSION,
     }
-    return cached_graph(identity, lambda path: _convert(model, path, level, ensemble), folder or cache_folder())
 
 
 def _convert(model: Path, graph: Path, level: Level, ensemble: bool) -> None:

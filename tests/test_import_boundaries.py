@@ -27,7 +27,7 @@ BUILDS_NETWORKS = (
     "tasks.engines.keras", "tasks.engines.openvino_conversion", "tasks.models", "tasks.networks", "tasks.train",
     "tasks.training.history", "tasks.training.loop", "tasks.training.network",
 )  # fmt: skip
-LIGHT = ("tasks.models", "tasks.models.bundled", "tasks.models.inspection")
+LIGHT = ("tasks.models", "tasks.models.bundled")
 
 Imports = dict[str, frozenset[str]]
 

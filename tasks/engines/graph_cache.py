@@ -32,14 +32,19 @@ def cached_graph(identity: Mapping[str, object], make: Callable[[Path], None], f
     while the others wait for it. A folder that cannot be written to costs the time of making it again, nothing else,
     and is logged. What `make` raises is passed on.
     """
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    path = folder / "openvino" / f"{digest}.zip"
+    path = graph_path(identity, folder)
     found = _sound(path)
     if found is not None:
         return found
     with _turn(path.with_suffix(".lock")):
         found = _sound(path)
         return found if found is not None else _make(make, path)
+
+
+def graph_path(identity: Mapping[str, object], folder: Path) -> Path:
+    """Where the graph of this identity lies, or will lie."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return folder / "openvino" / f"{digest}.zip"
 
 
 def _sound(path: Path) -> OpenVinoGraph | None:
