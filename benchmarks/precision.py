@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.short:
             write_phantoms(folder / "data", 12, seed=1)
             manifest, split, model, normalize = folder / "data" / "manifest.csv", "", "phantom", "unit"
-        dataset = {"name": "set", "manifest": str(manifest.resolve()), "label_values": [0, 255]}
-        dataset |= {"split": split, "normalize": normalize}
+        dataset = {"name": "set", "manifest": str(manifest.resolve()), "split": split, "normalize": normalize}
         tables = {}
         for precision in PRECISIONS:
             settings = {"path": model, "engine": options.engine, "precision": precision, "max_dice_change": 1.0}
@@ -76,7 +75,8 @@ def evaluate(folder: Path, precision: str, dataset: dict[str, Any], model: dict[
     environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
     answer = subprocess.run([executable, "run", str(config)], env=environment, capture_output=True, text=True)
     if answer.returncode:
-        raise RuntimeError(f"segscale run: {answer.stderr[-3000:]}")
+        said = f"{answer.stderr[-2000:]}{answer.stdout[-1000:]}"
+        raise RuntimeError(f"segscale run ended with {answer.returncode}: {said}")
     (report,) = (folder / f"reports-{precision}").glob("*/*/run.json")
     return report.parent
 

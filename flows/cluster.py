@@ -98,6 +98,8 @@ class Connection:
     def _connect(self) -> Client:
         # A worker that asks for what no worker has would wait for ever.
         dask.config.set({"distributed.scheduler.no-workers-timeout": "60s", "distributed.comm.timeouts.connect": "30s"})
+        # How often a shard may end its worker is for the stream to say, which tries it alone.
+        dask.config.set({"distributed.scheduler.allowed-failures": 0})
         if self.config.kind == "address":
             return _connect_to(self.config.address)
         # Every connection of every worker is news to distributed; what fails comes back with the future.
@@ -129,9 +131,9 @@ def _connect_to(address: str) -> Client:
 
 
 def worker_count(client: Client) -> int:
-    """How many workers the cluster has now; at least 1, for a cluster may be growing."""
+    """How many workers the cluster has now."""
     workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    return max(1, len(workers))
+    return len(workers)
 
 
 def neighbours(client: Client) -> int:

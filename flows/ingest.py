@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 
 import pandas as pd
 from prefect import flow
@@ -13,17 +13,22 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection
 from flows.config import EvaluationConfig
 from flows.dataset import catalog_name, list_dataset, preparation
+from flows.isolation import ending_of, find_poison, try_alone
 from flows.progress import StageProgress
-from flows.stage import StageSummary, run_stage
-from flows.stream import Lost, stream_shards
+from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
+from flows.stream import UNLIMITED, Finished, Lost, stream_shards
 from flows.worker import ScanJob
 from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
 from storage.objects import ObjectStore
-from storage.sources import ROLES
+from storage.quarantine import Held, quarantine, quarantined
+from storage.sources import ROLES, file_name
 from tasks import scan, shard_plan
+from tasks.scan import SourceFacts
 
 logger = logging.getLogger("segscale")
 SCAN_FILES = 64
+LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
+"""The time limit of a shard where none is configured: some 15 times what the published network takes on one core."""
 
 
 @flow(name="ingest-dataset")
@@ -35,6 +40,10 @@ def ingest_dataset(config: EvaluationConfig) -> StageSummary:
 
 def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
+    return leaving_out(lambda: _ingest(config, connection), lambda: None)
+
+
+def _ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     store = ObjectStore(config.store.path)
     plan = preparation(config)
     catalog = plan_catalog(config, store, connection)
@@ -43,15 +52,30 @@ def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary
     def make_job(key: str) -> shard_plan.IngestJob:
         return shard_plan.plan_job(catalog.iloc[shards[key]])
 
-    planned = {key: len(rows) for key, rows in shards.items()}
+    planned = shard_plans(config, catalog)
     return run_stage(shard_plan.STAGE, planned, make_job, worker.ingest_shard, connection, store, plan)
+
+
+def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
+    """What is known of each ingested shard, by its key."""
+    contents = list(catalog[["image_id", *shard_plan.CONTENT]].itertuples(index=False, name=None))
+    slices = catalog["depth"].clip(lower=1)
+    pixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy()
+    return {
+        key: ShardPlan(
+            tuple((contents[row][0], contents[row][1:]) for row in rows),
+            config.cluster.shard_seconds or LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(pixels[rows].sum()) / 1e6,
+        )
+        for key, rows in rows_by_shard(catalog).items()
+    }
 
 
 def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """The catalog of the data set as it is now, written to the store; listing and file facts end with this call."""
     listing = list_dataset(config)
     files = scan_files(listing, store, connection)
-    catalog = shard_plan.plan_shards(listing, files, preparation(config), config.store.shard_images)
+    held = quarantined(store)
+    catalog = shard_plan.plan_shards(listing, files, preparation(config), config.store.shard_images, held)
     write_catalog(store, catalog_name(config), catalog)
     return catalog
 
@@ -59,24 +83,68 @@ def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Conne
 def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
     memory = SourceMemory(store, scan.CODE_VERSION)
-    known = memory.recall()
+    known = pd.concat([memory.recall(), _held_files(store)], ignore_index=True)
     jobs = list(_scan_jobs(listing, known))
     if not jobs:
         logger.info("scan: all %d images are unchanged, no file was read", len(listing))
         return known
     total = sum(len(job.files) for job in jobs)
     logger.info("scan: %d files to look at", total)
-    found: list[pd.DataFrame] = []
+    found: list[SourceFacts] = []
     with StageProgress("scan", total, unit="files") as progress:
-        for outcome in stream_shards(connection.client, worker.scan_files, jobs):
-            if isinstance(outcome, Lost):
-                raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
-            found.append(pd.DataFrame([asdict(fact) for fact in outcome.result], columns=list(MEMORY_COLUMNS)))
-            progress.advance(len(outcome.result))
-    looked_at = pd.concat(found, ignore_index=True).sort_values(["role", "url", "version"], ignore_index=True)
+        for facts in _look_at(jobs, store, connection):
+            found += facts
+            progress.advance(len(facts))
+    looked_at = _frame(found).sort_values(["role", "url", "version"], ignore_index=True)
     # What could not be fetched says nothing about the file; it is looked at again next time.
     memory.remember(looked_at[looked_at["sha256"] != ""])
     return pd.concat([known, looked_at], ignore_index=True)
+
+
+def _look_at(jobs: Sequence[ScanJob], store: ObjectStore, connection: Connection) -> Iterator[list[SourceFacts]]:
+    """The facts of all files; of one at which workers end it is said that they do."""
+    suspects: list[ScanJob] = []
+    by_key = {job.key: job for job in jobs}
+    for outcome in stream_shards(connection.client, worker.scan_files, jobs):
+        if isinstance(outcome, Finished):
+            yield outcome.result
+        elif outcome.deadly:
+            suspects.append(by_key[outcome.key])
+        else:
+            raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
+    for job in suspects:
+        yield from _look_one_by_one(job, store, connection)
+
+
+def _look_one_by_one(job: ScanJob, store: ObjectStore, connection: Connection) -> Iterator[list[SourceFacts]]:
+    def attempt(urls: Sequence[str]) -> Finished | Lost:
+        some = replace(job, files=tuple(file for file in job.files if file[0] in urls))
+        return try_alone(connection.client, worker.scan_files, some, seconds=UNLIMITED.seconds)
+
+    versions = dict(job.files)
+    poison = find_poison(list(versions), lambda urls: ending_of(attempt(urls)))
+    for url, ending in poison.items():
+        held = Held(url, (job.role, versions[url]), "scan", ending)
+        logger.warning("scan: quarantined %s", held.error)
+        quarantine(store, held)
+    outcome = attempt([url for url in versions if url not in poison])
+    if isinstance(outcome, Lost):
+        raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
+    yield [*outcome.result, *(_facts(held) for held in quarantined(store).values() if held.name in poison)]
+
+
+def _held_files(store: ObjectStore) -> pd.DataFrame:
+    return _frame([_facts(held) for held in quarantined(store).values() if held.stage == "scan"])
+
+
+def _facts(held: Held) -> SourceFacts:
+    role, version = held.content
+    error = held.error.replace(held.name, file_name(held.name))
+    return SourceFacts(role, held.name, version, "", error_type=held.error_type, error=error)
+
+
+def _frame(facts: Sequence[SourceFacts]) -> pd.DataFrame:
+    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
 
 
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:

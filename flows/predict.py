@@ -16,8 +16,9 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.ingest import run_ingest, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
-from flows.stage import StageSummary, run_stage
+from flows.stage import StageSummary, leaving_out, run_stage
 from flows.stream import Lost, stream_shards
 from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
 from storage.catalog import rows_by_shard
@@ -40,13 +41,17 @@ def predict_dataset(config: EvaluationConfig) -> StageSummary:
 
 def run_predict(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
+    return leaving_out(lambda: _predict(config, connection), lambda: run_ingest(config, connection))
+
+
+def _predict(config: EvaluationConfig, connection: Connection) -> StageSummary:
     store = ObjectStore(config.store.path)
     catalog = require_catalog(config, store)
     model = find_model(config)
     prediction = resolve(config, catalog, model, store, connection)
-    images = {key: len(rows) for key, rows in rows_by_shard(catalog).items()}
+    ingested = shard_plans(config, catalog)
     jobs = plan_predict(catalog, prediction)
-    planned = {key: images[job.ingest_key] for key, job in jobs.items()}
+    planned = {key: ingested[job.ingest_key] for key, job in jobs.items()}
     if not Ledger(store).done(predict.STAGE).issuperset(planned):
         _give_model(config, model, connection)
     return run_stage(predict.STAGE, planned, jobs.__getitem__, worker.predict_shard, connection, store, prediction)

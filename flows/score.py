@@ -10,7 +10,8 @@ from flows import worker
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import preparation, require_catalog
-from flows.stage import StageSummary, run_stage
+from flows.ingest import run_ingest, shard_plans
+from flows.stage import StageSummary, leaving_out, run_stage
 from storage.catalog import rows_by_shard
 from storage.objects import ObjectStore
 from tasks import score
@@ -26,9 +27,14 @@ def score_dataset(config: EvaluationConfig) -> StageSummary:
 
 def run_score(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
+    return leaving_out(lambda: _score(config, connection), lambda: run_ingest(config, connection))
+
+
+def _score(config: EvaluationConfig, connection: Connection) -> StageSummary:
     store = ObjectStore(config.store.path)
-    jobs = plan_score(config, require_catalog(config, store))
-    planned = {key: len(job.predictions) for key, job in jobs.items()}
+    catalog = require_catalog(config, store)
+    jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
+    planned = {key: ingested[job.ingest_key] for key, job in jobs.items()}
     arguments = (preparation(config), Counting(config.metrics.threshold))
     return run_stage(score.STAGE, planned, jobs.__getitem__, worker.score_shard, connection, store, *arguments)
 

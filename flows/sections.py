@@ -141,6 +141,8 @@ class Cluster(Section):
     kind: Literal["local", "address", "slurm", "kubernetes", "gpus"] = "local"
     workers: Annotated[int, Field(ge=0)] = 0
     address: str = ""
+    shard_seconds: NonNegative = 0.0
+    """After which a shard is given up by its worker; 0: by its pixels."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

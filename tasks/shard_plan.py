@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from storage import catalog
 from storage.ledger import content_key
+from storage.quarantine import Held
 from storage.shards import CHUNK_ROWS
 from storage.sources import ROLES, file_name
 from tasks.normalize import Method
@@ -20,6 +21,8 @@ STAGE = "ingest"
 CODE_VERSION = 1
 """Of planning and ingesting; part of every key, raised when equal sources would give other bytes."""
 PADDING: Final = "reflect"
+CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
+"""The columns of the catalog that say whether an image is what it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +64,24 @@ class IngestJob:
     channels: int
     dtype: str
     rows: tuple[IngestRow, ...]
+    only: tuple[str, ...] = ()
+    """Of a trial: the ids of the images that are read, and nothing is committed."""
 
 
 def plan_shards(
-    listing: pd.DataFrame, files: pd.DataFrame, preparation: Preparation, shard_images: int
+    listing: pd.DataFrame,
+    files: pd.DataFrame,
+    preparation: Preparation,
+    shard_images: int,
+    held: Mapping[tuple[str, ...], Held] | None = None,
 ) -> pd.DataFrame:
     """The catalog: every listed image with the facts of its files, and the shard and row that will hold it.
 
     `listing` has image_id, then the URL and version of image, reference and prediction (where there are any), and group
-    columns; `files` has the columns of `SourceFacts`. Rows come back in the order of `listing`.
+    columns; `files` has the columns of `SourceFacts`; `held` is what is quarantined, by id and `CONTENT`. Rows come
+    back in the order of `listing`.
     """
-    planned = _with_facts(listing, files)
+    planned = _with_facts(listing, files, held or {})
     planned["padded_height"] = [bucket_side(side) if side else 0 for side in planned["height"]]
     planned["padded_width"] = [bucket_side(side) if side else 0 for side in planned["width"]]
     shards_of = np.full(len(planned), "", dtype=object)
@@ -92,7 +102,7 @@ def plan_shards(
     return planned[[*catalog.COLUMNS, *groups]]
 
 
-def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> pd.DataFrame:
     known = files.drop_duplicates(["role", "url", "version"]).set_index(["role", "url", "version"])
     planned = listing.copy()
     if "prediction" not in planned:
@@ -107,11 +117,20 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
             planned["dtype"] = facts["dtype"].fillna("").to_numpy()
         if role != "prediction":
             _note_errors(planned, role, facts)
+    if held:
+        _note_held(planned, held)
     unusable = (planned["error"] != "").to_numpy()
     # What cannot be read has no size; such images share shards without arrays.
     planned.loc[unusable, ["depth", "height", "width", "channels"]] = 0
     planned.loc[unusable, "dtype"] = ""
     return planned
+
+
+def _note_held(planned: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> None:
+    """Images at which workers ended are treated as those that cannot be read: the others leave their shard."""
+    for place, key in enumerate(planned[["image_id", *CONTENT]].itertuples(index=False, name=None)):
+        if key in held:
+            planned.loc[planned.index[place], ["error_type", "error"]] = [held[key].error_type, held[key].error]
 
 
 def _keys(role: str, planned: pd.DataFrame) -> pd.MultiIndex:
