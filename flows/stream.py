@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from distributed import Client, Future
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
@@ -110,7 +111,7 @@ def stream_shards(
             outcome = stream.next_outcome()
             if outcome is not None:
                 yield outcome
-    except (CommClosedError, OSError) as error:
+    except (CommClosedError, ClosedClientError, OSError) as error:
         raise ClusterLostError(f"the scheduler is gone ({error}); what was committed stays, run again") from error
     finally:
         stream.drop()

@@ -35,6 +35,9 @@ class Segscale:
 
     environment: dict[str, str]
 
+    def with_environment(self, **variables: str) -> Segscale:
+        return Segscale({**self.environment, **variables})
+
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         command = [SEGSCALE, *map(str, arguments)]
         return subprocess.Popen(
