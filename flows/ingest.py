@@ -13,6 +13,7 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection
 from flows.config import EvaluationConfig
 from flows.dataset import catalog_name, list_dataset, preparation
+from flows.preflight import needs_of
 from flows.progress import StageProgress
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
@@ -29,7 +30,7 @@ SCAN_FILES = 64
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         return run_ingest(config, connection)
 
 

@@ -20,9 +20,10 @@ from distributed import Client
 from prefect import flow
 
 from flows import worker
-from flows.cluster import ClusterLostError, Connection, neighbours
+from flows.cluster import OWN_MACHINE, ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.preflight import needs_of
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
 from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
@@ -45,7 +46,7 @@ PLAN = "plan"
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         return run_predict(config, connection)
 
 
@@ -212,7 +213,7 @@ def check_model(config: EvaluationConfig) -> None:
     that this machine does not have, where the workers are its own.
     """
     model = find_model(config)
-    if config.cluster.kind != "address":
+    if config.cluster.kind in OWN_MACHINE:
         try:
             choice = choose_engine(config.model.engine, config.model.precision)
             if config.model.engine == "openvino":

@@ -34,6 +34,7 @@ from tasks.score import Counting, ScoreJob
 from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
+THREADS = "SEGSCALE_THREADS"
 logger = logging.getLogger("segscale")
 
 
@@ -252,7 +253,15 @@ def build_engine(request: ModelRequest, engine: EngineName, precision: Precision
 
 
 def threads_of(request: ModelRequest) -> int:
-    """Threads for one engine, so that the workers of one machine do not fight for its cores."""
+    """Threads for one engine, so that the workers of one machine do not fight for its cores.
+
+    SEGSCALE_THREADS says it where workers get their shares from something else: jobs, pods.
+    """
+    given = os.environ.get(THREADS)
+    if given is not None:
+        if not given.isdecimal() or int(given) == 0:
+            raise ValueError(f"{THREADS}: expected a number of threads, 1 or more, got {given!r}")
+        return int(given)
     cores: int = CPU_COUNT
     return max(1, cores // request.neighbours)
 

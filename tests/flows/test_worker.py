@@ -110,3 +110,15 @@ def test_an_engine_that_was_asked_for_is_not_replaced(plugin: EnginePlugin) -> N
 @pytest.mark.parametrize("neighbours", [1, 2, 10**6])
 def test_workers_of_one_machine_share_its_cores(neighbours: int) -> None:
     assert threads_of(replace(REQUEST, neighbours=neighbours)) == max(1, CPU_COUNT // neighbours)
+
+
+def test_threads_are_those_that_a_job_or_pod_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGSCALE_THREADS", "7")
+    assert threads_of(replace(REQUEST, neighbours=4)) == 7
+
+
+@pytest.mark.parametrize("given", ["", "0", "-2", "all", "1.5"])
+def test_threads_that_are_no_number_are_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("SEGSCALE_THREADS", given)
+    with pytest.raises(ValueError, match=r"SEGSCALE_THREADS: expected a number of threads, 1 or more, got"):
+        threads_of(REQUEST)
