@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from distributed.security import Security
@@ -17,6 +20,7 @@ from flows.errors import ClusterLostError
 from flows.sections import Cluster
 
 THREADS = "SEGSCALE_THREADS"
+ROLES = ("client", "scheduler", "worker")
 
 
 def check_slurm(config: Cluster) -> None:
@@ -56,7 +60,6 @@ def job_options(config: Cluster) -> dict[str, Any]:
         "interface": config.interface or None,
         "job_name": "segscale",
         "log_directory": folder,
-        "shared_temp_directory": folder,
         "job_extra_directives": [f"-D {folder}", *config.directives],
         "job_script_prologue": [f"export {THREADS}={config.cores}", *config.prologue],
         "worker_extra_args": [*lifetime_options(config.walltime), "--no-dashboard"],
@@ -65,8 +68,9 @@ def job_options(config: Cluster) -> dict[str, Any]:
     }
 
 
-def slurm_cluster(config: Cluster) -> Any:
-    """Start a scheduler here and submit the jobs; those that end early are submitted again.
+@contextmanager
+def slurm_cluster(config: Cluster) -> Iterator[Any]:
+    """A cluster with a scheduler in this process and jobs that are submitted; those that end early are submitted again.
 
     The connections are encrypted with keys of this run, which lie in `job_folder` while it lasts: whoever reaches an
     open port of Dask may run code in its name, and the nodes of a SLURM cluster are shared. Raises ConfigError for a
@@ -74,19 +78,27 @@ def slurm_cluster(config: Cluster) -> Any:
     """
     from dask_jobqueue import SLURMCluster
 
-    cluster = SLURMCluster(
-        **job_options(config),
-        security=Security.temporary(),
-        scheduler_options={"dashboard_address": "127.0.0.1:0"},
-    )
-    try:
-        _try_submitting(cluster.job_script())
-    except Exception:
-        cluster.close()
-        raise
-    # With equal limits this is a fixed number in which every lost job is replaced.
-    cluster.adapt(minimum_jobs=1 if config.adaptive else config.workers, maximum_jobs=config.workers, interval="2s")
-    return cluster
+    options = job_options(config)
+    with TemporaryDirectory(prefix=".segscale-keys-", dir=options["log_directory"]) as keys:
+        scheduler = {"dashboard_address": "127.0.0.1:0"}
+        with SLURMCluster(**options, security=_written_security(Path(keys)), scheduler_options=scheduler) as cluster:
+            _try_submitting(cluster.job_script())
+            # With equal limits this is a fixed number in which every lost job is replaced.
+            fewest = 1 if config.adaptive else config.workers
+            cluster.adapt(minimum_jobs=fewest, maximum_jobs=config.workers, interval="2s")
+            yield cluster
+
+
+def _written_security(folder: Path) -> Security:
+    """New keys for scheduler, workers and client, in files that jobs can be told of."""
+    made = Security.temporary()
+    files = {"ca.pem": made.tls_ca_file, "cert.pem": made.tls_worker_cert, "key.pem": made.tls_worker_key}
+    for name, text in files.items():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text)
+    ca, cert, key = (str(folder / name) for name in files)
+    pairs = {f"tls_{role}_{part}": path for role in ROLES for part, path in (("cert", cert), ("key", key))}
+    return Security(tls_ca_file=ca, require_encryption=True, **pairs)
 
 
 def _try_submitting(script: str) -> None:

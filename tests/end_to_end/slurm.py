@@ -35,9 +35,13 @@ class Slurm:
 
     folder: Path
     environment: dict[str, str]
+    work: Path = Path("/")
+    """Where commands are given."""
 
     def __call__(self, *command: str) -> str:
-        answer = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
+        answer = subprocess.run(
+            command, cwd=self.work, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+        )
         assert answer.returncode == 0, f"{command}: {answer.stderr}"
         return answer.stdout
 
@@ -63,10 +67,10 @@ def started_slurm() -> Iterator[Slurm]:
         files = [f"--{name}={folder}/munge.{name.split('-')[0]}" for name in ("socket", "pid-file", "log-file")]
         options = ["--foreground", "--force", f"--key-file={key}", f"--seed-file={folder}/munge.seed", *files]
         _start(stack, slurm, "munged", *options)
-        _await(slurm, lambda: (folder / "munge.socket").exists())
+        await_true((folder / "munge.socket").exists, lambda: _logs(folder))
         _start(stack, slurm, "slurmctld", "-D")
         _start(stack, slurm, "slurmd", "-D")
-        _await(slurm, lambda: "idle" in _ask(slurm, "sinfo", "-h", "-o", "%T"))
+        await_true(lambda: "idle" in _ask(slurm, "sinfo", "-h", "-o", "%T"), lambda: _logs(folder))
         stack.callback(lambda: _ask(slurm, "scancel", "--user", "root"))
         yield slurm
 
@@ -103,7 +107,7 @@ def _write_configuration(folder: Path) -> dict[str, str]:
         SlurmdParameters=config_overrides
         KillWait=2
         NodeName={name} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory=8000 State=UNKNOWN
-        PartitionName=short Nodes={name} Default=YES MaxTime=60 State=UP
+        PartitionName=short Nodes={name} Default=YES MaxTime=1-00:00:00 State=UP
         """.replace("\n        ", "\n")
     )
     return {**os.environ, "PATH": SYSTEM_PATH, "SLURM_CONF": str(folder / "slurm.conf")}
@@ -128,13 +132,14 @@ def _ask(slurm: Slurm, *command: str) -> str:
     return subprocess.run(command, env=slurm.environment, capture_output=True, text=True, check=False).stdout
 
 
-def _await(slurm: Slurm, ready: Callable[[], bool], seconds: float = 60) -> None:
+def _logs(folder: Path) -> str:
+    files = [*folder.glob("*.out"), *folder.glob("*.log")]
+    return "\n".join(f"{path.name}: {path.read_text(errors='replace')[-1500:]}" for path in files)
+
+
+def await_true(ready: Callable[[], bool], logs: Callable[[], str] = lambda: "", seconds: float = 90) -> None:
+    """Ask until it is so: SLURM tells nobody of what has changed."""
     deadline = time.monotonic() + seconds
     while not ready():
-        logs = "\n".join(
-            f"{path.name}: {path.read_text(errors='replace')[-1500:]}"
-            for path in [*slurm.folder.glob("*.out"), *slurm.folder.glob("*.log")]
-        )
-        assert time.monotonic() < deadline, f"SLURM did not come up:\n{logs}"
-        # The daemons tell nobody when they are ready.
+        assert time.monotonic() < deadline, f"it did not become so:\n{logs()}"
         time.sleep(0.1)

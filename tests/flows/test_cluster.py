@@ -111,7 +111,7 @@ def test_local_workers_are_as_configured_or_one_for_each_core_that_memory_allows
 )
 def test_workers_that_are_to_come_count(there: int, expected: int, count: int) -> None:
     info = {"workers": dict.fromkeys(range(there))}
-    client = SimpleNamespace(scheduler_info=lambda n_workers: info, expected_workers=expected)
+    client = SimpleNamespace(scheduler_info=lambda **_: info, expected_workers=expected)
     assert worker_count(client) == count
 
 

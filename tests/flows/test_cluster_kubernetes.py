@@ -37,7 +37,9 @@ def test_a_pod_is_what_the_configuration_asks_for() -> None:
     assert worker["replicas"] == 3
     (container,) = worker["spec"]["containers"]
     assert container["image"] == "registry/segscale:1"
-    assert container["resources"]["limits"] == container["resources"]["requests"] == {"cpu": "4", "memory": "8000000000"}
+    assert (
+        container["resources"]["limits"] == container["resources"]["requests"] == {"cpu": "4", "memory": "8000000000"}
+    )
     assert container["args"][:4] == ["dask", "worker", "--nthreads", "1"]
     assert container["env"] == [{"name": "SEGSCALE_THREADS", "value": "4"}]
     assert options["namespace"] == "lab"

@@ -13,8 +13,7 @@ from flows.sections import Cluster
 
 
 def script_of(config: Cluster) -> list[str]:
-    options = {name: value for name, value in job_options(config).items() if name != "shared_temp_directory"}
-    return str(SLURMJob("tls://driver:1", name="w-0", **options).job_script()).splitlines()
+    return str(SLURMJob("tls://driver:1", name="w-0", **job_options(config)).job_script()).splitlines()
 
 
 def test_a_job_is_what_the_configuration_asks_for(tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ import pytest
 
 from flows.config import parse_config
 from flows.preflight import (
-    Needs, StoreUnusableError, answer_probe, describe_difference, needs_of, own_versions, probe_name,
+    Needs,
+    StoreUnusableError,
+    answer_probe,
+    describe_difference,
+    needs_of,
+    own_versions,
+    probe_name,
 )  # fmt: skip
 from storage.objects import ObjectStore
 
@@ -73,7 +79,9 @@ def test_a_store_that_lets_two_create_one_object_is_named(tmp_path: Path, monkey
         pytest.param({"python": "3.11", "numpy": "2.3"}, "has numpy 2.3 (the driver 2.4)", id="another numpy"),
         pytest.param({"python": "3.11"}, "has numpy missing (the driver 2.4)", id="none"),
         pytest.param(
-            {"python": "3.12", "numpy": "2.3"}, "has python 3.12 (the driver 3.11), numpy 2.3 (the driver 2.4)", id="two"
+            {"python": "3.12", "numpy": "2.3"},
+            "has python 3.12 (the driver 3.11), numpy 2.3 (the driver 2.4)",
+            id="two",
         ),
     ],
 )
