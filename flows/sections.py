@@ -192,7 +192,7 @@ class Cluster(Section):
 
     def _check_address(self) -> None:
         if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+:\d+", self.address):
-            raise ValueError(f"address: expected one like tcp://HOST:PORT, got {self.address!r}")
+            raise ValueError(f'address: expected one like tcp://HOST:PORT with kind = "address", got {self.address!r}')
         tls = (self.tls_ca, self.tls_cert, self.tls_key)
         if any(tls) and not all(tls):
             raise ValueError("tls_ca, tls_cert, tls_key: expected all three or none")
