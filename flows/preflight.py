@@ -81,7 +81,7 @@ def check_workers(client: Client, config: Cluster, needs: Needs, describe: Calla
     ClusterLostError for workers that do not come or do not answer, ConfigError for those that cannot do the work.
     """
     _await_workers(client, config, describe)
-    _check_scheduler(client)
+    _check_scheduler(client, config)
     _check_resources(client, config)
     answers = _ask(client, config, needs)
     ours = own_versions()
@@ -111,8 +111,12 @@ def _await_workers(client: Client, config: Cluster, describe: Callable[[], str])
         ) from None
 
 
-def _check_scheduler(client: Client) -> None:
-    found = client.get_versions(check=False)["scheduler"]["packages"]
+def _check_scheduler(client: Client, config: Cluster) -> None:
+    try:
+        # Of the scheduler alone: the client's own question goes on to the workers and waits for all of them.
+        found = client.sync(client.scheduler.versions, callback_timeout=config.wait_seconds)["packages"]
+    except TimeoutError:
+        raise ClusterLostError(f"cluster: the scheduler {client.scheduler.address} did not answer") from None
     ours = own_versions()
     for name in SCHEDULER_PACKAGES:
         if found.get(name) != ours[name]:

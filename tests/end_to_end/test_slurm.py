@@ -103,7 +103,7 @@ def test_a_job_that_is_cancelled_half_way_costs_time_and_nothing_else(
     there = Slurm(slurm.folder, {**segscale.environment, **slurm.environment, "PATH": path}, work)
     there(*make)
     driver = there(*submit).split()[-1]
-    assert "segscale-" in there(*look)
+    assert driver in there(*look)
 
     def workers() -> list[str]:
         return [job for job in slurm.running() if job != driver]
