@@ -155,11 +155,11 @@ def _ask(client: Client, config: Cluster, needs: Needs) -> dict[str, Answer]:
             continue
         if isinstance(answer, StoreUnusableError):
             raise ConfigError(f"cluster: {address} {answer}")
-        if isinstance(answer, (ImportError, AttributeError)):
-            raise ConfigError(
-                f"cluster: {address} cannot load Segscale: {answer}; install segscale {version('segscale')} there"
-            )
-        raise ClusterLostError(f"cluster: {address} did not answer: {type(answer).__name__}: {answer}")
+        if isinstance(answer, (OSError, TimeoutError)):
+            raise ClusterLostError(f"cluster: {address} did not answer: {type(answer).__name__}: {answer}")
+        # Of the errors that are left Dask does not keep the kind.
+        said = " ".join(str(answer).split()) or type(answer).__name__
+        raise ConfigError(f"cluster: {address} cannot load Segscale: {said}; install segscale {_installed()} there")
     return answers
 
 
@@ -221,12 +221,14 @@ def _store_complaint(token: str, store: ObjectStore) -> str:
 def own_versions() -> dict[str, str]:
     """Of this process: Python, the packages that matter, and Segscale's own code."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
-    return found | {"segscale code": _code_sha256()[:12]}
+    return {**found, **{name: _installed(name) for name in PACKAGES}, "segscale code": _code_sha256()[:12]}
+
+
+def _installed(name: str = "segscale") -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _code_sha256() -> str:

@@ -175,8 +175,15 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         """The engine that the plan record of this run names; the first call loads the network.
 
         Raises PermanentError naming the differences where this worker cannot compute what was planned: results of
-        another engine, precision or version are other numbers.
+        another engine, precision or version are other numbers. So are those of another model, which a run beside this
+        one on the same workers may have put in its place.
         """
+        asked = (prediction.weights_sha256, prediction.flips)
+        if asked != (self.request.weights_sha256, self.request.flips):
+            raise PermanentError(
+                f"this worker was given the model {self.request.weights_sha256[:12]} by another run on this scheduler, "
+                f"this run needs {prediction.weights_sha256[:12]}; run them one after the other, or on workers of their own"
+            )
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         with self._lock:
             if self._engine is None:

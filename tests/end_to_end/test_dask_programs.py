@@ -277,7 +277,7 @@ def test_a_killed_scheduler_costs_time_and_nothing_else(
         scheduler.kill()
         _, err = driver.communicate(timeout=300)
     assert driver.returncode == 3, err
-    assert "run again" in err.splitlines()[-1]
+    assert "what was committed stays" in err.splitlines()[-1]
     assert not (work / "reports").exists() or not list((work / "reports").glob("phantoms/*"))
     with dask_programs(tmp_path / "second") as programs:
         outcome = segscale("run", config, "--scheduler", start("second", programs)[0])
