@@ -74,6 +74,7 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
             "predictions": _anchored(config.predictions, base, "path"),
             "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,
             "store": _anchored(config.store, base, "path"),
+            "cluster": _anchored(config.cluster, base, "tls_ca", "tls_cert", "tls_key", "job_folder", "spec"),
             "report": _anchored(config.report, base, "path"),
             "train": _anchored(config.train, base, "output", "initial_weights"),
         }
@@ -85,10 +86,12 @@ def override(
 ) -> EvaluationConfig:
     """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
     document = config.model_dump()
+    if scheduler is not None:
+        # What was said of other workers holds for them alone.
+        kept = document["cluster"] if config.cluster.kind == "address" else {}
+        document["cluster"] = {**kept, "kind": "address", "address": scheduler}
     if workers is not None:
         document["cluster"]["workers"] = workers
-    if scheduler is not None:
-        document["cluster"] |= {"kind": "address", "address": scheduler}
     if run_id is not None:
         document["report"]["run_id"] = run_id
     try:

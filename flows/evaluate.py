@@ -15,6 +15,7 @@ from flows.config import EvaluationConfig
 from flows.dataset import require_catalog
 from flows.ingest import run_ingest
 from flows.predict import run_predict
+from flows.preflight import needs_of
 from flows.report import RunResult, run_report
 from flows.score import run_score
 from storage.objects import ObjectStore
@@ -27,7 +28,7 @@ R = TypeVar("R")
 def evaluate_dataset(config: EvaluationConfig) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again."""
     check(config)
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         stages = [_stage("ingest", run_ingest)(config, connection)]
         if scores_predictions(config, require_catalog(config, ObjectStore(config.store.path))):
             stages.append(_stage("score", run_score)(config, connection))

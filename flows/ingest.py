@@ -14,6 +14,7 @@ from flows.cluster import ClusterLostError, Connection
 from flows.config import EvaluationConfig
 from flows.dataset import catalog_name, list_dataset, preparation
 from flows.isolation import ending_of, find_poison, try_alone
+from flows.preflight import needs_of
 from flows.progress import StageProgress
 from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from flows.stream import UNLIMITED, Finished, Lost, stream_shards
@@ -34,7 +35,7 @@ LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         return run_ingest(config, connection)
 
 

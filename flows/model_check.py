@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from flows.cluster_keys import OWN_MACHINE
 from flows.config import ConfigError, EvaluationConfig
 from storage.sources import file_name, read_catalogued, read_file
 from tasks.conversion import is_converted
@@ -67,7 +68,7 @@ def check_model(config: EvaluationConfig) -> None:
     that this machine does not have, where the workers are its own.
     """
     model = find_model(config)
-    if config.cluster.kind != "address":
+    if config.cluster.kind in OWN_MACHINE:
         try:
             choice = choose_engine(config.model.engine, config.model.precision)
             if config.model.engine == "openvino":

@@ -18,6 +18,7 @@ from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.ingest import run_ingest, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
+from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
 from flows.stream import Lost, stream_shards
 from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
@@ -35,7 +36,7 @@ PLAN = "plan"
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         return run_predict(config, connection)
 
 

@@ -11,6 +11,7 @@ from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import preparation, require_catalog
 from flows.ingest import run_ingest, shard_plans
+from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
 from storage.catalog import rows_by_shard
 from storage.objects import ObjectStore
@@ -21,7 +22,7 @@ from tasks.score import Counting, ScoreJob
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         return run_score(config, connection)
 
 

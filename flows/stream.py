@@ -18,7 +18,7 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from flows.cluster import ClusterLostError, worker_count
+from flows.cluster import ClusterLostError, expected_workers, patience_seconds, worker_count
 from flows.time_limit import run_limited, took_too_long
 
 logger = logging.getLogger("segscale")
@@ -185,12 +185,12 @@ class _Stream:
         count = worker_count(self._client)
         if count:
             self._workers_seen = self._looked
-        elif self._looked - self._workers_seen > NO_WORKERS_SECONDS:
+        elif self._looked - self._workers_seen > (patience := max(NO_WORKERS_SECONDS, patience_seconds(self._client))):
             raise ClusterLostError(
-                f"the cluster has had no worker for {NO_WORKERS_SECONDS:.0f} s; what was committed stays: start "
+                f"the cluster has had no worker for {patience:.0f} s; what was committed stays: start "
                 "workers and run again"
             )
-        self._window = self._limits.window or SHARDS_PER_WORKER * max(1, count)
+        self._window = self._limits.window or SHARDS_PER_WORKER * max(1, count, expected_workers(self._client))
 
     def _outcome(self, future: Future, attempt: _Attempt) -> Finished | Lost | _Attempt:
         """What became of a shard: finished, lost, or to be tried again."""

@@ -19,6 +19,7 @@ from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.ingest import run_ingest
+from flows.preflight import needs_of
 from flows.progress import StageProgress
 from storage.catalog import COLUMNS, rows_by_shard
 from storage.ledger import Ledger
@@ -38,7 +39,7 @@ MEMORY_SHARE = 0.7
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
     check_training(config)
-    with Connection(config.cluster) as connection:
+    with Connection(config.cluster, needs_of(config)) as connection:
         run_ingest(config, connection)
     return run_train(config)
 

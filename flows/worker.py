@@ -34,6 +34,7 @@ from tasks.score import Counting, ScoreJob
 from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
+THREADS = "SEGSCALE_THREADS"
 logger = logging.getLogger("segscale")
 
 
@@ -174,8 +175,15 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         """The engine that the plan record of this run names; the first call loads the network.
 
         Raises PermanentError naming the differences where this worker cannot compute what was planned: results of
-        another engine, precision or version are other numbers.
+        another engine, precision or version are other numbers. So are those of another model, which a run beside this
+        one on the same workers may have put in its place.
         """
+        asked = (prediction.weights_sha256, prediction.flips)
+        if asked != (self.request.weights_sha256, self.request.flips):
+            raise PermanentError(
+                f"this worker was given the model {self.request.weights_sha256[:12]} by another run on this scheduler, "
+                f"this run needs {prediction.weights_sha256[:12]}; run one after the other, or on workers of their own"
+            )
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         with self._lock:
             if self._engine is None:
@@ -252,7 +260,15 @@ def build_engine(request: ModelRequest, engine: EngineName, precision: Precision
 
 
 def threads_of(request: ModelRequest) -> int:
-    """Threads for one engine, so that the workers of one machine do not fight for its cores."""
+    """Threads for one engine, so that the workers of one machine do not fight for its cores.
+
+    SEGSCALE_THREADS says it where workers get their shares from something else: jobs, pods.
+    """
+    given = os.environ.get(THREADS)
+    if given is not None:
+        if not given.isdecimal() or int(given) == 0:
+            raise ValueError(f"{THREADS}: expected a number of threads, 1 or more, got {given!r}")
+        return int(given)
     cores: int = CPU_COUNT
     return max(1, cores // request.neighbours)
 

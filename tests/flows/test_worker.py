@@ -110,3 +110,30 @@ def test_an_engine_that_was_asked_for_is_not_replaced(plugin: EnginePlugin) -> N
 @pytest.mark.parametrize("neighbours", [1, 2, 10**6])
 def test_workers_of_one_machine_share_its_cores(neighbours: int) -> None:
     assert threads_of(replace(REQUEST, neighbours=neighbours)) == max(1, CPU_COUNT // neighbours)
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        pytest.param(replace(PLANNED, weights_sha256="00"), id="other weights"),
+        pytest.param(replace(PLANNED, flips=True), id="another network made of them"),
+    ],
+)
+def test_the_model_of_a_run_beside_this_one_is_not_taken_for_its_own(
+    plugin: EnginePlugin, built: list[tuple[str, str]], planned: Prediction
+) -> None:
+    with pytest.raises(PermanentError, match="by another run on this scheduler"):
+        plugin.engine_for(planned)
+    assert built == []
+
+
+def test_threads_are_those_that_a_job_or_pod_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGSCALE_THREADS", "7")
+    assert threads_of(replace(REQUEST, neighbours=4)) == 7
+
+
+@pytest.mark.parametrize("given", ["", "0", "-2", "all", "1.5"])
+def test_threads_that_are_no_number_are_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("SEGSCALE_THREADS", given)
+    with pytest.raises(ValueError, match=r"SEGSCALE_THREADS: expected a number of threads, 1 or more, got"):
+        threads_of(REQUEST)
