@@ -14,7 +14,7 @@ POD = {"kind": "kubernetes", "workers": 1, "image": "i"}
 
 
 def test_every_key_has_a_kind_and_every_kind_its_keys() -> None:
-    assert {"kind"}.union(*KEYS_OF_KIND.values()) == set(Cluster.model_fields)
+    assert {"kind", "shard_seconds"}.union(*KEYS_OF_KIND.values()) == set(Cluster.model_fields)
     assert set(KEYS_OF_KIND) == set(Cluster.model_json_schema()["properties"]["kind"]["enum"])
 
 
