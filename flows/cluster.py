@@ -68,7 +68,7 @@ class Connection:
 
     def _connect(self) -> Client:
         config = self.config
-        patience = 60 if config.kind in OWN_MACHINE else max(60, config.wait_seconds)
+        patience = max(300, config.wait_seconds)
         # A worker that asks for what no worker has would wait for ever.
         dask.config.set(
             {

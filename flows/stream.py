@@ -31,7 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before another attempt: the first, doubled each time, half of it left to chance."""
 LOOK_SECONDS = 5.0
 """So often the cluster is looked at while nothing comes back."""
-NO_WORKERS_SECONDS = 120.0
+NO_WORKERS_SECONDS = 300.0
 """So long a run waits for workers to come back before it ends."""
 
 
