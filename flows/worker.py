@@ -103,13 +103,13 @@ def score_shard(job: ScoreJob, store: ObjectStore, preparation: Preparation, cou
 
 def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:
     """`tasks.predict.predict_shard` with this worker's engine, timed."""
-    return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin().engine_for(prediction)))
+    return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin(prediction).engine_for(prediction)))
 
 
 def plan_engine(job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction] | EngineUnavailable:
     """`tasks.engine_plan.plan_engine` with the engines that this worker can have."""
     try:
-        return _plugin().plan(job, store)
+        return _plugin(job.basis).plan(job, store)
     except EngineError as error:
         return EngineUnavailable(str(error))
 
@@ -119,29 +119,55 @@ def _timed(work: Callable[[], ShardDone]) -> ShardDone:
     return replace(work(), seconds=time.monotonic() - start)
 
 
-def _plugin() -> EnginePlugin:
-    plugin = get_worker().plugins[PLUGIN]
+def _plugin(prediction: Prediction) -> EnginePlugin:
+    plugin = get_worker().plugins[plugin_name(prediction)]
     assert isinstance(plugin, EnginePlugin)
     return plugin
+
+
+def plugin_name(network: Prediction | ModelRequest) -> str:
+    """A name for each network: under one for all, drivers that share workers would get each other's."""
+    return "-".join(map(str, (PLUGIN, network.weights_sha256, network.level, network.ensemble, network.flips)))
 
 
 class EngineError(RuntimeError):
     """An engine that cannot be had here; trying again changes nothing."""
 
 
-class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Owns a worker's engine: loaded and compiled once, when the first shard asks for it."""
+class _HeldEngine:
+    """The engine that this process computed with last: it has memory for no second one."""
 
-    name = PLUGIN
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[str, str, str] | None = None
+        self._engine: Engine | None = None
+
+    def get(self, key: tuple[str, str, str], build: Callable[[], Engine]) -> Engine:
+        """The engine of this network, name and precision, built where another one is held, or none."""
+        with self._lock:
+            if self._engine is None or self._key != key:
+                self._engine = None
+                self._engine, self._key = build(), key
+            return self._engine
+
+    def put(self, network: str, engine: Engine) -> None:
+        with self._lock:
+            self._engine, self._key = engine, (network, engine.facts.name, engine.facts.precision)
+
+
+_HELD = _HeldEngine()
+
+
+class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Gives a worker the engines of one network: loaded and compiled once, when the first shard asks for it."""
 
     def __init__(self, request: ModelRequest) -> None:
         self.request = request
+        self.name = plugin_name(request)
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask on every worker, also on those that join later."""
         self._worker = worker
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
 
     def plan(self, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
         """What this worker would predict a set with; the engine itself is kept for the shards to come.
@@ -158,16 +184,16 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
             return self._plan(job, store, replace(choice, reason=f"{error}; {choice.reason}"))
 
     def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice) -> tuple[EnginePlan, Prediction]:
-        with self._lock:
-            plan, prediction, self._engine = engine_plan.plan_engine(
-                store,
-                job.key,
-                job.basis,
-                choice,
-                self._build,
-                max_dice_change=job.max_dice_change,
-                memory_bytes=self._spare_bytes(),
-            )
+        plan, prediction, engine = engine_plan.plan_engine(
+            store,
+            job.key,
+            job.basis,
+            choice,
+            self._build,
+            max_dice_change=job.max_dice_change,
+            memory_bytes=self._spare_bytes(),
+        )
+        _HELD.put(self.name, engine)
         return plan, prediction
 
     def engine_for(self, prediction: Prediction) -> Engine:
@@ -177,19 +203,16 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         another engine, precision or version are other numbers.
         """
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
-        with self._lock:
-            if self._engine is None:
-                try:
-                    self._engine = self._build(
-                        cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
-                    )
-                except EngineError as error:
-                    raise _refusal(planned, str(error)) from error
-            facts = self._engine.facts
+        name, precision = cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
+        try:
+            engine = _HELD.get((self.name, name, precision), lambda: self._build(name, precision))
+        except EngineError as error:
+            raise _refusal(planned, str(error)) from error
+        facts = engine.facts
         found = {"precision": facts.precision, "versions": versions(facts), "heads": facts.heads}
         if planned != found:
             raise _refusal(planned, str(found))
-        return self._engine
+        return engine
 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:

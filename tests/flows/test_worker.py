@@ -26,11 +26,20 @@ PLANNED = Prediction(
 )  # fmt: skip
 
 
-@pytest.fixture
-def plugin() -> EnginePlugin:
-    made = EnginePlugin(REQUEST)
+@pytest.fixture(autouse=True)
+def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_HELD", worker._HeldEngine())
+
+
+def plugin_of(request: ModelRequest) -> EnginePlugin:
+    made = EnginePlugin(request)
     made.setup(SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=10**10)))
     return made
+
+
+@pytest.fixture
+def plugin() -> EnginePlugin:
+    return plugin_of(REQUEST)
 
 
 @pytest.fixture
@@ -49,6 +58,47 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_the_engine_of_the_plan_is_built_once(plugin: EnginePlugin, built: list[tuple[str, str]]) -> None:
     assert plugin.engine_for(PLANNED) is plugin.engine_for(PLANNED)
     assert built == [("openvino", "float32")]
+
+
+@pytest.mark.usefixtures("unconvertible")
+def test_the_engine_of_the_plan_stays_for_the_shards(plugin: EnginePlugin, built: list[tuple[str, str]]) -> None:
+    plugin.plan(PlanJob("key", ("keras", "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+    # Before the shards the driver registers its plugin again.
+    plugin_of(REQUEST).engine_for(PLANNED)
+    assert built == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(replace(REQUEST, weights_sha256="ee"), id="other weights"),
+        pytest.param(replace(REQUEST, level=3), id="another level"),
+        pytest.param(replace(REQUEST, ensemble=True), id="the mean of heads"),
+        pytest.param(replace(REQUEST, flips=True), id="flips"),
+    ],
+)
+def test_runs_that_share_a_worker_do_not_get_each_others_network(
+    other: ModelRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The facts of the engines are equal: nothing but the request tells them apart."""
+    monkeypatch.setattr(worker, "build_engine", lambda request, *_: SimpleNamespace(facts=FACTS, request=request))
+    planned = replace(
+        PLANNED, **{name: getattr(other, name) for name in ("weights_sha256", "level", "ensemble", "flips")}
+    )
+    plugins = {plugin.name: plugin for plugin in map(plugin_of, (REQUEST, other))}
+    monkeypatch.setattr(worker, "get_worker", lambda: SimpleNamespace(plugins=plugins))
+    for prediction, request in ((PLANNED, REQUEST), (planned, other), (PLANNED, REQUEST)):
+        engine: Any = worker._plugin(prediction).engine_for(prediction)
+        assert engine.request == request
+
+
+def test_an_engine_of_another_precision_makes_room(plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        worker, "build_engine", lambda *asked: SimpleNamespace(facts=replace(FACTS, precision=asked[2]))
+    )
+    for precision in ("float32", "bfloat16"):
+        facts = plugin.engine_for(replace(PLANNED, precision=precision)).facts
+        assert facts.precision == precision
 
 
 @pytest.mark.parametrize(
