@@ -26,7 +26,7 @@ from tasks.engine_plan import EnginePlan, versions
 from tasks.engines import Engine, Precision
 from tasks.engines.flips import FlippedEngine
 from tasks.engines.heads import Level
-from tasks.engines.selection import Choice, EngineName, choose_engine
+from tasks.engines.selection import Choice, EngineName, Surroundings, choose_engine, look_around
 from tasks.ingest import ShardDone
 from tasks.predict import Prediction, PredictJob
 from tasks.scan import SourceFacts
@@ -34,6 +34,7 @@ from tasks.score import Counting, ScoreJob
 from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
+GPU_EXTRA = "pip install 'segscale[gpu]'"
 logger = logging.getLogger("segscale")
 
 
@@ -134,6 +135,10 @@ class EngineError(RuntimeError):
     """An engine that cannot be had here; trying again changes nothing."""
 
 
+class _NoUseOfGpuError(EngineError):
+    """A GPU is there, and the runtime computes on the CPU: it was installed without what GPUs need."""
+
+
 class _HeldEngine:
     """The engine that this process computed with last: it has memory for no second one."""
 
@@ -172,24 +177,36 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
     def plan(self, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
         """What this worker would predict a set with; the engine itself is kept for the shards to come.
 
-        Where the choice is left to it and a network cannot be converted, it is Keras. Raises EngineError where the
-        engine or the precision asked for cannot be had.
+        Where the choice is left to it, a GPU that Keras cannot use is no GPU, and a network that cannot be converted
+        is for Keras. Raises EngineError where the engine or the precision asked for cannot be had.
         """
-        try:
-            return self._plan(job, store, _choose(*job.choice))
-        except EngineError as error:
-            if job.choice[0] != "auto":
-                raise
-            choice = _choose("keras", job.choice[1])
-            return self._plan(job, store, replace(choice, reason=f"{error}; {choice.reason}"))
+        here, (engine, precision), said = look_around(), job.choice, list[str]()
+        while True:
+            choice = _choose(engine, precision, here)
+            choice = replace(choice, reason="; ".join([*said, choice.reason]))
+            try:
+                return self._plan(job, store, choice, on_gpu=here.gpu and "auto" in job.choice)
+            except _NoUseOfGpuError as error:
+                here, reason = replace(here, gpu=False), str(error)
+            except EngineError as error:
+                if engine != "auto":
+                    raise
+                engine, reason = "keras", str(error)
+            said.append(reason)
 
-    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice) -> tuple[EnginePlan, Prediction]:
+    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice, on_gpu: bool) -> tuple[EnginePlan, Prediction]:
+        def build(name: EngineName, precision: Precision) -> Engine:
+            built = self._build(name, precision)
+            if on_gpu and name == "keras" and _is_cpu(built):
+                raise _NoUseOfGpuError(f"a GPU is there, which {built.facts.version} cannot use ({GPU_EXTRA})")
+            return built
+
         plan, prediction, engine = engine_plan.plan_engine(
             store,
             job.key,
             job.basis,
             choice,
-            self._build,
+            build,
             max_dice_change=job.max_dice_change,
             memory_bytes=self._spare_bytes(),
         )
@@ -216,9 +233,15 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:
-            return build_engine(self.request, engine, precision)
+            built = build_engine(self.request, engine, precision)
         except ValueError as error:
             raise EngineError(str(error)) from error
+        if "GPU" in self._worker.state.total_resources and _is_cpu(built):
+            raise EngineError(
+                f'cluster.kind = "gpus" asks for a GPU, and {built.facts.version} computes on {built.facts.device}: '
+                f'use engine keras and {GPU_EXTRA}, or "local" for workers on the CPU'
+            )
+        return built
 
     def _spare_bytes(self) -> int:
         """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
@@ -226,11 +249,15 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
 
 
-def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision]) -> Choice:
+def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision], here: Surroundings) -> Choice:
     try:
-        return choose_engine(engine, precision)
+        return choose_engine(engine, precision, here)
     except ValueError as error:
         raise EngineError(str(error)) from error
+
+
+def _is_cpu(engine: Engine) -> bool:
+    return engine.facts.device.startswith("cpu")
 
 
 def _refusal(planned: object, found: str) -> PermanentError:

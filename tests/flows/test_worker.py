@@ -14,7 +14,7 @@ from storage.objects import ObjectStore
 from tasks import engine_plan
 from tasks.engine_plan import EnginePlan, versions
 from tasks.engines import EngineFacts
-from tasks.engines.selection import Choice
+from tasks.engines.selection import Choice, Surroundings
 from tasks.predict import Prediction
 
 FACTS = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
@@ -33,8 +33,14 @@ def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plugin_of(request: ModelRequest) -> EnginePlugin:
     made = EnginePlugin(request)
-    made.setup(SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=10**10)))
+    made.setup(worker_with())
     return made
+
+
+def worker_with(**resources: float) -> Any:
+    return SimpleNamespace(
+        memory_manager=SimpleNamespace(memory_limit=10**10), state=SimpleNamespace(total_resources=resources)
+    )
 
 
 @pytest.fixture
@@ -131,7 +137,7 @@ def test_an_engine_that_cannot_be_built_here_is_a_refusal(
 def unconvertible(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that Keras can have and OpenVINO cannot."""
 
-    def choose(engine: str, precision: str) -> Choice:
+    def choose(engine: str, precision: str, _: object) -> Choice:
         chosen: Any = "openvino" if engine == "auto" else engine
         return Choice(chosen, "float32", f"{chosen} for {engine}, {precision}")
 
@@ -160,3 +166,56 @@ def test_an_engine_that_was_asked_for_is_not_replaced(plugin: EnginePlugin) -> N
 @pytest.mark.parametrize("neighbours", [1, 2, 10**6])
 def test_workers_of_one_machine_share_its_cores(neighbours: int) -> None:
     assert threads_of(replace(REQUEST, neighbours=neighbours)) == max(1, CPU_COUNT // neighbours)
+
+
+def build_on_cpu(_: ModelRequest, engine: str, precision: Any) -> Any:
+    return SimpleNamespace(facts=replace(FACTS, name=engine, precision=precision, version=f"{engine} 1"))
+
+
+def plan_without_trying(
+    _store: object, _key: str, basis: Prediction, choice: Choice, build: Any, **_: object
+) -> tuple[EnginePlan, Prediction, Any]:
+    engine = build(choice.engine, choice.precision)
+    return EnginePlan(engine.facts, choice.reason, None, None), basis, engine
+
+
+@pytest.mark.parametrize(
+    ("asked", "openvino", "expected", "reason"),
+    [
+        pytest.param(
+            ("auto", "auto"), True, ("openvino", "float32"),
+            "a GPU is there, which keras 1 cannot use (pip install 'segscale[gpu]'); no GPU is visible, openvino is "
+            "installed, the CPU has no matrix units for bfloat16", id="openvino instead",
+        ),
+        pytest.param(
+            ("auto", "auto"), False, ("keras", "float32"),
+            "a GPU is there, which keras 1 cannot use (pip install 'segscale[gpu]'); no GPU is visible, openvino is "
+            "not installed, keras computes in float32 on a CPU", id="not bfloat16, which is for GPUs",
+        ),
+        pytest.param(
+            ("keras", "float32"), True, ("keras", "float32"),
+            "engine keras was asked for, precision float32 was asked for", id="nothing was left to choose",
+        ),
+    ],
+)  # fmt: skip
+def test_a_gpu_that_keras_cannot_use_is_none(
+    plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch, asked: Any, openvino: bool, expected: Any, reason: str
+) -> None:
+    monkeypatch.setattr(worker, "look_around", lambda: Surroundings(gpu=True, openvino=openvino, matrix_units=False))
+    monkeypatch.setattr(worker, "build_engine", build_on_cpu)
+    monkeypatch.setattr(engine_plan, "plan_engine", plan_without_trying)
+    found, _ = plugin.plan(PlanJob("key", asked, 0.01, PLANNED), ObjectStore("memory://plan"))
+    assert (found.facts.name, found.facts.precision) == expected
+    assert found.reason == reason
+
+
+@pytest.mark.parametrize("engine", ["auto", "keras", "openvino"])
+def test_a_worker_for_a_gpu_does_not_compute_on_the_cpu_in_silence(
+    plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    monkeypatch.setattr(worker, "look_around", lambda: Surroundings(gpu=True, openvino=True, matrix_units=False))
+    monkeypatch.setattr(worker, "build_engine", build_on_cpu)
+    monkeypatch.setattr(engine_plan, "plan_engine", plan_without_trying)
+    plugin.setup(worker_with(GPU=1))
+    with pytest.raises(EngineError, match=r'cluster.kind = "gpus" asks for a GPU, and .* 1 computes on cpu'):
+        plugin.plan(PlanJob("key", (engine, "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
