@@ -9,16 +9,21 @@ import pandas as pd
 from flows.cluster import check_cluster
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import list_dataset
-from flows.model_check import check_model, find_model
-from flows.predict import find_plan
+from flows.model_check import check_facts, check_model, find_model
+from flows.predict import Plan, find_plan
 from storage.objects import ObjectStore
 
 
 def check(config: EvaluationConfig) -> None:
     """Everything that a run needs: data set, model or predictions, cluster, and folders that can be written."""
     listing = check_dataset(config)
-    if not scores_predictions(config, listing) and not _is_planned(config):
-        check_model(config)
+    if not scores_predictions(config, listing):
+        known = _known_plan(config)
+        if known is None:
+            check_model(config)
+        else:
+            # The number of channels asked for is no part of the plan record.
+            check_facts(config, known.prediction.n_classes, known.engine["facts"]["channels"])
     check_folders(config)
 
 
@@ -56,10 +61,10 @@ def _probe(key: str, path: str) -> None:
         raise ConfigError(f"{key}: expected a folder or URL that can be written, got {path}: {reason}") from error
 
 
-def _is_planned(config: EvaluationConfig) -> bool:
-    """Whether a run before this one has loaded this very model, so that it need not be loaded to be checked."""
+def _known_plan(config: EvaluationConfig) -> Plan | None:
+    """The plan record of a run before this one, which has loaded this very model, so that it need not be loaded."""
     try:
-        return find_plan(config, find_model(config), ObjectStore(config.store.path)) is not None
+        return find_plan(config, find_model(config), ObjectStore(config.store.path))
     except (OSError, ImportError, ValueError):
         # Whatever is wrong with the store is said by the check of the store.
-        return False
+        return None

@@ -80,6 +80,8 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
     The images are no part of it. What was resolved on the first of them holds for those that come later, so that a
     nightly run costs what changed; a data set of another name is resolved anew.
     """
+    asked = os.environ.get("KERAS_BACKEND")
+    backend = (asked,) if asked else ()
     return content_key(
         {
             "dataset": config.dataset.name,
@@ -89,8 +91,8 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino")},
-            "backend": os.environ.get("KERAS_BACKEND", ""),
+            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
+            "backend": "".join(backend),
             "code_version": predict.CODE_VERSION,
         }
     )

@@ -107,6 +107,51 @@ def test_a_file_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pyt
     assert processes[0].wait(30) < 0
 
 
+def test_what_was_wrong_is_said_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that runs the same configuration twice in one process."""
+    popen = model_check.subprocess.Popen
+
+    def fail(_command: list[str], **options: Any) -> Any:
+        return popen([sys.executable, "-c", "import sys; sys.exit('no segmentation model')"], **options)
+
+    monkeypatch.setattr(model_check.subprocess, "Popen", fail)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="no segmentation model"):
+            check_model(config_of(tmp_path))
+
+
+@pytest.mark.parametrize("engine", ["auto", "keras", "openvino"])
+def test_float16_that_no_engine_here_has_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[list[str]], engine: str
+) -> None:
+    monkeypatch.setattr(model_check, "cpu_flags", frozenset)
+    monkeypatch.setattr(model_check, "sees_nvidia_gpu", lambda: False)
+    with pytest.raises(ConfigError, match=r"^model: precision"):
+        check_model(config_of(tmp_path, engine=engine, precision="float16"))
+    assert started == []
+
+
+def test_openvino_is_not_for_gpus(tmp_path: Path, started: list[list[str]]) -> None:
+    config = config_of(tmp_path, engine="openvino")
+    gpus = config.model_copy(update={"cluster": config.cluster.model_copy(update={"kind": "gpus"})})
+    with pytest.raises(ConfigError, match=r"model\.engine: openvino computes on CPUs"):
+        check_model(gpus)
+    assert started == []
+
+
+def test_a_cache_that_may_not_be_looked_into_has_nothing(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError
+
+    config = config_of(tmp_path, engine="openvino")
+    remember_facts(model_check.find_model(config).sha256, FACTS)
+    monkeypatch.setattr(Path, "exists", refuse)
+    check_model(config)
+    assert len(started) == 1
+
+
 @pytest.mark.slow
 def test_a_bundled_model_is_looked_at_and_converted(tmp_path: Path) -> None:
     config = config_of(tmp_path, Path(bundled_path("phantom")).read_bytes())
