@@ -35,7 +35,7 @@ def ingest_dataset(config: EvaluationConfig) -> StageSummary:
 
 def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     plan = preparation(config)
     catalog = plan_catalog(config, store, connection)
     shards = rows_by_shard(catalog)

@@ -12,7 +12,6 @@ from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import preparation, require_catalog
 from flows.stage import StageSummary, run_stage
 from storage.catalog import rows_by_shard
-from storage.objects import ObjectStore
 from tasks import score
 from tasks.score import Counting, ScoreJob
 
@@ -26,7 +25,7 @@ def score_dataset(config: EvaluationConfig) -> StageSummary:
 
 def run_score(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     jobs = plan_score(config, require_catalog(config, store))
     planned = {key: len(job.predictions) for key, job in jobs.items()}
     arguments = (preparation(config), Counting(config.metrics.threshold))
