@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import fsspec
@@ -15,10 +16,9 @@ S3_PROTOCOLS = ("s3://", "s3a://")
 # How long one request may take to be accepted, and to be answered once it was sent.
 CONNECT_SECONDS = 10
 READ_SECONDS = 30
-# botocore's own attempts at a request (5xx, throttling, no connection, no answer), 7 s of pauses on the average ...
+# botocore's own attempts at a request (5xx, throttling, no connection, no answer), 7 s of pauses on the average. s3fs
+# begins all of these up to four times again where connections are lost, answers torn off, or the server asks for less.
 ATTEMPTS = 5
-# ... and how often s3fs does all of these again, which it does for lost connections, torn answers and SlowDown.
-ROUNDS = 3
 _USER = re.compile(r"://[^/]*@")
 _QUERY = re.compile(r"[?&][^=/?&*\[\]]+=")
 _NETWORK_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp"})
@@ -60,9 +60,27 @@ def located(url: str) -> tuple[Any, str]:
         if _USER.search(os.environ.get(name, "")):
             raise SecretInUrlError(f"{name}: expected an address without user and password, for errors name it")
     with os_errors(url):
+        _be_patient()
         filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, config_kwargs=_client_settings())
-    filesystem.retries = ROUNDS
     return filesystem, path
+
+
+@cache
+def _be_patient() -> None:
+    """Have s3fs wait and try again after "too many requests", which it and botocore know by other codes only."""
+    from s3fs.core import set_custom_error_handler
+
+    set_custom_error_handler(lambda error: (answer_of(error) or (0, ""))[0] == 429)
+
+
+def read_whole(filesystem: Any, path: str) -> bytes:
+    """The bytes of a file, of one version of it.
+
+    s3fs reads large objects in several ranges, which may be of an old and a new one, and which it does not ask for
+    again where one is torn off. One request is of one version, and is tried again.
+    """
+    is_s3 = "s3" in filesystem.protocol
+    return bytes(filesystem.cat_file(path, **({"max_concurrency": 1} if is_s3 else {})))
 
 
 def _client_settings() -> dict[str, Any]:

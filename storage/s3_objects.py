@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from storage.locations import answer_of, os_errors
+from storage.locations import answer_of, os_errors, read_whole
 from storage.object_kind import ObjectInfo, StoreRefusedError
 
 # What S3 takes in one request. One request is all or nothing: no upload in parts is ever left half done.
@@ -48,7 +48,7 @@ class S3Objects:
 
     def read(self, path: str) -> bytes:
         with os_errors(f"{self.url.rstrip('/')}/{path}"):
-            return bytes(self.filesystem.cat_file(f"{self._bucket}/{self._key(path)}"))
+            return read_whole(self.filesystem, f"{self._bucket}/{self._key(path)}")
 
     def write(self, path: str, data: bytes) -> None:
         self._put(path, data)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, refuse_secrets
+from storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, read_whole, refuse_secrets
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
 FILE_COLUMNS = ("url", "relative", "version")
@@ -103,7 +103,7 @@ def read_file(url: str) -> bytes:
     """The bytes of a source file."""
     filesystem, path = located(url)
     with os_errors(url):
-        return bytes(filesystem.cat_file(path))
+        return read_whole(filesystem, path)
 
 
 def read_catalogued(url: str, sha256: str) -> bytes:

@@ -7,9 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+import pytest
+from s3fs import S3FileSystem
 
 SECRET = "planted/Secret+AccessKey0123456789abcdef"
 TOKEN = "plantedSessionToken0123456789abcdef"
@@ -43,6 +48,24 @@ class S3Server:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    @contextmanager
+    def reachable(self, monkeypatch: pytest.MonkeyPatch, port: int | None = None) -> Iterator[None]:
+        """This process, and those that it starts, talk to the server, or to the proxy at `port`."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name, value in self.environment(port).items():
+            monkeypatch.setenv(name, value)
+        # A file system keeps the client that it made first.
+        S3FileSystem.clear_instance_cache()
+        yield
+        S3FileSystem.clear_instance_cache()
+
+    def new_bucket(self) -> str:
+        """Make a bucket; returns its URL."""
+        name = f"bucket-{uuid.uuid4().hex}"
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}/{name}", method="PUT")).close()
+        return f"s3://{name}"
 
 
 @contextmanager
@@ -84,6 +107,8 @@ class Fault:
     """The server gets so many bytes of the body, then both connections end."""
     without: tuple[str, ...] = ()
     """Headers that the server does not get to see."""
+    seconds: float = 0.0
+    """Answered so much later."""
     release: threading.Event | None = None
     """Held back until this is set."""
     after: Callable[[], None] | None = None
@@ -105,6 +130,11 @@ class FaultProxy:
     def inject(self, matches: Callable[[Request], bool], faults: Iterator[Fault | None]) -> None:
         """The next matching requests meet these faults one after the other; those after the last one meet none."""
         self.rules.append((matches, faults))
+
+    def forget(self) -> None:
+        """Neither rules nor what was seen remain."""
+        for known in (self.seen, self.done, self.rules):
+            known.clear()
 
     def _fault(self, request: Request) -> Fault | None:
         for matches, faults in self.rules:
@@ -137,6 +167,7 @@ class FaultProxy:
         fault = self._fault(request) or Fault()
         if fault.release is not None:
             await asyncio.to_thread(fault.release.wait, 60)
+        await asyncio.sleep(fault.seconds)
         answer = _refusal(*fault.answer) if fault.answer else await self._ask(request, fault)
         if fault.after is not None:
             fault.after()
