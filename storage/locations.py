@@ -44,7 +44,7 @@ def redacted(url: str) -> str:
         return url
     shown = _USER.sub("://***@", url)
     query = _QUERY.search(shown)
-    return shown if query is None else f"{shown[: query.start()]}{query.group()[0]}***"
+    return shown if query is None else f"{shown[: query.end()]}***"
 
 
 def located(url: str) -> tuple[Any, str]:
