@@ -140,9 +140,8 @@ def predict_command(config: EvaluationConfig) -> int:
     from flows.check import check_folders
     from flows.dataset import require_catalog
     from flows.predict import predict_dataset
-    from storage.objects import ObjectStore
 
-    require_catalog(config, ObjectStore(config.store.path))
+    require_catalog(config, config.store.open())
     check_model(config)
     check_folders(config)
     return _stage_done(config, predict_dataset(config))
@@ -154,9 +153,8 @@ def score_command(config: EvaluationConfig) -> int:
     from flows.check import check_folders
     from flows.dataset import require_catalog
     from flows.score import score_dataset
-    from storage.objects import ObjectStore
 
-    require_catalog(config, ObjectStore(config.store.path))
+    require_catalog(config, config.store.open())
     check_folders(config)
     return _stage_done(config, score_dataset(config))
 
@@ -167,9 +165,8 @@ def report_command(config: EvaluationConfig) -> int:
     from flows.check import check_folders
     from flows.dataset import require_catalog
     from flows.report import report_dataset
-    from storage.objects import ObjectStore
 
-    require_catalog(config, ObjectStore(config.store.path))
+    require_catalog(config, config.store.open())
     check_folders(config)
     return _finish(config, report_dataset(config))
 

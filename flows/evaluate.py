@@ -18,7 +18,6 @@ from flows.predict import run_predict
 from flows.preflight import needs_of
 from flows.report import RunResult, run_report
 from flows.score import run_score
-from storage.objects import ObjectStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +29,7 @@ def evaluate_dataset(config: EvaluationConfig) -> RunResult:
     check(config)
     with Connection(config.cluster, needs_of(config)) as connection:
         stages = [_stage("ingest", run_ingest)(config, connection)]
-        if scores_predictions(config, require_catalog(config, ObjectStore(config.store.path))):
+        if scores_predictions(config, require_catalog(config, config.store.open())):
             stages.append(_stage("score", run_score)(config, connection))
         else:
             stages.append(_stage("predict", run_predict)(config, connection))

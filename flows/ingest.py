@@ -45,7 +45,7 @@ def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary
 
 
 def _ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     plan = preparation(config)
     catalog = plan_catalog(config, store, connection)
     shards = rows_by_shard(catalog)

@@ -46,7 +46,7 @@ def run_predict(config: EvaluationConfig, connection: Connection) -> StageSummar
 
 
 def _predict(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     catalog = require_catalog(config, store)
     model = find_model(config)
     prediction = resolve(config, catalog, model, store, connection)

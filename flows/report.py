@@ -76,7 +76,7 @@ def report_dataset(config: EvaluationConfig) -> RunResult:
 
 def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunResult:
     """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     catalog = require_catalog(config, store)
     plan = _plan(config, catalog, store)
     content = _content_key(config, catalog, plan)

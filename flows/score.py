@@ -14,7 +14,6 @@ from flows.ingest import run_ingest, shard_plans
 from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
 from storage.catalog import rows_by_shard
-from storage.objects import ObjectStore
 from tasks import score
 from tasks.score import Counting, ScoreJob
 
@@ -32,7 +31,7 @@ def run_score(config: EvaluationConfig, connection: Connection) -> StageSummary:
 
 
 def _score(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     catalog = require_catalog(config, store)
     jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items()}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from flows.cluster_keys import unused_key, walltime_seconds
+from storage.locations import redacted, refuse_secrets
+from storage.objects import ObjectStore
 from tasks.metrics.settings import MAX_BATCH_SIZE
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -15,7 +17,11 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Folder = Annotated[str, Field(min_length=1)]
+# What is refused is shown by whoever validates (Prefect too), so it is refused without its secrets.
+Place = Annotated[
+    str, AfterValidator(refuse_secrets), BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url)
+]
+Folder = Annotated[Place, Field(min_length=1)]
 HISTOGRAM_BINS = 256
 MAX_LEVEL = 8
 # A worker ends before its job does, and needs time to start.
@@ -33,9 +39,9 @@ class Dataset(Section):
     """Which images, which references, and what their values mean."""
 
     name: Name
-    images: str = ""
-    references: str = ""
-    manifest: str = ""
+    images: Place = ""
+    references: Place = ""
+    manifest: Place = ""
     layout: Literal["files", "nnunet", "dicom"] = "files"
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
@@ -74,7 +80,7 @@ class Dataset(Section):
 class Predictions(Section):
     """Predictions that something else made."""
 
-    path: str = ""
+    path: Place = ""
 
 
 def _checked_level(value: object) -> object:
@@ -87,7 +93,7 @@ def _checked_level(value: object) -> object:
 class Model(Section):
     """The network and how it is run."""
 
-    path: str = ""
+    path: Place = ""
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_dice_change: NonNegative = 0.01
@@ -136,6 +142,12 @@ class Store(Section):
     path: Folder = "work"
     shard_images: Annotated[int, Field(ge=1, le=65536)] = 128
     keep: Literal["labels", "probabilities", "none"] = "labels"
+    single_driver: bool = False
+    """Go on with a store that cannot decide between two drivers; there must never be two."""
+
+    def open(self) -> ObjectStore:
+        """The store."""
+        return ObjectStore(self.path, self.single_driver)
 
 
 class Cluster(Section):
@@ -214,8 +226,8 @@ class Report(Section):
 class Train(Section):
     """How UNet++ is trained on the images of the data set (`dataset.split` chooses among those of a manifest)."""
 
-    output: str = "model.keras"
-    initial_weights: str = ""
+    output: Place = "model.keras"
+    initial_weights: Place = ""
     """A file whose weights are taken over by the names of layers before the first step."""
     split_by: str = ""
     """A column of the manifest; `training` and `validation` are values of it."""

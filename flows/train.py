@@ -23,7 +23,6 @@ from flows.preflight import needs_of
 from flows.progress import StageProgress
 from storage.catalog import COLUMNS, rows_by_shard
 from storage.ledger import Ledger
-from storage.objects import ObjectStore
 from tasks import shard_plan
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def check_training(config: EvaluationConfig) -> None:
 
 def run_train(config: EvaluationConfig) -> str:
     """The body of the flow, in this process: the shards that the catalog names are read and trained on."""
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     catalog = require_catalog(config, store)
     _check_groups(config, catalog)
     entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import os
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-# File systems whose `mode="create"` is one conditional request, decided by the server (or by one process, for memory).
-CONDITIONAL_PROTOCOLS = frozenset({"memory", "s3", "s3a"})
-_MEMORY_LOCK = threading.Lock()
-# How a folder says that it knows no hard links.
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+from storage.folder_objects import FolderObjects
+from storage.fsspec_objects import FsspecObjects
+from storage.locations import S3_PROTOCOLS, located, refuse_secrets
+from storage.object_kind import ObjectInfo, ObjectKind, StoreRefusedError
+from storage.s3_objects import S3Objects
 
-
-class StoreRefusedError(ValueError):
-    """The store cannot do what is asked of it; the message says what to use instead."""
+__all__ = ["Digest", "ObjectInfo", "ObjectStore", "StoreRefusedError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +35,29 @@ class Digest:
 class ObjectStore:
     """Objects under one root. A small value: it travels to workers as its URL.
 
-    Every path below is relative to the root, with forward slashes.
+    Every path below is relative to the root, with forward slashes. Raises SecretInUrlError for a URL that may carry
+    a secret. What a store answers with an error comes as an OSError that names the object.
     """
 
     url: str
     """A local folder or any fsspec URL, e.g. ``s3://bucket/prefix``."""
+    single_driver: bool = False
+    """Go on where the store cannot decide between drivers: whoever sets it makes sure that there is one at a time."""
 
-    def _located(self, path: str) -> tuple[Any, str]:
-        # Listings are never cached: another driver may be committing beside this one.
-        filesystem, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
-        return filesystem, f"{root.rstrip('/')}/{path}" if path else root
+    def __post_init__(self) -> None:
+        refuse_secrets(self.url)
+
+    def _kind(self) -> ObjectKind:
+        filesystem, root = located(self.url)
+        if isinstance(filesystem, LocalFileSystem):
+            return FolderObjects(Path(root))
+        if self.url.startswith(S3_PROTOCOLS):
+            return S3Objects(filesystem, root, self.url)
+        return FsspecObjects(filesystem, root, self.url)
 
     def read(self, path: str) -> bytes:
         """The bytes of one object. Raises FileNotFoundError where there is none."""
-        filesystem, target = self._located(path)
-        return bytes(filesystem.cat_file(target))
+        return self._kind().read(path)
 
     def read_checked(self, path: str, digest: Digest) -> bytes:
         """The bytes of one object, if they are the ones that were committed.
@@ -75,104 +75,57 @@ class ObjectStore:
 
     def write(self, path: str, data: bytes) -> Digest:
         """Put one whole object, durably; a reader sees the old bytes or the new ones, never a part."""
-        filesystem, target = self._located(path)
-        if isinstance(filesystem, LocalFileSystem):
-            with _synced_temporary(Path(target), data) as temporary:
-                temporary.replace(target)
-                _sync_folder(Path(target).parent)
-        else:
-            filesystem.pipe_file(target, data)
+        self._kind().write(path, data)
         return Digest.of(data)
 
     def create_exclusive(self, path: str, data: bytes) -> bool:
         """Put one object unless there is one already: exactly one of any number of racing callers gets True.
 
         Raises StoreRefusedError for a store that can neither link nor write conditionally, because two drivers
-        could then both believe that they had won.
+        could then both believe that they had won. A store of a single driver is looked at first and then written.
         """
-        filesystem, target = self._located(path)
-        if isinstance(filesystem, LocalFileSystem):
-            return _link_exclusive(Path(target), data)
-        protocols = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
-        if not protocols & CONDITIONAL_PROTOCOLS:
+        kind = self._kind()
+        if self.single_driver and kind.exists(path):
+            return False
+        try:
+            return kind.create(path, data)
+        except StoreRefusedError:
+            if not self.single_driver:
+                raise
+        kind.write(path, data)
+        return True
+
+    def check_exclusive(self) -> None:
+        """Try with an object that is removed again whether the store can create exclusively, not only says so.
+
+        Raises StoreRefusedError where it cannot.
+        """
+        kind, probe = self._kind(), f".probe-{uuid.uuid4().hex}"
+        kind.create(probe, b"first")
+        again = kind.create(probe, b"second")
+        kind.remove(probe)
+        if again:
             raise StoreRefusedError(
-                f"store {self.url}: {sorted(protocols)[0]} has no write that fails where an object exists, so commits "
-                f"could overwrite each other; use a local folder or one of {sorted(CONDITIONAL_PROTOCOLS)}"
+                f"store {self.url}: the server overwrote an object that it was asked to create only if absent (it "
+                "ignores If-None-Match), so two drivers could each believe that their commit stands; use a server with "
+                "conditional writes, or set single_driver in [store] and start one driver at a time"
             )
-        # In memory the look and the act are two steps; the server of an object store makes them one by itself.
-        with _MEMORY_LOCK if "memory" in protocols else contextlib.nullcontext():
-            try:
-                filesystem.pipe_file(target, data, mode="create")
-            except FileExistsError:
-                return False
-            return True
 
     def exists(self, path: str) -> bool:
         """Whether there is an object (or a folder) at the path."""
-        filesystem, target = self._located(path)
-        return bool(filesystem.exists(target))
+        return self._kind().exists(path)
 
     def names(self, folder: str) -> list[str]:
         """The names of the objects directly in a folder, sorted, hidden ones left out; empty for no folder."""
-        filesystem, target = self._located(folder)
-        try:
-            listing = filesystem.ls(target, detail=True)
-        except FileNotFoundError:
-            return []
-        names = (str(item["name"]).rsplit("/", 1)[-1] for item in listing if item["type"] == "file")
-        return sorted(name for name in names if not name.startswith("."))
+        return sorted(name for name in self._kind().names(folder) if not name.startswith("."))
+
+    def walk(self, folder: str = "") -> Iterator[ObjectInfo]:
+        """All objects in a folder and below it with their sizes and times, in no particular order.
+
+        Hidden ones are among them: what a killed writer leaves in a folder is a hidden file.
+        """
+        return self._kind().walk(folder)
 
     def remove(self, path: str) -> None:
         """Remove an object, or a folder with all in it; nothing happens where there is none."""
-        filesystem, target = self._located(path)
-        with contextlib.suppress(FileNotFoundError):
-            filesystem.rm(target, recursive=True)
-
-
-@contextlib.contextmanager
-def _synced_temporary(target: Path, data: bytes) -> Iterator[Path]:
-    # Hidden, so that what a kill leaves behind is no object in any listing.
-    _make_folder(target.parent)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each of them durably: a name is on disk once its parent was synced."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        _sync_folder(path.parent)
-
-
-def _link_exclusive(target: Path, data: bytes) -> bool:
-    with _synced_temporary(target, data) as temporary:
-        try:
-            # A hard link appears with its whole content or not at all, and fails where the name is taken.
-            os.link(temporary, target)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            raise StoreRefusedError(
-                f"store folder {target.parent}: it knows no hard links ({error.strerror}), so commits could overwrite "
-                f"each other; use a local disk or one of {sorted(CONDITIONAL_PROTOCOLS)}"
-            ) from error
-        _sync_folder(target.parent)
-        return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        self._kind().remove(path)

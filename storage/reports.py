@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 
 from storage import tables
+from storage.locations import located, os_errors
 from storage.objects import Digest, ObjectStore
 from storage.report_versions import CURRENT, VersionError, parse_version, upgrade
 from storage.table_files import DAMAGE, DamagedFileError, TableFile, footer_sha256, open_table_file
@@ -175,9 +175,10 @@ def open_runs(path: str, table: str, columns: Sequence[str] | None = None) -> pd
 
 def find_reports(path: str) -> list[Report]:
     """The finished runs in a report root, in the folder of a data set or of a run, ordered by path."""
-    filesystem, root = fsspec.core.url_to_fs(path, use_listings_cache=False)
+    filesystem, root = located(path)
     base = root.rstrip("/")
-    files = [str(name)[len(base) :].strip("/") for name in filesystem.find(base, maxdepth=3)]
+    with os_errors(path):
+        files = [str(name)[len(base) :].strip("/") for name in filesystem.find(base, maxdepth=3)]
     folders = sorted(name.removesuffix(RUN).rstrip("/") for name in files if name.rsplit("/", 1)[-1] == RUN)
     return [Report(ObjectStore(f"{path.rstrip('/')}/{folder}".rstrip("/"))) for folder in folders]
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tasks.phantom import write_phantoms
+from tests.storage.s3_server import S3Server, running_server
 
 SEGSCALE = str(Path(sys.executable).with_name("segscale"))
 
@@ -109,6 +110,20 @@ def await_server(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except subprocess.TimeoutExpired:
             continue
     raise AssertionError(f"the Prefect server did not come up:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of the tests, in a process of its own; each test makes a bucket of its own."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a fresh bucket that this process, and those that it starts, can reach."""
+    with s3_server.reachable(monkeypatch):
+        yield s3_server.new_bucket()
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,12 @@ Each driver has a Dask cluster of its own; they share the store, the reports and
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,9 +198,7 @@ AWAY = {
 
 
 @pytest.mark.parametrize("away", AWAY)
-def test_one_that_was_stopped_comes_back_when_another_has_finished(
-    scene: Scene, undisturbed: Path, away: str
-) -> None:
+def test_one_that_was_stopped_comes_back_when_another_has_finished(scene: Scene, undisturbed: Path, away: str) -> None:
     first = scene.start(AWAY[away], DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=f"{TTL_SECONDS}s")
     victim = first.await_stop(0)
     stopped = time.monotonic()
