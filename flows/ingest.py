@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 
 import pandas as pd
@@ -36,9 +36,15 @@ def ingest_dataset(config: EvaluationConfig) -> StageSummary:
 def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
     store = ObjectStore(config.store.path)
-    plan = preparation(config)
-    catalog = plan_catalog(config, store, connection)
-    shards = rows_by_shard(catalog)
+    return ingest_catalog(config, plan_catalog(config, store, connection), connection)
+
+
+def ingest_catalog(
+    config: EvaluationConfig, catalog: pd.DataFrame, connection: Connection, only: Collection[str] | None = None
+) -> StageSummary:
+    """Ingest the shards of a catalog that the ledger does not hold; of `only` these keys where they are given."""
+    store, plan = ObjectStore(config.store.path), preparation(config)
+    shards = {key: rows for key, rows in rows_by_shard(catalog).items() if only is None or key in only}
 
     def make_job(key: str) -> shard_plan.IngestJob:
         return shard_plan.plan_job(catalog.iloc[shards[key]])

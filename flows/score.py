@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from prefect import flow
@@ -24,11 +26,11 @@ def score_dataset(config: EvaluationConfig) -> StageSummary:
         return run_score(config, connection)
 
 
-def run_score(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`."""
+def run_score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
+    """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
     store = ObjectStore(config.store.path)
     jobs = plan_score(config, require_catalog(config, store))
-    planned = {key: len(job.predictions) for key, job in jobs.items()}
+    planned = {key: len(job.predictions) for key, job in jobs.items() if only is None or key in only}
     arguments = (preparation(config), Counting(config.metrics.threshold))
     return run_stage(score.STAGE, planned, jobs.__getitem__, worker.score_shard, connection, store, *arguments)
 

@@ -8,8 +8,9 @@ import hashlib
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 # File systems whose `mode="create"` is one conditional request, decided by the server (or by one process, for memory).
 CONDITIONAL_PROTOCOLS = frozenset({"memory", "s3", "s3a"})
 _MEMORY_LOCK = threading.Lock()
+_CHANGED = ("mtime", "LastModified", "last_modified", "updated", "created")
 # How a folder says that it knows no hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -37,6 +39,17 @@ class Digest:
     @staticmethod
     def of(data: bytes) -> Digest:
         return Digest(len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing says of one object."""
+
+    path: str
+    """Relative to the store."""
+    size_bytes: int
+    modified: float
+    """Seconds since 1970, by the clock of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +135,38 @@ class ObjectStore:
         names = (str(item["name"]).rsplit("/", 1)[-1] for item in listing if item["type"] == "file")
         return sorted(name for name in names if not name.startswith("."))
 
+    def listing(self, folder: str = "") -> list[Listed]:
+        """Everything below a folder that is no folder, hidden files and links too, by path; empty for no folder.
+
+        What goes while the listing is made may be missing; a folder that may not be looked into raises OSError.
+        """
+        filesystem, target = self._located(folder)
+        _, root = self._located("")
+        # Elsewhere a listing is one request (or fails); on a disk fsspec would leave out what it may not read.
+        strict = {"on_error": _raise_unless_gone} if isinstance(filesystem, LocalFileSystem) else {}
+        found = filesystem.find(target, detail=True, **strict)
+        below = len(root.rstrip("/")) + 1
+        listed = (Listed(str(name)[below:], item["size"], _changed(item)) for name, item in found.items())
+        return sorted((item for item in listed if item.path), key=lambda item: item.path)
+
     def remove(self, path: str) -> None:
         """Remove an object, or a folder with all in it; nothing happens where there is none."""
         filesystem, target = self._located(path)
         with contextlib.suppress(FileNotFoundError):
             filesystem.rm(target, recursive=True)
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _changed(item: Mapping[str, Any]) -> float:
+    """When an object was written, in seconds since 1970; stores name it differently and give a number, time or text."""
+    value = next(item[name] for name in _CHANGED if item.get(name) is not None)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return float(value.timestamp() if isinstance(value, datetime) else value)
 
 
 @contextlib.contextmanager

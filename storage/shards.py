@@ -100,12 +100,37 @@ def open_arrays(store: ObjectStore, entry: Entry, *names: str) -> tuple[ZarrArra
     wanted = [f"{ARRAYS}/zarr.json", *(name for name in sorted(entry.objects) if name.startswith(folders))]
     with ThreadPoolExecutor(max_workers=4) as pool:
         contents = list(pool.map(lambda name: read_object(store, entry, name), wanted))
-    buffer = default_buffer_prototype().buffer
-    memory = MemoryStore(
-        {name.removeprefix(f"{ARRAYS}/"): buffer.from_bytes(data) for name, data in zip(wanted, contents, strict=True)}
-    )
-    group = zarr.open_group(memory, mode="r")
+    group = _open_group(dict(zip(wanted, contents, strict=True)))
     return tuple(_array(group, entry, name) for name in names)
+
+
+def _open_group(contents: Mapping[str, bytes]) -> zarr.Group:
+    buffer = default_buffer_prototype().buffer
+    memory = MemoryStore({name.removeprefix(f"{ARRAYS}/"): buffer.from_bytes(data) for name, data in contents.items()})
+    return zarr.open_group(memory, mode="r")
+
+
+def decode_all(contents: Mapping[str, bytes]) -> None:
+    """Decode the table of rows and every chunk of every array of a shard, whose objects are given by name.
+
+    One chunk is in memory at a time. Raises ValueError naming what cannot be decoded.
+    """
+    part = ROWS
+    try:
+        tables.decode_frame(contents[ROWS])
+        arrays = {name: data for name, data in contents.items() if name != ROWS}
+        if not arrays:
+            return
+        part = ARRAYS
+        for name, array in sorted(_open_group(arrays).arrays()):
+            part = f"{ARRAYS}/{name}"
+            height, rows = array.shape[1], array.chunks[1]
+            for image in range(array.shape[0]):
+                for top in range(0, height, rows):
+                    as_numpy(array, image, image + 1, top, min(top + rows, height))
+    except Exception as error:
+        # Each codec and each reader of a footer has errors of its own kind.
+        raise ValueError(f"{part}: {type(error).__name__}: {error}") from error
 
 
 def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:
