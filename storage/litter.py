@@ -94,8 +94,8 @@ def remove(store: ObjectStore, litter: Litter) -> str:
         return reason
     for file in litter.files:
         store.remove(file.path)
-    if litter.key and not store.listing(litter.place):
-        # On a disk the folders are left; nobody else writes to this attempt's.
+    if not store.listing(litter.place):
+        # On a disk the folders are left; nobody else writes to this one.
         store.remove(litter.place)
     late = committed_in(store, litter)
     return f"{late} while it was being removed; run segscale repair" if late else ""
