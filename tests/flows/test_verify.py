@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -264,7 +265,7 @@ def test_damage_is_found_and_repaired_and_changes_no_table(run: Run, name: str) 
     assert (cleaning.kept, cleaning.foreign, cleaning.n_young) == ((), (), 0), describe_cleaning(cleaning)
     after = inspect(run.config, full=True)
     assert (after.findings, after.notes) == ([], []), describe(after)
-    # As many files as before: nothing was left over, and nothing sound went. Sources are looked at by the next run only.
+    # As many files as before: nothing was left over, and nothing sound went. Sources wait for the next run.
     assert len(sound) - len(snapshot(run.folder)) == int(kind == "damaged source memory")
     assert not (run.folder / "store" / "set-aside").exists() or not list((run.folder / "store" / "set-aside").iterdir())
 
@@ -498,6 +499,17 @@ def test_a_lost_plan_record_is_restored_from_the_report(finished: Run, tmp_path:
     found = find_plan(config, model, store)
     assert found is not None
     assert found.prediction == prediction
+
+
+def test_the_backup_of_the_page_is_a_whole_store(run: Run) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "store.md").read_text()
+    (command,) = (line.strip() for line in page.splitlines() if line.startswith("    mkdir -p backup"))
+    subprocess.run(["bash", "-c", command], cwd=run.folder, check=True)
+    moved = run.config.store.model_copy(update={"path": f"{run.folder}/backup"})
+    copy = run.config.model_copy(update={"store": moved})
+    found = inspect(copy, full=True)
+    assert (found.findings, found.notes) == ([], [])
+    assert found.checked == inspect(run.config, full=True).checked
 
 
 def test_threads_keep_the_order_and_hold_little_ahead() -> None:
