@@ -67,6 +67,9 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     """
     store = ObjectStore(config.store.path)
     before = inspect(config, full=True)
+    if config.model.path:
+        # Before anything is moved: without its model a predicted shard could not be made again.
+        find_model(config)
     moved = set_aside(store, before.findings)
     for path in moved:
         logger.info("repair: set aside %s", path)
