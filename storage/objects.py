@@ -142,11 +142,13 @@ class ObjectStore:
         """
         filesystem, target = self._located(folder)
         _, root = self._located("")
-        # Elsewhere a listing is one request (or fails); on a disk fsspec would leave out what it may not read.
-        strict = {"on_error": _raise_unless_gone} if isinstance(filesystem, LocalFileSystem) else {}
-        found = filesystem.find(target, detail=True, **strict)
         below = len(root.rstrip("/")) + 1
-        listed = (Listed(str(name)[below:], item["size"], _changed(item)) for name, item in found.items())
+        if isinstance(filesystem, LocalFileSystem):
+            # fsspec leaves out, without a word, what it may not look into.
+            listed = [Listed(path[below:], status.st_size, status.st_mtime) for path, status in _walked(target)]
+        else:
+            found = filesystem.find(target, detail=True)
+            listed = [Listed(str(name)[below:], item["size"], _changed(item)) for name, item in found.items()]
         return sorted((item for item in listed if item.path), key=lambda item: item.path)
 
     def remove(self, path: str) -> None:
@@ -156,8 +158,17 @@ class ObjectStore:
             filesystem.rm(target, recursive=True)
 
 
+def _walked(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file below a folder with its status; of a link that of what it leads to, if that is there."""
+    for place, folders, names in os.walk(folder, onerror=_raise_unless_gone):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for path in (Path(place, name) for name in (*names, *links)):
+            with contextlib.suppress(FileNotFoundError):
+                yield path.as_posix(), path.stat() if path.exists() else path.lstat()
+
+
 def _raise_unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 
 

@@ -406,3 +406,49 @@ def _run_together(threads: list[threading.Thread]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_a_listing_tells_path_size_and_time_of_everything(store: ObjectStore) -> None:
+    for path, size in (("b/c.bin", 3), ("a", 0), ("b/.hidden", 5), ("b/d/e", 7)):
+        store.write(path, bytes(size))
+    listed = store.listing()
+    assert [(item.path, item.size_bytes) for item in listed] == [
+        ("a", 0),
+        ("b/.hidden", 5),
+        ("b/c.bin", 3),
+        ("b/d/e", 7),
+    ]
+    assert store.listing("b/d") == [item for item in listed if item.path.startswith("b/d/")]
+    assert store.listing("nothing") == []
+    first = {item.path: item.modified for item in listed}
+    store.write("later", b"")
+    assert next(item.modified for item in store.listing() if item.path == "later") >= max(first.values()) > 1e9
+
+
+def test_a_listing_follows_links_and_knows_those_that_lead_nowhere(folder: ObjectStore, tmp_path: Path) -> None:
+    folder.write("whole", bytes(9))
+    root = Path(folder.url)
+    (root / "link").symlink_to(root / "whole")
+    (root / "broken").symlink_to(root / "gone")
+    (root / "elsewhere").symlink_to(tmp_path, target_is_directory=True)
+    listed = {item.path: item.size_bytes for item in folder.listing()}
+    assert set(listed) == {"whole", "link", "broken", "elsewhere"}
+    assert listed["link"] == listed["whole"] == 9
+
+
+def test_a_listing_leaves_out_no_folder_that_it_may_not_look_into(
+    folder: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("open/a", b"")
+    folder.write("closed/b", b"")
+    look = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    # The superuser may look into every folder.
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        folder.listing()
