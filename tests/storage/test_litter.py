@@ -15,7 +15,7 @@ KEY = "ab" * 32
 ATTEMPT = f"shards/ingest/ab/{KEY}/{'0' * 16}"
 NOW, HOUR = 1_000_000.0, 3600.0
 
-AGES = {
+AGES: dict[str, tuple[list[tuple[str, float]], str]] = {
     "an attempt of two hours": ([(f"{ATTEMPT}/rows.parquet", 2)], "old"),
     "an attempt of half an hour": ([(f"{ATTEMPT}/rows.parquet", 0.5)], "young"),
     "an attempt that is still being written": (
