@@ -27,6 +27,9 @@ _COMPRESSOR = ZstdCodec(level=1)
 CHUNK_ROWS = 1024
 """Most rows of an inner chunk: of a larger image, a band of rows can be decoded alone."""
 
+DECODED_BYTES = 8 << 20
+"""Images that are decoded only to see whether they can be: so many at once, since each call costs a millisecond."""
+
 
 def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
     """The objects of a Zarr v3 group, by name: for each array its metadata and one sharded object.
@@ -113,7 +116,8 @@ def _open_group(contents: Mapping[str, bytes]) -> zarr.Group:
 def decode_all(contents: Mapping[str, bytes]) -> None:
     """Decode the table of rows and every chunk of every array of a shard, whose objects are given by name.
 
-    One chunk is in memory at a time. Raises ValueError naming what cannot be decoded.
+    A few images, or a band of a large one, are in memory decoded at a time. Raises ValueError naming what cannot
+    be decoded.
     """
     part = ROWS
     try:
@@ -125,9 +129,10 @@ def decode_all(contents: Mapping[str, bytes]) -> None:
         for name, array in sorted(_open_group(arrays).arrays()):
             part = f"{ARRAYS}/{name}"
             height, rows = array.shape[1], array.chunks[1]
-            for image in range(array.shape[0]):
+            step = max(1, DECODED_BYTES // (array.nbytes // array.shape[0]))
+            for start in range(0, array.shape[0], step):
                 for top in range(0, height, rows):
-                    as_numpy(array, image, image + 1, top, min(top + rows, height))
+                    as_numpy(array, start, start + step, top, min(top + rows, height))
     except Exception as error:
         # Each codec and each reader of a footer has errors of its own kind.
         raise ValueError(f"{part}: {type(error).__name__}: {error}") from error

@@ -34,17 +34,10 @@ def test_a_damaged_store_is_verified_repaired_and_cleaned(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
     config = write_config(**sections(phantoms, tmp_path))
-    too_early = segscale("verify", config)
-    assert (too_early.code, too_early.out) == (2, "")
-    assert "run ingest first" in too_early.err
     done = segscale("run", config)
     assert done.code == 0, done.err
     before = tables(tmp_path)
     assert len(before) == 6
-    sound = segscale("verify", config, "--full")
-    assert sound.code == 0, sound.out + sound.err
-    assert sound.out.startswith("0 findings; looked at ")
-
     store = tmp_path / "store"
     chunk = min(store.glob("shards/ingest/*/*/*/arrays.zarr/images/c/0/0/0/0"))
     data = bytearray(chunk.read_bytes())
@@ -53,9 +46,6 @@ def test_a_damaged_store_is_verified_repaired_and_cleaned(
     torn = min((store / "ledger" / "score").glob("*.json"))
     torn.write_bytes(torn.read_bytes()[:100])
 
-    quick = segscale("verify", config)
-    assert quick.code == 1
-    assert quick.out.splitlines()[0].startswith(f"damaged record: ledger/score/{torn.name}: expected ")
     full = segscale("verify", config, "--full", "--json")
     assert full.code == 1
     found = {finding["kind"]: finding for finding in json.loads(full.out)["findings"]}
@@ -66,11 +56,6 @@ def test_a_damaged_store_is_verified_repaired_and_cleaned(
     assert repaired.code == 0, repaired.out + repaired.err
     assert "shards done again: 1 of ingest, 1 of score" in repaired.out
     assert tables(tmp_path) == before
-    # What was set aside is not old; without an age nothing is removed at all.
-    assert segscale("clean", config).code == 2
-    young = segscale("clean", config, "--older-than", "1")
-    assert young.code == 0, young.err
-    assert "removed 0 leftovers" in young.out
     assert list(store.glob("set-aside/*/findings.json"))
     assert segscale("clean", config, "--older-than", "0").code == 0
     assert not list(store.glob("set-aside/*"))
