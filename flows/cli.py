@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,11 +11,11 @@ from typing import Any
 import click
 
 from flows.config import ConfigError, EvaluationConfig, load_config, override
+from flows.store_commands import STORE_COMMANDS
+from flows.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
 
-DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
-READERS = frozenset({"rescore", "compare", "diagnose"})
+READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
 """Commands that commit nothing."""
-logger = logging.getLogger("segscale")
 
 
 def main() -> None:
@@ -84,27 +83,6 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig], int]], 
         return command
 
     return decorate
-
-
-def prepare_process(quiet: bool) -> None:
-    """Set up logging, and keep Prefect from phoning home and from filling the terminal."""
-    for name, value in {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-        # The server keeps every traceback of a flow; people get the one line that ends the command.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-        # A first start makes its database, which takes longer than the default 20 s on a busy machine.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }.items():
-        os.environ.setdefault(name, value)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    logger.propagate = False
 
 
 @_config_command("run")
@@ -262,13 +240,10 @@ def _not_built(name: str, arguments: str) -> None:
         raise ConfigError(f"{name} {' '.join(arguments)}: this command is not built yet".replace(" :", ":"))
 
 
-for _name, _arguments in {
-    "verify": "CONFIG.toml",
-    "repair": "CONFIG.toml",
-    "clean": "CONFIG.toml",
-    "serve": "",
-}.items():
+for _name, _arguments in {"serve": ""}.items():
     _not_built(_name, _arguments)
+for _command in STORE_COMMANDS:
+    commands.add_command(_command)
 
 
 def _stage_done(config: EvaluationConfig, summary: Any) -> int:

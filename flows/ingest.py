@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 
 import pandas as pd
@@ -41,19 +41,26 @@ def ingest_dataset(config: EvaluationConfig) -> StageSummary:
 
 def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    return leaving_out(lambda: _ingest(config, connection), lambda: None)
-
-
-def _ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     store = config.store.open()
-    plan = preparation(config)
-    catalog = plan_catalog(config, store, connection)
+    return leaving_out(
+        lambda: ingest_catalog(config, plan_catalog(config, store, connection), connection), lambda: None
+    )
+
+
+def ingest_catalog(
+    config: EvaluationConfig, catalog: pd.DataFrame, connection: Connection, only: Collection[str] | None = None
+) -> StageSummary:
+    """Ingest the shards of a catalog that the ledger does not hold; of `only` these keys where they are given.
+
+    Raises QuarantinedError where another catalog is needed.
+    """
+    store, plan = config.store.open(), preparation(config)
     shards = rows_by_shard(catalog)
 
     def make_job(key: str) -> shard_plan.IngestJob:
         return shard_plan.plan_job(catalog.iloc[shards[key]])
 
-    planned = shard_plans(config, catalog)
+    planned = {key: shard for key, shard in shard_plans(config, catalog).items() if only is None or key in only}
     return run_stage(shard_plan.STAGE, planned, make_job, worker.ingest_shard, connection, store, plan)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -40,19 +41,19 @@ def predict_dataset(config: EvaluationConfig) -> StageSummary:
         return run_predict(config, connection)
 
 
-def run_predict(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    return leaving_out(lambda: _predict(config, connection), lambda: run_ingest(config, connection))
+def run_predict(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
+    """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
+    return leaving_out(lambda: _predict(config, connection, only), lambda: run_ingest(config, connection))
 
 
-def _predict(config: EvaluationConfig, connection: Connection) -> StageSummary:
+def _predict(config: EvaluationConfig, connection: Connection, only: Collection[str] | None) -> StageSummary:
     store = config.store.open()
     catalog = require_catalog(config, store)
     model = find_model(config)
     prediction = resolve(config, catalog, model, store, connection)
     ingested = shard_plans(config, catalog)
     jobs = plan_predict(catalog, prediction)
-    planned = {key: ingested[job.ingest_key] for key, job in jobs.items()}
+    planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     if not Ledger(store).done(predict.STAGE).issuperset(planned):
         _give_model(config, model, connection)
     return run_stage(predict.STAGE, planned, jobs.__getitem__, worker.predict_shard, connection, store, prediction)

@@ -56,10 +56,11 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class ReportPlan:
     """What a report is made of."""
 
     stage: str
+    """The one that counted: predict or score."""
     keys: tuple[str, ...]
     heads: tuple[str, ...]
     model: str
@@ -78,10 +79,10 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
     """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
     store = config.store.open()
     catalog = require_catalog(config, store)
-    plan = _plan(config, catalog, store)
-    content = _content_key(config, catalog, plan)
+    plan = plan_report(config, catalog, store)
+    content = content_of(config, catalog, plan)
     identity = Identity(config.report.run_id or content[:12], config.dataset.name, plan.model)
-    report = Report(ObjectStore(f"{config.report.path.rstrip('/')}/{identity.dataset}/{identity.run_id}"))
+    report = report_of(config, content)
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
         run = report.run()
@@ -103,18 +104,19 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
     return _announce(config, report, RunResult(report.path, identity.run_id, len(catalog), n_failed, False))
 
 
-def _plan(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> _Plan:
+def plan_report(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> ReportPlan:
+    """What the report of this run is made of. Raises ConfigError where nothing was predicted with this model yet."""
     if config.predictions.path or not config.model.path:
-        return _Plan(score.STAGE, tuple(plan_score(config, catalog)), ("",), "", None, None)
+        return ReportPlan(score.STAGE, tuple(plan_score(config, catalog)), ("",), "", None, None)
     known = find_plan(config, find_model(config), store)
     if known is None:
         raise ConfigError(f"store.path: {store.url} holds no predictions of this model; run predict first")
     name = file_name(config.model.path).removesuffix(".keras")
     keys = tuple(plan_predict(catalog, known.prediction))
-    return _Plan(predict.STAGE, keys, known.prediction.heads, name, known.prediction, known.engine)
+    return ReportPlan(predict.STAGE, keys, known.prediction.heads, name, known.prediction, known.engine)
 
 
-def _content_key(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str:
+def content_of(config: EvaluationConfig, catalog: pd.DataFrame, plan: ReportPlan) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     content = {
         "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest"}),
@@ -132,12 +134,18 @@ def _content_key(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -
     return content_key(content)
 
 
+def report_of(config: EvaluationConfig, content: str) -> Report:
+    """Where the report of a run lies, or will lie, whose `content_of` is given."""
+    run_id = config.report.run_id or content[:12]
+    return Report(ObjectStore(f"{config.report.path.rstrip('/')}/{config.dataset.name}/{run_id}"))
+
+
 def _deciding(prediction: Prediction) -> dict[str, Any]:
     """What of the plan record affects a number: not the batch, which is found by the clock and changes no bit."""
     return {name: value for name, value in asdict(prediction).items() if name != "batch_pixels"}
 
 
-def _entries(config: EvaluationConfig, store: ObjectStore, plan: _Plan) -> list[Entry]:
+def _entries(config: EvaluationConfig, store: ObjectStore, plan: ReportPlan) -> list[Entry]:
     ledger = Ledger(store)
     missing = sorted(set(plan.keys) - ledger.done(plan.stage))
     if missing:
@@ -151,7 +159,7 @@ def _entries(config: EvaluationConfig, store: ObjectStore, plan: _Plan) -> list[
 def _run_record(
     config: EvaluationConfig,
     catalog: pd.DataFrame,
-    plan: _Plan,
+    plan: ReportPlan,
     identity: Identity,
     stages: Sequence[StageSummary],
     entries: Sequence[Entry],

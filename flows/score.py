@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from prefect import flow
@@ -25,16 +27,16 @@ def score_dataset(config: EvaluationConfig) -> StageSummary:
         return run_score(config, connection)
 
 
-def run_score(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    return leaving_out(lambda: _score(config, connection), lambda: run_ingest(config, connection))
+def run_score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
+    """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
+    return leaving_out(lambda: _score(config, connection, only), lambda: run_ingest(config, connection))
 
 
-def _score(config: EvaluationConfig, connection: Connection) -> StageSummary:
+def _score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None) -> StageSummary:
     store = config.store.open()
     catalog = require_catalog(config, store)
     jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
-    planned = {key: ingested[job.ingest_key] for key, job in jobs.items()}
+    planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     arguments = (preparation(config), Counting(config.metrics.threshold))
     return run_stage(score.STAGE, planned, jobs.__getitem__, worker.score_shard, connection, store, *arguments)
 

@@ -116,15 +116,20 @@ class SourceMemory:
         self.store.write(f"{self._folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
 
 
+def catalog_path(name: str) -> str:
+    """Where a store keeps the catalog of a data set."""
+    return f"catalog/{name}.parquet"
+
+
 def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame) -> None:
     """Put the catalog of a data set as it stands now; a change of the set replaces it."""
-    store.write(f"catalog/{name}.parquet", tables.encode_frame(catalog))
+    store.write(catalog_path(name), tables.encode_frame(catalog, page_checksums=True))
 
 
 def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
     """The catalog that the last ingest wrote, or None where there was none."""
     try:
-        return tables.decode_frame(store.read(f"catalog/{name}.parquet"))
+        return tables.decode_frame(store.read(catalog_path(name)))
     except FileNotFoundError:
         return None
 

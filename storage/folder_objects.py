@@ -62,12 +62,13 @@ class FolderObjects:
             return []
 
     def walk(self, folder: str) -> Iterator[ObjectInfo]:
-        for place, _, names in os.walk(self.root / folder):
-            for name in names:
-                file = Path(place, name)
+        for place, folders, names in os.walk(self.root / folder, onerror=_raise_unless_gone):
+            # A link to a folder is not walked into.
+            links = [name for name in folders if Path(place, name).is_symlink()]
+            for file in (Path(place, name) for name in (*names, *links)):
                 # Another driver, or another clean, may have removed it since.
                 with contextlib.suppress(FileNotFoundError):
-                    found = file.lstat()
+                    found = file.stat() if file.exists() else file.lstat()
                     modified = datetime.fromtimestamp(found.st_mtime, UTC)
                     yield ObjectInfo(file.relative_to(self.root).as_posix(), found.st_size, modified)
 
@@ -78,6 +79,11 @@ class FolderObjects:
                 shutil.rmtree(target)
             else:
                 target.unlink()
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 @contextlib.contextmanager

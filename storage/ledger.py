@@ -12,6 +12,7 @@ from typing import Any
 from storage.objects import Digest, ObjectStore
 
 SCHEMA_VERSION = 1
+CHECKSUM = "sha256"
 
 
 def content_key(content: Mapping[str, Any]) -> str:
@@ -61,19 +62,11 @@ class Ledger:
 
         Raises FileNotFoundError where it has not been done, ValueError naming the record where that is damaged.
         """
-        path = _record_path(stage, key)
+        path = record_path(stage, key)
         try:
-            document = json.loads(self.store.read(path))
-            if document["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {document['schema_version']}, this Segscale knows {SCHEMA_VERSION}")
-            if (document["stage"], document["key"]) != (stage, key):
-                raise ValueError(f"it is the record of {document['stage']}/{document['key']}")
-            objects = {name: Digest(**digest) for name, digest in document["objects"].items()}
-            return Entry(stage, key, document["path"], objects, dict(document["facts"]))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{self.store.url}/{path} is no commit record ({type(error).__name__}: {error})"
-            ) from error
+            return decode_record(self.store.read(path), stage, key)
+        except ValueError as error:
+            raise ValueError(f"{self.store.url}/{path} is no commit record ({error})") from error
 
     def find(self, stage: str, key: str) -> Entry | None:
         """The commit of one piece of work, or None where it has not been done."""
@@ -87,9 +80,7 @@ class Ledger:
 
         The objects must have been written before. A loser's objects are removed: equal keys mean equal bytes.
         """
-        document = {"schema_version": SCHEMA_VERSION, **asdict(entry)}
-        data = json.dumps(document, sort_keys=True, indent=1).encode()
-        if self.store.create_exclusive(_record_path(entry.stage, entry.key), data):
+        if self.store.create_exclusive(record_path(entry.stage, entry.key), encode_record(entry)):
             return entry
         standing = self.read(entry.stage, entry.key)
         if entry.objects and entry.path != standing.path:
@@ -101,5 +92,45 @@ class Ledger:
         return self.commit(Entry(stage, key, path="", objects={}, facts=facts))
 
 
-def _record_path(stage: str, key: str) -> str:
+def record_path(stage: str, key: str) -> str:
+    """Where the commit record of a piece of work lies."""
     return f"ledger/{stage}/{key}.json"
+
+
+def encode_record(entry: Entry) -> bytes:
+    """A commit record: JSON that holds the sha256 of the rest of itself, for a flipped digit is JSON as well."""
+    document = {"schema_version": SCHEMA_VERSION, **asdict(entry)}
+    return _as_text({**document, CHECKSUM: _checksum(document)})
+
+
+def decode_record(data: bytes, stage: str, key: str) -> Entry:
+    """The commit in the bytes of a record. Raises ValueError where they are not the whole record of this very work.
+
+    Records of versions that wrote no checksum are taken without one.
+    """
+    try:
+        document = json.loads(data)
+        if document["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {document['schema_version']}, this Segscale knows {SCHEMA_VERSION}")
+        if (document["stage"], document["key"]) != (stage, key):
+            raise ValueError(f"it is the record of {document['stage']}/{document['key']}")
+        noted = document.pop(CHECKSUM, None)
+        if noted not in (None, _checksum(document)):
+            raise ValueError("its content is not that of its checksum")
+        objects = {name: Digest(**digest) for name, digest in document["objects"].items()}
+        return Entry(stage, key, document["path"], objects, dict(document["facts"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def is_as_written(data: bytes, entry: Entry) -> bool:
+    """Whether the bytes of a record are what is written for its commit, to the last blank."""
+    return data in (encode_record(entry), _as_text({"schema_version": SCHEMA_VERSION, **asdict(entry)}))
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_as_text(document)).hexdigest()
+
+
+def _as_text(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, indent=1).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,12 +118,13 @@ class ObjectStore:
         """The names of the objects directly in a folder, sorted, hidden ones left out; empty for no folder."""
         return sorted(name for name in self._kind().names(folder) if not name.startswith("."))
 
-    def walk(self, folder: str = "") -> Iterator[ObjectInfo]:
-        """All objects in a folder and below it with their sizes and times, in no particular order.
+    def listing(self, folder: str = "") -> list[ObjectInfo]:
+        """Everything below a folder that is no folder, with sizes and times, by path; empty for no folder.
 
-        Hidden ones are among them: what a killed writer leaves in a folder is a hidden file.
+        Hidden files are among them, for that is what a killed writer leaves, and so are links. What goes while the
+        listing is made may be missing; a folder that may not be looked into raises OSError.
         """
-        return self._kind().walk(folder)
+        return sorted(self._kind().walk(folder), key=lambda item: item.path)
 
     def remove(self, path: str) -> None:
         """Remove an object, or a folder with all in it; nothing happens where there is none."""

@@ -27,6 +27,9 @@ _COMPRESSOR = ZstdCodec(level=1)
 CHUNK_ROWS = 1024
 """Most rows of an inner chunk: of a larger image, a band of rows can be decoded alone."""
 
+DECODED_BYTES = 8 << 20
+"""Images that are decoded only to see whether they can be: so many at once, since each call costs a millisecond."""
+
 
 def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
     """The objects of a Zarr v3 group, by name: for each array its metadata and one sharded object.
@@ -100,12 +103,39 @@ def open_arrays(store: ObjectStore, entry: Entry, *names: str) -> tuple[ZarrArra
     wanted = [f"{ARRAYS}/zarr.json", *(name for name in sorted(entry.objects) if name.startswith(folders))]
     with ThreadPoolExecutor(max_workers=4) as pool:
         contents = list(pool.map(lambda name: read_object(store, entry, name), wanted))
-    buffer = default_buffer_prototype().buffer
-    memory = MemoryStore(
-        {name.removeprefix(f"{ARRAYS}/"): buffer.from_bytes(data) for name, data in zip(wanted, contents, strict=True)}
-    )
-    group = zarr.open_group(memory, mode="r")
+    group = _open_group(dict(zip(wanted, contents, strict=True)))
     return tuple(_array(group, entry, name) for name in names)
+
+
+def _open_group(contents: Mapping[str, bytes]) -> zarr.Group:
+    buffer = default_buffer_prototype().buffer
+    memory = MemoryStore({name.removeprefix(f"{ARRAYS}/"): buffer.from_bytes(data) for name, data in contents.items()})
+    return zarr.open_group(memory, mode="r")
+
+
+def decode_all(contents: Mapping[str, bytes]) -> None:
+    """Decode the table of rows and every chunk of every array of a shard, whose objects are given by name.
+
+    A few images, or a band of a large one, are in memory decoded at a time. Raises ValueError naming what cannot
+    be decoded.
+    """
+    part = ROWS
+    try:
+        tables.decode_frame(contents[ROWS])
+        arrays = {name: data for name, data in contents.items() if name != ROWS}
+        if not arrays:
+            return
+        part = ARRAYS
+        for name, array in sorted(_open_group(arrays).arrays()):
+            part = f"{ARRAYS}/{name}"
+            height, rows = array.shape[1], array.chunks[1]
+            step = max(1, DECODED_BYTES // (array.nbytes // array.shape[0]))
+            for start in range(0, array.shape[0], step):
+                for top in range(0, height, rows):
+                    as_numpy(array, start, start + step, top, min(top + rows, height))
+    except Exception as error:
+        # Each codec and each reader of a footer has errors of its own kind.
+        raise ValueError(f"{part}: {type(error).__name__}: {error}") from error
 
 
 def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:

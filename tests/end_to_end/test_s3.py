@@ -50,7 +50,7 @@ class Job:
     place: str
 
     def report(self) -> ObjectStore:
-        (run,) = [item.path for item in ObjectStore(self.place).walk("reports") if item.path.endswith("run.json")]
+        (run,) = [item.path for item in ObjectStore(self.place).listing("reports") if item.path.endswith("run.json")]
         return ObjectStore(f"{self.place}/{run.removesuffix('/run.json')}")
 
     def tables(self) -> dict[str, bytes]:
@@ -140,7 +140,7 @@ def test_a_second_run_reuses_all(command: Any, finished: tuple[Job, Job, str]) -
 def finished_work(job: Job) -> set[ObjectInfo]:
     """What nobody may touch again, with the times at which it was written; the catalog is written by every run."""
     folders = ("store/ledger", "store/shards", "reports")
-    return {item for folder in folders for item in ObjectStore(job.place).walk(folder)}
+    return {item for folder in folders for item in ObjectStore(job.place).listing(folder)}
 
 
 def test_a_report_in_a_bucket_is_read_by_the_other_commands(command: Any, finished: tuple[Job, Job, str]) -> None:
@@ -153,7 +153,7 @@ def test_a_report_in_a_bucket_is_read_by_the_other_commands(command: Any, finish
 def test_secrets_are_nowhere(command: Any, finished: tuple[Job, Job, str]) -> None:
     _, far, said = finished
     store = ObjectStore(far.place)
-    kept = {item.path: store.read(item.path) for item in store.walk()}
+    kept = {item.path: store.read(item.path) for item in store.listing()}
     kept["what was said"] = said.encode()
     for name, data in list(kept.items()):
         if name.endswith(".parquet"):

@@ -74,7 +74,7 @@ def sections(data: Path, work: Path) -> dict[str, dict[str, str]]:
 def images_of(work: Path) -> pd.DataFrame:
     images = pd.read_parquet(work / "reports/set/run/per_image.parquet").set_index(["image_id", "class_index"])
     # What an image adds to the gap depends on all the others.
-    return images.drop(columns=[name for name in images if name.startswith("gap_contribution")])
+    return images.drop(columns=[name for name in images if str(name).startswith("gap_contribution")])
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_poison_image_is_quarantined_and_the_others_are_scored(
     assert f"quarantined {POISON}" in outcome.err
 
     found = images_of(tmp_path)
-    assert found.loc[POISON, "status"].eq("failed").all()
+    assert set(found.xs(POISON, level="image_id")["status"]) == {"failed"}
     sound = found.drop(index=POISON, level="image_id")
     assert sound.index.get_level_values("image_id").nunique() == N_IMAGES - 1
     pd.testing.assert_frame_equal(sound, undisturbed.drop(index=POISON, level="image_id"))

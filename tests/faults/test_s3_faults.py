@@ -107,7 +107,7 @@ def undisturbed(
 
 def tables(place: str) -> dict[str, bytes]:
     store = ObjectStore(place)
-    found = {item.path for item in store.walk("reports")}
+    found = {item.path for item in store.listing("reports")}
     assert sum(path.endswith("run.json") for path in found) == 1
     return {path.rpartition("/")[2]: store.read(path) for path in found if path.endswith(".parquet")}
 
@@ -159,7 +159,7 @@ def test_no_commit_is_ever_answered_at_first(
     # Nobody took its own commit for that of another: each shard was made once.
     store = ObjectStore(f"{place}/store")
     for stage in STAGES:
-        attempts = {item.path.split("/")[4] for item in store.walk(f"shards/{stage}")}
+        attempts = {item.path.split("/")[4] for item in store.listing(f"shards/{stage}")}
         assert len(attempts) == len(Ledger(store).done(stage))
 
 
@@ -211,7 +211,7 @@ def test_a_store_that_cannot_decide_is_refused_unless_there_is_one_driver(
     assert outcome.code == 2
     assert "ignores If-None-Match" in outcome.err
     assert "single_driver" in outcome.err
-    assert list(ObjectStore(place).walk()) == []
+    assert list(ObjectStore(place).listing()) == []
     outcome = command("run", write_config(tmp_path, bucket, place, "single_driver = true"))
     assert outcome.code == 0, outcome.err
     assert "there must be no other driver" in outcome.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,13 +32,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that were started; in the place of each runs a program that says FACTS."""
     commands: list[list[str]] = []
-    popen = model_check.subprocess.Popen
+    popen = subprocess.Popen
 
     def start(command: list[str], **options: Any) -> Any:
         commands.append(command)
         return popen([sys.executable, "-c", 'print(\'{"channels": 1, "n_classes": 2, "levels": [4]}\')'], **options)
 
-    monkeypatch.setattr(model_check.subprocess, "Popen", start)
+    monkeypatch.setattr("subprocess.Popen", start)
     return commands
 
 
@@ -64,7 +65,7 @@ def test_a_model_that_is_known_and_converted_starts_nothing(
 ) -> None:
     config = config_of(tmp_path)
     remember_facts(model_check.find_model(config).sha256, FACTS)
-    monkeypatch.setattr(model_check, "is_converted", lambda *_: True)
+    monkeypatch.setattr("flows.model_check.is_converted", lambda *_: True)
     look_ahead(config)
     check_model(config)
     assert started == []
@@ -94,13 +95,13 @@ def test_looking_ahead_says_nothing_of_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_file_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    popen, processes = model_check.subprocess.Popen, []
+    popen, processes = subprocess.Popen, []
 
     def hang(_command: list[str], **options: Any) -> Any:
         processes.append(popen([sys.executable, "-c", "import signal; signal.pause()"], **options))
         return processes[-1]
 
-    monkeypatch.setattr(model_check.subprocess, "Popen", hang)
+    monkeypatch.setattr("subprocess.Popen", hang)
     monkeypatch.setattr(model_check, "INSPECTION_SECONDS", 0.1)
     with pytest.raises(ConfigError, match=r"model\.keras could not be loaded within 0\.1 s"):
         check_model(config_of(tmp_path))
@@ -109,12 +110,12 @@ def test_a_file_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pyt
 
 def test_what_was_wrong_is_said_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that runs the same configuration twice in one process."""
-    popen = model_check.subprocess.Popen
+    popen = subprocess.Popen
 
     def fail(_command: list[str], **options: Any) -> Any:
         return popen([sys.executable, "-c", "import sys; sys.exit('no segmentation model')"], **options)
 
-    monkeypatch.setattr(model_check.subprocess, "Popen", fail)
+    monkeypatch.setattr("subprocess.Popen", fail)
     for _ in range(2):
         with pytest.raises(ConfigError, match="no segmentation model"):
             check_model(config_of(tmp_path))

@@ -170,13 +170,13 @@ def test_a_walk_tells_sizes_and_times_of_all_below(store: ObjectStore) -> None:
     before = datetime.now(UTC)
     for path, size in {"ledger/a": 0, "shards/b/c": 3, "shards/b/.d.partial": 5, "shards2/e": 1}.items():
         store.write(path, b"x" * size)
-    assert {(item.path, item.size_bytes) for item in store.walk("shards")} == {
+    assert {(item.path, item.size_bytes) for item in store.listing("shards")} == {
         ("shards/b/c", 3),
         ("shards/b/.d.partial", 5),
     }
-    assert {item.path for item in store.walk()} == {"ledger/a", "shards/b/c", "shards/b/.d.partial", "shards2/e"}
-    assert list(store.walk("none")) == []
-    for item in store.walk():
+    assert {item.path for item in store.listing()} == {"ledger/a", "shards/b/c", "shards/b/.d.partial", "shards2/e"}
+    assert list(store.listing("none")) == []
+    for item in store.listing():
         # Some stores keep whole seconds.
         assert before - timedelta(seconds=2) <= item.modified <= datetime.now(UTC) + timedelta(seconds=2)
 
@@ -191,7 +191,7 @@ def test_a_single_driver_goes_on_knowingly(url: str) -> None:
 
 def test_the_check_tries_what_it_promises(near_store: ObjectStore) -> None:
     near_store.check_exclusive()
-    assert list(near_store.walk()) == []
+    assert list(near_store.listing()) == []
     with pytest.raises(StoreRefusedError, match="no write that fails"):
         ObjectStore("unconditional://bucket").check_exclusive()
 
@@ -275,7 +275,7 @@ def test_of_forty_racers_in_four_processes_exactly_one_wins(shared_store: Object
     assert [number for number, _ in won] == list(range(ROUNDS))
     for number, winner in won:
         assert shared_store.read(f"ledger/{number}") == f"{winner}\n".encode() * 20_000
-    assert {item.path for item in shared_store.walk()} == {f"ledger/{number}" for number in range(ROUNDS)}
+    assert {item.path for item in shared_store.listing()} == {f"ledger/{number}" for number in range(ROUNDS)}
 
 
 def _start_and_wait(process: "subprocess.Popen[str]") -> str:
@@ -453,3 +453,53 @@ def _run_together(threads: list[threading.Thread]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_a_listing_tells_path_size_and_time_of_everything(store: ObjectStore) -> None:
+    for path, size in (("b/c.bin", 3), ("a", 0), ("b/.hidden", 5), ("b/d/e", 7)):
+        store.write(path, bytes(size))
+    listed = store.listing()
+    assert [(item.path, item.size_bytes) for item in listed] == [
+        ("a", 0),
+        ("b/.hidden", 5),
+        ("b/c.bin", 3),
+        ("b/d/e", 7),
+    ]
+    assert store.listing("b/d") == [item for item in listed if item.path.startswith("b/d/")]
+    assert store.listing("nothing") == []
+    first = {item.path: item.modified for item in listed}
+    store.write("later", b"")
+    assert (
+        next(item.modified for item in store.listing() if item.path == "later")
+        >= max(first.values())
+        > datetime(2001, 1, 1, tzinfo=UTC)
+    )
+
+
+def test_a_listing_follows_links_and_knows_those_that_lead_nowhere(folder: ObjectStore, tmp_path: Path) -> None:
+    folder.write("whole", bytes(9))
+    root = Path(folder.url)
+    (root / "link").symlink_to(root / "whole")
+    (root / "broken").symlink_to(root / "gone")
+    (root / "elsewhere").symlink_to(tmp_path, target_is_directory=True)
+    listed = {item.path: item.size_bytes for item in folder.listing()}
+    assert set(listed) == {"whole", "link", "broken", "elsewhere"}
+    assert listed["link"] == listed["whole"] == 9
+
+
+def test_a_listing_leaves_out_no_folder_that_it_may_not_look_into(
+    folder: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("open/a", b"")
+    folder.write("closed/b", b"")
+    look = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    # The superuser may look into every folder.
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        folder.listing()

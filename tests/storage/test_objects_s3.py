@@ -163,10 +163,10 @@ def test_an_upload_cut_off_leaves_no_object(
     with pytest.raises(ConnectionError, match="no answer"):
         store.write("shards/x", b"d" * 4_000_000)
     assert not store.exists("shards/x")
-    assert list(store.walk()) == []
+    assert list(store.listing()) == []
     proxy.forget()
     store.write("shards/x", b"d" * 4_000_000)
-    assert [item.size_bytes for item in store.walk()] == [4_000_000]
+    assert [item.size_bytes for item in store.listing()] == [4_000_000]
 
 
 def test_large_objects_are_one_request_each_way(store: ObjectStore, proxy: FaultProxy) -> None:
@@ -188,7 +188,7 @@ def test_a_server_that_ignores_the_condition_is_found_out(store: ObjectStore, pr
     proxy.inject(is_put, repeat(Fault(without=("if-none-match",))))
     with pytest.raises(StoreRefusedError, match=r"ignores If-None-Match.*single_driver"):
         store.check_exclusive()
-    assert list(store.walk()) == []
+    assert list(store.listing()) == []
     single = ObjectStore(store.url, single_driver=True)
     assert single.create_exclusive("ledger/key", b"first")
     assert not single.create_exclusive("ledger/key", b"second")
@@ -205,7 +205,7 @@ def test_a_server_that_says_so_is_refused(store: ObjectStore, proxy: FaultProxy)
 def test_an_honest_server_passes_the_check_on_a_bad_day(store: ObjectStore, proxy: FaultProxy) -> None:
     proxy.inject(is_creation, iter([Fault(lose_answer=True), None, Fault(lose_answer=True)]))
     store.check_exclusive()
-    assert list(store.walk()) == []
+    assert list(store.listing()) == []
 
 
 def test_more_objects_than_a_page_holds_are_all_listed(s3_bucket: str) -> None:

@@ -1,0 +1,73 @@
+"""Clean: remove from a store what nobody committed and nobody is at any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flows.config import ConfigError, EvaluationConfig
+from flows.verify import in_threads, is_named
+from storage.litter import Litter, committed_in, remove, sort_files
+from storage.set_aside import store_clock
+
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What a store was rid of."""
+
+    removed: tuple[Litter, ...]
+    """Or what would be, in a dry run."""
+    kept: tuple[tuple[str, str], ...]
+    """(path, why) of attempts that are old and stay."""
+    n_young: int
+    """Attempts and files that may still be at work."""
+    foreign: tuple[str, ...]
+    """Files that Segscale has not written, left where they are."""
+    dry_run: bool
+
+    @property
+    def removed_bytes(self) -> int:
+        return sum(litter.size_bytes for litter in self.removed)
+
+
+def clean_store(config: EvaluationConfig, older_than_hours: float, *, dry_run: bool = False) -> Cleaning:
+    """Remove attempts without a commit, unfinished writes and what was set aside, if older than `older_than_hours`.
+
+    Ages go by the clock of the store, not of this machine; even a dry run writes an object to read it, and removes
+    that again. What is committed, younger, or not Segscale's stays. Raises ConfigError where there is no store.
+    """
+    store = config.store.open()
+    if not store.exists(""):
+        raise ConfigError(f"store.path: expected a store, found none at {store.url}")
+    # Listed before the ledger is asked: an attempt that is listed and has no record then was not committed when listed.
+    listed = store.listing()
+    found = sort_files(listed, store_clock(store), older_than_hours * SECONDS_PER_HOUR)
+    decide = committed_in if dry_run else remove
+    reasons = list(in_threads(lambda litter: decide(store, litter), found.old))
+    removed = [litter for litter, reason in zip(found.old, reasons, strict=True) if not reason]
+    kept = [
+        (litter.place, reason)
+        for litter, reason in zip(found.old, reasons, strict=True)
+        if reason not in ("", "committed")
+    ]
+    young = [litter for litter in found.young if committed_in(store, litter) != "committed"]
+    foreign = [path for path in found.foreign if not is_named(config, store, path)]
+    return Cleaning(tuple(removed), tuple(kept), len(young), tuple(foreign), dry_run)
+
+
+def describe(cleaning: Cleaning) -> str:
+    """A line for each thing removed, kept for a reason, or foreign, and one for all."""
+    return "\n".join(_lines(cleaning))
+
+
+def _lines(cleaning: Cleaning) -> Iterator[str]:
+    verb = "would remove" if cleaning.dry_run else "removed"
+    for litter in cleaning.removed:
+        yield f"{verb} {litter.place}: {len(litter.files)} files, {litter.size_bytes} bytes"
+    for path, reason in cleaning.kept:
+        yield f"kept {path}: {reason}"
+    for path in cleaning.foreign:
+        yield f"foreign file {path}: left where it is"
+    yield f"{verb} {len(cleaning.removed)} leftovers of {cleaning.removed_bytes} bytes, kept {cleaning.n_young} younger"

@@ -1,0 +1,101 @@
+"""Litter: what in a store nobody needs, old enough for nobody to be at it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.ledger import record_path
+from storage.objects import ObjectInfo, ObjectStore
+from storage.store_paths import StorePath, judge
+from storage.verification import Finding, check_record
+
+PASSED_OVER = frozenset({"record", "catalog", "source memory"})
+
+
+@dataclass(frozen=True, slots=True)
+class Litter:
+    """Files that go together or not at all: of one attempt, of one setting aside, or a single one."""
+
+    place: str
+    """The folder of the attempt or of what was set aside, or the path of the file."""
+    stage: str
+    """Of an attempt, else ""."""
+    key: str
+    files: tuple[ObjectInfo, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def modified(self) -> float:
+        """When the last of the files was written, in seconds since 1970."""
+        return max(file.modified.timestamp() for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The files of a store that are no part of what is committed."""
+
+    old: tuple[Litter, ...]
+    """What may go, unless it is committed by now."""
+    young: tuple[Litter, ...]
+    foreign: tuple[str, ...]
+
+
+def sort_files(listed: Sequence[ObjectInfo], now: float, older_than_seconds: float) -> Sorted:
+    """What of a listing may be litter, by age. `now` is the time by the clock of the store."""
+    groups: dict[tuple[str, str, str], list[ObjectInfo]] = {}
+    foreign = []
+    for item in listed:
+        path = judge(item.path)
+        if path.kind == "foreign":
+            foreign.append(item.path)
+        elif path.kind not in PASSED_OVER:
+            groups.setdefault((_place(path), path.stage, path.key), []).append(item)
+    litter = [Litter(*names, tuple(files)) for names, files in groups.items()]
+    is_old = {item.place: now - item.modified >= older_than_seconds for item in litter}
+    return Sorted(
+        tuple(item for item in litter if is_old[item.place]),
+        tuple(item for item in litter if not is_old[item.place]),
+        tuple(foreign),
+    )
+
+
+def _place(path: StorePath) -> str:
+    if path.kind == "set aside":
+        return "/".join(path.path.split("/")[:2])
+    return path.attempt or path.path
+
+
+def committed_in(store: ObjectStore, litter: Litter) -> str:
+    """Why an attempt may not go: "" where nobody committed it, as far as the ledger says now."""
+    if not litter.key:
+        return ""
+    path = judge(record_path(litter.stage, litter.key))
+    try:
+        entry = check_record(path, store.read(path.path))
+    except FileNotFoundError:
+        return ""
+    if isinstance(entry, Finding):
+        return "its record is damaged and does not say which attempt it means; run segscale repair"
+    return "committed" if entry.path == litter.place else ""
+
+
+def remove(store: ObjectStore, litter: Litter) -> str:
+    """Remove litter file by file; returns why it was kept, or "".
+
+    The ledger is asked right before, and again afterwards: a worker that was stopped for longer than the age asked for
+    may have committed in between, and that must not pass in silence.
+    """
+    reason = committed_in(store, litter)
+    if reason:
+        return reason
+    for file in litter.files:
+        store.remove(file.path)
+    if not store.listing(litter.place):
+        # On a disk the folders are left; nobody else writes to this one.
+        store.remove(litter.place)
+    late = committed_in(store, litter)
+    return f"{late} while it was being removed; run segscale repair" if late else ""

@@ -1,0 +1,75 @@
+"""`segscale verify`, `repair` and `clean` as a user types them: what they print and how they exit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def sections(data: Path, work: Path) -> dict[str, dict[str, str]]:
+    return {
+        "dataset": {
+            "name": '"phantom"',
+            "images": f'"{data}/images/*.png"',
+            "references": f'"{data}/masks"',
+            "label_values": "[0, 255]",
+        },
+        "predictions": {"path": f'"{data}/predictions/*.png"'},
+        "store": {"path": f'"{work}/store"', "shard_images": "16"},
+        "report": {"path": f'"{work}/reports"'},
+    }
+
+
+def tables(work: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(work.glob("reports/phantom/*/*.parquet"))}
+
+
+def test_a_damaged_store_is_verified_repaired_and_cleaned(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    config = write_config(**sections(phantoms, tmp_path))
+    done = segscale("run", config)
+    assert done.code == 0, done.err
+    before = tables(tmp_path)
+    assert len(before) == 6
+    store = tmp_path / "store"
+    chunk = min(store.glob("shards/ingest/*/*/*/arrays.zarr/images/c/0/0/0/0"))
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    torn = min((store / "ledger" / "score").glob("*.json"))
+    torn.write_bytes(torn.read_bytes()[:100])
+
+    full = segscale("verify", config, "--full", "--json")
+    assert full.code == 1
+    found = {finding["kind"]: finding for finding in json.loads(full.out)["findings"]}
+    assert set(found) == {"damaged record", "damaged object"}
+    assert found["damaged object"]["place"] == str(chunk.relative_to(store))
+
+    repaired = segscale("repair", config)
+    assert repaired.code == 0, repaired.out + repaired.err
+    assert "shards done again: 1 of ingest, 1 of score" in repaired.out
+    assert tables(tmp_path) == before
+    assert list(store.glob("set-aside/*/findings.json"))
+    assert segscale("clean", config, "--older-than", "0").code == 0
+    assert not list(store.glob("set-aside/*"))
+    clean = segscale("verify", config, "--full")
+    assert clean.code == 0, clean.out
+    assert len(clean.out.splitlines()) == 1
+
+
+def test_a_store_that_cannot_be_reached_exits_3(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    config = sections(phantoms, tmp_path)
+    # Nothing listens there.
+    config["store"]["path"] = '"ftp://127.0.0.1:9/store"'
+    outcome = segscale("verify", write_config(**config))
+    assert outcome.code == 3, outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from storage.ledger import Entry, Ledger, fresh_attempt, record_path
+from storage.litter import Litter, committed_in, remove, sort_files
+from storage.objects import ObjectInfo, ObjectStore
+from storage.set_aside import store_clock
+
+KEY = "ab" * 32
+ATTEMPT = f"shards/ingest/ab/{KEY}/{'0' * 16}"
+NOW, HOUR = 1_000_000.0, 3600.0
+
+AGES: dict[str, tuple[list[tuple[str, float]], str]] = {
+    "an attempt of two hours": ([(f"{ATTEMPT}/rows.parquet", 2)], "old"),
+    "an attempt of half an hour": ([(f"{ATTEMPT}/rows.parquet", 0.5)], "young"),
+    "an attempt that is still being written": (
+        [(f"{ATTEMPT}/arrays.zarr/images/c/0/0", 2), (f"{ATTEMPT}/rows.parquet", 0.1)], "young",
+    ),
+    "exactly as old as asked for": ([(f"{ATTEMPT}/rows.parquet", 1)], "old"),
+    "from the future, for the clock was set back": ([(f"{ATTEMPT}/rows.parquet", -5)], "young"),
+    "an unfinished write": ([(f"ledger/ingest/.{KEY}.json.{'1' * 32}.partial", 2)], "old"),
+    "an unfinished write of now": ([(f"ledger/ingest/.{KEY}.json.{'1' * 32}.partial", 0)], "young"),
+    "an unfinished write within an attempt": ([(f"{ATTEMPT}/.rows.parquet.{'1' * 32}.partial", 2)], "old"),
+    "a look whether the store can be written": ([(f".probe-{'1' * 32}", 2)], "old"),
+    # The damaged objects are older than the list of findings, which was written when they were set aside.
+    "set aside just now": (
+        [("set-aside/T-1/findings.json", 0), (f"set-aside/T-1/{ATTEMPT}/rows.parquet", 99)], "young",
+    ),
+    "set aside yesterday": ([("set-aside/T-1/findings.json", 24), ("set-aside/T-1/ledger/x", 24)], "old"),
+    "a record": ([(record_path("ingest", KEY), 99)], "kept"),
+    "a catalog": ([(f"catalog/phantom-{'a' * 12}.parquet", 99)], "kept"),
+    "what is remembered of sources": ([(f"catalog/sources-2/{'a' * 32}.parquet", 99)], "kept"),
+    "a foreign file": ([("notes.txt", 99)], "foreign"),
+    "a foreign file in a dead attempt": ([(f"{ATTEMPT}/notes.txt", 99)], "foreign"),
+    "a foreign file that only looks unfinished": ([("data/x.partial", 99)], "foreign"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AGES)
+def test_what_may_go(name: str) -> None:
+    files, expected = AGES[name]
+    found = sort_files(
+        [ObjectInfo(path, 7, datetime.fromtimestamp(NOW - hours * HOUR, UTC)) for path, hours in files], NOW, HOUR
+    )
+    counts = {"old": len(found.old), "young": len(found.young), "foreign": len(found.foreign)}
+    assert counts == {kind: int(kind == expected) for kind in counts}
+    for litter in (*found.old, *found.young):
+        assert litter.size_bytes == 7 * len(files)
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return ObjectStore(str(tmp_path / "store") if request.param == "folder" else f"memory://{uuid.uuid4().hex}")
+
+
+def write_attempt(store: ObjectStore) -> Entry:
+    path = fresh_attempt("ingest", KEY)
+    return Entry("ingest", KEY, path, {"rows.parquet": store.write(f"{path}/rows.parquet", b"rows")}, {})
+
+
+def litter_in(store: ObjectStore) -> dict[str, Litter]:
+    return {item.place: item for item in sort_files(store.listing(), store_clock(store), 0.0).old}
+
+
+def test_an_attempt_that_nobody_committed_goes_and_its_folder_with_it(store: ObjectStore) -> None:
+    won, dead = write_attempt(store), write_attempt(store)
+    Ledger(store).commit(won)
+    found = litter_in(store)
+    assert set(found) == {won.path, dead.path}
+    assert remove(store, found[won.path]) == "committed"
+    assert remove(store, found[dead.path]) == ""
+    assert not store.exists(dead.path)
+    assert [item.path for item in store.listing()] == [record_path("ingest", KEY), f"{won.path}/rows.parquet"]
+
+
+def test_an_attempt_committed_after_it_was_listed_stays(store: ObjectStore) -> None:
+    entry = write_attempt(store)
+    (litter,) = litter_in(store).values()
+    assert committed_in(store, litter) == ""
+    Ledger(store).commit(entry)
+    assert remove(store, litter) == "committed"
+    assert store.read(f"{entry.path}/rows.parquet") == b"rows"
+
+
+def test_a_commit_while_its_attempt_is_removed_is_said(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = write_attempt(store)
+    (litter,) = litter_in(store).values()
+    removed = ObjectStore.remove
+
+    def remove_late(self: ObjectStore, path: str) -> None:
+        Ledger(self).commit(entry)
+        removed(self, path)
+
+    monkeypatch.setattr(ObjectStore, "remove", remove_late)
+    assert "run segscale repair" in remove(store, litter)
+
+
+def test_an_attempt_stays_where_its_record_cannot_be_read(store: ObjectStore) -> None:
+    entry = write_attempt(store)
+    store.write(record_path("ingest", KEY), b"{")
+    (litter,) = litter_in(store).values()
+    assert "damaged" in remove(store, litter)
+    assert store.read(f"{entry.path}/rows.parquet") == b"rows"
+
+
+def test_a_file_that_came_into_the_folder_stays(store: ObjectStore) -> None:
+    entry = write_attempt(store)
+    (litter,) = litter_in(store).values()
+    store.write(f"{entry.path}/notes.txt", b"mine")
+    assert remove(store, litter) == ""
+    assert [item.path for item in store.listing()] == [f"{entry.path}/notes.txt"]
+
+
+def test_ages_go_by_the_clock_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ObjectStore(str(tmp_path / "store"))
+    path = Path(store.url) / write_attempt(store).path / "rows.parquet"
+    # This machine's clock jumps ten hours ahead; the file system's does not.
+    monkeypatch.setattr("time.time", lambda: path.stat().st_mtime + 10 * HOUR)
+    (young,) = sort_files(store.listing(), store_clock(store), HOUR).young
+    assert young.files[0].path.endswith("rows.parquet")
+    hours_ago = path.stat().st_mtime - 2 * HOUR
+    os.utime(path, (hours_ago, hours_ago))
+    assert len(sort_files(store.listing(), store_clock(store), HOUR).old) == 1
+    assert store_clock(store) == pytest.approx(hours_ago + 2 * HOUR, abs=HOUR / 2)
+    assert [item.path for item in store.listing()] == [young.files[0].path]
