@@ -258,6 +258,25 @@ def diagnose_command(path: str, as_json: bool) -> int:
     return DONE
 
 
+@commands.command("serve")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("deploy/prefect.yaml"),
+    show_default=True,
+    help="Deployments and schedules, as `prefect deploy` reads them.",
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def serve_command(path: Path, quiet: bool) -> int:
+    """Register the deployments of a prefect.yaml with the Prefect server and run what is due, until stopped."""
+    prepare_process(quiet)
+    from flows.serve import serve
+
+    serve(path)
+    return DONE
+
+
 def _not_built(name: str, arguments: str) -> None:
     @commands.command(name, help="(not built yet)", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1, metavar=arguments)
@@ -269,7 +288,6 @@ for _name, _arguments in {
     "verify": "CONFIG.toml",
     "repair": "CONFIG.toml",
     "clean": "CONFIG.toml",
-    "serve": "",
 }.items():
     _not_built(_name, _arguments)
 

@@ -16,6 +16,7 @@ from flows.dataset import catalog_name, list_dataset, preparation
 from flows.progress import StageProgress
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
+from flows.turn import turn
 from flows.worker import ScanJob
 from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
 from storage.objects import ObjectStore
@@ -29,7 +30,7 @@ SCAN_FILES = 64
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    with Connection(config.cluster) as connection:
+    with turn(config.dataset.name), Connection(config.cluster) as connection:
         return run_ingest(config, connection)
 
 

@@ -11,6 +11,7 @@ from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import preparation, require_catalog
 from flows.stage import StageSummary, run_stage
+from flows.turn import turn
 from storage.catalog import rows_by_shard
 from storage.objects import ObjectStore
 from tasks import score
@@ -20,7 +21,7 @@ from tasks.score import Counting, ScoreJob
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
-    with Connection(config.cluster) as connection:
+    with turn(config.dataset.name), Connection(config.cluster) as connection:
         return run_score(config, connection)
 
 
