@@ -118,7 +118,7 @@ def _plan(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -
 def _content_key(config: EvaluationConfig, catalog: pd.DataFrame, plan: _Plan) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     content = {
-        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest"}),
+        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest", "roots"}),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": plan.stage,

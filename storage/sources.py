@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
 import pandas as pd
+
+from storage.roots import DataRoots
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
 FILE_COLUMNS = ("url", "relative", "version")
@@ -125,12 +128,12 @@ def match_by_stem(images: str, references: str, predictions: str = "") -> pd.Dat
     return listing.rename_axis("image_id").reset_index()
 
 
-def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
+def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a CSV or Parquet manifest, in its order, with paths made absolute and versions as in `match_by_stem`.
 
     Needs image_id, image and reference; prediction is optional; all other columns are kept as groups. Only the rows of
     `split` are returned where one is named. Raises ListingError for missing columns, repeated or empty ids, an unknown
-    split.
+    split, and a file that lies neither in the manifest's folder nor in one of `roots`.
     """
     try:
         data = read_file(url)
@@ -147,6 +150,7 @@ def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
     for role in ROLES:
         if role in manifest:
             manifest[role] = [_absolute(path, base) for path in manifest[role].fillna("").astype(str)]
+            _check_roots(url, manifest, role, DataRoots((base or ".", *roots)))
             manifest[f"{role}_version"] = [file_version(url) if url else "" for url in manifest[role]]
     return manifest.reset_index(drop=True)
 
@@ -177,6 +181,15 @@ def _check_manifest(url: str, manifest: pd.DataFrame) -> None:
     repeated = identifiers[identifiers.astype(str).duplicated()]
     if len(repeated):
         raise ListingError(f"{url}: image_id {str(repeated.iloc[0])!r} stands in several rows")
+
+
+def _check_roots(url: str, manifest: pd.DataFrame, role: str, roots: DataRoots) -> None:
+    for identifier, path in zip(manifest["image_id"], manifest[role], strict=True):
+        if path and not roots.hold(path):
+            raise ListingError(
+                f"{url}: the {role} of {identifier!r} leads out of the data roots {list(roots.urls)}: {path}; put it "
+                "there, or name its folder in dataset.roots"
+            )
 
 
 def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
