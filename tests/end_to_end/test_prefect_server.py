@@ -1,4 +1,4 @@
-"""A Prefect server on PostgreSQL with a process worker: deployed from deploy/prefect.yaml, run by schedule, read back."""
+"""A Prefect server on PostgreSQL with a process worker, deployed from deploy/prefect.yaml and read back."""
 
 from __future__ import annotations
 
