@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -36,11 +37,11 @@ class DataRoots:
 
     def _real_file(self, url: str) -> str:
         path = _local(url)
-        folder, name = os.path.split(path)
+        folder, _, name = path.rpartition("/")
         # A folder is resolved once, a file only where it is a link: a million of them lie in a few folders.
-        if name in {"", ".", ".."} or os.path.islink(path):
+        if name in {"", ".", ".."} or Path(path).is_symlink():
             return os.path.realpath(path)
-        return os.path.join(self._real(folder), name)
+        return f"{self._real(folder or '/').rstrip('/')}/{name}"
 
     def _real(self, folder: str) -> str:
         if folder not in self._folders:

@@ -6,6 +6,8 @@ import datetime as dt
 import json
 import os
 import pwd
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -22,7 +24,7 @@ import httpx
 import psutil
 import pytest
 from prefect import flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from flows import turn as turns
@@ -32,9 +34,24 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
+PAGE = (ROOT / "docs" / "prefect.md").read_text()
 SECRET = "planted-4f1c9b-secret"
+API_PASSWORD = "planted-c0ffee-password"
+AUTH = ("team", API_PASSWORD)
 PASSWORD = "planted-77aa20-password"
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def commands_of(page: str) -> list[str]:
+    """Every line of a page that is indented by four spaces, or fenced as `sh`."""
+    fenced = "\n".join(re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    indented = re.findall(
+        r"^(?: {4}| {6})(\S.*)$", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return indented + fenced.splitlines()
+
+
+COMMANDS = commands_of(PAGE)
 
 
 @dataclass
@@ -48,6 +65,8 @@ class Team:
     """What came in at the address for notifications."""
     news: threading.Event = field(default_factory=threading.Event)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ran: set[str] = field(default_factory=set)
+    """Commands of docs/prefect.md that were run as they stand there."""
 
     def start(self, name: str, *command: str | Path, **changes: Any) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -63,16 +82,28 @@ class Team:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def prefect(self, *arguments: str) -> str:
+    def run(self, beginning: str, **instead: str) -> str:
+        """Run the command of docs/prefect.md that begins like this, some of its words replaced."""
+        command = self.written(beginning)
+        for word, given in instead.items():
+            assert word in command
+            command = command.replace(word, given)
+        program, *arguments = shlex.split(command)
+        found = [str(BIN / program), "--no-prompt"] if program == "prefect" else [program]
         done = subprocess.run(
-            [BIN / "prefect", "--no-prompt", *arguments],
-            env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120,
+            " ".join(shlex.quote(part) for part in found + arguments) if ">" not in arguments else command,
+            shell=True, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
-        assert done.returncode == 0, f"prefect {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def written(self, beginning: str) -> str:
+        (found,) = {command for command in COMMANDS if command.startswith(beginning)}
+        self.ran.add(found)
+        return found
+
     def ask(self, path: str, **question: Any) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=question, timeout=60)
+        answer = httpx.post(f"{self.api}/{path}", json=question, timeout=60, auth=AUTH)
         answer.raise_for_status()
         return answer.json()
 
@@ -119,8 +150,8 @@ def postgres_binaries() -> Path:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a fresh PostgreSQL database that wants a password."""
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a fresh PostgreSQL server with a database that wants a password."""
     binaries, port = postgres_binaries(), free_port()
     # A short path: that of a socket has at most 107 bytes. PostgreSQL does not run as root.
     folder = tmp_path_factory.mktemp("pg")
@@ -156,7 +187,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 continue
             raise AssertionError((folder / "log").read_text())
-        yield f"postgresql+asyncpg://prefect:{PASSWORD}@127.0.0.1:{port}/prefect"
+        yield port
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(timeout=60)
@@ -179,7 +210,7 @@ def listen(posted: list[str], news: threading.Event) -> ThreadingHTTPServer:
 
 
 @pytest.fixture(scope="module")
-def team(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(database: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     folder, port = tmp_path_factory.mktemp("team"), free_port()
     api = f"http://127.0.0.1:{port}/api"
     common = {
@@ -188,15 +219,27 @@ def team(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "COLUMNS": "200",
+        "PREFECT_API_AUTH_STRING": ":".join(AUTH),
     }
     found = Team(folder, api, {**common, "PREFECT_HOME": str(folder / "home"), "AWS_SECRET_ACCESS_KEY": SECRET})
     # The server alone knows the password of the database.
-    of_server = {**common, "PREFECT_HOME": str(folder / "of-server"), "PREFECT_API_DATABASE_CONNECTION_URL": database}
+    of_server = {
+        **common,
+        "PREFECT_HOME": str(folder / "of-server"),
+        "PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg",
+        "PREFECT_SERVER_DATABASE_HOST": "127.0.0.1",
+        "PREFECT_SERVER_DATABASE_PORT": str(database),
+        "PREFECT_SERVER_DATABASE_NAME": "prefect",
+        "PREFECT_SERVER_DATABASE_USER": "prefect",
+        "PREFECT_SERVER_DATABASE_PASSWORD": PASSWORD,
+        "PREFECT_SERVER_API_AUTH_STRING": ":".join(AUTH),
+    }
+    exports = " ".join(command for command in COMMANDS if command.startswith("export PREFECT_SERVER"))
+    assert set(re.findall(r"(PREFECT_SERVER_\w+)=", exports)) <= set(of_server)
     listener = listen(found.posted, found.news)
     try:
-        server = found.start(
-            "server", BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), env=of_server
-        )
+        program, *arguments = shlex.split(found.written("prefect server start").replace("4200", str(port)))
+        server = found.start("server", BIN / program, *arguments, env=of_server)
         await_health(found, server)
         make_notifications(found, listener.server_port)
         yield found
@@ -238,9 +281,9 @@ print(block.save("segscale-alerts"))
     done = subprocess.run(
         [sys.executable, "-c", code], env=team.environment, capture_output=True, text=True, check=True, timeout=120
     )
-    text = (ROOT / "deploy" / "automations.yaml").read_text()
-    (team.folder / "automations.yaml").write_text(text.replace("NOTIFY_BLOCK_ID", done.stdout.strip()))
-    team.prefect("automation", "create", "--from-file", "automations.yaml")
+    shutil.copytree(ROOT / "deploy", team.folder / "deploy")
+    team.run("sed ", **{"/ID/": f"/{done.stdout.strip()}/"})
+    team.run("prefect automation create")
 
 
 def move_images(source: Path, target: Path, stems: list[str]) -> None:
@@ -256,7 +299,7 @@ def deployed(team: Team, phantoms: Path) -> Team:
     document: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
     config = {
         "dataset": {
-            "name": "phantom", "images": f"{team.folder}/data/images/*.png", "references": f"{team.folder}/data/masks",
+            "name": "lesions", "images": f"{team.folder}/data/images/*.png", "references": f"{team.folder}/data/masks",
             "label_values": [0, 255],
         },
         "predictions": {"path": f"{team.folder}/data/predictions/*.png"},
@@ -271,24 +314,24 @@ def deployed(team: Team, phantoms: Path) -> Team:
             soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=10)
             # The night that prefect.yaml asks for is hours away: this one begins soon, and then every day.
             entry["schedules"] = [{"interval": 86400, "anchor_date": soon.isoformat(), "active": True}]
-    with (team.folder / "prefect.yaml").open("w") as file:
+    with (team.folder / "deploy" / "prefect.yaml").open("w") as file:
         YAML().dump(document, file)
     stems = sorted(path.stem for path in (phantoms / "images").glob("*.png"))
     move_images(phantoms, team.folder / "data", stems[:32])
-    for pool, kind in (("segscale", "process"), ("segscale-docker", "docker")):
-        team.prefect("work-pool", "create", pool, "--type", kind)
-    template = str(ROOT / "deploy" / "kubernetes" / "work-pool.json")
-    team.prefect("work-pool", "create", "segscale-kubernetes", "--type", "kubernetes", "--base-job-template", template)
-    team.prefect("gcl", "create", "segscale-phantom", "--limit", "1")
-    team.prefect("deploy", "--all", "--prefect-file", "prefect.yaml")
+    for command in ("process", "docker", "kubernetes"):
+        pool = "segscale" if command == "process" else f"segscale-{command}"
+        team.run(f"prefect work-pool create {pool} ")
+    team.run("prefect gcl create")
+    team.run("prefect deploy --all")
+    assert "evaluate-dataset/nightly" in team.run("prefect deployment ls")
     return team
 
 
 @pytest.fixture(scope="module")
 def worker(deployed: Team) -> subprocess.Popen[bytes]:
     environment = {**deployed.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    command = ("worker", "start", "--pool", "segscale", "--type", "process")
-    return deployed.start("worker", BIN / "prefect", *command, env=environment)
+    program, *arguments = shlex.split(deployed.written("prefect worker start"))
+    return deployed.start("worker", BIN / program, *arguments, env=environment)
 
 
 @dataclass(frozen=True)
@@ -304,7 +347,7 @@ class Night:
 
 def look(team: Team, run: dict[str, Any]) -> Night:
     assert run["state_type"] == "COMPLETED", team.log("worker")[-3000:]
-    report = max((team.folder / "reports" / "phantom").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    report = max((team.folder / "reports" / "lesions").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     record = json.loads((report / "run.json").read_text())
     ledger = team.folder / "store" / "ledger"
     commits = {stage: {path.stem for path in (ledger / stage).glob("*.json")} for stage in ("ingest", "score")}
@@ -317,13 +360,13 @@ def nights(deployed: Team, worker: subprocess.Popen[bytes], phantoms: Path) -> t
     first = look(deployed, deployed.finished("nightly", 1, worker, "worker"))
     stems = sorted(path.stem for path in (phantoms / "images").glob("*.png"))
     move_images(phantoms, deployed.folder / "data", stems[32:])
-    deployed.prefect("deployment", "run", "evaluate-dataset/nightly")
+    deployed.run("prefect deployment run", **{"evaluate-dataset/evaluate": "evaluate-dataset/nightly"})
     runs = deployed.finished("nightly", 2, worker, "worker")
     return first, look(deployed, runs)
 
 
 def test_every_deployment_arrives_with_its_pool_limit_and_schedule(deployed: Team) -> None:
-    written = YAML(typ="safe").load(deployed.folder / "prefect.yaml")["deployments"]
+    written = YAML(typ="safe").load(deployed.folder / "deploy" / "prefect.yaml")["deployments"]
     found = {entry["name"]: entry for entry in deployed.ask("deployments/filter")}
     assert set(found) == {entry["name"] for entry in written}
     for entry in written:
@@ -368,17 +411,17 @@ def test_artifacts_are_read_back_through_the_api(nights: tuple[Night, Night]) ->
     for night in nights:
         found = night.artifacts
         for stage in ("scan", "ingest", "score"):
-            assert (found[f"segscale-phantom-{stage}"]["type"], found[f"segscale-phantom-{stage}"]["data"]) == (
+            assert (found[f"segscale-lesions-{stage}"]["type"], found[f"segscale-lesions-{stage}"]["data"]) == (
                 "progress", 100.0,
             )  # fmt: skip
-        headline = json.loads(found["segscale-phantom"]["data"])
+        headline = json.loads(found["segscale-lesions"]["data"])
         assert {"per-sample", "batch 1", "pooled"} <= set(headline[0])
-        stages = {row["stage"]: row for row in json.loads(found["segscale-phantom-stages"]["data"])}
+        stages = {row["stage"]: row for row in json.loads(found["segscale-lesions-stages"]["data"])}
         assert stages["score"]["reused"] == night.record["stages"]["score"]["reused"]
         assert stages["score"]["images"] == night.record["stages"]["score"]["images"]
-        assert f"file://{night.report}" in found["segscale-phantom-report"]["data"]
-        assert found["segscale-phantom"]["flow_run_id"] == night.run["id"]
-        assert "segscale-phantom-failures" not in found
+        assert f"file://{night.report}" in found["segscale-lesions-report"]["data"]
+        assert found["segscale-lesions"]["flow_run_id"] == night.run["id"]
+        assert "segscale-lesions-failures" not in found
 
 
 def test_a_failed_run_tells_somebody_and_shows_its_failures(
@@ -411,8 +454,8 @@ def test_no_secret_is_in_logs_artifacts_parameters_or_reports(
     told += [path.read_text() for night in nights for path in (night.report / "run.json", night.report / "report.html")]
     told += [path.read_text(errors="replace") for path in (team.folder / "store").rglob("*.json")]
     for text in told:
-        assert SECRET not in text
-        assert PASSWORD not in text
+        for secret in (SECRET, PASSWORD, API_PASSWORD):
+            assert secret not in text
     # They were where they could have leaked from.
     assert psutil.Process(worker.pid).environ()["AWS_SECRET_ACCESS_KEY"] == SECRET
 
@@ -424,6 +467,10 @@ def test_a_turn_is_waited_for_where_the_server_has_a_limit(
     monkeypatch.setattr(turns, "WAIT_SECONDS", 1.0)
     held: list[int] = []
 
+    def limit() -> int:
+        found = httpx.get(f"{team.api}/v2/concurrency_limits/segscale-lesions", timeout=30, auth=AUTH).json()
+        return int(found["active_slots"])
+
     @flow
     def second(dataset: str) -> str:
         with turns.turn(dataset):
@@ -432,18 +479,18 @@ def test_a_turn_is_waited_for_where_the_server_has_a_limit(
     @flow
     def first(dataset: str, inside: Callable[[], str]) -> str:
         with turns.turn(dataset):
-            held.append(len(httpx.get(f"{team.api}/v2/concurrency_limits/segscale-phantom", timeout=30).json()))
+            held.append(limit())
             return inside()
 
-    with temporary_settings({PREFECT_API_URL: team.api}):
+    with temporary_settings({PREFECT_API_URL: team.api, PREFECT_API_AUTH_STRING: ":".join(AUTH)}):
         with pytest.raises(TimeoutError):
-            first("phantom", lambda: second("phantom"))
-        assert held
+            first("lesions", lambda: second("lesions"))
+        assert held == [1]
         # Another data set, and one that the server has no limit for, wait for nobody.
-        assert first("phantom", lambda: second("unlimited")) == "had its turn"
+        assert first("lesions", lambda: second("unlimited")) == "had its turn"
         assert first("unlimited", lambda: second("unlimited")) == "had its turn"
         # A turn that ended, also by an error, is free.
-        assert second("phantom") == "had its turn"
+        assert second("lesions") == "had its turn"
 
 
 def test_serve_registers_the_file_runs_what_is_due_and_ends_with_ctrl_c(
@@ -451,14 +498,16 @@ def test_serve_registers_the_file_runs_what_is_due_and_ends_with_ctrl_c(
 ) -> None:
     assert nights
     stop([worker])
-    document = YAML(typ="safe").load(team.folder / "prefect.yaml")
+    path = team.folder / "deploy" / "prefect.yaml"
+    document = YAML(typ="safe").load(path)
     for entry in document["deployments"]:
         if entry["name"] == "nightly":
             entry["schedules"] = [{"cron": "0 2 * * *", "timezone": "UTC", "active": True}]
-    with (team.folder / "served.yaml").open("w") as file:
+    with path.open("w") as file:
         YAML().dump(document, file)
-    served = team.start("serve", BIN / "segscale", "serve", "--file", "served.yaml")
-    team.prefect("deployment", "run", "score-dataset/score")
+    program, *arguments = shlex.split(team.written("segscale serve"))
+    served = team.start("serve", BIN / program, *arguments)
+    team.run("prefect deployment run", **{"evaluate-dataset/evaluate": "score-dataset/score"})
     run = team.finished("score", 1, served, "serve")
     assert run["state_type"] == "COMPLETED", team.log("serve")[-3000:]
     found = {entry["name"]: entry for entry in team.ask("deployments/filter")}
@@ -471,3 +520,29 @@ def test_serve_registers_the_file_runs_what_is_due_and_ends_with_ctrl_c(
     assert "evaluate-docker is left to a worker" in said
     assert "Traceback" not in said
     assert team.deployment("nightly")["paused"]
+
+
+def test_the_server_wants_a_password(team: Team) -> None:
+    assert httpx.get(f"{team.api}/health", timeout=30).status_code == 200
+    for auth in (None, ("team", "guess")):
+        assert httpx.post(f"{team.api}/flow_runs/filter", json={}, timeout=30, auth=auth).status_code == 401
+
+
+def test_the_database_is_backed_up(team: Team, database: int) -> None:
+    login = {"PGHOST": "127.0.0.1", "PGPORT": str(database), "PGUSER": "prefect", "PGPASSWORD": PASSWORD}
+    program, *arguments = shlex.split(team.written("pg_dump"))
+    subprocess.run(
+        [postgres_binaries() / program, *arguments], env={**os.environ, **login}, cwd=team.folder, check=True
+    )
+    assert (team.folder / "prefect.dump").read_bytes()[:5] == b"PGDMP"
+
+
+NOT_RUN = {
+    "export ": "the tests set the environment of what they start",
+}
+
+
+def test_every_command_of_the_page_was_run(team: Team) -> None:
+    assert len(team.ran) >= 12
+    left = [command for command in COMMANDS if command not in team.ran and not command.startswith(tuple(NOT_RUN))]
+    assert left == []
