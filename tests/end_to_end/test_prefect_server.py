@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Team:
     folder: Path
     api: str
     environment: dict[str, str]
+    of_server: dict[str, str]
+    """The environment of the server: the client's, with the way to the database."""
     posted: list[str] = field(default_factory=list)
     """What came in at the address for notifications."""
     news: threading.Event = field(default_factory=threading.Event)
@@ -150,18 +153,16 @@ def postgres_binaries() -> Path:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def database() -> Iterator[int]:
     """The port of a fresh PostgreSQL server with a database that wants a password."""
     binaries, port = postgres_binaries(), free_port()
-    # A short path: that of a socket has at most 107 bytes. PostgreSQL does not run as root.
-    folder = tmp_path_factory.mktemp("pg")
+    # PostgreSQL does not run as root, and its own user sees nothing of pytest's folders. A short path: that of a socket
+    # has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="segscale-postgres-"))
     account: dict[str, Any] = {}
     if os.geteuid() == 0:
         owner = pwd.getpwnam("postgres")
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
@@ -191,6 +192,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(timeout=60)
+        shutil.rmtree(folder)
 
 
 def listen(posted: list[str], news: threading.Event) -> ThreadingHTTPServer:
@@ -221,7 +223,6 @@ def team(database: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         "COLUMNS": "200",
         "PREFECT_API_AUTH_STRING": ":".join(AUTH),
     }
-    found = Team(folder, api, {**common, "PREFECT_HOME": str(folder / "home"), "AWS_SECRET_ACCESS_KEY": SECRET})
     # The server alone knows the password of the database.
     of_server = {
         **common,
@@ -234,6 +235,8 @@ def team(database: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         "PREFECT_SERVER_DATABASE_PASSWORD": PASSWORD,
         "PREFECT_SERVER_API_AUTH_STRING": ":".join(AUTH),
     }
+    client = {**common, "PREFECT_HOME": str(folder / "home"), "AWS_SECRET_ACCESS_KEY": SECRET}
+    found = Team(folder, api, client, of_server)
     exports = " ".join(command for command in COMMANDS if command.startswith("export PREFECT_SERVER"))
     assert set(re.findall(r"(PREFECT_SERVER_\w+)=", exports)) <= set(of_server)
     listener = listen(found.posted, found.news)
@@ -535,6 +538,13 @@ def test_the_database_is_backed_up(team: Team, database: int) -> None:
         [postgres_binaries() / program, *arguments], env={**os.environ, **login}, cwd=team.folder, check=True
     )
     assert (team.folder / "prefect.dump").read_bytes()[:5] == b"PGDMP"
+
+
+def test_the_database_is_upgraded(team: Team) -> None:
+    program, *arguments = shlex.split(team.written("prefect server database upgrade"))
+    done = subprocess.run([BIN / program, *arguments], env=team.of_server, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "succeeded" in done.stdout
 
 
 NOT_RUN = {
