@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import httpx
@@ -57,8 +55,6 @@ def serve(path: Path) -> None:
         for name in found.elsewhere:
             logger.info("serve: %s is left to a worker of its work pool: it runs in a container", name)
         logger.info("serve: %d deployments of %s at %s; stop with Ctrl-C", len(found.deployments), path, address)
-        # Prefect's own loop takes SIGTERM for an end like Ctrl-C; a handler that only raises gives it the chance to.
-        signal.signal(signal.SIGTERM, _stop)
         serve_deployments(*found.deployments, print_starting_message=False)
     except (httpx.HTTPError, PrefectException) as error:
         raise ConfigError(f"serve: expected a Prefect server at {address}: {type(error).__name__}: {error}") from error
@@ -151,7 +147,3 @@ def _limit_turns(datasets: tuple[str, ...]) -> None:
         known = {limit.name for limit in client.read_global_concurrency_limits(limit=200)}
         for name in sorted({limit_name(dataset) for dataset in datasets} - known):
             client.upsert_global_concurrency_limit_by_name(name, 1)
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
