@@ -73,7 +73,7 @@ def read_deployments(path: Path) -> Served:
             f"{path}: expected a file with Prefect deployments, found none; name it with --file"
         ) from None
     except (YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: expected YAML: {error}") from None
+        raise ConfigError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
     entries = document.get("deployments") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not entries:
         raise ConfigError(f"{path}: expected a list named deployments")
@@ -84,7 +84,9 @@ def read_deployments(path: Path) -> Served:
         source = f"{path}: deployment {entry.get('name') if isinstance(entry, dict) else entry!r}"
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise ConfigError(f"{source}: expected a table with a name")
-        config = parse_config(_table(entry, "parameters", source).get("config", {}), base=path.parent, source=source)
+        config = parse_config(
+            _table(entry, "parameters", source).get("config", {}), base=path.resolve().parent, source=source
+        )
         if _table(entry, "work_pool", source).get("job_variables", {}).get("image"):
             elsewhere.append(entry["name"])
             continue
