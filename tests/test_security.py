@@ -25,8 +25,7 @@ from storage.objects import ObjectStore
 from storage.shards import commit_shard, open_arrays
 from storage.tables import encode_frame
 from tasks.phantom import write_phantoms
-from tasks.readers import UnreadableImage, read_header, read_picture
-from tasks.readers.labels import read_label_map
+from tasks.readers import UnreadableImage, read_header, read_label_map, read_picture, read_probabilities
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for room in ("flows", "tasks", "storage") for path in (ROOT / room).rglob("*.py"))
@@ -100,9 +99,7 @@ def bomb(tmp_path: Path) -> Bomb:
     return made
 
 
-@pytest.mark.parametrize(
-    "read", [read_header, read_picture, lambda data, name: read_label_map(read_picture(data, name), name)]
-)
+@pytest.mark.parametrize("read", [read_header, read_picture, read_label_map, read_probabilities])
 def test_an_array_of_objects_is_a_failed_image(bomb: Bomb, tmp_path: Path, read: Callable[[bytes, str], Any]) -> None:
     path = tmp_path / "image.npy"
     np.save(path, np.array([bomb, bomb], dtype=object), allow_pickle=True)

@@ -179,7 +179,16 @@ def database() -> Iterator[int]:
             env=environment, cwd=folder, stdout=log, stderr=log, **account,
         )  # fmt: skip
     try:
-        create = [binaries / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", "prefect"]
+        create: list[str | Path] = [
+            binaries / "createdb",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-U",
+            "prefect",
+            "prefect",
+        ]
         while subprocess.run(
             create, env={**environment, "PGPASSWORD": PASSWORD}, check=False, stderr=subprocess.DEVNULL
         ).returncode:
