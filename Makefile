@@ -49,7 +49,7 @@ $(ORACLES): pyproject.toml constraints-oracles.txt
 	touch $@
 
 constraints: ## Resolve pyproject.toml anew in fresh environments and write the constraints files
-	$(call resolve,dev$(comma)s3,--upgrade setuptools,constraints.txt)
+	$(call resolve,dev$(comma)s3$(comma)kubernetes$(comma)prefect-workers,--upgrade setuptools,constraints.txt)
 	$(call resolve,oracles,-c constraints.txt,constraints-oracles.txt)
 
 comma := ,

@@ -233,15 +233,25 @@ def diagnose_command(path: str, as_json: bool) -> int:
     return DONE
 
 
-def _not_built(name: str, arguments: str) -> None:
-    @commands.command(name, help="(not built yet)", context_settings={"ignore_unknown_options": True})
-    @click.argument("arguments", nargs=-1, metavar=arguments)
-    def command(arguments: tuple[str, ...]) -> int:
-        raise ConfigError(f"{name} {' '.join(arguments)}: this command is not built yet".replace(" :", ":"))
+@commands.command("serve")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("deploy/prefect.yaml"),
+    show_default=True,
+    help="Deployments and schedules, as `prefect deploy` reads them.",
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def serve_command(path: Path, quiet: bool) -> int:
+    """Register the deployments of a prefect.yaml with the Prefect server and run what is due, until stopped."""
+    prepare_process(quiet)
+    from flows.serve import serve
+
+    serve(path)
+    return DONE
 
 
-for _name, _arguments in {"serve": ""}.items():
-    _not_built(_name, _arguments)
 for _command in STORE_COMMANDS:
     commands.add_command(_command)
 

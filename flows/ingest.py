@@ -18,6 +18,7 @@ from flows.preflight import needs_of
 from flows.progress import StageProgress
 from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from flows.stream import UNLIMITED, Finished, Lost, stream_shards
+from flows.turn import turn
 from flows.worker import ScanJob
 from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
 from storage.objects import ObjectStore
@@ -35,7 +36,7 @@ LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    with Connection(config.cluster, needs_of(config)) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_ingest(config, connection)
 
 

@@ -22,6 +22,7 @@ from flows.model_check import ModelFile, check_facts, find_model
 from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
 from flows.stream import Lost, stream_shards
+from flows.turn import turn
 from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger, content_key
@@ -37,7 +38,7 @@ PLAN = "plan"
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
-    with Connection(config.cluster, needs_of(config)) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_predict(config, connection)
 
 

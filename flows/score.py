@@ -15,6 +15,7 @@ from flows.dataset import preparation, require_catalog
 from flows.ingest import run_ingest, shard_plans
 from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
+from flows.turn import turn
 from storage.catalog import rows_by_shard
 from tasks import score
 from tasks.score import Counting, ScoreJob
@@ -23,7 +24,7 @@ from tasks.score import Counting, ScoreJob
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
-    with Connection(config.cluster, needs_of(config)) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_score(config, connection)
 
 

@@ -42,6 +42,8 @@ class Dataset(Section):
     images: Place = ""
     references: Place = ""
     manifest: Place = ""
+    roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
+    """Folders that files named by the manifest may lie in, beside the folder of the manifest itself."""
     layout: Literal["files", "nnunet", "dicom"] = "files"
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
@@ -74,6 +76,8 @@ class Dataset(Section):
             raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
         if self.split and not self.manifest:
             raise ValueError("split: needs a manifest with a column named split")
+        if self.roots and not self.manifest:
+            raise ValueError("roots: needs a manifest, whose files may lie in them")
         return self
 
 

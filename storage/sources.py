@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, read_whole, refuse_secrets
+from storage.roots import DataRoots
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
 FILE_COLUMNS = ("url", "relative", "version")
@@ -146,12 +147,12 @@ def match_by_stem(images: str, references: str, predictions: str = "") -> pd.Dat
     return listing.rename_axis("image_id").reset_index()
 
 
-def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
+def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a CSV or Parquet manifest, in its order, with paths made absolute and versions as in `match_by_stem`.
 
     Needs image_id, image and reference; prediction is optional; all other columns are kept as groups. Only the rows of
     `split` are returned where one is named. Raises ListingError for missing columns, repeated or empty ids, an unknown
-    split.
+    split, and a file that lies neither in the manifest's folder nor in one of `roots`.
     """
     try:
         data = read_file(url)
@@ -170,6 +171,7 @@ def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
             paths = manifest[role].fillna("").astype(str)
             _refuse_secrets(url, role, manifest["image_id"], paths)
             manifest[role] = [_absolute(path, base) for path in paths]
+            _check_roots(url, manifest, role, DataRoots((base or ".", *roots)))
             manifest[f"{role}_version"] = _file_versions(manifest[role])
     return manifest.reset_index(drop=True)
 
@@ -208,6 +210,15 @@ def _refuse_secrets(url: str, role: str, identifiers: Iterable[str], paths: Iter
             refuse_secrets(path)
         except SecretInUrlError as error:
             raise ListingError(f"{url}: column {role!r} of image_id {identifier!r}: {error}") from None
+
+
+def _check_roots(url: str, manifest: pd.DataFrame, role: str, roots: DataRoots) -> None:
+    for identifier, path in zip(manifest["image_id"], manifest[role], strict=True):
+        if path and not roots.hold(path):
+            raise ListingError(
+                f"{url}: the {role} of {identifier!r} leads out of the data roots {list(roots.urls)}: {path}; put it "
+                "there, or name its folder in dataset.roots"
+            )
 
 
 def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
