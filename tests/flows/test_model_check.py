@@ -13,6 +13,7 @@ import pytest
 from flows import model_check
 from flows.config import ConfigError, EvaluationConfig, parse_config
 from flows.model_check import check_model, look_ahead
+from tasks.conversion import is_converted
 from tasks.engines.graph_cache import cache_folder
 from tasks.inspection import known_facts, remember_facts
 from tasks.models.bundled import bundled_path
@@ -164,7 +165,7 @@ def test_a_bundled_model_is_looked_at_and_converted(tmp_path: Path) -> None:
     begun = model_check._begin_inspection(model, model_check._graph_needed(config))._process
     assert begun is not None
     begun._process.wait(120)
-    assert model_check.is_converted(model.sha256, 4, False)
+    assert is_converted(model.sha256, 4, False)
 
 
 @pytest.mark.slow
