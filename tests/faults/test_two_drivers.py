@@ -62,7 +62,7 @@ class Driver:
 
 
 def is_stopped(pid: int) -> bool:
-    return str(psutil.Process(pid).status()) == psutil.STATUS_STOPPED
+    return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
 @dataclass(frozen=True)
