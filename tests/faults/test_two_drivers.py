@@ -6,7 +6,9 @@ Each driver has a Dask cluster of its own; they share the store, the reports and
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,33 +186,78 @@ def test_two_drivers_at_once_race_for_every_commit(scene: Scene, undisturbed: Pa
         assert (run["stages"][stage]["reused"], run["stages"][stage]["attempts"]) == (0, run["n_shards"]), stage
 
 
-# Where the first driver, or its worker, stands still while a second driver does everything.
-AWAY = {
-    "driver, while shards are ingested": "worker:after-commit:/ledger/ingest/:driver",
-    "driver, while shards are scored": "worker:after-commit:/ledger/score/:driver",
-    "driver, before it writes the catalog": "driver:before-write:/catalog/phantom-:self",
-    "driver, with a report half written": "driver:before-write:/reports/.*/intervals:self",
-    "driver, before run.json": r"driver:before-write:/reports/.*/run\.json:self",
-    "worker, with half an ingested shard": "worker:after-write:/shards/ingest/:self",
-    "worker, before it commits an ingested shard": "worker:before-commit:/ledger/ingest/:self",
-    "worker, before it commits a scored shard": "worker:before-commit:/ledger/score/:self",
-}
+@dataclass(frozen=True)
+class Away:
+    """Where a driver, or its worker, stands still while others go on."""
+
+    place: str
+    reason: str
 
 
-@pytest.mark.parametrize("away", AWAY)
-def test_one_that_was_stopped_comes_back_when_another_has_finished(scene: Scene, undisturbed: Path, away: str) -> None:
-    first = scene.start(AWAY[away], DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=f"{TTL_SECONDS}s")
-    victim = first.await_stop(0)
-    stopped = time.monotonic()
-    assert (victim == first.process.pid) == away.startswith("driver")
+# In this order: each gets as far as its place whatever the ones before have left undone.
+AWAY = (
+    Away("driver:before-write:/catalog/phantom-:self", "it has planned, and nobody knows"),
+    Away("worker:before-commit:/ledger/ingest/:self", "its attempt lies there, and another will be recorded"),
+    Away("worker:after-commit:/ledger/score/:driver", "its worker goes on, and it hears of nothing"),
+    Away("worker:before-commit:/ledger/score/:self", "likewise, of counts"),
+    Away(
+        r"driver:before-write:/reports/.*/run\.json:self", "it is about to make a report of tables that others rewrite"
+    ),
+)
+
+
+def test_whoever_was_stopped_comes_back_when_another_has_finished(scene: Scene, undisturbed: Path) -> None:
+    stopped: list[tuple[Driver, int]] = []
+    for away in AWAY:
+        takes_all_for_dead = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{TTL_SECONDS}s"}
+        is_driver = away.place.startswith("driver") or away.place.endswith("driver")
+        driver = scene.start(away.place, **(takes_all_for_dead if is_driver else {}))
+        victim = driver.await_stop(0)
+        assert (victim == driver.process.pid) == is_driver, away.reason
+        stopped.append((driver, victim))
+    since = time.monotonic()
     code, err = scene.start().finish()
     assert code == 0, err
-    finished = {path.name: path.read_bytes() for path in report_in(scene.work).glob("*.parquet")}
-    assert len(finished) == len(list(undisturbed.glob("*.parquet")))
-    if away.startswith("driver"):
-        # The driver's own limit for silent workers is over: whoever it knew looks dead to it when it goes on.
-        time.sleep(max(0.0, TTL_SECONDS + 1 - (time.monotonic() - stopped)))
+    finished = report_in(scene.work)
+    assert open_report(str(finished)).is_whole()
+    assert all(is_stopped(victim) for _, victim in stopped)
+    # A driver's limit for silent workers is over: all that it knew look dead to it when it goes on.
+    time.sleep(max(0.0, TTL_SECONDS + 1 - (time.monotonic() - since)))
+    for _, victim in stopped:
+        os.kill(victim, signal.SIGCONT)
+    for away, (driver, _) in zip(AWAY, stopped, strict=True):
+        code, err = driver.finish()
+        assert code == 0, f"{away.place} ({away.reason}): {err}"
+    scene.check(undisturbed)
+
+
+def test_a_report_is_read_back_while_another_driver_writes_it_again(scene: Scene, undisturbed: Path) -> None:
+    # The later one has seen no report and writes one; the earlier one has finished its own and has not read it yet.
+    later = scene.start("driver:before-any:/reports/:self", "driver:before-any:/reports/:self")
+    victim = later.await_stop(0)
+    earlier = scene.start(r"driver:after-write:/reports/.*/run\.json:self")
+    earlier.await_stop(0)
     os.kill(victim, signal.SIGCONT)
-    code, err = first.finish()
+    later.await_stop(1)
+    os.kill(earlier.process.pid, signal.SIGCONT)
+    code, err = earlier.finish()
+    assert code == 0, err
+    os.kill(victim, signal.SIGCONT)
+    code, err = later.finish()
     assert code == 0, err
     scene.check(undisturbed)
+
+
+def test_the_check_can_fail(scene: Scene, undisturbed: Path) -> None:
+    shutil.copytree(undisturbed, scene.work / "reports" / "phantom" / undisturbed.name)
+    shutil.copytree(undisturbed.parents[2] / "store", scene.work / "store")
+    scene.check(undisturbed)
+    record = next((scene.work / "store" / "ledger" / "score").iterdir())
+    record.rename(scene.work / "record.json")
+    with pytest.raises(AssertionError):
+        scene.check(undisturbed)
+    (scene.work / "record.json").rename(record)
+    stray = scene.work / "store" / json.loads(record.read_text())["path"]
+    shutil.copytree(stray, stray.with_name("0123456789abcdef"))
+    with pytest.raises(AssertionError):
+        scene.check(undisturbed)
