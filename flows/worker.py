@@ -182,7 +182,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         if asked != (self.request.weights_sha256, self.request.flips):
             raise PermanentError(
                 f"this worker was given the model {self.request.weights_sha256[:12]} by another run on this scheduler, "
-                f"this run needs {prediction.weights_sha256[:12]}; run them one after the other, or on workers of their own"
+                f"this run needs {prediction.weights_sha256[:12]}; run one after the other, or on other workers"
             )
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         with self._lock:
