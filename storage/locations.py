@@ -68,8 +68,10 @@ def located(url: str) -> tuple[Any, str]:
 @cache
 def _be_patient() -> None:
     """Have s3fs wait and try again after "too many requests", which it and botocore know by other codes only."""
-    from s3fs.core import set_custom_error_handler
-
+    try:
+        from s3fs.core import set_custom_error_handler
+    except ImportError as error:
+        raise ImportError("s3:// needs s3fs: install the extra s3, e.g. pip install 'segscale[s3]'") from error
     set_custom_error_handler(lambda error: (answer_of(error) or (0, ""))[0] == 429)
 
 
