@@ -19,7 +19,8 @@ READ_SECONDS = 30
 # botocore's own attempts at a request (5xx, throttling, no connection, no answer), 7 s of pauses on the average. s3fs
 # begins all of these up to four times again where connections are lost, answers torn off, or the server asks for less.
 ATTEMPTS = 5
-_USER = re.compile(r"://[^/]*@")
+# AWS's secret keys may hold slashes, so a password ends with the @ only; a number behind the colon is a port.
+_USER = re.compile(r"://(?:[^/]*|[^/@:]+:(?!\d+(?:/|$))[^@]*)@")
 _QUERY = re.compile(r"[?&][^=/?&*\[\]]+=")
 _NETWORK_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp"})
 

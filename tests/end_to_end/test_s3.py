@@ -174,7 +174,7 @@ def test_secrets_are_nowhere(command: Any, finished: tuple[Job, Job, str]) -> No
 @pytest.mark.parametrize(
     ("key", "url"),
     [
-        ("store.path", f"s3://AKIAPLANTED:{SECRET.replace('/', '%2F')}@bucket/work"),
+        ("store.path", f"s3://AKIAPLANTED:{SECRET}@bucket/work"),
         ("dataset.images", "s3://user:plantedSecretOfAUrl@bucket/images/*.png"),
         ("report.path", "s3://bucket/reports?token=plantedSecretOfAUrl"),
         ("predictions.path", "https://host/predictions/a.png?x=1&X-Amz-Signature=plantedSecretOfAUrl"),
