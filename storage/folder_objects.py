@@ -74,7 +74,7 @@ class FolderObjects:
 
     def remove(self, path: str) -> None:
         target = self.root / path
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
             else:

@@ -19,7 +19,8 @@ READ_SECONDS = 30
 # botocore's own attempts at a request (5xx, throttling, no connection, no answer), 7 s of pauses on the average. s3fs
 # begins all of these up to four times again where connections are lost, answers torn off, or the server asks for less.
 ATTEMPTS = 5
-_USER = re.compile(r"://[^/]*@")
+# AWS's secret keys may hold slashes, so a password ends with the @ only; a number behind the colon is a port.
+_USER = re.compile(r"://(?:[^/]*|[^/@:]+:(?!\d+(?:/|$))[^@]*)@")
 _QUERY = re.compile(r"[?&][^=/?&*\[\]]+=")
 _NETWORK_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp"})
 
@@ -68,8 +69,10 @@ def located(url: str) -> tuple[Any, str]:
 @cache
 def _be_patient() -> None:
     """Have s3fs wait and try again after "too many requests", which it and botocore know by other codes only."""
-    from s3fs.core import set_custom_error_handler
-
+    try:
+        from s3fs.core import set_custom_error_handler
+    except ImportError as error:
+        raise ImportError("s3:// needs s3fs: install the extra s3, e.g. pip install 'segscale[s3]'") from error
     set_custom_error_handler(lambda error: (answer_of(error) or (0, ""))[0] == 429)
 
 

@@ -10,13 +10,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from PIL import Image
 
 from tasks.phantom import write_phantoms
-from tests.storage.s3_server import S3Server, running_server
+
+if TYPE_CHECKING:
+    from tests.storage.s3_server import S3Server
 
 SEGSCALE = str(Path(sys.executable).with_name("segscale"))
 
@@ -115,6 +118,9 @@ def await_server(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """An S3 server of the tests, in a process of its own; each test makes a bucket of its own."""
+    # Not every environment that runs tests has s3fs (`make oracles`).
+    from tests.storage.s3_server import running_server
+
     with running_server() as server:
         yield server
 

@@ -174,16 +174,13 @@ def test_secrets_are_nowhere(command: Any, finished: tuple[Job, Job, str]) -> No
 @pytest.mark.parametrize(
     ("key", "url"),
     [
-        ("store.path", f"s3://AKIAPLANTED:{SECRET.replace('/', '%2F')}@bucket/work"),
+        ("store.path", f"s3://AKIAPLANTED:{SECRET}@bucket/work"),
         ("dataset.images", "s3://user:plantedSecretOfAUrl@bucket/images/*.png"),
         ("report.path", "s3://bucket/reports?token=plantedSecretOfAUrl"),
         ("predictions.path", "https://host/predictions/a.png?x=1&X-Amz-Signature=plantedSecretOfAUrl"),
     ],
 )
-def test_a_secret_in_a_url_is_refused_and_not_repeated(
-    command: Any, finished: tuple[Job, Job, str], tmp_path: Path, key: str, url: str
-) -> None:
-    near, _, _ = finished
+def test_a_secret_in_a_url_is_refused_and_not_repeated(command: Any, tmp_path: Path, key: str, url: str) -> None:
     lines = write_job(tmp_path, f"{tmp_path}/work", str(tmp_path), "score").config.read_text()
     section, name = key.split(".")
     before, mark, after = lines.partition(f"[{section}]")
@@ -195,4 +192,3 @@ def test_a_secret_in_a_url_is_refused_and_not_repeated(
     assert key in outcome.err
     assert "***" in outcome.err
     assert "planted" not in (outcome.out + outcome.err).lower()
-    assert near.report().exists("run.json")

@@ -168,7 +168,7 @@ class FaultProxy:
         if fault.release is not None:
             await asyncio.to_thread(fault.release.wait, 60)
         await asyncio.sleep(fault.seconds)
-        answer = _refusal(*fault.answer) if fault.answer else await self._ask(request, fault)
+        answer = _refusal(method, *fault.answer) if fault.answer else await self._ask(request, fault)
         if fault.after is not None:
             fault.after()
         if fault.lose_answer or fault.cut_upload is not None:
@@ -197,8 +197,9 @@ class FaultProxy:
             writer.close()
 
 
-def _refusal(status: int, code: str) -> bytes:
+def _refusal(method: str, status: int, code: str) -> bytes:
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected {code}</Message></Error>"
+    body = "" if method == "HEAD" else body
     return (
         f"HTTP/1.1 {status} Injected\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
         f"Connection: close\r\n\r\n{body}"

@@ -9,6 +9,7 @@ SECRET = "plantedSecret"
     ("url", "shown"),
     [
         pytest.param(f"s3://key:{SECRET}@bucket/a", "s3://***@bucket/a", id="user and password"),
+        pytest.param(f"s3://key:a/b+{SECRET}/c@bucket/a", "s3://***@bucket/a", id="slashes in the password"),
         pytest.param(f"s3://{SECRET}@bucket", "s3://***@bucket", id="user alone"),
         pytest.param(f"https://host/a.png?token={SECRET}", "https://host/a.png?token=***", id="token"),
         pytest.param(f"https://host/a?x=1&sig={SECRET}", "https://host/a?x=***", id="signature behind another"),
@@ -32,6 +33,7 @@ def test_what_may_be_secret_is_refused_and_not_shown(url: str, shown: str) -> No
     [
         pytest.param("s3://bucket/images/img_?.png", id="a pattern for one letter"),
         pytest.param("s3://bucket/images/*@2x.png", id="an @ behind the host"),
+        pytest.param("http://host:8080/a@b.png", id="an @ behind a port"),
         pytest.param("/data/a@b/x?y=1.png", id="a path is no URL"),
         pytest.param("work", id="relative"),
         pytest.param("memory://a/b=c", id="an equals sign"),
