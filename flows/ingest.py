@@ -17,7 +17,7 @@ from flows.progress import StageProgress
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
 from flows.worker import ScanJob
-from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
+from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, source_keys, write_catalog
 from storage.objects import ObjectStore
 from storage.sources import ROLES
 from tasks import scan, shard_plan
@@ -80,11 +80,13 @@ def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection
 
 
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
-    remembered = set(zip(known["role"], known["url"], known["version"], strict=True))
     for role in ROLES:
         if role not in listing:
             continue
-        named = dict.fromkeys(zip(listing[role], listing[f"{role}_version"], strict=True))
-        new = [file for file in named if all(file) and (role, *file) not in remembered]
+        looked_at = known[known["role"] == role]
+        urls, versions = listing[role], listing[f"{role}_version"]
+        remembered = source_keys(urls, versions).isin(source_keys(looked_at["url"], looked_at["version"]))
+        asked = ~remembered & (urls != "") & (versions != "")
+        new = list(dict.fromkeys(zip(urls[asked], versions[asked], strict=True)))
         for start in range(0, len(new), SCAN_FILES):
             yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,9 +53,8 @@ def prepare(rig: Rig, *, engine: bool) -> tuple[Path, Undisturbed]:
     return work, undisturbed_in(work)
 
 
-def play_all(chosen: Sequence[Fault], folder: Path) -> list[Played]:
+def play_all(chosen: Sequence[Fault], folder: Path) -> Iterator[Played]:
     """Play faults that share a rig, one after the other."""
-    played = []
     for quick in (False, True):
         for engine in (False, True):
             some = [fault for fault in chosen if fault.engine == engine and (fault.group == "stop") == quick]
@@ -63,8 +63,7 @@ def play_all(chosen: Sequence[Fault], folder: Path) -> list[Played]:
             options = QUICK_TO_GIVE_UP if quick else {}
             with new_rig(folder / f"rig-{quick:d}{engine:d}", options, phantoms=engine) as rig:
                 finished, undisturbed = prepare(rig, engine=engine)
-                played += [play(fault, rig, finished, undisturbed) for fault in some]
-    return played
+                yield from (play(fault, rig, finished, undisturbed) for fault in some)
 
 
 def play(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) -> Played:
@@ -121,20 +120,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="faults with this text in their name")
     parser.add_argument("--group", default="", help="faults whose group begins so; several with commas")
-    parser.add_argument("--record", type=Path, help="add the results to this file of JSON lines, and describe all in it")
+    parser.add_argument(
+        "--record", type=Path, help="add the results to this file of JSON lines, and describe all in it"
+    )
     parser.add_argument("--write", type=Path, help="write the page")
     parser.add_argument("--list", action="store_true", help="say which faults there are, and play none")
     options = parser.parse_args()
+    # Whoever ends the campaign shall not leave a cluster behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     groups = tuple(options.group.split(","))
     chosen = [fault for fault in faults() if options.only in fault.name and fault.group.startswith(groups)]
     if options.list:
         print("\n".join(f"{fault.group:14} {fault.name}" for fault in chosen), f"\n{len(chosen)} faults")
         return 0
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        played = play_all(chosen, Path(folder))
+        played = []
+        for one in play_all(chosen, Path(folder)):
+            played.append(one)
+            if options.record:
+                with options.record.open("a") as file:
+                    file.write(json.dumps(asdict(one)) + "\n")
     if options.record:
-        with options.record.open("a") as file:
-            file.writelines(json.dumps(asdict(one)) + "\n" for one in played)
         latest = {one["name"]: Played(**one) for one in map(json.loads, options.record.read_text().splitlines())}
         played = [latest[fault.name] for fault in faults() if fault.name in latest]
     if options.write:

@@ -51,7 +51,9 @@ class Scene:
         self.rig.arm(*faults)
         code = self.run()
         fired = self.rig.fired()
-        assert len(fired) == len(faults), f"armed {len(faults)} faults, {fired} happened; codes {self.codes} {self.said}"
+        assert len(fired) == len(faults), (
+            f"armed {len(faults)} faults, {fired} happened; codes {self.codes} {self.said}"
+        )
         return code
 
     def command(self, *arguments: str) -> str:
