@@ -34,11 +34,18 @@ async def serve(n_workers: int) -> None:
         async with Scheduler(host="127.0.0.1", dashboard=False, port=0) as scheduler:
             workers = [
                 Worker(
-                    scheduler.address, host="127.0.0.1", nthreads=1, memory_limit=0, dashboard=False, executor={"default": threads},
-                    local_directory=folder, heartbeat_interval="30s", name=number,
+                    scheduler.address,
+                    host="127.0.0.1",
+                    nthreads=1,
+                    memory_limit=0,
+                    dashboard=False,
+                    name=number,
+                    executor={"default": threads},
+                    local_directory=folder,
+                    heartbeat_interval="30s",
                 )
                 for number in range(n_workers)
-            ]  # fmt: skip
+            ]
             for start in range(0, n_workers, TOGETHER):
                 await asyncio.gather(*workers[start : start + TOGETHER])
             print(scheduler.address, flush=True)

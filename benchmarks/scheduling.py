@@ -22,10 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -51,7 +52,7 @@ from tasks.predict import Prediction, PredictJob
 from tasks.shard_plan import Preparation
 
 SHARD_IMAGES = 170
-"""A million images then lie in 8,192 shards: the tree is halved 13 times, and 122 images are in each leaf on average."""
+"""A million images then lie in 8,192 shards: halved 13 times, the tree has 122 images in a leaf on average."""
 PREPARATION = Preparation(2, (), -1, "unit", (0.0, 1.0))
 PREDICTION = Prediction(
     weights_sha256="0" * 64, engine="stand-in", precision="float32", versions={}, heads=("last",), level=4,
@@ -126,7 +127,7 @@ def run_shards(planned: dict[str, int], store: ObjectStore, connection: Connecti
     summary = run_stage(predict.STAGE, planned, make_job, stand_in, connection, store)
     seconds = time.perf_counter() - start
     assert summary.images == sum(planned.values())
-    rates = [tenth / (after - before) for before, after in zip(marks, marks[1:], strict=False)]
+    rates = [tenth / (after - before) for before, after in pairwise(marks)]
     return StageFigures(len(planned), seconds, tuple(rates), (memory[0], max(memory[1:], default=memory[0])))
 
 
@@ -233,7 +234,7 @@ def print_stream(client: Client, n_shards: int) -> None:
         if number % tenth == 0:
             memory.append(process.memory_info().rss)
             marks.append(time.perf_counter())
-    rates = [tenth / (after - before) for before, after in zip(marks, marks[1:], strict=False)]
+    rates = [tenth / (after - before) for before, after in pairwise(marks)]
     print(line(f"shards/s, {n_shards} of them, by tenths", rates))
     print(f"{'driver, MB at a tenth; peak after':40}{memory[0] / 1e6:8.0f} {max(memory) / 1e6:8.0f}", flush=True)
 

@@ -17,7 +17,7 @@ from flows.progress import StageProgress
 from flows.stage import StageSummary, run_stage
 from flows.stream import Lost, stream_shards
 from flows.worker import ScanJob
-from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, source_keys, write_catalog
+from storage.catalog import MEMORY_COLUMNS, SourceMemory, are_among, rows_by_shard, source_keys, write_catalog
 from storage.objects import ObjectStore
 from storage.sources import ROLES
 from tasks import scan, shard_plan
@@ -85,7 +85,7 @@ def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
             continue
         looked_at = known[known["role"] == role]
         urls, versions = listing[role], listing[f"{role}_version"]
-        remembered = source_keys(urls, versions).isin(source_keys(looked_at["url"], looked_at["version"]))
+        remembered = are_among(source_keys(urls, versions), source_keys(looked_at["url"], looked_at["version"]))
         asked = ~remembered & (urls != "") & (versions != "")
         new = list(dict.fromkeys(zip(urls[asked], versions[asked], strict=True)))
         for start in range(0, len(new), SCAN_FILES):

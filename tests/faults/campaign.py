@@ -1,4 +1,4 @@
-"""The fault campaign: python -m tests.faults.campaign [--only TEXT] [--group NAME] [--append FILE] [--write docs/faults.md]
+"""The fault campaign: python -m tests.faults.campaign [--only TEXT] [--group NAME] [--record FILE] [--write FILE]
 
 Plays every fault of the table on real processes, runs to the end, and checks the invariants. Needs root for the faults
 with a full disk (a small tmpfs is mounted). Ends with 1 where a fault broke an invariant.
@@ -79,40 +79,50 @@ def play(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) -> Pl
     return Played(fault.name, fault.reason, fault.group, fault.engine, held, seen, seconds)
 
 
+PAGE = """# Faults
+
+Made by `python -m tests.faults.campaign --write docs/faults.md` (as root, for the full disks); not edited by hand.
+
+{count} faults were played, {engine} of them while a network predicts; {broken} broke an invariant. That took
+{minutes:.0f} minutes on {cores} cores.
+
+Each was played on processes of their own: a Dask scheduler, two workers with nannies, drivers. The places at which they
+are killed, stopped or made to fail are planted into them from outside (`tests/faults/planted`); Segscale itself holds
+none. After the fault the run was started again until it ended with 0. After that, always:
+
+- the ledger is the plan: every planned key is committed once, no other is, and every object is what was committed;
+- every image is in the report exactly once, as `ok` or `failed`;
+- every Parquet table is byte for byte that of a run that nothing happened to;
+- what lies in the store beside that is unfinished writes and attempts without a record, nothing else{clean}.
+
+`seen` gives the exit codes, of the disturbed run first, a negative one being a signal, and how many files were left. A
+killed worker costs its shard an attempt, a killed driver or scheduler a second run. Damage of committed data ends a run
+with 3 and names the object; the shard is then {repair}.
+
+| fault | why | with | held | seen | s |
+|---|---|---|---|---|---|
+"""
+BY_HAND = "done again once its record and its attempt were removed by hand"
+
+
 def describe(played: Sequence[Played], seconds: float) -> str:
     """The page docs/faults.md."""
-    broken = [one for one in played if not one.held]
-    engine = sum(one.engine for one in played)
-    lines = [
-        "# Faults",
-        "",
-        "Made by `python -m tests.faults.campaign --write docs/faults.md`; not edited by hand.",
-        "",
-        f"{len(played)} faults were played, {engine} of them while a network predicts; {len(broken)} broke an invariant. "
-        f"That took {seconds / 60:.0f} minutes on {os.cpu_count()} cores.",
-        "",
-        "Each was played on processes of their own (a Dask scheduler, two workers with their nannies, drivers) at a place "
-        "that is planted into them from outside; then the run was started again until it ended with 0. After that, always:",
-        "",
-        "- the ledger is the plan: every planned key is committed once, no other, and every object is what was committed;",
-        "- every image is in the report exactly once, as `ok` or `failed`;",
-        "- every Parquet table is byte for byte that of a run that nothing happened to;",
-        "- what lies in the store beside that is unfinished writes and attempts without a record, and nothing else"
-        + ("; `segscale clean --older-than 0` removes them." if HAS_STORE_COMMANDS else "."),
-        "",
-        "`seen` gives the exit codes, of the disturbed run first; a negative one is a signal. A killed worker costs its "
-        "shard an attempt and the run ends with 0; a killed driver or scheduler costs a second run.",
-        "",
-        "| fault | why | engine | held | seen | s |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in played:
-        seen = " ".join(one.seen.split()).replace("|", "/")[:160]
-        lines.append(
-            f"| {one.name} | {one.reason} | {'network' if one.engine else ''} | {'yes' if one.held else 'NO'} | {seen} | "
-            f"{one.seconds:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+    head = PAGE.format(
+        count=len(played),
+        engine=sum(one.engine for one in played),
+        broken=sum(not one.held for one in played),
+        minutes=seconds / 60,
+        cores=os.cpu_count(),
+        clean=", and `segscale clean --older-than 0` removes it" if HAS_STORE_COMMANDS else "",
+        repair="done again by `segscale repair`" if HAS_STORE_COMMANDS else BY_HAND,
+    )
+    return head + "".join(map(_row, played))
+
+
+def _row(one: Played) -> str:
+    seen = " ".join(one.seen.split()).replace("|", "/")[:160]
+    work = "network" if one.engine else "label maps"
+    return f"| {one.name} | {one.reason} | {work} | {'yes' if one.held else 'NO'} | {seen} | {one.seconds:.1f} |\n"
 
 
 def main() -> int:

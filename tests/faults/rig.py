@@ -1,4 +1,4 @@
-"""The rig of the campaign: a Dask cluster and drivers as processes of their own, with failpoints planted in all of them."""
+"""The rig of the campaign: a Dask cluster and drivers as processes, with failpoints planted in all of them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Scene:
     def wait(self, driver: Driver) -> int:
         code = driver.wait()
         self.codes.append(code)
-        self.said.append(([""] + driver.err.read_text().strip().splitlines())[-1])
+        self.said.append(["", *driver.err.read_text().strip().splitlines()][-1])
         return code
 
     def run(self) -> int:

@@ -231,7 +231,7 @@ def damaged(
 def damages() -> Iterator[Fault]:
     for what, (pattern, without, mends) in DAMAGED.items():
         for harm, function in DAMAGES.items():
-            if "catalog" == what and harm in ("truncated", "emptied"):
+            if what == "catalog" and harm in ("truncated", "emptied"):
                 continue
             reason = "made again by the run" if harm in mends else "must be found and named, never turned into numbers"
             yield Fault(f"{what}: {harm}", reason, damaged(pattern, without, function, harm in mends), "damage")
@@ -287,7 +287,8 @@ def others() -> Iterator[Fault]:
     yield Fault("score: driver stopped while another finishes", away, stopped_driver, "stop")
     yield Fault("ingest: scheduler stopped for 8 s", "all workers seem to be silent", stopped_scheduler, "stop")
     for stage, error, times in (
-        ("ingest", "EIO", 1), ("ingest", "ENOSPC", 1), ("score", "EIO", 1), ("ingest", "EACCES", 99), ("score", "ENOSPC", 99),
+        ("ingest", "EIO", 1), ("ingest", "ENOSPC", 1), ("score", "EIO", 1),
+        ("ingest", "EACCES", 99), ("score", "ENOSPC", 99),
     ):  # fmt: skip
         often = "once" if times == 1 else "always"
         reason = "another attempt must succeed" if times == 1 else "the run must end, and resume"

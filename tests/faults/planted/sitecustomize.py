@@ -1,8 +1,9 @@
 """Failpoints, planted into every process that has this folder on its PYTHONPATH; Segscale itself knows none.
 
-Python imports `sitecustomize` at its start. Where SEGSCALE_FAULTS names a folder, the two ways in which anything reaches
-a store (`ObjectStore.write`, `ObjectStore.create_exclusive`) look into ``armed.json`` there: what is to happen, at which
-object, in which process. A fault happens once however many processes come by: whoever creates its file is the one.
+Python imports `sitecustomize` at its start. Where SEGSCALE_FAULTS names a folder, the two ways in which anything
+reaches a store (`ObjectStore.write`, `ObjectStore.create_exclusive`) look into ``armed.json`` there: what is to happen,
+at which object, in which process. A fault happens once however many processes come by: whoever creates its file is the
+one.
 """
 
 from __future__ import annotations
@@ -128,10 +129,8 @@ def _is_armed(moment: str, path: str) -> bool:
     return False
 
 
-PLANTS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
-    "storage.objects": (plant_store,),
-    "storage.folder_objects": (),
-}
+MODULES = frozenset({"storage.objects", "storage.folder_objects"})
+"""Where there are such things, whichever of them it is in."""
 
 
 class _Planter(importlib.abc.MetaPathFinder):
@@ -140,7 +139,7 @@ class _Planter(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name not in PLANTS:
+        if name not in MODULES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -148,10 +147,10 @@ class _Planter(importlib.abc.MetaPathFinder):
 
             def planted(module: ModuleType) -> None:
                 execute(module)
-                for plant in PLANTS[name]:
-                    plant(module)
                 if hasattr(module, "_synced_temporary"):
                     plant_temporary(module)
+                if name == "storage.objects":
+                    plant_store(module)
 
             spec.loader.exec_module = planted  # type: ignore[method-assign]
         return spec
