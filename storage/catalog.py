@@ -122,17 +122,6 @@ class SourceMemory:
         self.store.write(f"{self._folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
 
 
-def source_keys(urls: pd.Series[str], versions: pd.Series[str]) -> pd.Series[str]:
-    """One text for each file in one version: of millions they are found many times faster than pairs of texts."""
-    # No version holds a NUL, so that no two files share a key.
-    return versions.astype("str") + "\0" + urls.astype("str")
-
-
-def are_among(keys: pd.Series[str], known: pd.Series[str]) -> npt.NDArray[np.bool_]:
-    """Of each key, whether it is a known one; Arrow needs a tenth of the time that pandas' own `isin` does."""
-    return np.asarray(pc.is_in(pa.array(keys, pa.large_string()), value_set=pa.array(known, pa.large_string())))
-
-
 def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame) -> None:
     """Put the catalog of a data set as it stands now; a change of the set replaces it."""
     store.write(f"catalog/{name}.parquet", tables.encode_frame(catalog))
@@ -152,6 +141,17 @@ def rows_by_shard(catalog: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
     groups = catalog["shard"].to_numpy()[ordered]
     positions = pd.Series(ordered).groupby(groups, sort=True).indices
     return {str(key): ordered.to_numpy()[places] for key, places in sorted(positions.items())}
+
+
+def source_keys(urls: pd.Series[str], versions: pd.Series[str]) -> pd.Series[str]:
+    """One text for each file in one version: of millions they are found many times faster than pairs of texts."""
+    # No version holds a NUL, so that no two files share a key.
+    return versions.astype("str") + "\0" + urls.astype("str")
+
+
+def are_among(keys: pd.Series[str], known: pd.Series[str]) -> npt.NDArray[np.bool_]:
+    """Of each key, whether it is a known one; Arrow needs a tenth of the time that pandas' own `isin` does."""
+    return np.asarray(pc.is_in(pa.array(keys, pa.large_string()), value_set=pa.array(known, pa.large_string())))
 
 
 def group_columns(catalog: pd.DataFrame) -> list[str]:
