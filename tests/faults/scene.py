@@ -110,7 +110,12 @@ def perform(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) ->
         invariants.check_ledger(config)
         invariants.check_report(work, undisturbed)
         litter = clean(scene)
-        return f"exit {', '.join(map(str, scene.codes))}" + (f"; {litter} files left for clean" if litter else "")
+        torn = len(list(work.glob("reports/*/*/.*.partial")))
+        return (
+            f"exit {', '.join(map(str, scene.codes))}"
+            + (f"; {litter} files left for clean" if litter else "")
+            + (f"; {torn} unfinished writes stay beside the report" if torn else "")
+        )
     finally:
         rig.arm()
         remove(work)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -220,8 +219,9 @@ def damaged(
             assert code == 0, scene.said
             return
         assert code == 3, f"exit {code}: damage was not found"
-        named = target.parent.name if "shards" in target.parts else target.name
-        assert re.search(re.escape(named), scene.said[-1]) or target.name in scene.said[-1], scene.said
+        parts = target.relative_to(scene.work).parts
+        named = parts[4] if parts[1] == "shards" else target.stem
+        assert named[:12] in scene.said[-1], f"{scene.said} do not name {named[:12]}"
         assert not list(scene.work.glob("reports/*/*/run.json")) or not without, "a report was made of damaged data"
         forget(scene, target)
 
