@@ -5,7 +5,7 @@ commits a real part with a real record. For each number of images:
 
 - the stage: shards per second through workers and ledger, and the driver's memory at a tenth and at the end of it;
 - the resume of the finished run, step by step as `segscale run` takes them, but for the listing of files that are not
-  there: what is known of files, plan of the shards, catalog, ledger, and the plan of the stage.
+  there: what is known of files, plan of the shards, catalog, ledger, the plan of the stage, and the name of the run.
 
 Then a scheduler with `--workers` workers in one process that answer at once (they compute and commit nothing): shards
 per second through the stream of a driver. Disk and machine count, so a plain probe of the disk stands beside: objects
@@ -43,7 +43,7 @@ from flows.sections import Cluster
 from flows.stage import run_stage
 from flows.stream import stream_shards
 from storage import parts, shards
-from storage.catalog import SourceMemory, read_catalog, rows_by_shard, write_catalog
+from storage.catalog import SourceMemory, catalog_sha256, read_catalog, rows_by_shard, write_catalog
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from tasks import predict, scan, shard_plan
@@ -156,6 +156,8 @@ def resume(listing: pd.DataFrame, store: ObjectStore) -> dict[str, float]:
     assert kept is not None
     with step("plan the stage", seconds):
         jobs = plan_predict(kept, PREDICTION)
+    with step("hash the catalog", seconds):
+        catalog_sha256(kept)
     with step("list the ledger", seconds):
         done = Ledger(store).done(predict.STAGE)
     assert done == jobs.keys()

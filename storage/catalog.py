@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -67,18 +69,22 @@ def pack(image_ids: Sequence[str], slices: Sequence[int], capacity: int) -> list
         raise ValueError(f"capacity: expected at least 1 slice, got {capacity}")
     hashes = [hashlib.sha256(name.encode()).digest() for name in image_ids]
     order = sorted(range(len(hashes)), key=hashes.__getitem__)
-    return [leaf for leaf in _leaves(order, hashes, slices, capacity, bit=0) if leaf]
+    # Slices of the images before each place in that order: the size of any branch is one subtraction.
+    before = [0, *accumulate(slices[position] for position in order)]
+    leaves = _leaves([hashes[position] for position in order], before, capacity, 0, len(order), bit=0)
+    return [order[start:stop] for start, stop in leaves if start < stop]
 
 
-def _leaves(order: list[int], hashes: list[bytes], slices: Sequence[int], capacity: int, bit: int) -> list[list[int]]:
-    if len(order) <= 1 or sum(slices[position] for position in order) <= capacity:
-        return [order]
-    ones = [position for position in order if hashes[position][bit // 8] >> (7 - bit % 8) & 1]
-    zeros = order[: len(order) - len(ones)]
-    return [
-        *_leaves(zeros, hashes, slices, capacity, bit + 1),
-        *_leaves(ones, hashes, slices, capacity, bit + 1),
-    ]
+def _leaves(
+    hashes: Sequence[bytes], before: Sequence[int], capacity: int, start: int, stop: int, bit: int
+) -> Iterator[tuple[int, int]]:
+    """The leaves of the branch whose hashes are `hashes[start:stop]`: sorted, and equal in all bits before `bit`."""
+    if stop - start <= 1 or before[stop] - before[start] <= capacity:
+        yield start, stop
+        return
+    first_one = bisect_left(hashes, 1, start, stop, key=lambda value: value[bit // 8] >> (7 - bit % 8) & 1)
+    yield from _leaves(hashes, before, capacity, start, first_one, bit + 1)
+    yield from _leaves(hashes, before, capacity, first_one, stop, bit + 1)
 
 
 def shard_capacity(shard_images: int, slice_bytes: int) -> int:
