@@ -20,7 +20,7 @@ from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from flows.stream import UNLIMITED, Finished, Lost, stream_shards
 from flows.turn import turn
 from flows.worker import ScanJob
-from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
+from storage.catalog import MEMORY_COLUMNS, SourceMemory, are_among, rows_by_shard, source_keys, write_catalog
 from storage.objects import ObjectStore
 from storage.quarantine import Held, quarantine, quarantined
 from storage.sources import ROLES, file_name
@@ -157,11 +157,13 @@ def _frame(facts: Sequence[SourceFacts]) -> pd.DataFrame:
 
 
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
-    remembered = set(zip(known["role"], known["url"], known["version"], strict=True))
     for role in ROLES:
         if role not in listing:
             continue
-        named = dict.fromkeys(zip(listing[role], listing[f"{role}_version"], strict=True))
-        new = [file for file in named if all(file) and (role, *file) not in remembered]
+        looked_at = known[known["role"] == role]
+        urls, versions = listing[role], listing[f"{role}_version"]
+        remembered = are_among(source_keys(urls, versions), source_keys(looked_at["url"], looked_at["version"]))
+        asked = ~remembered & (urls != "") & (versions != "")
+        new = list(dict.fromkeys(zip(urls[asked], versions[asked], strict=True)))
         for start in range(0, len(new), SCAN_FILES):
             yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]))

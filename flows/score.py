@@ -47,7 +47,9 @@ def plan_score(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, Sco
     if not catalog["prediction"].astype(bool).any():
         raise ConfigError("predictions.path: expected predictions of the images of this data set, found none for any")
     prepared, counting = preparation(config), Counting(config.metrics.threshold)
+    # Rows are taken shard by shard: of the columns that a job needs, not of all.
+    needed = catalog[["shard", "prediction", "prediction_sha256"]]
     jobs = (
-        score.plan_job(catalog.iloc[np.asarray(rows)], prepared, counting) for rows in rows_by_shard(catalog).values()
+        score.plan_job(needed.iloc[np.asarray(rows)], prepared, counting) for rows in rows_by_shard(catalog).values()
     )
     return {job.key: job for job in jobs}
