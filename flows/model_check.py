@@ -11,6 +11,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from tasks.models.bundled import bundled_path
 
 INSPECTION_SECONDS = 300
 """Far more than the largest network needs; a damaged file of weights can keep its library busy for ever."""
+
+KERAS_BACKENDS = ("tensorflow", "jax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ def check_model(config: EvaluationConfig) -> None:
             choice = choose_engine(config.model.engine, config.model.precision)
             if config.model.engine == "openvino":
                 check_precision(choice.precision, cpu_flags())
+            if choice.engine == "keras":
+                _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
             _check_float16(config, choice.precision)
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
@@ -88,6 +93,14 @@ def check_model(config: EvaluationConfig) -> None:
     check_facts(config, facts["n_classes"], facts["channels"])
     if facts["levels"] and config.model.level not in [*facts["levels"], "all"]:
         raise ConfigError(f'model.level: expected one of {facts["levels"]} or "all", got {config.model.level}')
+
+
+def _check_backend(backend: str) -> None:
+    """Raise ValueError for a backend that the engine keras does not run on, or that is not installed."""
+    if backend not in KERAS_BACKENDS:
+        raise ValueError(f"engine keras runs on {' or '.join(KERAS_BACKENDS)}, KERAS_BACKEND is {backend!r}")
+    if find_spec(backend) is None:
+        raise ValueError(f"engine keras is asked to run on {backend} (KERAS_BACKEND), which is not installed")
 
 
 def _check_float16(config: EvaluationConfig, precision: Precision) -> None:

@@ -318,9 +318,12 @@ def threads_of(request: ModelRequest) -> int:
 
 def _keras_engine(path: Path, request: ModelRequest, precision: Precision) -> Engine:
     # TensorFlow is imported on the workers only, and only by those that compute with it.
-    with _no_chatter():
-        from tasks.engines.keras import KerasEngine, prepare_runtime
-        from tasks.models.model_file import load_model
+    try:
+        with _no_chatter():
+            from tasks.engines.keras import KerasEngine, prepare_runtime
+            from tasks.models.model_file import load_model
+    except ImportError as error:
+        raise ValueError(f"engine keras cannot be loaded on this worker: {error}") from error
 
     # Every bucket has a shape of its own, and each is traced once: that is meant, and no reason to warn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -133,6 +133,23 @@ def test_float16_that_no_engine_here_has_starts_nothing(
     assert started == []
 
 
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        pytest.param("torch", "runs on tensorflow or jax, KERAS_BACKEND is 'torch'", id="not built for it"),
+        pytest.param("jax", r"run on jax \(KERAS_BACKEND\), which is not installed", id="not installed"),
+    ],
+)
+def test_a_backend_that_cannot_be_had_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[list[str]], backend: str, words: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr(model_check, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=words):
+        check_model(config_of(tmp_path, engine="keras"))
+    assert started == []
+
+
 def test_openvino_is_not_for_gpus(tmp_path: Path, started: list[list[str]]) -> None:
     config = config_of(tmp_path, engine="openvino")
     gpus = config.model_copy(update={"cluster": config.cluster.model_copy(update={"kind": "gpus"})})
