@@ -9,7 +9,7 @@ ORACLES := .venv-oracles/.installed
 .DELETE_ON_ERROR:
 # The parts of `test` run one after the other: the slow tests start clusters of their own.
 .NOTPARALLEL:
-.PHONY: help install demo test lint types fast slow oracles constraints clean
+.PHONY: help install demo test lint types fast slow faults oracles constraints clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,9 @@ fast: $(INSTALLED) ## Tests that start no process, server or model
 slow: $(INSTALLED) ## Tests that do
 	$(BIN)/pytest -m slow $(PARALLEL)
 
+faults: $(INSTALLED) ## Play every fault and write docs/faults.md (half an hour; as root, for the full disk)
+	$(BIN)/python -m tests.faults.campaign --write docs/faults.md
+
 oracles: $(ORACLES) ## Agreement with other libraries, in an environment of its own (torch, MONAI, ...)
 	.venv-oracles/bin/pytest tests/oracles -m oracle
 
@@ -49,7 +52,7 @@ $(ORACLES): pyproject.toml constraints-oracles.txt
 	touch $@
 
 constraints: ## Resolve pyproject.toml anew in fresh environments and write the constraints files
-	$(call resolve,dev$(comma)s3,--upgrade setuptools,constraints.txt)
+	$(call resolve,dev$(comma)s3$(comma)kubernetes$(comma)prefect-workers,--upgrade setuptools,constraints.txt)
 	$(call resolve,oracles,-c constraints.txt,constraints-oracles.txt)
 
 comma := ,

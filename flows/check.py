@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections.abc import Callable
 
 import pandas as pd
 
 from flows.cluster import check_cluster
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import list_dataset
-from flows.model_check import check_model, find_model
-from flows.predict import find_plan
-from storage.objects import ObjectStore
+from flows.model_check import check_facts, check_model, find_model
+from flows.predict import Plan, find_plan
+from storage.objects import ObjectStore, StoreRefusedError
+
+logger = logging.getLogger("segscale")
 
 
 def check(config: EvaluationConfig) -> None:
     """Everything that a run needs: data set, model or predictions, cluster, and folders that can be written."""
     listing = check_dataset(config)
-    if not scores_predictions(config, listing) and not _is_planned(config):
-        check_model(config)
+    if not scores_predictions(config, listing):
+        known = _known_plan(config)
+        if known is None:
+            check_model(config)
+        else:
+            # The number of channels asked for is no part of the plan record.
+            check_facts(config, known.prediction.n_classes, known.engine["facts"]["channels"])
     check_folders(config)
 
 
@@ -38,28 +47,41 @@ def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
 
 
 def check_folders(config: EvaluationConfig) -> None:
-    """The store takes exclusive commits and the reports can be written: tried with an object that is removed again."""
+    """The store takes exclusive commits and the reports can be written: tried with objects that are removed again.
+
+    A store that only a single driver may use is said to be one in a warning, every time.
+    """
     if config.store.path.startswith("memory:"):
         raise ConfigError(f"store.path: expected what all workers see, got {config.store.path} of this process alone")
-    _probe("store.path", config.store.path)
-    _probe("report.path", config.report.path)
-
-
-def _probe(key: str, path: str) -> None:
-    store, name = ObjectStore(path), f".probe-{uuid.uuid4().hex}"
     try:
-        store.create_exclusive(name, b"")
-        store.remove(name)
+        _probe("store.path", config.store.path, ObjectStore(config.store.path).check_exclusive)
+    except ConfigError as error:
+        if not (config.store.single_driver and isinstance(error.__cause__, StoreRefusedError)):
+            raise
+        _probe("store.path", config.store.path, lambda: _write_probe(config.store.path))
+        logger.warning("store.single_driver: there must be no other driver on this store; %s", error.__cause__)
+    _probe("report.path", config.report.path, lambda: _write_probe(config.report.path))
+
+
+def _write_probe(path: str) -> None:
+    store, name = ObjectStore(path), f".probe-{uuid.uuid4().hex}"
+    store.write(name, b"")
+    store.remove(name)
+
+
+def _probe(key: str, path: str, attempt: Callable[[], None]) -> None:
+    try:
+        attempt()
     except Exception as error:
         # Every kind of store has errors of its own kind for the same few mistakes.
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ConfigError(f"{key}: expected a folder or URL that can be written, got {path}: {reason}") from error
 
 
-def _is_planned(config: EvaluationConfig) -> bool:
-    """Whether a run before this one has loaded this very model, so that it need not be loaded to be checked."""
+def _known_plan(config: EvaluationConfig) -> Plan | None:
+    """The plan record of a run before this one, which has loaded this very model, so that it need not be loaded."""
     try:
-        return find_plan(config, find_model(config), ObjectStore(config.store.path)) is not None
+        return find_plan(config, find_model(config), config.store.open())
     except (OSError, ImportError, ValueError):
         # Whatever is wrong with the store is said by the check of the store.
-        return False
+        return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from flows.config import ConfigError, EvaluationConfig
 from flows.verify import in_threads, is_named
 from storage.litter import Litter, committed_in, remove, sort_files
-from storage.objects import ObjectStore
 from storage.set_aside import store_clock
 
 SECONDS_PER_HOUR = 3600.0
@@ -39,7 +38,7 @@ def clean_store(config: EvaluationConfig, older_than_hours: float, *, dry_run: b
     Ages go by the clock of the store, not of this machine; even a dry run writes an object to read it, and removes
     that again. What is committed, younger, or not Segscale's stays. Raises ConfigError where there is no store.
     """
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     if not store.exists(""):
         raise ConfigError(f"store.path: expected a store, found none at {store.url}")
     # Listed before the ledger is asked: an attempt that is listed and has no record then was not committed when listed.

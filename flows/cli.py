@@ -118,9 +118,8 @@ def predict_command(config: EvaluationConfig) -> int:
     from flows.check import check_folders
     from flows.dataset import require_catalog
     from flows.predict import predict_dataset
-    from storage.objects import ObjectStore
 
-    require_catalog(config, ObjectStore(config.store.path))
+    require_catalog(config, config.store.open())
     check_model(config)
     check_folders(config)
     return _stage_done(config, predict_dataset(config))
@@ -132,9 +131,8 @@ def score_command(config: EvaluationConfig) -> int:
     from flows.check import check_folders
     from flows.dataset import require_catalog
     from flows.score import score_dataset
-    from storage.objects import ObjectStore
 
-    require_catalog(config, ObjectStore(config.store.path))
+    require_catalog(config, config.store.open())
     check_folders(config)
     return _stage_done(config, score_dataset(config))
 
@@ -145,9 +143,8 @@ def report_command(config: EvaluationConfig) -> int:
     from flows.check import check_folders
     from flows.dataset import require_catalog
     from flows.report import report_dataset
-    from storage.objects import ObjectStore
 
-    require_catalog(config, ObjectStore(config.store.path))
+    require_catalog(config, config.store.open())
     check_folders(config)
     return _finish(config, report_dataset(config))
 
@@ -236,15 +233,25 @@ def diagnose_command(path: str, as_json: bool) -> int:
     return DONE
 
 
-def _not_built(name: str, arguments: str) -> None:
-    @commands.command(name, help="(not built yet)", context_settings={"ignore_unknown_options": True})
-    @click.argument("arguments", nargs=-1, metavar=arguments)
-    def command(arguments: tuple[str, ...]) -> int:
-        raise ConfigError(f"{name} {' '.join(arguments)}: this command is not built yet".replace(" :", ":"))
+@commands.command("serve")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("deploy/prefect.yaml"),
+    show_default=True,
+    help="Deployments and schedules, as `prefect deploy` reads them.",
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def serve_command(path: Path, quiet: bool) -> int:
+    """Register the deployments of a prefect.yaml with the Prefect server and run what is due, until stopped."""
+    prepare_process(quiet)
+    from flows.serve import serve
+
+    serve(path)
+    return DONE
 
 
-for _name, _arguments in {"serve": ""}.items():
-    _not_built(_name, _arguments)
 for _command in STORE_COMMANDS:
     commands.add_command(_command)
 

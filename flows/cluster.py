@@ -1,109 +1,96 @@
-"""The workers of a run: a Dask cluster that is started when the first job needs it."""
+"""The workers of a run: a Dask cluster that is started, or found, when the first job needs it."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 import dask
-import psutil
-from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster, Nanny, Scheduler, SpecCluster
+from distributed import Client
 
-from flows.config import ConfigError
+from flows.cluster_address import check_address, open_client
+from flows.cluster_keys import OWN_MACHINE
+from flows.cluster_kubernetes import check_kubernetes, kubernetes_cluster
+from flows.cluster_local import check_gpus, gpu_cluster, local_cluster
+from flows.cluster_slurm import check_slurm, describe_jobs, slurm_cluster
+from flows.errors import ClusterLostError as ClusterLostError
+from flows.preflight import Needs, check_workers
 from flows.sections import Cluster
-from tasks.engines.hardware import visible_gpus
 
-# A worker that holds a compiled network, its activations and a shard.
-WORKER_BYTES = 3 * 1000**3
-CONNECT_SECONDS = 30
-BUILT_KINDS = ("local", "address", "gpus")
-
-
-class ClusterLostError(RuntimeError):
-    """The cluster went away while work was under way; what was committed stays."""
+_CHECKS = {"gpus": check_gpus, "address": check_address, "slurm": check_slurm, "kubernetes": check_kubernetes}
+_STARTS = {"local": local_cluster, "gpus": gpu_cluster, "slurm": slurm_cluster, "kubernetes": kubernetes_cluster}
 
 
 def check_cluster(config: Cluster) -> None:
-    """Refuse a cluster that cannot be had, before anything starts."""
-    if config.kind not in BUILT_KINDS:
-        raise ConfigError(f"cluster.kind: {config.kind!r} is not built yet; use one of {list(BUILT_KINDS)}")
-    if config.kind == "gpus":
-        found = len(visible_gpus())
-        if found < max(1, config.workers):
-            raise ConfigError(
-                f"cluster.kind: expected {config.workers or 'one or more'} visible GPUs for a worker each, found "
-                f"{found} (CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); use "
-                '"local" for workers on the CPU'
-            )
+    """Refuse a cluster that cannot be had, before anything starts: ConfigError."""
+    if check := _CHECKS.get(config.kind):
+        check(config)
 
 
-def local_workers(config: Cluster) -> int:
-    """How many worker processes this machine gets: as configured, or one per core as far as the memory goes."""
-    return config.workers or max(1, min(int(CPU_COUNT), psutil.virtual_memory().total // WORKER_BYTES))
+class _CountedClient(Client):  # type: ignore[misc]  # distributed ships no types
+    """A client that knows how many workers its cluster is going to have."""
 
-
-def _local_cluster(config: Cluster) -> LocalCluster:
-    n_workers = local_workers(config)
-    return LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        # A network takes all of a GPU: several processes on one would fail each other. `gpus` gives each its own.
-        env={"CUDA_VISIBLE_DEVICES": ""} if n_workers > 1 else {},
-        processes=True,
-        # Any free port: 8787 may be another run's.
-        dashboard_address="127.0.0.1:0",
-        host="127.0.0.1",
-        silence_logs=logging.CRITICAL,
-    )
-
-
-def _gpu_cluster(config: Cluster) -> SpecCluster:
-    """One process with one thread for each GPU, which sees no other."""
-    gpus = visible_gpus()[: config.workers or None]
-    options = {
-        "nthreads": 1,
-        "host": "127.0.0.1",
-        # Dask's own share of the memory goes by threads, and these workers have one each whatever their number.
-        "memory_limit": psutil.virtual_memory().total // len(gpus),
-        "resources": {"GPU": 1},
-        "silence_logs": logging.CRITICAL,
-    }
-    workers = {
-        f"gpu-{gpu}": {"cls": Nanny, "options": {**options, "env": {"CUDA_VISIBLE_DEVICES": gpu}}} for gpu in gpus
-    }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
-    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    expected_workers = 0
+    patience_seconds = 0.0
+    """How long it may be without any."""
 
 
 class Connection:
-    """A client of the cluster, made at first use, closed with the block it is used in."""
+    """A client of the cluster, made at first use, closed with the block it is used in.
 
-    def __init__(self, config: Cluster) -> None:
+    Workers that are no processes of this machine are checked against `needs` before the client is handed out.
+    """
+
+    def __init__(self, config: Cluster, needs: Needs | None = None) -> None:
         check_cluster(config)
         self.config = config
+        self.needs = needs or Needs()
         self._client: Client | None = None
-        self._cluster: LocalCluster | SpecCluster | None = None
+        self._open = ExitStack()
 
     @property
     def client(self) -> Client:
-        """The client; the first call starts or finds the cluster."""
+        """The client; the first call starts or finds the cluster.
+
+        Raises ClusterLostError where the cluster or its workers are not there within `cluster.wait_seconds`,
+        ConfigError where workers cannot do this run.
+        """
         if self._client is None:
-            self._client = self._connect()
+            try:
+                self._client = self._connect()
+            except BaseException:
+                self._open.close()
+                raise
         return self._client
 
     def _connect(self) -> Client:
+        config = self.config
+        patience = max(300, config.wait_seconds)
         # A worker that asks for what no worker has would wait for ever.
-        dask.config.set({"distributed.scheduler.no-workers-timeout": "60s", "distributed.comm.timeouts.connect": "30s"})
-        if self.config.kind == "address":
-            return _connect_to(self.config.address)
+        dask.config.set(
+            {
+                "distributed.scheduler.no-workers-timeout": f"{patience}s",
+                # How often a shard may end its worker is for the stream to say, which tries it alone.
+                "distributed.scheduler.allowed-failures": 0,
+                "distributed.comm.timeouts.connect": "30s",
+            }
+        )
         # Every connection of every worker is news to distributed; what fails comes back with the future.
         logging.getLogger("distributed").setLevel(logging.ERROR)
-        self._cluster = _gpu_cluster(self.config) if self.config.kind == "gpus" else _local_cluster(self.config)
-        return Client(self._cluster)
+        if config.kind == "address":
+            client = self._open.enter_context(open_client(config))
+            check_workers(client, config, self.needs)
+            return client
+        cluster = self._open.enter_context(_STARTS[config.kind](config))
+        client = self._open.enter_context(_CountedClient(cluster))
+        if config.kind not in OWN_MACHINE:
+            client.expected_workers = config.workers
+            client.patience_seconds = config.wait_seconds
+            check_workers(client, config, self.needs, lambda: describe_jobs(cluster) if config.kind == "slurm" else "")
+        return client
 
     def __enter__(self) -> Self:
         return self
@@ -111,27 +98,23 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._client is not None:
-            self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-
-
-def _connect_to(address: str) -> Client:
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS)
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError) as error:
-        raise ClusterLostError(
-            f"cluster.address: expected a scheduler with workers at {address}, got {type(error).__name__}: {error}"
-        ) from error
-    return client
+        self._open.close()
 
 
 def worker_count(client: Client) -> int:
-    """How many workers the cluster has now; at least 1, for a cluster may be growing."""
+    """How many workers the cluster has now."""
     workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    return max(1, len(workers))
+    return len(workers)
+
+
+def expected_workers(client: Client) -> int:
+    """How many workers the cluster is going to have, where more come than are there; 0 where that is not known."""
+    return int(getattr(client, "expected_workers", 0))
+
+
+def patience_seconds(client: Client) -> float:
+    """How long a cluster whose workers come and go may be without any; 0 where that is not known."""
+    return float(getattr(client, "patience_seconds", 0.0))
 
 
 def neighbours(client: Client) -> int:

@@ -37,6 +37,7 @@ class EvaluationConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._check_passwords()
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
         if self.train.class_weights and len(self.train.class_weights) != len(self.dataset.classes):
@@ -45,6 +46,27 @@ class EvaluationConfig(Section):
                 f"got {list(self.train.class_weights)}"
             )
         return self
+
+    def _check_passwords(self) -> None:
+        """The configuration is written into reports and shown by Prefect: no place for a password."""
+        dataset = self.dataset
+        for key, paths in {
+            "dataset.images": [dataset.images],
+            "dataset.references": [dataset.references],
+            "dataset.manifest": [dataset.manifest],
+            "dataset.roots": dataset.roots,
+            "predictions.path": [self.predictions.path],
+            "model.path": [self.model.path],
+            "store.path": [self.store.path],
+            "report.path": [self.report.path],
+            "cluster.address": [self.cluster.address],
+            "train.initial_weights": [self.train.initial_weights],
+        }.items():
+            if any(re.search(r"://[^/]*@", path) for path in paths):
+                raise ValueError(
+                    f"{key}: expected a URL without a user or password, since reports and logs show it; put "
+                    "credentials into the environment or a profile of the file system's own"
+                )
 
 
 def load_config(path: str | Path) -> EvaluationConfig:
@@ -70,10 +92,11 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
         raise ConfigError(f"{source}: {_one_line(error)}") from None
     return config.model_copy(
         update={
-            "dataset": _anchored(config.dataset, base, "images", "references", "manifest"),
+            "dataset": _anchored(config.dataset, base, "images", "references", "manifest", "roots"),
             "predictions": _anchored(config.predictions, base, "path"),
             "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,
             "store": _anchored(config.store, base, "path"),
+            "cluster": _anchored(config.cluster, base, "tls_ca", "tls_cert", "tls_key", "job_folder", "spec"),
             "report": _anchored(config.report, base, "path"),
             "train": _anchored(config.train, base, "output", "initial_weights"),
         }
@@ -85,10 +108,12 @@ def override(
 ) -> EvaluationConfig:
     """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
     document = config.model_dump()
+    if scheduler is not None:
+        # What was said of other workers holds for them alone.
+        kept = document["cluster"] if config.cluster.kind == "address" else {}
+        document["cluster"] = {**kept, "kind": "address", "address": scheduler}
     if workers is not None:
         document["cluster"]["workers"] = workers
-    if scheduler is not None:
-        document["cluster"] |= {"kind": "address", "address": scheduler}
     if run_id is not None:
         document["report"]["run_id"] = run_id
     try:
@@ -98,7 +123,10 @@ def override(
 
 
 def _anchored(section: S, base: Path, *keys: str) -> S:
-    return section.model_copy(update={key: _anchor(getattr(section, key), base) for key in keys})
+    def anchored(value: Any) -> Any:
+        return tuple(_anchor(path, base) for path in value) if isinstance(value, tuple) else _anchor(value, base)
+
+    return section.model_copy(update={key: anchored(getattr(section, key)) for key in keys})
 
 
 def _anchor(path: str, base: Path) -> str:

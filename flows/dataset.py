@@ -35,7 +35,7 @@ def list_dataset(config: EvaluationConfig) -> pd.DataFrame:
         raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
     try:
         if dataset.manifest:
-            listing = sources.read_manifest(dataset.manifest, split=dataset.split)
+            listing = sources.read_manifest(dataset.manifest, split=dataset.split, roots=dataset.roots)
         else:
             listing = sources.match_by_stem(dataset.images, dataset.references, config.predictions.path)
     except (ListingError, OSError, ImportError, ValueError) as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, replace
 
 import pandas as pd
 from prefect import flow
@@ -13,51 +13,78 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection
 from flows.config import EvaluationConfig
 from flows.dataset import catalog_name, list_dataset, preparation
+from flows.isolation import ending_of, find_poison, try_alone
+from flows.preflight import needs_of
 from flows.progress import StageProgress
-from flows.stage import StageSummary, run_stage
-from flows.stream import Lost, stream_shards
+from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
+from flows.stream import UNLIMITED, Finished, Lost, stream_shards
+from flows.turn import turn
 from flows.worker import ScanJob
-from storage.catalog import MEMORY_COLUMNS, SourceMemory, rows_by_shard, write_catalog
+from storage.catalog import MEMORY_COLUMNS, SourceMemory, are_among, rows_by_shard, source_keys, write_catalog
 from storage.objects import ObjectStore
-from storage.sources import ROLES
+from storage.quarantine import Held, quarantine, quarantined
+from storage.sources import ROLES, file_name
 from tasks import scan, shard_plan
+from tasks.scan import SourceFacts
 
 logger = logging.getLogger("segscale")
 SCAN_FILES = 64
+LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
+"""The time limit of a shard where none is configured: some 15 times what the published network takes on one core."""
 
 
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    with Connection(config.cluster) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_ingest(config, connection)
 
 
 def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    store = ObjectStore(config.store.path)
-    return ingest_catalog(config, plan_catalog(config, store, connection), connection)
+    store = config.store.open()
+    return leaving_out(
+        lambda: ingest_catalog(config, plan_catalog(config, store, connection), connection), lambda: None
+    )
 
 
 def ingest_catalog(
     config: EvaluationConfig, catalog: pd.DataFrame, connection: Connection, only: Collection[str] | None = None
 ) -> StageSummary:
-    """Ingest the shards of a catalog that the ledger does not hold; of `only` these keys where they are given."""
-    store, plan = ObjectStore(config.store.path), preparation(config)
-    shards = {key: rows for key, rows in rows_by_shard(catalog).items() if only is None or key in only}
+    """Ingest the shards of a catalog that the ledger does not hold; of `only` these keys where they are given.
+
+    Raises QuarantinedError where another catalog is needed.
+    """
+    store, plan = config.store.open(), preparation(config)
+    shards = rows_by_shard(catalog)
 
     def make_job(key: str) -> shard_plan.IngestJob:
         return shard_plan.plan_job(catalog.iloc[shards[key]])
 
-    planned = {key: len(rows) for key, rows in shards.items()}
+    planned = {key: shard for key, shard in shard_plans(config, catalog).items() if only is None or key in only}
     return run_stage(shard_plan.STAGE, planned, make_job, worker.ingest_shard, connection, store, plan)
+
+
+def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
+    """What is known of each ingested shard, by its key."""
+    contents = list(catalog[["image_id", *shard_plan.CONTENT]].itertuples(index=False, name=None))
+    slices = catalog["depth"].clip(lower=1)
+    pixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy()
+    return {
+        key: ShardPlan(
+            tuple((contents[row][0], contents[row][1:]) for row in rows),
+            config.cluster.shard_seconds or LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(pixels[rows].sum()) / 1e6,
+        )
+        for key, rows in rows_by_shard(catalog).items()
+    }
 
 
 def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """The catalog of the data set as it is now, written to the store; listing and file facts end with this call."""
     listing = list_dataset(config)
     files = scan_files(listing, store, connection)
-    catalog = shard_plan.plan_shards(listing, files, preparation(config), config.store.shard_images)
+    held = quarantined(store)
+    catalog = shard_plan.plan_shards(listing, files, preparation(config), config.store.shard_images, held)
     write_catalog(store, catalog_name(config), catalog)
     return catalog
 
@@ -65,32 +92,78 @@ def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Conne
 def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
     memory = SourceMemory(store, scan.CODE_VERSION)
-    known = memory.recall()
+    known = pd.concat([memory.recall(), _held_files(store)], ignore_index=True)
     jobs = list(_scan_jobs(listing, known))
     if not jobs:
         logger.info("scan: all %d images are unchanged, no file was read", len(listing))
         return known
     total = sum(len(job.files) for job in jobs)
     logger.info("scan: %d files to look at", total)
-    found: list[pd.DataFrame] = []
+    found: list[SourceFacts] = []
     with StageProgress("scan", total, unit="files") as progress:
-        for outcome in stream_shards(connection.client, worker.scan_files, jobs):
-            if isinstance(outcome, Lost):
-                raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
-            found.append(pd.DataFrame([asdict(fact) for fact in outcome.result], columns=list(MEMORY_COLUMNS)))
-            progress.advance(len(outcome.result))
-    looked_at = pd.concat(found, ignore_index=True).sort_values(["role", "url", "version"], ignore_index=True)
+        for facts in _look_at(jobs, store, connection):
+            found += facts
+            progress.advance(len(facts))
+    looked_at = _frame(found).sort_values(["role", "url", "version"], ignore_index=True)
     # What could not be fetched says nothing about the file; it is looked at again next time.
     memory.remember(looked_at[looked_at["sha256"] != ""])
     return pd.concat([known, looked_at], ignore_index=True)
 
 
+def _look_at(jobs: Sequence[ScanJob], store: ObjectStore, connection: Connection) -> Iterator[list[SourceFacts]]:
+    """The facts of all files; of one at which workers end it is said that they do."""
+    suspects: list[ScanJob] = []
+    by_key = {job.key: job for job in jobs}
+    for outcome in stream_shards(connection.client, worker.scan_files, jobs):
+        if isinstance(outcome, Finished):
+            yield outcome.result
+        elif outcome.deadly:
+            suspects.append(by_key[outcome.key])
+        else:
+            raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
+    for job in suspects:
+        yield from _look_one_by_one(job, store, connection)
+
+
+def _look_one_by_one(job: ScanJob, store: ObjectStore, connection: Connection) -> Iterator[list[SourceFacts]]:
+    def attempt(urls: Sequence[str]) -> Finished | Lost:
+        some = replace(job, files=tuple(file for file in job.files if file[0] in urls))
+        return try_alone(connection.client, worker.scan_files, some, seconds=UNLIMITED.seconds)
+
+    versions = dict(job.files)
+    poison = find_poison(list(versions), lambda urls: ending_of(attempt(urls)))
+    for url, ending in poison.items():
+        held = Held(url, (job.role, versions[url]), "scan", ending)
+        logger.warning("scan: quarantined %s", held.error)
+        quarantine(store, held)
+    outcome = attempt([url for url in versions if url not in poison])
+    if isinstance(outcome, Lost):
+        raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
+    yield [*outcome.result, *(_facts(held) for held in quarantined(store).values() if held.name in poison)]
+
+
+def _held_files(store: ObjectStore) -> pd.DataFrame:
+    return _frame([_facts(held) for held in quarantined(store).values() if held.stage == "scan"])
+
+
+def _facts(held: Held) -> SourceFacts:
+    role, version = held.content
+    error = held.error.replace(held.name, file_name(held.name))
+    return SourceFacts(role, held.name, version, "", error_type=held.error_type, error=error)
+
+
+def _frame(facts: Sequence[SourceFacts]) -> pd.DataFrame:
+    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+
+
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
-    remembered = set(zip(known["role"], known["url"], known["version"], strict=True))
     for role in ROLES:
         if role not in listing:
             continue
-        named = dict.fromkeys(zip(listing[role], listing[f"{role}_version"], strict=True))
-        new = [file for file in named if all(file) and (role, *file) not in remembered]
+        looked_at = known[known["role"] == role]
+        urls, versions = listing[role], listing[f"{role}_version"]
+        remembered = are_among(source_keys(urls, versions), source_keys(looked_at["url"], looked_at["version"]))
+        asked = ~remembered & (urls != "") & (versions != "")
+        new = list(dict.fromkeys(zip(urls[asked], versions[asked], strict=True)))
         for start in range(0, len(new), SCAN_FILES):
             yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]))

@@ -14,10 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from flows.cluster_keys import OWN_MACHINE
 from flows.config import ConfigError, EvaluationConfig
 from storage.sources import file_name, read_catalogued, read_file
 from tasks.conversion import is_converted
-from tasks.engines.hardware import cpu_flags
+from tasks.engines import Precision
+from tasks.engines.hardware import cpu_flags, has_float16, sees_nvidia_gpu
 from tasks.engines.heads import Level
 from tasks.engines.openvino import check_precision
 from tasks.engines.selection import choose_engine
@@ -67,17 +69,37 @@ def check_model(config: EvaluationConfig) -> None:
     that this machine does not have, where the workers are its own.
     """
     model = find_model(config)
-    if config.cluster.kind != "address":
+    if config.cluster.kind == "gpus" and config.model.engine == "openvino":
+        raise ConfigError('model.engine: openvino computes on CPUs, and cluster.kind = "gpus" is for GPUs; use keras')
+    if config.cluster.kind in OWN_MACHINE:
         try:
             choice = choose_engine(config.model.engine, config.model.precision)
             if config.model.engine == "openvino":
                 check_precision(choice.precision, cpu_flags())
+            _check_float16(config, choice.precision)
         except ValueError as error:
             raise ConfigError(f"model: {error}") from None
-    facts = _begin_inspection(model, _graph_needed(config)).facts()
+    try:
+        facts = _begin_inspection(model, _graph_needed(config)).facts()
+    except ConfigError:
+        # The process has said it once: who asks again, as a service does, looks again.
+        _begin_inspection.cache_clear()
+        raise
     check_facts(config, facts["n_classes"], facts["channels"])
     if facts["levels"] and config.model.level not in [*facts["levels"], "all"]:
         raise ConfigError(f'model.level: expected one of {facts["levels"]} or "all", got {config.model.level}')
+
+
+def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
+    """Raise ValueError where neither Keras nor OpenVINO will have float16 on the workers of this machine."""
+    # Imported here: `look_ahead` comes before all that takes time to load.
+    from flows.cluster_local import local_workers
+
+    cluster = config.cluster
+    # Local workers beside each other see no GPU.
+    gpu = cluster.kind == "gpus" or (sees_nvidia_gpu() and local_workers(cluster) == 1)
+    if precision == "float16" and not gpu and not has_float16(cpu_flags()):
+        raise ValueError("precision float16 is not there: this CPU has no instruction for it; use float32")
 
 
 def check_facts(config: EvaluationConfig, n_classes: int, channels: int) -> None:

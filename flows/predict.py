@@ -17,9 +17,12 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.ingest import run_ingest, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
-from flows.stage import StageSummary, run_stage
+from flows.preflight import needs_of
+from flows.stage import StageSummary, leaving_out, run_stage
 from flows.stream import Lost, stream_shards
+from flows.turn import turn
 from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger, content_key
@@ -35,19 +38,23 @@ PLAN = "plan"
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
-    with Connection(config.cluster) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_predict(config, connection)
 
 
 def run_predict(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    store = ObjectStore(config.store.path)
+    return leaving_out(lambda: _predict(config, connection, only), lambda: run_ingest(config, connection))
+
+
+def _predict(config: EvaluationConfig, connection: Connection, only: Collection[str] | None) -> StageSummary:
+    store = config.store.open()
     catalog = require_catalog(config, store)
     model = find_model(config)
     prediction = resolve(config, catalog, model, store, connection)
-    images = {key: len(rows) for key, rows in rows_by_shard(catalog).items()}
+    ingested = shard_plans(config, catalog)
     jobs = plan_predict(catalog, prediction)
-    planned = {key: images[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
+    planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     if not Ledger(store).done(predict.STAGE).issuperset(planned):
         _give_model(config, model, connection)
     return run_stage(predict.STAGE, planned, jobs.__getitem__, worker.predict_shard, connection, store, prediction)
@@ -75,6 +82,8 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
     The images are no part of it. What was resolved on the first of them holds for those that come later, so that a
     nightly run costs what changed; a data set of another name is resolved anew.
     """
+    asked = os.environ.get("KERAS_BACKEND")
+    backend = (asked,) if asked else ()
     return content_key(
         {
             "dataset": config.dataset.name,
@@ -84,8 +93,8 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino")},
-            "backend": os.environ.get("KERAS_BACKEND", ""),
+            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
+            "backend": "".join(backend),
             "code_version": predict.CODE_VERSION,
         }
     )

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import FlowRunContext, TaskRunContext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from flows.artifacts import set_progress, start_progress
 
 logger = logging.getLogger("segscale")
 # Each update of an artifact is a request to the server, and each plain line is read by somebody.
@@ -28,7 +27,7 @@ class StageProgress:
     def __init__(self, stage: str, total: int, unit: str = "images") -> None:
         self._stage, self._total, self._unit, self._count = stage, total, unit, 0
         self._bar = _bar(unit) if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO) else None
-        self._artifact = self._create_artifact()
+        self._artifact = start_progress(stage)
         self._artifact_time = self._line_time = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -57,16 +56,8 @@ class StageProgress:
             self._update_artifact()
             self._artifact_time = now
 
-    def _create_artifact(self) -> UUID | None:
-        if FlowRunContext.get() is None and TaskRunContext.get() is None:
-            return None
-        created = create_progress_artifact(progress=0.0, key=f"segscale-{self._stage}", description=self._stage)
-        assert isinstance(created, UUID)
-        return created
-
     def _update_artifact(self) -> None:
-        if self._artifact is not None:
-            update_progress_artifact(self._artifact, progress=100.0 * self._count / max(1, self._total))
+        set_progress(self._artifact, 100.0 * self._count / max(1, self._total))
 
 
 def _bar(unit: str) -> Progress:

@@ -24,6 +24,7 @@ from storage import verification
 from storage.catalog import read_catalog, rows_by_shard
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
+from storage.quarantine import lift
 from storage.reports import ReportError, find_reports
 from storage.set_aside import set_aside, waiting
 from storage.verification import Finding
@@ -44,6 +45,8 @@ class Repair:
     """Paths that were set aside."""
     stages: tuple[StageSummary, ...]
     """What was done again."""
+    lifted: tuple[str, ...]
+    """Images and files whose quarantine ended: the next run tries them again."""
     elsewhere: int
     """Shards set aside that this configuration does not use: the next run of the one that does makes them again."""
     report: str
@@ -65,11 +68,12 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     The catalog stays as it is where it is sound, so that no change of the data set is taken for a repair. Raises
     WorkLostError where a shard cannot be made again; the next repair tries it again.
     """
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     before = inspect(config, full=True)
     if config.model.path:
         # Before anything is moved: without its model a predicted shard could not be made again.
         find_model(config)
+    lifted = tuple(held.name for held in lift(store))
     moved = set_aside(store, before.findings)
     for path in moved:
         logger.info("repair: set aside %s", path)
@@ -81,7 +85,7 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     report = _rewrite_report(config, catalog, store, stages)
     after = inspect(config, full=False)
     remaining = [*after.findings, *(item for item in before.findings if item.kind in UNREPAIRED)]
-    return Repair(moved, stages, len(waiting(store)), report, tuple(remaining))
+    return Repair(moved, stages, lifted, len(waiting(store)), report, tuple(remaining))
 
 
 def _redo(
@@ -163,6 +167,8 @@ def _lines(repair: Repair) -> Iterator[str]:
     yield from map(str, repair.remaining)
     done = ", ".join(f"{stage.shards} of {stage.stage}" for stage in repair.stages) or "none"
     yield f"set aside {len(repair.moved)} files; shards done again: {done}"
+    if repair.lifted:
+        yield f"no longer quarantined, the next run tries them again: {', '.join(repair.lifted)}"
     if repair.elsewhere:
         yield (
             f"{repair.elsewhere} shards set aside belong to other data sets or settings: "

@@ -11,9 +11,8 @@ from typing import Any
 
 import pandas as pd
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_table_artifact
-from prefect.context import FlowRunContext
 
+from flows.artifacts import is_watched, publish_link, publish_table
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.model_check import find_model
@@ -21,6 +20,7 @@ from flows.predict import find_plan, plan_predict
 from flows.progress import timed
 from flows.score import plan_score
 from flows.stage import StageSummary
+from flows.turn import turn
 from storage.catalog import catalog_sha256
 from storage.ledger import Entry, Ledger, content_key
 from storage.objects import ObjectStore
@@ -72,12 +72,13 @@ class ReportPlan:
 @flow(name="report-dataset")
 def report_dataset(config: EvaluationConfig) -> RunResult:
     """Write the report of a data set whose predictions are counted."""
-    return run_report(config, ())
+    with turn(config.dataset.name):
+        return run_report(config, ())
 
 
 def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunResult:
     """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     catalog = require_catalog(config, store)
     plan = plan_report(config, catalog, store)
     content = content_of(config, catalog, plan)
@@ -86,9 +87,8 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
         run = report.run()
-        return _announce(
-            config, report, RunResult(report.path, identity.run_id, run["n_images"], run["n_failed"], True)
-        )
+        result = RunResult(report.path, identity.run_id, run["n_images"], run["n_failed"], True)
+        return _announce(report, result, identity.dataset, stages)
     with timed() as seconds:
         entries = _entries(config, store, plan)
         metrics = config.metrics
@@ -101,7 +101,8 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunR
     run = {**record, "content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
     contents["report.html"] = _render(contents, run, settings)
     write_report(report.store, contents, run)
-    return _announce(config, report, RunResult(report.path, identity.run_id, len(catalog), n_failed, False))
+    result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False)
+    return _announce(report, result, identity.dataset, stages)
 
 
 def plan_report(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> ReportPlan:
@@ -119,7 +120,7 @@ def plan_report(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectSt
 def content_of(config: EvaluationConfig, catalog: pd.DataFrame, plan: ReportPlan) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     content = {
-        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest"}),
+        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest", "roots"}),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": plan.stage,
@@ -190,18 +191,18 @@ def _render(contents: Mapping[str, bytes], run: Mapping[str, Any], settings: Sco
     return render_report(tables, run, diagnose(**judged, settings=settings))
 
 
-def _announce(config: EvaluationConfig, report: Report, result: RunResult) -> RunResult:
-    """Publish the headline and the place of the report where Prefect is watching."""
-    if FlowRunContext.get() is not None:
-        table = headline_of(report)
-        key = f"segscale-{config.dataset.name.lower().replace('_', '-').replace('.', '-')}"
-        rows: list[dict[str, Any]] = [
-            {str(name): None if pd.isna(value) else value for name, value in row.items()}
-            for row in table.to_dict("records")
-        ]
-        create_table_artifact(table=rows, key=key, description=f"{result.n_failed} of {result.n_images} images failed")
-        url = report.path if "://" in report.path else f"file://{report.path}"
-        create_link_artifact(link=url, key=f"{key}-report", description="The Parquet tables of this run")
+def _announce(report: Report, result: RunResult, dataset: str, stages: Sequence[StageSummary]) -> RunResult:
+    """Publish headline, stages, failures and the place of the report where Prefect is watching."""
+    if is_watched():
+        said = f"{result.n_failed} of {result.n_images} images failed"
+        publish_table(headline_of(report), said, dataset)
+        publish_table(
+            pd.DataFrame([asdict(stage) for stage in stages]), "What was done now, and what before", dataset, "stages"
+        )
+        if result.n_failed:
+            failures = report.table("failures")[["image_id", "stage", "error_type", "message"]]
+            publish_table(failures, said, dataset, "failures")
+        publish_link(report.path, "The Parquet tables of this run", dataset, "report")
     return result
 
 

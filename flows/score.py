@@ -12,9 +12,11 @@ from flows import worker
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import preparation, require_catalog
-from flows.stage import StageSummary, run_stage
+from flows.ingest import run_ingest, shard_plans
+from flows.preflight import needs_of
+from flows.stage import StageSummary, leaving_out, run_stage
+from flows.turn import turn
 from storage.catalog import rows_by_shard
-from storage.objects import ObjectStore
 from tasks import score
 from tasks.score import Counting, ScoreJob
 
@@ -22,15 +24,20 @@ from tasks.score import Counting, ScoreJob
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
-    with Connection(config.cluster) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_score(config, connection)
 
 
 def run_score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    store = ObjectStore(config.store.path)
-    jobs = plan_score(config, require_catalog(config, store))
-    planned = {key: len(job.predictions) for key, job in jobs.items() if only is None or key in only}
+    return leaving_out(lambda: _score(config, connection, only), lambda: run_ingest(config, connection))
+
+
+def _score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None) -> StageSummary:
+    store = config.store.open()
+    catalog = require_catalog(config, store)
+    jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
+    planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     arguments = (preparation(config), Counting(config.metrics.threshold))
     return run_stage(score.STAGE, planned, jobs.__getitem__, worker.score_shard, connection, store, *arguments)
 
@@ -40,7 +47,9 @@ def plan_score(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, Sco
     if not catalog["prediction"].astype(bool).any():
         raise ConfigError("predictions.path: expected predictions of the images of this data set, found none for any")
     prepared, counting = preparation(config), Counting(config.metrics.threshold)
+    # Rows are taken shard by shard: of the columns that a job needs, not of all.
+    needed = catalog[["shard", "prediction", "prediction_sha256"]]
     jobs = (
-        score.plan_job(catalog.iloc[np.asarray(rows)], prepared, counting) for rows in rows_by_shard(catalog).values()
+        score.plan_job(needed.iloc[np.asarray(rows)], prepared, counting) for rows in rows_by_shard(catalog).values()
     )
     return {job.key: job for job in jobs}

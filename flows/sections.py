@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from flows.cluster_keys import unused_key, walltime_seconds
+from storage.locations import redacted, refuse_secrets
+from storage.objects import ObjectStore
 from tasks.metrics.settings import MAX_BATCH_SIZE
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -14,9 +17,15 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Folder = Annotated[str, Field(min_length=1)]
+# What is refused is shown by whoever validates (Prefect too), so it is refused without its secrets.
+Place = Annotated[
+    str, AfterValidator(refuse_secrets), BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url)
+]
+Folder = Annotated[Place, Field(min_length=1)]
 HISTOGRAM_BINS = 256
 MAX_LEVEL = 8
+# A worker ends before its job does, and needs time to start.
+MIN_WALLTIME_SECONDS = 120
 Level = int | Literal["all"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
@@ -30,9 +39,11 @@ class Dataset(Section):
     """Which images, which references, and what their values mean."""
 
     name: Name
-    images: str = ""
-    references: str = ""
-    manifest: str = ""
+    images: Place = ""
+    references: Place = ""
+    manifest: Place = ""
+    roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
+    """Folders that files named by the manifest may lie in, beside the folder of the manifest itself."""
     layout: Literal["files", "nnunet", "dicom"] = "files"
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
@@ -65,13 +76,15 @@ class Dataset(Section):
             raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
         if self.split and not self.manifest:
             raise ValueError("split: needs a manifest with a column named split")
+        if self.roots and not self.manifest:
+            raise ValueError("roots: needs a manifest, whose files may lie in them")
         return self
 
 
 class Predictions(Section):
     """Predictions that something else made."""
 
-    path: str = ""
+    path: Place = ""
 
 
 def _checked_level(value: object) -> object:
@@ -84,7 +97,7 @@ def _checked_level(value: object) -> object:
 class Model(Section):
     """The network and how it is run."""
 
-    path: str = ""
+    path: Place = ""
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_dice_change: NonNegative = 0.01
@@ -133,22 +146,76 @@ class Store(Section):
     path: Folder = "work"
     shard_images: Annotated[int, Field(ge=1, le=65536)] = 128
     keep: Literal["labels", "probabilities", "none"] = "labels"
+    single_driver: bool = False
+    """Go on with a store that cannot decide between two drivers; there must never be two."""
+
+    def open(self) -> ObjectStore:
+        """The store."""
+        return ObjectStore(self.path, self.single_driver)
 
 
 class Cluster(Section):
-    """The workers."""
+    """The workers. Which kind uses which key: `flows.cluster_keys`."""
 
-    kind: Literal["local", "address", "slurm", "kubernetes", "gpus"] = "local"
+    kind: Literal["local", "gpus", "address", "slurm", "kubernetes"] = "local"
     workers: Annotated[int, Field(ge=0)] = 0
+    adaptive: bool = False
+    """From one worker to `workers`, as there is work."""
+    wait_seconds: Positive = 300.0
+    """How long workers may take to come, and to answer."""
     address: str = ""
+    shard_seconds: NonNegative = 0.0
+    """After which a shard is given up by its worker; 0: by its pixels."""
+    resources: dict[str, NonNegative] = {}
+    """What each worker must offer at least, as `dask worker --resources` gives it."""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    cores: Annotated[int, Field(ge=1)] = 1
+    """Of each worker."""
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)? ?[kMGT]i?B$")] = "4GB"
+    """Of each worker."""
+    queue: str = ""
+    account: str = ""
+    walltime: str = "01:00:00"
+    interface: str = ""
+    directives: Annotated[tuple[Annotated[str, Field(pattern=r"^-[^\n]+$")], ...], Field(strict=False)] = ()
+    """Further options of sbatch."""
+    prologue: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Shell commands of a job before its worker starts."""
+    job_folder: str = ""
+    """A folder that all machines share, for the logs of jobs and the keys of their connection."""
+    image: str = ""
+    namespace: str = ""
+    spec: str = ""
+    """A file with a DaskCluster resource."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.kind == "address") != bool(self.address):
-            raise ValueError('address: expected the address of a scheduler with kind = "address", and only there')
-        if self.address and not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+:\d+", self.address):
-            raise ValueError(f"address: expected one like tcp://HOST:PORT, got {self.address!r}")
+        # By value: a configuration that went through a scheduler comes with every key written out.
+        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if unused := unused_key(self.kind, given):
+            raise ValueError(unused)
+        if self.kind == "address":
+            self._check_address()
+        if self.kind in ("slurm", "kubernetes") and not self.workers and not self.spec:
+            raise ValueError(f'workers: expected how many at most, 1 or more, with kind = "{self.kind}", got 0')
+        if self.kind == "slurm" and walltime_seconds(self.walltime) < MIN_WALLTIME_SECONDS:
+            raise ValueError(f"walltime: expected {MIN_WALLTIME_SECONDS} seconds or more, got {self.walltime!r}")
+        if self.kind == "kubernetes" and bool(self.image) == bool(self.spec):
+            raise ValueError("image, spec: expected the image of the workers, or a file with a DaskCluster")
+        if self.spec and {"cores", "memory"}.intersection(given):
+            raise ValueError("cores, memory: stand in the file that spec names; leave them out")
         return self
+
+    def _check_address(self) -> None:
+        if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+:\d+", self.address):
+            raise ValueError(f'address: expected one like tcp://HOST:PORT with kind = "address", got {self.address!r}')
+        tls = (self.tls_ca, self.tls_cert, self.tls_key)
+        if any(tls) and not all(tls):
+            raise ValueError("tls_ca, tls_cert, tls_key: expected all three or none")
+        if any(tls) and not self.address.startswith(("tls://", "wss://")):
+            raise ValueError(f"address: expected tls://HOST:PORT with tls_ca, got {self.address!r}")
 
 
 class Report(Section):
@@ -163,8 +230,8 @@ class Report(Section):
 class Train(Section):
     """How UNet++ is trained on the images of the data set (`dataset.split` chooses among those of a manifest)."""
 
-    output: str = "model.keras"
-    initial_weights: str = ""
+    output: Place = "model.keras"
+    initial_weights: Place = ""
     """A file whose weights are taken over by the names of layers before the first step."""
     split_by: str = ""
     """A column of the manifest; `training` and `validation` are values of it."""

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flows.cluster import ClusterLostError, Connection
+from flows.isolation import ending_of, find_poison, try_alone
 from flows.progress import StageProgress, timed
-from flows.stream import Job, Lost, stream_shards
+from flows.stream import Finished, Limits, Lost, stream_shards
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
+from storage.quarantine import Held, quarantine
 
 logger = logging.getLogger("segscale")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """What is known of a shard before it is done."""
+
+    images: tuple[tuple[str, tuple[str, ...]], ...]
+    """The id of each image, and what must be equal for it to be the same (`tasks.shard_plan.CONTENT`)."""
+    seconds: float
+    """Its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +50,18 @@ class WorkLostError(ClusterLostError):
     """Some shards were not finished by any attempt; the others are committed."""
 
 
+class QuarantinedError(Exception):
+    """Images were quarantined; the other shards are committed, and the rest needs another plan."""
+
+    def __init__(self, images: Sequence[str], so_far: StageSummary) -> None:
+        super().__init__(f"quarantined: {', '.join(images)}")
+        self.so_far = so_far
+
+
 def run_stage(
     stage: str,
-    planned: Mapping[str, int],
-    make_job: Callable[[str], Job],
+    planned: Mapping[str, ShardPlan],
+    make_job: Callable[[str], Any],
     work: Callable[..., Any],
     connection: Connection,
     store: ObjectStore,
@@ -49,28 +69,36 @@ def run_stage(
 ) -> StageSummary:
     """Do what is planned and not committed; say what was left alone.
 
-    `planned` gives for each shard's key the number of its images; `make_job` makes the job of a key when its turn
-    comes. Raises WorkLostError at the end, when the other shards are done, if no attempt finished a shard.
+    `make_job` makes the job of a key when its turn comes: a frozen record whose `only` restricts it to the ids of some
+    images and keeps it from committing. Raises WorkLostError at the end, when the other shards are
+    done, if no attempt finished a shard, and QuarantinedError where images were found at which workers end.
     """
     done = Ledger(store).done(stage)
     pending = [key for key in planned if key not in done]
-    reused = len(planned) - len(pending)
+    summary = StageSummary(stage, len(planned), len(planned) - len(pending), 0, 0, 0, 0.0)
     if not pending:
         logger.info("%s: all %d shards are committed, nothing to do", stage, len(planned))
-        return StageSummary(stage, len(planned), reused, 0, 0, 0, 0.0)
-    logger.info("%s: %d shards to do, %d committed before", stage, len(pending), reused)
-    images = failed = attempts = 0
+        return summary
+    logger.info("%s: %d shards to do, %d committed before", stage, len(pending), summary.reused)
+    bench = _Bench(stage, planned, make_job, work, connection, (store, *arguments))
     lost: list[Lost] = []
-    with timed() as seconds, StageProgress(stage, sum(planned[key] for key in pending)) as progress:
-        for outcome in stream_shards(connection.client, work, map(make_job, pending), store, *arguments):
-            if isinstance(outcome, Lost):
+    held: list[Held] = []
+    n_images = sum(len(planned[key].images) for key in pending)
+    with timed() as seconds, StageProgress(stage, n_images) as progress:
+        for outcome in bench.outcomes(pending):
+            if isinstance(outcome, Held):
+                quarantine(store, outcome)
+                logger.warning("%s: quarantined %s", stage, outcome.error)
+                held.append(outcome)
+            elif isinstance(outcome, Lost):
                 logger.warning("%s: shard %s was not finished: %s", stage, outcome.key[:12], outcome.error)
                 lost.append(outcome)
-                continue
-            images += outcome.result.n_images
-            failed += outcome.result.n_failed
-            attempts += outcome.attempts
-            progress.advance(outcome.result.n_images)
+            else:
+                summary = _with(summary, outcome)
+                progress.advance(outcome.result.n_images)
+    summary = replace(summary, seconds=seconds[0])
+    if held:
+        raise QuarantinedError([one.name for one in held], summary)
     missing = planned.keys() - Ledger(store).done(stage) - {shard.key for shard in lost}
     assert not missing, f"{stage}: shards {sorted(missing)} came back and are not committed"
     if lost:
@@ -78,4 +106,78 @@ def run_stage(
             f"{stage}: {len(lost)} of {len(planned)} shards were not finished, the first because of {lost[0].error}; "
             "what was finished is committed, run again to resume"
         )
-    return StageSummary(stage, len(planned), reused, attempts, images, failed, seconds[0])
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Where the shards of a stage are worked on."""
+
+    stage: str
+    planned: Mapping[str, ShardPlan]
+    make_job: Callable[[str], Any]
+    work: Callable[..., Any]
+    connection: Connection
+    arguments: tuple[Any, ...]
+
+    def outcomes(self, keys: Iterable[str]) -> Iterator[Finished | Lost | Held]:
+        """What becomes of each shard; those at which workers ended come last, one after the other."""
+        suspects: list[Lost] = []
+        client, limits = self.connection.client, Limits(self._seconds)
+        jobs = map(self.make_job, keys)
+        for outcome in stream_shards(client, self.work, jobs, *self.arguments, limits=limits):
+            if isinstance(outcome, Lost) and outcome.deadly:
+                logger.warning("%s: shard %s is tried alone: %s", self.stage, outcome.key[:12], outcome.error)
+                suspects.append(outcome)
+            else:
+                yield outcome
+        for suspect in suspects:
+            yield from self._isolate(self.make_job(suspect.key))
+
+    def _isolate(self, job: Any) -> Iterator[Finished | Lost | Held]:
+        outcome = self._try(job)
+        if not ending_of(outcome):
+            yield outcome
+            return
+        contents = dict(self.planned[job.key].images)
+        poison = find_poison(list(contents), lambda ids: ending_of(self._try(replace(job, only=tuple(ids)))))
+        for name, ending in poison.items():
+            yield Held(name, contents[name], self.stage, ending)
+        if not poison:
+            error = f"{ending_of(outcome)}: workers end at the whole shard and at no image of it alone: memory, perhaps"
+            yield Lost(job.key, error, outcome.attempts)
+
+    def _try(self, job: Any) -> Finished | Lost:
+        return try_alone(self.connection.client, self.work, job, *self.arguments, seconds=self._seconds)
+
+    def _seconds(self, key: str) -> float:
+        return self.planned[key].seconds
+
+
+def _with(summary: StageSummary, outcome: Finished) -> StageSummary:
+    return replace(
+        summary,
+        attempts=summary.attempts + outcome.attempts,
+        images=summary.images + outcome.result.n_images,
+        failed=summary.failed + outcome.result.n_failed,
+    )
+
+
+def leaving_out(body: Callable[[], StageSummary], plan_anew: Callable[[], object]) -> StageSummary:
+    """The summary of `body`, done again after `plan_anew` for as long as it quarantines images."""
+    before: list[StageSummary] = []
+    while True:
+        try:
+            summary = body()
+        except QuarantinedError as error:
+            before.append(error.so_far)
+            plan_anew()
+            continue
+        return replace(
+            summary,
+            reused=before[0].reused if before else summary.reused,
+            attempts=summary.attempts + sum(one.attempts for one in before),
+            images=summary.images + sum(one.images for one in before),
+            failed=summary.failed + sum(one.failed for one in before),
+            seconds=summary.seconds + sum(one.seconds for one in before),
+        )

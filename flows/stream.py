@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
+import queue
+import random
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from flows.cluster import ClusterLostError, worker_count
+from flows.cluster import ClusterLostError, expected_workers, patience_seconds, worker_count
+from flows.time_limit import run_limited, took_too_long
 
 logger = logging.getLogger("segscale")
 # Two for each worker: one at work, one that is there when it ends.
 SHARDS_PER_WORKER = 2
 ATTEMPTS = 3
+DEATHS = 2
+"""So often workers may die at a shard that had others beside it; then it is tried alone, with nothing else to blame."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds before another attempt: the first, doubled each time, half of it left to chance."""
+LOOK_SECONDS = 5.0
+"""So often the cluster is looked at while nothing comes back."""
+NO_WORKERS_SECONDS = 300.0
+"""So long a run waits for workers to come back before it ends."""
 
 
 class PermanentError(RuntimeError):
@@ -49,64 +63,157 @@ class Lost:
     key: str
     error: str
     attempts: int
+    deadly: str = ""
+    """WorkerDied or TimeLimit where workers ended at it: something in it may end them. Empty for what was raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a stream is."""
+
+    seconds: Callable[[str], float]
+    """For the shard of a key."""
+    deaths: int = DEATHS
+    window: int = 0
+    """Shards under way at a time; 0: `SHARDS_PER_WORKER` for each worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     job: Job
     number: int
+    deaths: int = 0
+
+
+UNLIMITED = Limits(lambda _: 3600.0)
+"""For what has no images: an hour, since nothing waits for ever."""
 
 
 def stream_shards(
-    client: Client, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any
+    client: Client, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any, limits: Limits = UNLIMITED
 ) -> Iterator[Finished | Lost]:
     """Run ``work(job, *arguments)`` for each job on the workers and yield an outcome for each, as it finishes.
 
     `jobs` is drawn from only as fast as shards finish, so neither the jobs nor the results of a large run are ever in
-    memory together. A shard whose work raises is tried again, on whichever worker is free, three times in all; one
-    that still fails, or that keeps killing its workers, comes back as `Lost`, and the others go on. Raises
-    ClusterLostError where the scheduler is gone.
+    memory together. A shard whose work raises is tried again after a pause, on whichever worker is free, three times in
+    all, while the others go on. One at which workers died, or ended because it took too long, is tried once more; the
+    second time it comes back as `Lost` with a word in `deadly`. Raises ClusterLostError where the scheduler is gone, or
+    no worker comes back.
     """
+    stream = _Stream(client, work, arguments, limits)
     source = iter(jobs)
-    # Dask knows work by its name, and other drivers may be at the same shards for other stores.
-    stream = uuid.uuid4().hex[:12]
-    under_way: dict[str, _Attempt] = {}
-
-    def submit(attempt: _Attempt) -> Future:
-        name = f"{getattr(work, '__name__', 'work')}-{stream}-{attempt.job.key}-{attempt.number}"
-        under_way[name] = attempt
-        return client.submit(work, attempt.job, *arguments, key=name, pure=False)
-
     try:
-        window = islice(source, SHARDS_PER_WORKER * worker_count(client))
-        finished = as_completed([submit(_Attempt(job, 1)) for job in window])
-        for future in finished:
-            attempt = under_way.pop(future.key)
-            outcome = _outcome(future, attempt)
-            future.release()
-            if isinstance(outcome, _Attempt):
-                finished.add(submit(outcome))
-                continue
-            yield outcome
-            for job in islice(source, 1):
-                finished.add(submit(_Attempt(job, 1)))
-    except (CommClosedError, OSError) as error:
+        while True:
+            for job in itertools.islice(source, stream.room()):
+                stream.submit(_Attempt(job, 1))
+            if not stream.is_busy():
+                return
+            outcome = stream.next_outcome()
+            if outcome is not None:
+                yield outcome
+    except (CommClosedError, ClosedClientError, OSError) as error:
         raise ClusterLostError(f"the scheduler is gone ({error}); what was committed stays, run again") from error
+    finally:
+        stream.drop()
 
 
-def _outcome(future: Future, attempt: _Attempt) -> Finished | Lost | _Attempt:
-    """What became of a shard: finished, lost, or to be tried again."""
-    key = attempt.job.key
-    if future.status == "finished":
-        return Finished(key, future.result(), attempt.number)
-    if future.status != "error":
-        raise ClusterLostError(f"shard {key[:12]} was {future.status}: the cluster was closed or lost its state")
-    error = future.exception()
-    if isinstance(error, KilledWorker):
-        # Dask has moved it from worker to worker already.
-        return Lost(key, f"WorkerDied: {error.allowed_failures + 1} workers died at it", attempt.number)
-    text = f"{type(error).__name__}: {error}"
-    if attempt.number == ATTEMPTS or isinstance(error, PermanentError):
-        return Lost(key, text, attempt.number)
-    logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, text)
-    return _Attempt(attempt.job, attempt.number + 1)
+class _Stream:
+    """What is under way, what waits for another attempt, and how the cluster looks."""
+
+    def __init__(self, client: Client, work: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits) -> None:
+        self._client, self._work, self._arguments, self._limits = client, work, arguments, limits
+        # Dask knows work by its name, and other drivers may be at the same shards for other stores.
+        self._name = f"{getattr(work, '__name__', 'work')}-{uuid.uuid4().hex[:12]}"
+        self._under_way: dict[str, tuple[_Attempt, Future]] = {}
+        self._paused: list[tuple[float, int, _Attempt]] = []
+        self._numbers = itertools.count()
+        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._window = limits.window
+        self._looked = self._workers_seen = time.monotonic()
+        self._look()
+
+    def room(self) -> int:
+        """How many more shards may be under way now."""
+        return max(0, self._window - len(self._under_way) - len(self._paused))
+
+    def is_busy(self) -> bool:
+        return bool(self._under_way or self._paused)
+
+    def submit(self, attempt: _Attempt) -> None:
+        name = f"{self._name}-{attempt.job.key}-{next(self._numbers)}"
+        seconds = self._limits.seconds(attempt.job.key)
+        future = self._client.submit(
+            run_limited, name, seconds, self._work, attempt.job, *self._arguments, key=name, pure=False
+        )
+        self._under_way[name] = attempt, future
+        future.add_done_callback(self._ended.put)
+
+    def next_outcome(self) -> Finished | Lost | None:
+        """Wait for something to end; None where it is to be tried again, or where nothing came for a while."""
+        now = time.monotonic()
+        while self._paused and self._paused[0][0] <= now:
+            self.submit(heapq.heappop(self._paused)[2])
+        if now - self._looked > LOOK_SECONDS:
+            self._look()
+        pause = self._paused[0][0] - now if self._paused else LOOK_SECONDS
+        try:
+            future = self._ended.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
+        except queue.Empty:
+            return None
+        attempt, _ = self._under_way.pop(future.key)
+        outcome = self._outcome(future, attempt)
+        future.release()
+        if isinstance(outcome, _Attempt):
+            self._pause(outcome)
+            return None
+        return outcome
+
+    def drop(self) -> None:
+        """Let go of what is under way: nobody waits for it any more."""
+        for _, future in self._under_way.values():
+            future.release()
+
+    def _pause(self, attempt: _Attempt) -> None:
+        seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt.number - 2)) * random.uniform(0.5, 1.0)
+        heapq.heappush(self._paused, (time.monotonic() + seconds, next(self._numbers), attempt))
+
+    def _look(self) -> None:
+        """Take the size of the window from the workers there are; end where none has been there for too long."""
+        self._looked = time.monotonic()
+        if self._client.status not in ("running", "connecting"):
+            raise ClusterLostError("the scheduler is gone; what was committed stays, run again")
+        count = worker_count(self._client)
+        if count:
+            self._workers_seen = self._looked
+        elif self._looked - self._workers_seen > (patience := max(NO_WORKERS_SECONDS, patience_seconds(self._client))):
+            raise ClusterLostError(
+                f"the cluster has had no worker for {patience:.0f} s; what was committed stays: start "
+                "workers and run again"
+            )
+        self._window = self._limits.window or SHARDS_PER_WORKER * max(1, count, expected_workers(self._client))
+
+    def _outcome(self, future: Future, attempt: _Attempt) -> Finished | Lost | _Attempt:
+        """What became of a shard: finished, lost, or to be tried again."""
+        key = attempt.job.key
+        if future.status == "finished":
+            return Finished(key, future.result(), attempt.number)
+        if future.status != "error":
+            raise ClusterLostError(f"shard {key[:12]} was {future.status}: the cluster was closed or lost its state")
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            return self._death(future.key, attempt)
+        text = f"{type(error).__name__}: {error}"
+        if attempt.number >= ATTEMPTS or isinstance(error, PermanentError):
+            return Lost(key, text, attempt.number)
+        logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, text)
+        return replace(attempt, number=attempt.number + 1)
+
+    def _death(self, name: str, attempt: _Attempt) -> Lost | _Attempt:
+        key, deaths = attempt.job.key, attempt.deaths + 1
+        limit = self._limits.seconds(key)
+        late = took_too_long(self._client, name)
+        reason = f"TimeLimit: it took more than {limit:.0f} s" if late else "WorkerDied: a worker died at it"
+        if deaths >= self._limits.deaths:
+            return Lost(key, reason, attempt.number, deadly=reason.partition(":")[0])
+        logger.warning("shard %s: attempt %d, trying again: %s", key[:12], attempt.number, reason)
+        return replace(attempt, number=attempt.number + 1, deaths=deaths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import psutil
 from prefect import flow
-from prefect.artifacts import create_table_artifact
-from prefect.context import FlowRunContext
 
+from flows.artifacts import publish_table
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
 from flows.ingest import run_ingest
+from flows.preflight import needs_of
 from flows.progress import StageProgress
+from flows.turn import turn
 from storage.catalog import COLUMNS, rows_by_shard
 from storage.ledger import Ledger
-from storage.objects import ObjectStore
 from tasks import shard_plan
 
 if TYPE_CHECKING:
@@ -38,9 +37,10 @@ MEMORY_SHARE = 0.7
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
     check_training(config)
-    with Connection(config.cluster) as connection:
-        run_ingest(config, connection)
-    return run_train(config)
+    with turn(config.dataset.name):
+        with Connection(config.cluster, needs_of(config)) as connection:
+            run_ingest(config, connection)
+        return run_train(config)
 
 
 def check_training(config: EvaluationConfig) -> None:
@@ -56,7 +56,7 @@ def check_training(config: EvaluationConfig) -> None:
 
 def run_train(config: EvaluationConfig) -> str:
     """The body of the flow, in this process: the shards that the catalog names are read and trained on."""
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     catalog = require_catalog(config, store)
     _check_groups(config, catalog)
     entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]
@@ -145,12 +145,6 @@ def _say(row: Mapping[str, Any]) -> None:
 
 def _announce(config: EvaluationConfig, rows: list[Mapping[str, Any]]) -> None:
     """Publish the history's main columns where Prefect is watching."""
-    if FlowRunContext.get() is None or not rows:
-        return
-    table = [{name: _shown(row[name]) for name in SHOWN} for row in rows]
-    key = f"segscale-{config.dataset.name.lower().replace('_', '-').replace('.', '-')}-training"
-    create_table_artifact(table=table, key=key, description="Loss and scores of every epoch of this run")
-
-
-def _shown(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+    if rows:
+        table = pd.DataFrame([{name: row[name] for name in SHOWN} for row in rows])
+        publish_table(table, "Loss and scores of every epoch of this run", config.dataset.name, "training")

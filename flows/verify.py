@@ -21,7 +21,7 @@ from flows.report_tables import tables_as_json
 from storage import verification
 from storage.catalog import catalog_path, read_catalog, rows_by_shard
 from storage.ledger import Entry, Ledger, record_path
-from storage.objects import Listed, ObjectStore
+from storage.objects import ObjectInfo, ObjectStore
 from storage.reports import RUN, Report
 from storage.sources import ROLES
 from storage.store_paths import StorePath, judge
@@ -58,7 +58,7 @@ def inspect(config: EvaluationConfig, *, full: bool) -> Inspection:
     `full` hashes and decodes every committed object, and hashes the source files of the catalog again. Nothing is
     written. Raises ConfigError where the store holds nothing of this data set, OSError where it cannot be read.
     """
-    store = ObjectStore(config.store.path)
+    store = config.store.open()
     path = catalog_path(catalog_name(config))
     inspection = Inspection()
     # The ledger first: what is committed while the rest is listed may then be missed, and is never taken for lost.
@@ -100,7 +100,7 @@ def _check_ledger(store: ObjectStore, paths: Sequence[StorePath], inspection: In
 
 
 def _check_shards(
-    store: ObjectStore, entries: Sequence[Entry], listed: dict[str, Listed], inspection: Inspection, full: bool
+    store: ObjectStore, entries: Sequence[Entry], listed: dict[str, ObjectInfo], inspection: Inspection, full: bool
 ) -> None:
     committed = [entry for entry in entries if entry.objects]
     inspection.checked["objects"] = sum(len(entry.objects) for entry in committed)
@@ -120,7 +120,7 @@ def _check_shards(
             progress.advance(1)
 
 
-def _listed(store: ObjectStore, entry: Entry) -> dict[str, Listed]:
+def _listed(store: ObjectStore, entry: Entry) -> dict[str, ObjectInfo]:
     """The objects of a commit as they are now: the listing of the whole store is some time old."""
     return {item.path: item for item in store.listing(entry.path)}
 
@@ -141,7 +141,7 @@ def _check_tables(store: ObjectStore, paths: Sequence[StorePath], inspection: In
 
 
 def _note_leftovers(
-    paths: Sequence[StorePath], listed: dict[str, Listed], entries: Sequence[Entry], inspection: Inspection
+    paths: Sequence[StorePath], listed: dict[str, ObjectInfo], entries: Sequence[Entry], inspection: Inspection
 ) -> None:
     committed = {entry.path for entry in entries}
     damaged = {(finding.stage, finding.key) for finding in inspection.findings}

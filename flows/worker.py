@@ -26,7 +26,7 @@ from tasks.engine_plan import EnginePlan, versions
 from tasks.engines import Engine, Precision
 from tasks.engines.flips import FlippedEngine
 from tasks.engines.heads import Level
-from tasks.engines.selection import Choice, EngineName, choose_engine
+from tasks.engines.selection import Choice, EngineName, Surroundings, choose_engine, look_around
 from tasks.ingest import ShardDone
 from tasks.predict import Prediction, PredictJob
 from tasks.scan import SourceFacts
@@ -34,6 +34,8 @@ from tasks.score import Counting, ScoreJob
 from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
+THREADS = "SEGSCALE_THREADS"
+GPU_EXTRA = "pip install 'segscale[gpu]'"
 logger = logging.getLogger("segscale")
 
 
@@ -103,13 +105,13 @@ def score_shard(job: ScoreJob, store: ObjectStore, preparation: Preparation, cou
 
 def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:
     """`tasks.predict.predict_shard` with this worker's engine, timed."""
-    return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin().engine_for(prediction)))
+    return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin(prediction).engine_for(prediction)))
 
 
 def plan_engine(job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction] | EngineUnavailable:
     """`tasks.engine_plan.plan_engine` with the engines that this worker can have."""
     try:
-        return _plugin().plan(job, store)
+        return _plugin(job.basis).plan(job, store)
     except EngineError as error:
         return EngineUnavailable(str(error))
 
@@ -119,55 +121,97 @@ def _timed(work: Callable[[], ShardDone]) -> ShardDone:
     return replace(work(), seconds=time.monotonic() - start)
 
 
-def _plugin() -> EnginePlugin:
-    plugin = get_worker().plugins[PLUGIN]
+def _plugin(prediction: Prediction) -> EnginePlugin:
+    plugin = get_worker().plugins[plugin_name(prediction)]
     assert isinstance(plugin, EnginePlugin)
     return plugin
+
+
+def plugin_name(network: Prediction | ModelRequest) -> str:
+    """A name for each network: under one for all, drivers that share workers would get each other's."""
+    return "-".join(map(str, (PLUGIN, network.weights_sha256, network.level, network.ensemble, network.flips)))
 
 
 class EngineError(RuntimeError):
     """An engine that cannot be had here; trying again changes nothing."""
 
 
-class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Owns a worker's engine: loaded and compiled once, when the first shard asks for it."""
+class _NoUseOfGpuError(EngineError):
+    """A GPU is there, and the runtime computes on the CPU: it was installed without what GPUs need."""
 
-    name = PLUGIN
+
+class _HeldEngine:
+    """The engine that this process computed with last: it has memory for no second one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[str, str, str] | None = None
+        self._engine: Engine | None = None
+
+    def get(self, key: tuple[str, str, str], build: Callable[[], Engine]) -> Engine:
+        """The engine of this network, name and precision, built where another one is held, or none."""
+        with self._lock:
+            if self._engine is None or self._key != key:
+                self._engine = None
+                self._engine, self._key = build(), key
+            return self._engine
+
+    def put(self, network: str, engine: Engine) -> None:
+        with self._lock:
+            self._engine, self._key = engine, (network, engine.facts.name, engine.facts.precision)
+
+
+_HELD = _HeldEngine()
+
+
+class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Gives a worker the engines of one network: loaded and compiled once, when the first shard asks for it."""
 
     def __init__(self, request: ModelRequest) -> None:
         self.request = request
+        self.name = plugin_name(request)
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask on every worker, also on those that join later."""
         self._worker = worker
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
 
     def plan(self, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
         """What this worker would predict a set with; the engine itself is kept for the shards to come.
 
-        Where the choice is left to it and a network cannot be converted, it is Keras. Raises EngineError where the
-        engine or the precision asked for cannot be had.
+        Where the choice is left to it, a GPU that Keras cannot use is no GPU, and a network that cannot be converted
+        is for Keras. Raises EngineError where the engine or the precision asked for cannot be had.
         """
-        try:
-            return self._plan(job, store, _choose(*job.choice))
-        except EngineError as error:
-            if job.choice[0] != "auto":
-                raise
-            choice = _choose("keras", job.choice[1])
-            return self._plan(job, store, replace(choice, reason=f"{error}; {choice.reason}"))
+        here, (engine, precision), said = look_around(), job.choice, list[str]()
+        while True:
+            choice = _choose(engine, precision, here)
+            choice = replace(choice, reason="; ".join([*said, choice.reason]))
+            try:
+                return self._plan(job, store, choice, on_gpu=here.gpu and "auto" in job.choice)
+            except _NoUseOfGpuError as error:
+                here, reason = replace(here, gpu=False), str(error)
+            except EngineError as error:
+                if engine != "auto":
+                    raise
+                engine, reason = "keras", str(error)
+            said.append(reason)
 
-    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice) -> tuple[EnginePlan, Prediction]:
-        with self._lock:
-            plan, prediction, self._engine = engine_plan.plan_engine(
-                store,
-                job.key,
-                job.basis,
-                choice,
-                self._build,
-                max_dice_change=job.max_dice_change,
-                memory_bytes=self._spare_bytes(),
-            )
+    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice, on_gpu: bool) -> tuple[EnginePlan, Prediction]:
+        def build(name: EngineName, precision: Precision) -> Engine:
+            built = self._build(name, precision)
+            if on_gpu and name == "keras" and _is_cpu(built):
+                raise _NoUseOfGpuError(f"a GPU is there, which {built.facts.version} cannot use ({GPU_EXTRA})")
+            return built
+
+        plan, prediction, engine = engine_plan.plan_engine(
+            store,
+            job.key,
+            job.basis,
+            choice,
+            build,
+            max_dice_change=job.max_dice_change,
+            memory_bytes=self._spare_bytes(),
+        )
+        _HELD.put(self.name, engine)
         return plan, prediction
 
     def engine_for(self, prediction: Prediction) -> Engine:
@@ -177,25 +221,28 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         another engine, precision or version are other numbers.
         """
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
-        with self._lock:
-            if self._engine is None:
-                try:
-                    self._engine = self._build(
-                        cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
-                    )
-                except EngineError as error:
-                    raise _refusal(planned, str(error)) from error
-            facts = self._engine.facts
+        name, precision = cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
+        try:
+            engine = _HELD.get((self.name, name, precision), lambda: self._build(name, precision))
+        except EngineError as error:
+            raise _refusal(planned, str(error)) from error
+        facts = engine.facts
         found = {"precision": facts.precision, "versions": versions(facts), "heads": facts.heads}
         if planned != found:
             raise _refusal(planned, str(found))
-        return self._engine
+        return engine
 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:
-            return build_engine(self.request, engine, precision)
+            built = build_engine(self.request, engine, precision)
         except ValueError as error:
             raise EngineError(str(error)) from error
+        if "GPU" in self._worker.state.total_resources and _is_cpu(built):
+            raise EngineError(
+                f'cluster.kind = "gpus" asks for a GPU, and {built.facts.version} computes on {built.facts.device}: '
+                f'use engine keras and {GPU_EXTRA}, or "local" for workers on the CPU'
+            )
+        return built
 
     def _spare_bytes(self) -> int:
         """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
@@ -203,11 +250,15 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
 
 
-def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision]) -> Choice:
+def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision], here: Surroundings) -> Choice:
     try:
-        return choose_engine(engine, precision)
+        return choose_engine(engine, precision, here)
     except ValueError as error:
         raise EngineError(str(error)) from error
+
+
+def _is_cpu(engine: Engine) -> bool:
+    return engine.facts.device.startswith("cpu")
 
 
 def _refusal(planned: object, found: str) -> PermanentError:
@@ -252,7 +303,15 @@ def build_engine(request: ModelRequest, engine: EngineName, precision: Precision
 
 
 def threads_of(request: ModelRequest) -> int:
-    """Threads for one engine, so that the workers of one machine do not fight for its cores."""
+    """Threads for one engine, so that the workers of one machine do not fight for its cores.
+
+    SEGSCALE_THREADS says it where workers get their shares from something else: jobs, pods.
+    """
+    given = os.environ.get(THREADS)
+    if given is not None:
+        if not given.isdecimal() or int(given) == 0:
+            raise ValueError(f"{THREADS}: expected a number of threads, 1 or more, got {given!r}")
+        return int(given)
     cores: int = CPU_COUNT
     return max(1, cores // request.neighbours)
 

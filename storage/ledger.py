@@ -40,6 +40,12 @@ class Entry:
     facts: Mapping[str, Any]
     """Small numbers and names a reader wants without opening the objects."""
 
+    def __post_init__(self) -> None:
+        # Read from a file: a record that was tampered with must not lead to other files than the store's.
+        for path in (self.path, *self.objects):
+            if path.startswith("/") or ".." in path.split("/"):
+                raise ValueError(f"commit {self.stage}/{self.key[:12]} names {path!r}, which leads out of the store")
+
 
 def fresh_attempt(stage: str, key: str) -> str:
     """A path that no other attempt at the same work uses."""

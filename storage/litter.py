@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.ledger import record_path
-from storage.objects import Listed, ObjectStore
+from storage.objects import ObjectInfo, ObjectStore
 from storage.store_paths import StorePath, judge
 from storage.verification import Finding, check_record
 
@@ -22,7 +22,7 @@ class Litter:
     stage: str
     """Of an attempt, else ""."""
     key: str
-    files: tuple[Listed, ...]
+    files: tuple[ObjectInfo, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -31,7 +31,7 @@ class Litter:
     @property
     def modified(self) -> float:
         """When the last of the files was written, in seconds since 1970."""
-        return max(file.modified for file in self.files)
+        return max(file.modified.timestamp() for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Sorted:
     foreign: tuple[str, ...]
 
 
-def sort_files(listed: Sequence[Listed], now: float, older_than_seconds: float) -> Sorted:
+def sort_files(listed: Sequence[ObjectInfo], now: float, older_than_seconds: float) -> Sorted:
     """What of a listing may be litter, by age. `now` is the time by the clock of the store."""
-    groups: dict[tuple[str, str, str], list[Listed]] = {}
+    groups: dict[tuple[str, str, str], list[ObjectInfo]] = {}
     foreign = []
     for item in listed:
         path = judge(item.path)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 
 from storage import tables
+from storage.locations import located, os_errors
 from storage.objects import Digest, ObjectStore
 from storage.report_versions import CURRENT, VersionError, parse_version, upgrade
 from storage.table_files import DAMAGE, DamagedFileError, TableFile, footer_sha256, open_table_file
@@ -175,9 +175,10 @@ def open_runs(path: str, table: str, columns: Sequence[str] | None = None) -> pd
 
 def find_reports(path: str) -> list[Report]:
     """The finished runs in a report root, in the folder of a data set or of a run, ordered by path."""
-    filesystem, root = fsspec.core.url_to_fs(path, use_listings_cache=False)
+    filesystem, root = located(path)
     base = root.rstrip("/")
-    files = [str(name)[len(base) :].strip("/") for name in filesystem.find(base, maxdepth=3)]
+    with os_errors(path):
+        files = [str(name)[len(base) :].strip("/") for name in filesystem.find(base, maxdepth=3)]
     folders = sorted(name.removesuffix(RUN).rstrip("/") for name in files if name.rsplit("/", 1)[-1] == RUN)
     return [Report(ObjectStore(f"{path.rstrip('/')}/{folder}".rstrip("/"))) for folder in folders]
 
@@ -186,17 +187,29 @@ def write_report(store: ObjectStore, contents: Mapping[str, bytes], run: Mapping
     """Write the files of a report, and run.json, which makes it one, last.
 
     Another report in the same place ends first: without run.json it is none, and tables that it had and this one has
-    not are removed.
+    not are removed. One of the same `content_sha256` does not end: another driver may have just finished it and be
+    reading it, and what takes the place of its tables, file by file, are the same bytes.
 
     `run` gets the key `files` with the size and sha256 of each, and of Parquet files that of the footer.
     """
-    store.remove(RUN)
+    if _is_another(store, run):
+        store.remove(RUN)
     for name in store.names(""):
         if name.endswith(".parquet") and name not in contents:
             store.remove(name)
     files = {name: _written(store, name, data) for name, data in sorted(contents.items())}
     store.write(RUN, (json.dumps({**run, "files": files}, indent=1, sort_keys=True) + "\n").encode())
     return Report(store)
+
+
+def _is_another(store: ObjectStore, run: Mapping[str, Any]) -> bool:
+    """Whether what stands in a report's place is, or was, a report of something else."""
+    try:
+        standing = Report(store).run()
+    except ReportError:
+        return store.exists(RUN)
+    content = run.get("content_sha256")
+    return content is None or standing.get("content_sha256") != content
 
 
 def _written(store: ObjectStore, name: str, data: bytes) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def store_clock(store: ObjectStore) -> float:
     folder = f".probe-{uuid.uuid4().hex}"
     store.write(f"{folder}/now", b"")
     try:
-        return store.listing(folder)[0].modified
+        return store.listing(folder)[0].modified.timestamp()
     finally:
         store.remove(folder)
 

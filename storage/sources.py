@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
 import pandas as pd
+
+from storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, read_whole, refuse_secrets
+from storage.roots import DataRoots
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
 FILE_COLUMNS = ("url", "relative", "version")
 ROLES = ("image", "reference", "prediction")
 # What a glob may contain; fsspec knows no braces.
 _MAGIC = frozenset("*?[")
+# Files of a manifest that are asked for at once where each question travels.
+_QUESTIONS = 16
 # The first of these that a file system reports tells whether a file is still the same.
 _CHANGE_KEYS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 
@@ -29,15 +35,16 @@ def list_files(pattern: str) -> pd.DataFrame:
     Returns a row per file with `FILE_COLUMNS`, in bytewise order of `relative`, the POSIX path below the folder that
     the pattern starts in. `version` changes when the file does: its size with its time of change, or its ETag. Hidden
     files, and those in hidden folders, are left out; links are followed, and one that leads nowhere has the version "".
-    Raises ListingError where nothing matches.
+    Raises ListingError where nothing matches, SecretInUrlError, OSError.
     """
-    filesystem, path = fsspec.core.url_to_fs(pattern, use_listings_cache=False)
-    if _MAGIC.isdisjoint(path) or filesystem.exists(path):
-        found = filesystem.find(path, detail=True)
-        root = path
-    else:
-        found = filesystem.glob(path, detail=True)
-        root = path[: min(path.index(letter) for letter in _MAGIC if letter in path)].rpartition("/")[0]
+    filesystem, path = located(pattern)
+    with os_errors(pattern):
+        if _MAGIC.isdisjoint(path) or filesystem.exists(path):
+            found = filesystem.find(path, detail=True)
+            root = path
+        else:
+            found = filesystem.glob(path, detail=True)
+            root = path[: min(path.index(letter) for letter in _MAGIC if letter in path)].rpartition("/")[0]
     rows = []
     while found:
         # Taken out as they are read: what a file system tells of a file is ten times what is kept of it.
@@ -70,19 +77,34 @@ def _followed(filesystem: Any, name: str) -> dict[str, Any] | None:
 
 
 def file_version(url: str) -> str:
-    """The size and time of change (or ETag) of a single file, as text; empty where there is no such file."""
-    filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    """The size and time of change (or ETag) of a single file, as text; empty where there is no such file.
+
+    Raises OSError where an object store does not say whether there is one: refused, or no answer.
+    """
+    filesystem, path = located(url)
     try:
-        return _version(filesystem.info(path))
-    except (OSError, ValueError):
+        with os_errors(url):
+            return _version(filesystem.info(path))
+    except (OSError, ValueError) as error:
+        if url.startswith(S3_PROTOCOLS) and not isinstance(error, FileNotFoundError):
+            raise
         # A path that cannot be one names no file either.
         return ""
 
 
+def _file_versions(urls: Iterable[str]) -> list[str]:
+    urls = list(urls)
+    if not any(url.startswith(S3_PROTOCOLS) for url in urls):
+        return [file_version(url) if url else "" for url in urls]
+    with ThreadPoolExecutor(_QUESTIONS) as pool:
+        return list(pool.map(lambda url: file_version(url) if url else "", urls))
+
+
 def read_file(url: str) -> bytes:
     """The bytes of a source file."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return bytes(filesystem.cat_file(path))
+    filesystem, path = located(url)
+    with os_errors(url):
+        return read_whole(filesystem, path)
 
 
 def read_catalogued(url: str, sha256: str) -> bytes:
@@ -125,12 +147,12 @@ def match_by_stem(images: str, references: str, predictions: str = "") -> pd.Dat
     return listing.rename_axis("image_id").reset_index()
 
 
-def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
+def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a CSV or Parquet manifest, in its order, with paths made absolute and versions as in `match_by_stem`.
 
     Needs image_id, image and reference; prediction is optional; all other columns are kept as groups. Only the rows of
     `split` are returned where one is named. Raises ListingError for missing columns, repeated or empty ids, an unknown
-    split.
+    split, and a file that lies neither in the manifest's folder nor in one of `roots`.
     """
     try:
         data = read_file(url)
@@ -146,8 +168,11 @@ def read_manifest(url: str, *, split: str = "") -> pd.DataFrame:
     base = url.rpartition("/")[0]
     for role in ROLES:
         if role in manifest:
-            manifest[role] = [_absolute(path, base) for path in manifest[role].fillna("").astype(str)]
-            manifest[f"{role}_version"] = [file_version(url) if url else "" for url in manifest[role]]
+            paths = manifest[role].fillna("").astype(str)
+            _refuse_secrets(url, role, manifest["image_id"], paths)
+            manifest[role] = [_absolute(path, base) for path in paths]
+            _check_roots(url, manifest, role, DataRoots((base or ".", *roots)))
+            manifest[f"{role}_version"] = _file_versions(manifest[role])
     return manifest.reset_index(drop=True)
 
 
@@ -179,6 +204,23 @@ def _check_manifest(url: str, manifest: pd.DataFrame) -> None:
         raise ListingError(f"{url}: image_id {str(repeated.iloc[0])!r} stands in several rows")
 
 
+def _refuse_secrets(url: str, role: str, identifiers: Iterable[str], paths: Iterable[str]) -> None:
+    for identifier, path in zip(identifiers, paths, strict=True):
+        try:
+            refuse_secrets(path)
+        except SecretInUrlError as error:
+            raise ListingError(f"{url}: column {role!r} of image_id {identifier!r}: {error}") from None
+
+
+def _check_roots(url: str, manifest: pd.DataFrame, role: str, roots: DataRoots) -> None:
+    for identifier, path in zip(manifest["image_id"], manifest[role], strict=True):
+        if path and not roots.hold(path):
+            raise ListingError(
+                f"{url}: the {role} of {identifier!r} leads out of the data roots {list(roots.urls)}: {path}; put it "
+                "there, or name its folder in dataset.roots"
+            )
+
+
 def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
     if "split" not in manifest:
         raise ListingError(
@@ -193,7 +235,7 @@ def _of_split(url: str, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
 def _absolute(path: str, base: str) -> str:
     if not path or "://" in path:
         return path
-    filesystem, root = fsspec.core.url_to_fs(base or ".")
+    filesystem, root = located(base or ".")
     return str(filesystem.unstrip_protocol(path if path.startswith("/") else f"{root}/{path}"))
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.locations import located
 from storage.objects import ObjectStore
 
 DAMAGE = (pa.ArrowException, OSError, TypeError, ValueError, LookupError, AttributeError)
@@ -56,7 +56,7 @@ class TableFile:
 @contextmanager
 def open_table_file(store: ObjectStore, path: str) -> Iterator[TableFile]:
     """Open a Parquet file of a store; raises FileNotFoundError, or DamagedFileError where it is not Parquet."""
-    filesystem, root = fsspec.core.url_to_fs(store.url, use_listings_cache=False)
+    filesystem, root = located(store.url)
     with filesystem.open(f"{root.rstrip('/')}/{path}", "rb") as source:
         try:
             parquet = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)

@@ -12,7 +12,7 @@ import fsspec
 from storage import shards, tables
 from storage.catalog import COLUMNS
 from storage.ledger import Entry, decode_record, is_as_written
-from storage.objects import Digest, Listed, ObjectStore
+from storage.objects import Digest, ObjectInfo, ObjectStore
 from storage.reports import RUN, Report, ReportError
 from storage.store_paths import StorePath
 from storage.table_files import DAMAGE
@@ -64,7 +64,7 @@ def _lies_in_its_folder(entry: Entry) -> bool:
     return entry.path.startswith(folder) and not {"", ".", ".."} & set(names)
 
 
-def check_sizes(entry: Entry, listed: Mapping[str, Listed]) -> list[Finding]:
+def check_sizes(entry: Entry, listed: Mapping[str, ObjectInfo]) -> list[Finding]:
     """The objects of a commit that are not there, or have another size, going by a listing of the store."""
     findings = []
     for name, digest in sorted(entry.objects.items()):

@@ -45,7 +45,11 @@ def converted_graph(
 
 def is_converted(weights_sha256: str, level: Level, ensemble: bool) -> bool:
     """Whether the cache has a graph of this name; it may turn out to be damaged."""
-    return graph_path(_identity(weights_sha256, level, ensemble), cache_folder()).exists()
+    try:
+        return graph_path(_identity(weights_sha256, level, ensemble), cache_folder()).exists()
+    except OSError:
+        # A folder that this user may not even look into.
+        return False
 
 
 def convert_here(model: Any, weights_sha256: str, level: Level, ensemble: bool) -> None:

@@ -37,16 +37,19 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     An image whose bytes cannot be used becomes a placeholder row with its reason; a file that cannot be fetched, or
     that is no longer what was catalogued, is raised as OSError: another attempt may succeed.
     """
-    depths = [max(1, row.depth) for row in job.rows]
+    chosen = [row for row in job.rows if not job.only or row.image_id in job.only]
+    depths = [max(1, row.depth) for row in chosen]
     starts = np.cumsum([0, *depths])[:-1].tolist()
     arrays = _empty_arrays(job, sum(depths)) if job.dtype else {}
     rows = pd.DataFrame(
         [
             _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, preparation)
-            for row, start, depth in zip(job.rows, starts, depths, strict=True)
+            for row, start, depth in zip(chosen, starts, depths, strict=True)
         ]
     )
     n_failed = int((rows["status"] == "failed").sum())
+    if job.only:
+        return ShardDone(job.key, len(rows), n_failed)
     shards.commit_shard(
         store,
         STAGE,

@@ -22,7 +22,7 @@ from tasks.conversion import convert_here
 from tasks.engines.graph_cache import cache_folder
 from tasks.engines.heads import Level
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised with every change of what makes a model file usable."""
 
 

@@ -21,16 +21,31 @@ def select_outputs(model: keras.Model, names: Sequence[str]) -> keras.Model:
 
 
 def with_policy(model: keras.Model, policy: str) -> keras.Model:
-    """A copy, weights included, that computes under a dtype policy but for its outputs, which stay float32."""
+    """A copy, weights included, that computes under a dtype policy but for its outputs, which stay float32.
+
+    Operations that are no layers (`keras.ops` on a tensor) have no policy and compute in the type that they get.
+    """
+    # By identity: inside a nested model, layers may have the names of layers outside.
+    ends = {id(last_layer(model.get_layer(name))) for name in model.output_names}
 
     def copied(layer: Any) -> Any:
         config = layer.get_config()
-        config["dtype"] = "float32" if layer.name in model.output_names else policy
+        if isinstance(layer, keras.layers.Layer):
+            config["dtype"] = "float32" if id(layer) in ends else policy
         return type(layer).from_config(config)
 
     copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def last_layer(layer: Any) -> Any:
+    """The layer that ends an output; a nested model is followed to its own last layer."""
+    if isinstance(layer, keras.Sequential):
+        return last_layer(layer.layers[-1])
+    if isinstance(layer, keras.Model):
+        return last_layer(layer.get_layer(layer.output_names[0]))
+    return layer
 
 
 def stride(model: keras.Model) -> int:
@@ -54,5 +69,4 @@ def _keeps_size(model: keras.Model, height: int, width: int) -> bool:
         result = model(image)
     except ValueError:
         return False
-    outputs = result if isinstance(result, list | tuple) else [result]
-    return all(tuple(output.shape[1:3]) == (height, width) for output in outputs)
+    return all(tuple(output.shape[1:3]) == (height, width) for output in keras.tree.flatten(result))

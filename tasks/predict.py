@@ -65,6 +65,8 @@ class PredictJob:
 
     key: str
     ingest_key: str
+    only: tuple[str, ...] = ()
+    """Of a trial: the ids of the images that are predicted, and nothing is committed."""
 
 
 def predict_key(ingest_key: str, prediction: Prediction) -> str:
@@ -89,7 +91,7 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     StageError, with the stage and the images, and nothing is committed.
     """
     entry = Ledger(store).read(INGEST, job.ingest_key)
-    rows = read_shard_rows(store, entry)
+    rows = [row for row in read_shard_rows(store, entry) if not job.only or row.image_id in job.only]
     failures = refused_rows(rows, engine)
     counts: dict[str, list[OverlapCounts]] = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
@@ -101,7 +103,8 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
         failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
     part = [line for row in rows for line in _part_rows(row.image_id, prediction, counts, failures)]
     facts = {"n_images": len(rows), "n_failed": len(failures)}
-    shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=parts.encode_part(part), facts=facts)
+    if not job.only:
+        shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=parts.encode_part(part), facts=facts)
     return ShardDone(job.key, len(rows), len(failures))
 
 

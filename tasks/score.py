@@ -43,6 +43,8 @@ class ScoreJob:
     ingest_key: str
     predictions: tuple[tuple[str, str], ...]
     """For each row of the shard, (URL, sha256) of its prediction; "" and "" where there is none."""
+    only: tuple[str, ...] = ()
+    """Of a trial: the ids of the images that are counted, and nothing is committed."""
 
 
 def plan_job(shard: pd.DataFrame, preparation: Preparation, counting: Counting) -> ScoreJob:
@@ -75,6 +77,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, cou
     part: list[dict[str, Any]] = []
     n_failed = 0
     for row, (url, sha256) in zip(rows, job.predictions, strict=True):
+        if job.only and row.image_id not in job.only:
+            continue
         try:
             if references is None or not row.is_sound:
                 raise _FailedImageError(INGEST, row.error_type, row.error)
@@ -85,7 +89,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, cou
             n_failed += 1
             part += failed_rows(row.image_id, "", preparation.n_classes, reason.failure)
     facts = {"n_images": len(rows), "n_failed": n_failed}
-    shards.commit_shard(store, STAGE, job.key, arrays={}, rows=parts.encode_part(part), facts=facts)
+    if not job.only:
+        shards.commit_shard(store, STAGE, job.key, arrays={}, rows=parts.encode_part(part), facts=facts)
     return ShardDone(job.key, len(rows), n_failed)
 
 

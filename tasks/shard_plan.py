@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from storage import catalog
 from storage.ledger import content_key
+from storage.quarantine import Held
 from storage.shards import CHUNK_ROWS
 from storage.sources import ROLES, file_name
 from tasks.normalize import Method
@@ -20,6 +23,10 @@ STAGE = "ingest"
 CODE_VERSION = 1
 """Of planning and ingesting; part of every key, raised when equal sources would give other bytes."""
 PADDING: Final = "reflect"
+CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
+"""The columns of the catalog that say whether an image is what it was."""
+_KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", "error_type", "error")
+_SHARDS_TOGETHER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +68,27 @@ class IngestJob:
     channels: int
     dtype: str
     rows: tuple[IngestRow, ...]
+    only: tuple[str, ...] = ()
+    """Of a trial: the ids of the images that are read, and nothing is committed."""
 
 
 def plan_shards(
-    listing: pd.DataFrame, files: pd.DataFrame, preparation: Preparation, shard_images: int
+    listing: pd.DataFrame,
+    files: pd.DataFrame,
+    preparation: Preparation,
+    shard_images: int,
+    held: Mapping[tuple[str, ...], Held] | None = None,
 ) -> pd.DataFrame:
     """The catalog: every listed image with the facts of its files, and the shard and row that will hold it.
 
     `listing` has image_id, then the URL and version of image, reference and prediction (where there are any), and group
-    columns; `files` has the columns of `SourceFacts`. Rows come back in the order of `listing`.
+    columns; `files` has the columns of `SourceFacts`; `held` is what is quarantined, by id and `CONTENT`. Rows come
+    back in the order of `listing`.
     """
-    planned = _with_facts(listing, files)
-    planned["padded_height"] = [bucket_side(side) if side else 0 for side in planned["height"]]
-    planned["padded_width"] = [bucket_side(side) if side else 0 for side in planned["width"]]
+    planned = _with_facts(listing, files, held or {})
+    for name in ("height", "width"):
+        sides = {side: bucket_side(side) if side else 0 for side in planned[name].unique().tolist()}
+        planned[f"padded_{name}"] = planned[name].map(sides)
     shards_of = np.full(len(planned), "", dtype=object)
     rows_of = np.zeros(len(planned), np.int64)
     buckets = planned.groupby(["padded_height", "padded_width", "channels", "dtype"], sort=True).indices
@@ -82,24 +97,24 @@ def plan_shards(
         first = planned.iloc[members[0]]
         slices = np.maximum(planned["depth"].to_numpy()[members], 1)
         capacity = catalog.shard_capacity(shard_images, max(1, _slice_bytes(first)))
-        for leaf in catalog.pack(planned["image_id"].iloc[members].to_list(), slices.tolist(), capacity):
-            positions = members[leaf]
+        leaves = catalog.pack(planned["image_id"].iloc[members].to_list(), slices.tolist(), capacity)
+        shards = [members[leaf] for leaf in leaves]
+        for leaf, positions, rows in zip(leaves, shards, _key_rows(planned, shards), strict=True):
             rows_of[positions] = np.cumsum([0, *slices[leaf]])[:-1]
-            shards_of[positions] = shard_key(_job_rows(planned.iloc[positions]), first, preparation)
+            shards_of[positions] = _shard_key(rows, first, preparation)
     planned["shard"], planned["row"] = pd.Series(shards_of, planned.index, dtype="str"), rows_of
     versions = {f"{role}_version" for role in ROLES}
     groups = [name for name in listing.columns if name not in catalog.COLUMNS and name not in versions]
     return planned[[*catalog.COLUMNS, *groups]]
 
 
-def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    known = files.drop_duplicates(["role", "url", "version"]).set_index(["role", "url", "version"])
+def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> pd.DataFrame:
     planned = listing.copy()
     if "prediction" not in planned:
         planned["prediction"], planned["prediction_version"] = "", ""
     planned["error_type"], planned["error"] = "", ""
     for role in ("prediction", "reference", "image"):
-        facts = known.reindex(_keys(role, planned))
+        facts = _facts(files, role, planned)
         planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
         if role == "image":
             for name in ("depth", "height", "width", "channels"):
@@ -107,6 +122,8 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
             planned["dtype"] = facts["dtype"].fillna("").to_numpy()
         if role != "prediction":
             _note_errors(planned, role, facts)
+    if held:
+        _note_held(planned, held)
     unusable = (planned["error"] != "").to_numpy()
     # What cannot be read has no size; such images share shards without arrays.
     planned.loc[unusable, ["depth", "height", "width", "channels"]] = 0
@@ -114,8 +131,21 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
     return planned
 
 
-def _keys(role: str, planned: pd.DataFrame) -> pd.MultiIndex:
-    return pd.MultiIndex.from_arrays([[role] * len(planned), planned[role], planned[f"{role}_version"]])
+def _note_held(planned: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> None:
+    """Images at which workers ended are treated as those that cannot be read: the others leave their shard."""
+    for place, key in enumerate(planned[["image_id", *CONTENT]].itertuples(index=False, name=None)):
+        if key in held:
+            planned.loc[planned.index[place], ["error_type", "error"]] = [held[key].error_type, held[key].error]
+
+
+def _facts(files: pd.DataFrame, role: str, planned: pd.DataFrame) -> pd.DataFrame:
+    """The facts of the files of one role, a row for each image; nulls where a file was not looked at."""
+    looked_at = files[files["role"] == role]
+    keys = catalog.source_keys(looked_at["url"], looked_at["version"])
+    is_first = ~keys.duplicated().to_numpy()
+    wanted = catalog.source_keys(planned[role], planned[f"{role}_version"])
+    places = pd.Index(keys[is_first]).get_indexer(pd.Index(wanted))
+    return looked_at[is_first].reset_index(drop=True).reindex(places)
 
 
 def _note_errors(planned: pd.DataFrame, role: str, facts: pd.DataFrame) -> None:
@@ -140,8 +170,21 @@ def _job_rows(rows: pd.DataFrame) -> tuple[IngestRow, ...]:
     return tuple(IngestRow(**dict(zip(names, values, strict=True))) for values in rows[names].itertuples(index=False))
 
 
-def shard_key(rows: Sequence[IngestRow], bucket: pd.Series[Any], preparation: Preparation) -> str:
-    """The key of a shard: everything that determines its bytes, and no folder."""
+def _key_rows(planned: pd.DataFrame, shards: Sequence[npt.NDArray[np.int64]]) -> Iterator[list[list[str]]]:
+    """What the key of each shard says of its images; many shards are looked up at once, which is most of the time."""
+    for start in range(0, len(shards), _SHARDS_TOGETHER):
+        together = shards[start : start + _SHARDS_TOGETHER]
+        columns = [planned[name].take(np.concatenate(together)).to_list() for name in _KEY_COLUMNS]
+        # The names of the files stand in messages, and their suffixes choose the readers.
+        for place in (_KEY_COLUMNS.index("image"), _KEY_COLUMNS.index("reference")):
+            columns[place] = [file_name(url) for url in columns[place]]
+        rows = map(list, zip(*columns, strict=True))
+        for positions in together:
+            yield list(islice(rows, len(positions)))
+
+
+def _shard_key(rows: list[list[str]], bucket: pd.Series[Any], preparation: Preparation) -> str:
+    """The key of a shard: everything that determines its bytes, and no folder. `rows` has `_KEY_COLUMNS`."""
     is_cut = int(bucket["padded_height"]) > CHUNK_ROWS
     return content_key(
         {
@@ -157,14 +200,7 @@ def shard_key(rows: Sequence[IngestRow], bucket: pd.Series[Any], preparation: Pr
                 int(bucket["channels"]),
                 bucket["dtype"],
             ],
-            # The names of the files stand in messages, and their suffixes choose the readers.
-            "rows": [
-                [
-                    *(row.image_id, file_name(row.image), row.image_sha256),
-                    *(file_name(row.reference), row.reference_sha256, row.error_type, row.error),
-                ]
-                for row in rows
-            ],
+            "rows": rows,
         }
     )
 

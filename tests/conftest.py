@@ -10,12 +10,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from PIL import Image
 
 from tasks.phantom import write_phantoms
+
+if TYPE_CHECKING:
+    from tests.storage.s3_server import S3Server
 
 SEGSCALE = str(Path(sys.executable).with_name("segscale"))
 
@@ -34,6 +38,9 @@ class Segscale:
     """Runs the command with a Prefect home and server that belong to the tests."""
 
     environment: dict[str, str]
+
+    def with_environment(self, **variables: str) -> Segscale:
+        return Segscale({**self.environment, **variables})
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         command = [SEGSCALE, *map(str, arguments)]
@@ -106,6 +113,23 @@ def await_server(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except subprocess.TimeoutExpired:
             continue
     raise AssertionError(f"the Prefect server did not come up:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of the tests, in a process of its own; each test makes a bucket of its own."""
+    # Not every environment that runs tests has s3fs (`make oracles`).
+    from tests.storage.s3_server import running_server
+
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a fresh bucket that this process, and those that it starts, can reach."""
+    with s3_server.reachable(monkeypatch):
+        yield s3_server.new_bucket()
 
 
 @pytest.fixture(scope="session")

@@ -182,3 +182,16 @@ def test_a_whole_job_is_measured_beside_its_engine() -> None:
 def test_the_memory_of_an_engine_is_watched() -> None:
     printed = short_form("memory_growth.py", "--engine", "keras", "--batches", "20", "--shapes", "2", "--stay", "5")
     assert [float(value) > 0 for value in re.findall(r"^after +\d+% +([\d.]+) MB", printed, re.MULTILINE)] == [True] * 3
+
+
+@pytest.mark.slow
+def test_what_a_run_costs_beside_its_images_is_measured() -> None:
+    printed = short_form("scheduling.py", "--short")
+    assert re.search(r"^3000 images in \d+ shards$", printed, re.MULTILINE)
+    assert re.search(r"^10 simulated workers, there after \d+ s$", printed, re.MULTILINE)
+    names = ["shards/s, all", "shards/s, tenth by tenth", "resume: plan the shards, s", "resume: all steps, s",
+             "shards/s, 100 of them, by tenths"]  # fmt: skip
+    for name in names:
+        median, lowest, highest = rates(printed, name)
+        assert 0 < lowest <= median <= highest
+    assert len(re.findall(r"^driver, MB at a tenth; peak after +\d+ +\d+$", printed, re.MULTILINE)) == 2

@@ -73,6 +73,21 @@ def test_no_schedule_runs_before_somebody_says_so(deployment: dict[str, Any]) ->
     assert all(schedule["active"] is False for schedule in deployment.get("schedules", []))
 
 
-def test_only_the_main_job_is_scheduled() -> None:
+def test_the_main_job_and_the_training_are_scheduled() -> None:
     scheduled = [entry["entrypoint"] for entry in DEPLOYMENTS if entry.get("schedules")]
-    assert scheduled == ["flows.evaluate.evaluate_dataset"]
+    assert scheduled == ["flows.evaluate.evaluate_dataset", "flows.train.train_model"]
+
+
+def test_the_nightly_run_is_the_main_job() -> None:
+    name = "nightly"
+    by_name = {entry["name"]: entry for entry in DEPLOYMENTS}
+    for key in ("entrypoint", "parameters", "work_pool", "concurrency_limit"):
+        assert by_name[name][key] == by_name["evaluate"][key]
+    assert by_name[name]["schedules"]
+
+
+@each_deployment
+def test_every_run_is_tagged_and_waits_its_turn(deployment: dict[str, Any]) -> None:
+    # The automations look for the tag.
+    assert "segscale" in deployment["tags"]
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}

@@ -48,8 +48,13 @@ def visible_gpus(devices: Path = Path("/dev"), environment: Mapping[str, str] = 
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if not present or visible is None:
         return tuple(map(str, present))
+
+    def is_there(name: str) -> bool:
+        # Numbers count what is there from 0, whatever the devices of a container are called.
+        return bool(_GPU_NAME.fullmatch(name)) and (not name.isdecimal() or int(name) < len(present))
+
     # CUDA stops at the first entry that names no GPU.
-    return tuple(takewhile(_GPU_NAME.fullmatch, (name.strip() for name in visible.split(","))))
+    return tuple(takewhile(is_there, (name.strip() for name in visible.split(","))))
 
 
 def sees_nvidia_gpu(devices: Path = Path("/dev"), environment: Mapping[str, str] = os.environ) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from tasks.models.unet_plus_plus import Activation, check_head
-from tasks.networks import stride
+from tasks.networks import last_layer, stride
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,11 @@ def inspect_model(model: keras.Model) -> ModelFacts:
     """The facts of a segmentation model, built here or elsewhere.
 
     Raises ValueError where it has not one image input (B, H, W, C) of free size, or where an output is not
-    (B, H, W, outputs) probabilities of one common kind.
+    (B, H, W, outputs) probabilities of one common kind with a name of its own, or whose weights are quantized.
     """
     channels = _image_channels(model)
+    _check_names(model)
+    _check_quantized(model)
     for name, tensor in zip(model.output_names, model.outputs, strict=True):
         if len(tensor.shape) != 4 or tensor.shape[-1] is None:
             raise ValueError(f"output {name!r} of model {model.name!r} must be (B, H, W, outputs), got {tensor.shape}")
@@ -91,6 +93,8 @@ def load_model(path: str | Path) -> keras.Model:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} cannot be read as a Keras model ({reason})") from error
     if isinstance(model, keras.Sequential):
+        if not model.built:
+            raise ValueError(f"{path} holds a model that was never built; call it on an image and save it again")
         # A Sequential model has no named outputs to choose from.
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     inspect_model(model)
@@ -109,13 +113,34 @@ def _image_channels(model: keras.Model) -> int:
     return int(shapes[0][-1])
 
 
+def _check_names(model: keras.Model) -> None:
+    """A layer that gives two outputs names both: by its name only the last of them could be had."""
+    names = list(model.output_names)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"model {model.name!r} has several outputs named {twice[0]!r}; end each in a layer of its own, "
+            "e.g. keras.layers.Activation with a name"
+        )
+
+
+def _check_quantized(model: keras.Model) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _check_quantized(layer)
+        elif isinstance(getattr(layer, "dtype_policy", None), keras.dtype_policies.QuantizedDTypePolicy):
+            raise ValueError(
+                f"layer {layer.name!r} of model {model.name!r} holds quantized weights ({layer.dtype_policy.name}), "
+                "which no engine here computes with; save the model before it is quantized"
+            )
+
+
 def _activation_of(layer: Any) -> Activation:
-    """The activation that ends an output; a nested model is followed to its own last layer."""
-    if isinstance(layer, keras.Sequential):
-        return _activation_of(layer.layers[-1])
-    if isinstance(layer, keras.Model):
-        return _activation_of(layer.get_layer(layer.output_names[0]))
+    """The activation that ends an output."""
+    layer = last_layer(layer)
     if isinstance(layer, keras.layers.Softmax):
+        if layer.axis not in (-1, 3):
+            raise ValueError(f"output {layer.name!r} is a softmax over axis {layer.axis}, expected the channels (-1)")
         return "softmax"
     function = getattr(layer, "activation", None)
     if function is keras.activations.sigmoid:
@@ -140,6 +165,10 @@ def _check_standard(config: object, path: Path) -> None:
         kind, module = part.get("class_name"), part.get("module")
         if kind in ("Lambda", "__lambda__"):
             raise ValueError(f"{path} holds a Lambda layer, that is code, which is not run; use standard Keras layers")
+        # Keras names what is registered by others with their package in front.
+        registered = str(part.get("registered_name") or "")
+        if ">" in registered:
+            raise ValueError(f"{path} holds the custom {registered!r}; only standard Keras layers are loaded")
         if isinstance(module, str) and module not in ("builtins", "keras") and not module.startswith("keras."):
             raise ValueError(f"{path} holds {kind!r} of {module!r}; only standard Keras layers are loaded")
 

@@ -139,6 +139,7 @@ def test_real_nuclei(segscale: Any, nuclei_folder: Path, tmp_path: Path, write_c
         dataset={
             "name": '"nuclei"',
             "manifest": '"manifest.csv"',
+            "roots": f'["{nuclei_folder}"]',
             "classes": '["background", "nucleus"]',
             "normalize": '"percentile"',
         },

@@ -347,8 +347,8 @@ def test_each_flow_runs_alone_and_prefect_shows_its_artifacts(
     flow_runs = {run["name"]: run for run in ask(f"{api}/flows/filter")}
     assert {"ingest-dataset", "score-dataset", "report-dataset"} <= set(flow_runs)
     artifacts = {artifact["key"]: artifact for artifact in ask(f"{api}/artifacts/latest/filter")}
-    assert artifacts["segscale-ingest"]["type"] == "progress"
-    assert artifacts["segscale-ingest"]["data"] == 100.0
+    assert artifacts["segscale-phantom-ingest"]["type"] == "progress"
+    assert artifacts["segscale-phantom-ingest"]["data"] == 100.0
     table = json.loads(artifacts["segscale-phantom"]["data"])
     assert {"per-sample", "batch 1", "batch 8", "batch 32", "pooled"} <= set(table[0])
 

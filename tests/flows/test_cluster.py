@@ -1,19 +1,31 @@
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from dask.system import CPU_COUNT
 
-from flows import cluster
-from flows.cluster import Connection, check_cluster, local_workers, neighbours
+from flows import cluster_kubernetes, cluster_local, cluster_slurm
+from flows.cluster import (
+    Connection,
+    check_cluster,
+    expected_workers,
+    neighbours,
+    patience_seconds,
+    worker_count,
+)  # fmt: skip
+from flows.cluster_local import local_workers
 from flows.config import ConfigError
 from flows.sections import Cluster
 
 
 def visible(monkeypatch: pytest.MonkeyPatch, *gpus: str) -> None:
-    monkeypatch.setattr(cluster, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(cluster_local, "visible_gpus", lambda: gpus)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +43,78 @@ def test_gpus_that_are_not_there_are_refused(
         check_cluster(Cluster(kind="gpus", workers=workers))
 
 
-def test_a_cluster_that_is_not_built_is_refused() -> None:
-    with pytest.raises(ConfigError, match="not built yet"):
-        check_cluster(Cluster(kind="slurm"))
+@pytest.mark.parametrize(
+    ("config", "module", "extra"),
+    [
+        pytest.param(Cluster(kind="slurm", workers=1), cluster_slurm, "slurm", id="slurm"),
+        pytest.param(
+            Cluster(kind="kubernetes", workers=1, image="i"), cluster_kubernetes, "kubernetes", id="kubernetes"
+        ),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, config: Cluster, module: Any, extra: str
+) -> None:
+    def find_spec(name: str) -> Any:
+        return None if name.startswith("dask_") else importlib.util.find_spec(name)
+
+    monkeypatch.setattr(module, "find_spec", find_spec)
+    with pytest.raises(ConfigError, match=rf"pip install segscale\[{extra}\]"):
+        Connection(config)
+
+
+def test_slurm_without_sbatch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(ConfigError, match="sbatch, which is not on the PATH"):
+        check_cluster(Cluster(kind="slurm", workers=1))
+
+
+def test_a_job_folder_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(ConfigError, match=r"cluster\.job_folder: expected a folder that all machines share"):
+        check_cluster(Cluster(kind="slurm", workers=1, job_folder=str(tmp_path / "jobs")))
+
+
+def tls_files(folder: Path, **contents: str) -> dict[str, str]:
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+    return {name: str(folder / name) for name in ("tls_ca", "tls_cert", "tls_key")}
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        pytest.param({}, r"cluster\.tls_ca: expected a PEM file, found none at", id="none there"),
+        pytest.param({"tls_ca": "x", "tls_cert": "x"}, r"cluster\.tls_key: expected a PEM file", id="one missing"),
+        pytest.param(
+            {"tls_ca": "x", "tls_cert": "x", "tls_key": "x"}, "expected a certificate and its key", id="no certificates"
+        ),
+    ],
+)
+def test_keys_that_are_none_are_refused(tmp_path: Path, contents: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_cluster(
+            Cluster.model_validate({"kind": "address", "address": "tls://h:1"} | tls_files(tmp_path, **contents))
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_tls_without_keys_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cluster\.tls_ca: tls://host:1 needs tls_ca, .* or distributed\.comm\.tls"):
+        check_cluster(Cluster(kind="address", address="tls://host:1"))
 
 
 def test_local_workers_are_as_configured_or_one_for_each_core_that_memory_allows() -> None:
     assert local_workers(Cluster(workers=3)) == 3
     assert 1 <= local_workers(Cluster()) <= CPU_COUNT
+
+
+def test_workers_that_are_there_and_those_that_are_to_come() -> None:
+    info = {"workers": dict.fromkeys(range(3))}
+    waiting = SimpleNamespace(scheduler_info=lambda **_: info, expected_workers=8, patience_seconds=600.0)
+    assert (worker_count(waiting), expected_workers(waiting), patience_seconds(waiting)) == (3, 8, 600.0)
+    somebody_else_s = SimpleNamespace(scheduler_info=lambda **_: info)
+    assert (expected_workers(somebody_else_s), patience_seconds(somebody_else_s)) == (0, 0.0)
 
 
 def environment_of(config: Cluster) -> dict[str, str | None]:

@@ -56,6 +56,25 @@ keep = "labels"
 kind = "local"
 workers = 0
 address = ""
+tls_ca = ""
+tls_cert = ""
+tls_key = ""
+resources = {}
+shard_seconds = 0.0
+wait_seconds = 300.0
+adaptive = false
+cores = 1
+memory = "4GB"
+queue = ""
+account = ""
+walltime = "01:00:00"
+interface = ""
+directives = []
+prologue = []
+job_folder = ""
+image = ""
+namespace = ""
+spec = ""
 [report]
 path = "reports"
 max_failure_rate = 0.0
@@ -142,8 +161,8 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("store", "shard_images", 65537, "less than or equal to 65536"),
         ("store", "keep", "all", "'probabilities'"),
         ("cluster", "kind", "ray", "'slurm'"),
-        ("cluster", "kind", "address", "expected the address of a scheduler"),
-        ("cluster", "address", "tcp://host:8786", "and only there"),
+        ("cluster", "kind", "address", "expected one like tcp://HOST:PORT"),
+        ("cluster", "address", "tcp://host:8786", 'is not used with kind = "local", only with "address"'),
         ("cluster", "workers", -1, "greater than or equal to 0"),
         ("report", "run_id", "../other", "pattern"),
         ("report", "run_id", "x" * 101, "at most 100"),
@@ -347,6 +366,7 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
         pytest.param({"dataset": MANIFEST | {"split": "test"}, "metrics": {"group_by": ["site"]}}, id="manifest"),
         pytest.param({"dataset": MANIFEST | {"classes": ["background", "liver", "tumour"]}}, id="three classes"),
         pytest.param({"dataset": FILES, "cluster": {"kind": "address", "address": "tcp://h:1"}}, id="address"),
+        pytest.param({"dataset": FILES, "cluster": {"kind": "slurm", "workers": 2, "prologue": ["a"]}}, id="slurm"),
     ],
 )
 def test_a_configuration_survives_the_way_to_another_process(document: dict[str, Any]) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from storage.ledger import Entry, Ledger, fresh_attempt, record_path
 from storage.litter import Litter, committed_in, remove, sort_files
-from storage.objects import Listed, ObjectStore
+from storage.objects import ObjectInfo, ObjectStore
 from storage.set_aside import store_clock
 
 KEY = "ab" * 32
@@ -44,7 +45,9 @@ AGES: dict[str, tuple[list[tuple[str, float]], str]] = {
 @pytest.mark.parametrize("name", AGES)
 def test_what_may_go(name: str) -> None:
     files, expected = AGES[name]
-    found = sort_files([Listed(path, 7, NOW - hours * HOUR) for path, hours in files], NOW, HOUR)
+    found = sort_files(
+        [ObjectInfo(path, 7, datetime.fromtimestamp(NOW - hours * HOUR, UTC)) for path, hours in files], NOW, HOUR
+    )
     counts = {"old": len(found.old), "young": len(found.young), "foreign": len(found.foreign)}
     assert counts == {kind: int(kind == expected) for kind in counts}
     for litter in (*found.old, *found.young):

@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from storage.objects import Digest, ObjectStore, StoreRefusedError
 
 RACERS_PER_PROCESS = 10
 PROCESSES = 4
-ROUNDS = 12
+ROUNDS = 6
 
 RACER = """
 import sys, threading
@@ -70,9 +71,23 @@ def folder(tmp_path: Path) -> ObjectStore:
 
 
 @pytest.fixture(params=["folder", "memory"])
+def near_store(request: pytest.FixtureRequest, folder: ObjectStore) -> ObjectStore:
+    """Those implementations that answer fast enough for thousands of requests."""
+    return folder if request.param == "folder" else ObjectStore(f"memory://{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, folder: ObjectStore) -> ObjectStore:
     """Every implementation of the contract; the tests that take it must not know which one they have."""
+    if request.param == "s3":
+        return ObjectStore(f"{request.getfixturevalue('s3_bucket')}/a/prefix")
     return folder if request.param == "folder" else ObjectStore(f"memory://{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def shared_store(request: pytest.FixtureRequest, folder: ObjectStore) -> ObjectStore:
+    """Those implementations that several processes see."""
+    return ObjectStore(f"{request.getfixturevalue('s3_bucket')}/work") if request.param == "s3" else folder
 
 
 @pytest.fixture
@@ -151,6 +166,36 @@ def test_a_listing_is_never_stale(store: ObjectStore) -> None:
         assert other.names("ledger") == [str(done) for done in range(number + 1)]
 
 
+def test_a_walk_tells_sizes_and_times_of_all_below(store: ObjectStore) -> None:
+    before = datetime.now(UTC)
+    for path, size in {"ledger/a": 0, "shards/b/c": 3, "shards/b/.d.partial": 5, "shards2/e": 1}.items():
+        store.write(path, b"x" * size)
+    assert {(item.path, item.size_bytes) for item in store.listing("shards")} == {
+        ("shards/b/c", 3),
+        ("shards/b/.d.partial", 5),
+    }
+    assert {item.path for item in store.listing()} == {"ledger/a", "shards/b/c", "shards/b/.d.partial", "shards2/e"}
+    assert list(store.listing("none")) == []
+    for item in store.listing():
+        # Some stores keep whole seconds.
+        assert before - timedelta(seconds=2) <= item.modified <= datetime.now(UTC) + timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("url", ["unconditional://single", "memory://single"])
+def test_a_single_driver_goes_on_knowingly(url: str) -> None:
+    store = ObjectStore(f"{url}{uuid.uuid4().hex}", single_driver=True)
+    assert store.create_exclusive("ledger/key", b"first")
+    assert not store.create_exclusive("ledger/key", b"second")
+    assert store.read("ledger/key") == b"first"
+
+
+def test_the_check_tries_what_it_promises(near_store: ObjectStore) -> None:
+    near_store.check_exclusive()
+    assert list(near_store.listing()) == []
+    with pytest.raises(StoreRefusedError, match="no write that fails"):
+        ObjectStore("unconditional://bucket").check_exclusive()
+
+
 def test_removing_takes_a_folder_whole_and_nothing_beside_it(store: ObjectStore) -> None:
     for path in ["shards/key/attempt/rows", "shards/key/attempt/arrays/c/0", "shards/key/attempt2/rows"]:
         store.write(path, b"x")
@@ -175,7 +220,8 @@ def test_the_first_creation_stands(store: ObjectStore) -> None:
 
 
 @pytest.mark.usefixtures("eager_switching")
-def test_of_forty_racing_threads_exactly_one_wins(store: ObjectStore) -> None:
+def test_of_forty_racing_threads_exactly_one_wins(near_store: ObjectStore) -> None:
+    store = near_store
     rounds, barrier = 40, threading.Barrier(40)
     won: list[list[int]] = [[] for _ in range(rounds)]
 
@@ -210,8 +256,8 @@ def test_a_check_and_its_act_are_one_step_in_memory(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_of_forty_racers_in_four_processes_exactly_one_wins(folder: ObjectStore) -> None:
-    arguments = [folder.url, "{}", str(RACERS_PER_PROCESS), str(ROUNDS)]
+def test_of_forty_racers_in_four_processes_exactly_one_wins(shared_store: ObjectStore) -> None:
+    arguments = [shared_store.url, "{}", str(RACERS_PER_PROCESS), str(ROUNDS)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", RACER, *(argument.format(number) for argument in arguments)],
@@ -228,8 +274,8 @@ def test_of_forty_racers_in_four_processes_exactly_one_wins(folder: ObjectStore)
     won = sorted((int(line.split()[0]), line.split()[1]) for answer in answers for line in answer.splitlines() if line)
     assert [number for number, _ in won] == list(range(ROUNDS))
     for number, winner in won:
-        assert folder.read(f"ledger/{number}") == f"{winner}\n".encode() * 20_000
-    assert _files(folder) == {f"ledger/{number}" for number in range(ROUNDS)}
+        assert shared_store.read(f"ledger/{number}") == f"{winner}\n".encode() * 20_000
+    assert {item.path for item in shared_store.listing()} == {f"ledger/{number}" for number in range(ROUNDS)}
 
 
 def _start_and_wait(process: "subprocess.Popen[str]") -> str:
@@ -240,7 +286,8 @@ def _start_and_wait(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.usefixtures("eager_switching")
-def test_a_reader_sees_the_old_bytes_or_the_new_ones(store: ObjectStore) -> None:
+def test_a_reader_sees_the_old_bytes_or_the_new_ones(near_store: ObjectStore) -> None:
+    store = near_store
     versions = [letter * 300_000 for letter in (b"a", b"b", b"c")]
     store.write("catalog/set", versions[0])
     done, seen = threading.Event(), set()
@@ -422,7 +469,11 @@ def test_a_listing_tells_path_size_and_time_of_everything(store: ObjectStore) ->
     assert store.listing("nothing") == []
     first = {item.path: item.modified for item in listed}
     store.write("later", b"")
-    assert next(item.modified for item in store.listing() if item.path == "later") >= max(first.values()) > 1e9
+    assert (
+        next(item.modified for item in store.listing() if item.path == "later")
+        >= max(first.values())
+        > datetime(2001, 1, 1, tzinfo=UTC)
+    )
 
 
 def test_a_listing_follows_links_and_knows_those_that_lead_nowhere(folder: ObjectStore, tmp_path: Path) -> None:

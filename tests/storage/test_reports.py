@@ -129,6 +129,29 @@ def test_writing_again_replaces_the_report(store: ObjectStore) -> None:
         report.table("gap")
 
 
+@pytest.mark.parametrize(
+    ("content", "stays"),
+    [("same", True), ("other", False), (None, False)],
+    ids=["another driver's, of the same content", "of another content", "of unknown content"],
+)
+def test_only_a_report_of_the_same_content_can_be_read_while_it_is_written_again(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, content: str | None, stays: bool
+) -> None:
+    contents = {"per_image.parquet": encode_report_table(FRAME)}
+    write_report(store, contents, {"run_id": "0a1b", "content_sha256": "same"})
+    seen: list[bool] = []
+    write = ObjectStore.write
+
+    def watched(self: ObjectStore, path: str, data: bytes) -> object:
+        seen.append(Report(self).is_whole())
+        return write(self, path, data)
+
+    monkeypatch.setattr(ObjectStore, "write", watched)
+    report = write_report(store, contents, {"run_id": "0a1b"} | ({"content_sha256": content} if content else {}))
+    assert seen == [stays, stays]
+    assert report.is_whole()
+
+
 def test_equal_reports_are_equal_bytes(store: ObjectStore) -> None:
     _write(store)
     first = store.read("run.json")

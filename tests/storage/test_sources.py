@@ -1,11 +1,13 @@
 import os
 import uuid
+from itertools import repeat
 from pathlib import Path
 
 import fsspec
 import pandas as pd
 import pytest
 
+from storage.objects import ObjectStore
 from storage.sources import (
     FILE_COLUMNS,
     ListingError,
@@ -18,6 +20,7 @@ from storage.sources import (
     read_manifest,
     stem,
 )
+from tests.storage.s3_server import Fault, S3Server, running_proxy
 
 HEAD = "image_id,image,reference"
 
@@ -194,7 +197,7 @@ def test_a_manifest_keeps_its_order_and_its_groups(tmp_path: Path) -> None:
 def test_paths_of_a_manifest(tmp_path: Path) -> None:
     absolute = _make(tmp_path, "x/a.png") / "x/a.png"
     url = _manifest(tmp_path / "x", f"{HEAD}\n1,a.png,{absolute}\n2,../x/a.png,memory://m/a.png\n")
-    listing = read_manifest(url)
+    listing = read_manifest(url, roots=["memory://m"])
     assert read_file(listing["image"][0]) == read_file(listing["reference"][0]) == read_file(listing["image"][1])
     assert listing["reference"][1] == "memory://m/a.png"
 
@@ -304,3 +307,39 @@ def test_a_link_that_leads_nowhere_is_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"1")
     (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
     assert [version != "" for version in list_files(str(tmp_path))["version"]] == [True, False]
+
+
+def test_a_secret_in_a_manifest_is_refused_by_its_row(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(
+        "image_id,image,reference\na,a.png,a.png\nb,https://host/b.png?token=plantedSecret,b.png\n"
+    )
+    with pytest.raises(
+        ListingError, match=r"column 'image' of image_id 'b': https://host/b.png\?token=\*\*\*"
+    ) as caught:
+        read_manifest(str(tmp_path / "manifest.csv"))
+    assert "plantedSecret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_files_in_a_bucket_are_listed_and_asked_for(s3_bucket: str) -> None:
+    store = ObjectStore(s3_bucket)
+    for name in ("b", "a", ".hidden"):
+        store.write(f"images/{name}.png", name.encode())
+    listing = list_files(f"{s3_bucket}/images/*.png")
+    assert list(listing["relative"]) == ["a.png", "b.png"]
+    assert [file_version(url) for url in listing["url"]] == list(listing["version"])
+    assert read_file(listing["url"][0]) == b"a"
+    store.write("manifest.csv", b"image_id,image,reference\nx,images/a.png,images/none.png\n")
+    row = read_manifest(f"{s3_bucket}/manifest.csv").iloc[0]
+    assert (row["image"], row["image_version"]) == (f"{s3_bucket}/images/a.png", listing["version"][0])
+    assert row["reference_version"] == ""
+
+
+@pytest.mark.slow
+def test_a_file_that_may_not_be_looked_at_is_not_taken_for_missing(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_proxy(s3_server.port) as proxy, s3_server.reachable(monkeypatch, proxy.port):
+        proxy.inject(lambda request: request.method == "HEAD", repeat(Fault(answer=(403, "AccessDenied"))))
+        with pytest.raises(PermissionError):
+            file_version(f"{s3_server.new_bucket()}/images/a.png")

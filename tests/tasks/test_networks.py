@@ -39,3 +39,23 @@ def test_a_copy_under_a_policy_keeps_weights_and_float32_outputs(model: keras.Mo
     for ours, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert copy.get_layer("X_0_0_conv_1") is not model.get_layer("X_0_0_conv_1")
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_operations_that_are_no_layers_are_copied(policy: str) -> None:
+    image = keras.Input((None, None, 1))
+    tensor = keras.ops.relu(keras.layers.Conv2D(2, 3, padding="same")(image) * 2.0)
+    model = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(tensor))
+    pixels = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+    copy = with_policy(model, policy)
+    np.testing.assert_allclose(copy(pixels), model(pixels), atol=1e-5 if policy == "float32" else 0.02)
+
+
+def test_an_output_that_ends_in_a_nested_model_stays_float32() -> None:
+    inner = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 1, name="outer_conv"), keras.layers.Softmax()]
+    )
+    image = keras.Input((None, None, 1))
+    copy = with_policy(keras.Model(image, inner(keras.layers.Conv2D(1, 1, name="softmax")(image))), "mixed_bfloat16")
+    assert copy.outputs[0].dtype == "float32"
+    assert copy.get_layer("softmax").dtype_policy.name == "mixed_bfloat16"

@@ -46,6 +46,8 @@ def test_a_system_that_does_not_say_has_none(tmp_path: Path) -> None:
         pytest.param(["nvidia0"], {"CUDA_VISIBLE_DEVICES": ""}, False, id="hidden by nothing"),
         pytest.param(["nvidia0"], {"CUDA_VISIBLE_DEVICES": "-1"}, False, id="hidden by -1"),
         pytest.param(["nvidia0", "nvidia1"], {"CUDA_VISIBLE_DEVICES": "1"}, True, id="one of two"),
+        pytest.param(["nvidia0"], {"CUDA_VISIBLE_DEVICES": "1"}, False, id="the second of one"),
+        pytest.param(["nvidia5"], {"CUDA_VISIBLE_DEVICES": "0"}, True, id="the first of a container"),
     ],
 )
 def test_a_gpu_is_seen(tmp_path: Path, devices: list[str], environment: dict[str, str], expected: bool) -> None:

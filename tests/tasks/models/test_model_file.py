@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -72,6 +74,13 @@ def test_softmax_layer_counts_as_activation() -> None:
     assert inspect_model(keras.Model(image, keras.layers.Softmax()(scores))).activation == "softmax"
 
 
+def test_outputs_by_name_are_taken_in_the_order_of_the_names(tmp_path: Path) -> None:
+    image = keras.Input((None, None, 1))
+    heads = {name: keras.layers.Conv2D(1, 1, activation="sigmoid", name=name)(image) for name in ("fine", "coarse")}
+    keras.Model(image, heads).save(tmp_path / "model.keras")
+    assert inspect_model(load_model(tmp_path / "model.keras")).heads == ("coarse", "fine")
+
+
 def _write_text(path: Path) -> None:
     path.write_text("weights")
 
@@ -128,6 +137,46 @@ def _write_fixed_size(path: Path) -> None:
     keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid")]).save(path)
 
 
+class _Twice(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    def call(self, tensor: Any) -> Any:
+        return tensor * 2
+
+
+def _write_registered_layer(path: Path) -> None:
+    image = keras.Input((None, None, 1))
+    keras.saving.register_keras_serializable("elsewhere")(_Twice)
+    try:
+        keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(_Twice()(image))).save(path)
+    finally:
+        keras.saving.get_custom_objects().clear()
+
+
+def _write_unbuilt(path: Path) -> None:
+    built = keras.Sequential([keras.layers.Conv2D(1, 1, activation="sigmoid")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        built.save(path)
+
+
+def _write_shared_head(path: Path) -> None:
+    image, head = keras.Input((None, None, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid", name="head")
+    keras.Model(image, [head(image), head(keras.layers.ReLU()(image))]).save(path)
+
+
+def _write_softmax_over_rows(path: Path) -> None:
+    image = keras.Input((None, None, 1))
+    keras.Model(image, keras.layers.Softmax(axis=1)(keras.layers.Conv2D(2, 1)(image))).save(path)
+
+
+def _write_quantized(path: Path) -> None:
+    inner = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Dense(2, activation="softmax")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inner.quantize("int8")
+    image = keras.Input((None, None, 3))
+    keras.Model(image, inner(image)).save(path)
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -137,6 +186,11 @@ def _write_fixed_size(path: Path) -> None:
         pytest.param(_write_without_weights, "cannot be read", id="weights replaced"),
         pytest.param(_write_lambda, "Lambda", id="code"),
         pytest.param(_write_custom_layer, "standard Keras layers", id="custom layer"),
+        pytest.param(_write_registered_layer, "custom 'elsewhere>_Twice'; only standard", id="registered layer"),
+        pytest.param(_write_unbuilt, "never built", id="no weights yet"),
+        pytest.param(_write_shared_head, "several outputs named 'head'", id="one layer ends two outputs"),
+        pytest.param(_write_softmax_over_rows, "softmax over axis 1", id="softmax over rows"),
+        pytest.param(_write_quantized, r"quantized weights \(int8", id="quantized"),
         pytest.param(_write_classifier, r"must be \(B, H, W, outputs\)", id="classifier"),
         pytest.param(_write_logits, "sigmoid or softmax", id="logits"),
         pytest.param(_write_shrinking, "size of its input", id="unpadded convolution"),

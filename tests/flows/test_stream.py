@@ -1,0 +1,113 @@
+"""The stream, over real worker processes that raise, die and hang."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import stream
+from flows.cluster import ClusterLostError, Connection
+from flows.isolation import try_alone
+from flows.sections import Cluster
+from flows.stream import ATTEMPTS, Finished, Limits, Lost, stream_shards
+from tests.flows.stream_work import Deed, do
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    with Connection(Cluster(workers=2)) as connection:
+        connection.client.wait_for_workers(2, timeout=60)
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "FIRST_PAUSE", 0.05)
+
+
+def run(connection: Connection, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
+    limits = Limits(lambda _: seconds)
+    outcomes = list(stream_shards(connection.client, do, deeds, str(folder), limits=limits))
+    assert Counter(outcome.key for outcome in outcomes) == Counter(deed.key for deed in deeds)
+    return {outcome.key: outcome for outcome in outcomes}
+
+
+def attempts(folder: Path, key: str) -> int:
+    return len(list(folder.glob(f"{key}-*")))
+
+
+def test_what_raises_is_tried_again_and_the_others_go_on(connection: Connection, tmp_path: Path) -> None:
+    deeds = [Deed("once", "raise", 1), Deed("always", "raise"), *(Deed(f"sound{number}") for number in range(6))]
+    found = run(connection, tmp_path, deeds)
+    assert found["once"] == Finished("once", "once", 2)
+    assert found["always"] == Lost("always", "OSError: attempt 2 of always", ATTEMPTS)
+    assert all(found[f"sound{number}"].attempts == 1 for number in range(6))
+    assert attempts(tmp_path, "always") == ATTEMPTS
+
+
+def test_a_killed_worker_costs_an_attempt(connection: Connection, tmp_path: Path) -> None:
+    deeds = [Deed("unlucky", "die", 1), *(Deed(f"sound{number}") for number in range(6))]
+    found = run(connection, tmp_path, deeds)
+    assert all(isinstance(outcome, Finished) for outcome in found.values())
+    assert found["unlucky"].attempts == 2
+
+
+def test_a_shard_that_kills_comes_back_as_deadly_and_takes_nobody_with_it(
+    connection: Connection, tmp_path: Path
+) -> None:
+    deeds = [*(Deed(f"before{number}") for number in range(3)), Deed("poison", "die"), Deed("behind"), Deed("last")]
+    found = run(connection, tmp_path, deeds)
+    poison = found.pop("poison")
+    assert isinstance(poison, Lost)
+    assert (poison.deadly, poison.error) == ("WorkerDied", "WorkerDied: a worker died at it")
+    # Who merely waited on the same worker may have lost attempts, and may have to be tried alone.
+    for outcome in found.values():
+        assert isinstance(outcome, Finished) or outcome.deadly == "WorkerDied"
+        alone = try_alone(connection.client, do, Deed(outcome.key), str(tmp_path), seconds=lambda _: 60.0)
+        assert isinstance(alone, Finished)
+
+
+def test_what_hangs_is_ended_by_its_own_worker(connection: Connection, tmp_path: Path) -> None:
+    found = run(connection, tmp_path, [Deed("stuck", "hang"), Deed("sound")], seconds=1.0)
+    stuck = found["stuck"]
+    assert isinstance(stuck, Lost)
+    assert (stuck.deadly, stuck.error) == ("TimeLimit", "TimeLimit: it took more than 1 s")
+    assert attempts(tmp_path, "stuck") == stream.DEATHS
+
+
+def test_jobs_are_drawn_only_as_fast_as_they_finish(connection: Connection, tmp_path: Path) -> None:
+    drawn: list[str] = []
+
+    def jobs() -> Iterator[Deed]:
+        for number in range(40):
+            drawn.append(str(number))
+            yield Deed(f"deed{number}")
+
+    window = stream.SHARDS_PER_WORKER * 2
+    for finished, _ in enumerate(stream_shards(connection.client, do, jobs(), str(tmp_path)), start=1):
+        assert len(drawn) <= finished + window
+    assert len(drawn) == 40
+
+
+def test_without_workers_a_run_ends(connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "NO_WORKERS_SECONDS", 0.5)
+    monkeypatch.setattr(stream, "worker_count", lambda _: 0)
+    with pytest.raises(ClusterLostError, match=r"no worker for 0 s.*run again|no worker for 1 s"):
+        run(connection, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
+
+
+def test_a_scheduler_that_is_gone_ends_the_run(tmp_path: Path) -> None:
+    with Connection(Cluster(workers=1)) as connection:
+        client: Any = connection.client
+        outcomes = stream_shards(client, do, (Deed(f"deed{number}") for number in range(1000)), str(tmp_path))
+        next(outcomes)
+        client.close()
+        with pytest.raises(ClusterLostError, match="run again"):
+            list(outcomes)

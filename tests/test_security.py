@@ -1,0 +1,279 @@
+"""SECURITY.md, sentence by sentence: what is never run, never read, never written, and who can reach what."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from zarr.storage import MemoryStore
+
+from flows.config import ConfigError, load_config
+from storage.ledger import Entry, Ledger
+from storage.objects import ObjectStore
+from storage.shards import commit_shard, open_arrays
+from storage.tables import encode_frame
+from tasks.phantom import write_phantoms
+from tasks.readers import UnreadableImage, read_header, read_label_map, read_picture, read_probabilities
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for room in ("flows", "tasks", "storage") for path in (ROOT / room).rglob("*.py"))
+PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+LOADERS = {"load", "loads", "read_array", "load_model", "read_pickle", "safe_load"}
+SECRET = "planted-91bd-secret"
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def unsafe(source: str) -> list[str]:
+    """What in a module could run what a file says: a line for each."""
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found += [f"imports {name}" for name in names if name.split(".")[0] in PICKLERS]
+    for name, call in calls(tree):
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        if name in {"eval", "exec", "np.loadtxt", "pd.read_pickle", "os.system"} or name.endswith("extractall"):
+            found.append(f"calls {name}")
+        if name.endswith(("np.load", "format.read_array")) and keywords.get("allow_pickle") != "False":
+            found.append(f"calls {name} without allow_pickle=False")
+        if name.endswith("saving.load_model") and keywords.get("safe_mode") != "True":
+            found.append(f"calls {name} without safe_mode=True")
+        if keywords.get("shell") == "True":
+            found.append(f"calls {name} with a shell")
+        if name == "YAML" and keywords.get("typ") != "'safe'":
+            found.append(f"calls {name} that makes objects")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
+def test_no_module_unpickles_or_runs_what_a_file_says(path: Path) -> None:
+    assert unsafe(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle", "from joblib import load", "import numpy as np\nnp.load('x')",
+        "import numpy as np\nnp.load('x', allow_pickle=True)", "keras.saving.load_model('x')", "eval('1')",
+        "YAML().load('x')", "subprocess.run('x', shell=True)", "archive.extractall()",
+    ],
+)  # fmt: skip
+def test_the_search_finds_what_it_is_for(source: str) -> None:
+    assert unsafe(source)
+
+
+class Bomb:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.mark,))
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Bomb:
+    made = Bomb(tmp_path / "exploded")
+    pickle.loads(pickle.dumps(made))
+    assert made.mark.exists(), "a bomb that cannot explode proves nothing"
+    made.mark.unlink()
+    return made
+
+
+@pytest.mark.parametrize("read", [read_header, read_picture, read_label_map, read_probabilities])
+def test_an_array_of_objects_is_a_failed_image(bomb: Bomb, tmp_path: Path, read: Callable[[bytes, str], Any]) -> None:
+    path = tmp_path / "image.npy"
+    np.save(path, np.array([bomb, bomb], dtype=object), allow_pickle=True)
+    with pytest.raises(UnreadableImage):
+        read(path.read_bytes(), "image.npy")
+    with pytest.raises(UnreadableImage):
+        read(pickle.dumps(bomb), "image.npy")
+    assert not bomb.mark.exists()
+
+
+@pytest.mark.parametrize("dtype", ["string", "time"])
+def test_a_shard_of_anything_but_numbers_is_refused(tmp_path: Path, dtype: str) -> None:
+    store = ObjectStore(str(tmp_path))
+    memory = MemoryStore()
+    zarr.create_group(memory, zarr_format=3)
+    zarr.create_array(
+        memory, name="images", shape=(1,), chunks=(1,), dtype=str if dtype == "string" else "datetime64[s]"
+    )
+    objects = {f"arrays.zarr/{key}": value.to_bytes() for key, value in memory._store_dict.items()}
+    digests = {name: store.write(f"shards/x/{name}", data) for name, data in objects.items()}
+    entry = Ledger(store).commit(Entry("ingest", "ab" * 32, "shards/x", digests, {}))
+    with pytest.raises(ValueError, match="objects are not decoded"):
+        open_arrays(store, entry, "images")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        pytest.param("../outside", "rows.parquet", id="a folder beside the store"),
+        pytest.param("shards/../../outside", "rows.parquet", id="in the middle"),
+        pytest.param("/etc", "passwd", id="absolute"),
+        pytest.param("shards/x", "../../../outside", id="an object"),
+    ],
+)
+def test_a_commit_that_leads_out_of_the_store_is_refused(tmp_path: Path, path: str, name: str) -> None:
+    store = ObjectStore(str(tmp_path / "store"))
+    entry = commit_shard(store, "score", "ab" * 32, arrays={}, rows=encode_frame(pd.DataFrame({"a": [1]})), facts={})
+    record = tmp_path / "store" / "ledger" / "score" / f"{entry.key}.json"
+    tampered = json.loads(record.read_text())
+    (digest,) = tampered["objects"].values()
+    record.write_text(json.dumps({**tampered, "path": path, "objects": {name: digest}}))
+    with pytest.raises(ValueError, match="leads out of the store"):
+        Ledger(store).read("score", entry.key)
+
+
+@pytest.mark.slow
+def test_a_model_file_with_code_is_refused_and_the_code_not_run(tmp_path: Path) -> None:
+    code = """
+import sys, pathlib, keras
+keras.config.enable_unsafe_deserialization()
+mark = sys.argv[2]
+def explode(tensor):
+    import pathlib
+    pathlib.Path(MARK).touch()
+    return tensor
+explode.__globals__["MARK"] = mark
+image = keras.Input((None, None, 1))
+keras.Model(image, keras.layers.Lambda(explode, output_shape=(None, None, 1))(image)).save(sys.argv[1])
+pathlib.Path(mark).unlink(missing_ok=True)
+keras.config.disable_unsafe_deserialization() if hasattr(keras.config, "disable_unsafe_deserialization") else None
+from tasks.models.model_file import load_model
+try:
+    load_model(sys.argv[1])
+except ValueError as error:
+    print("refused:", error)
+"""
+    mark = tmp_path / "exploded"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "m.keras", mark], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "refused:" in done.stdout
+    assert "Lambda" in done.stdout
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("dataset", "images"), ("dataset", "references"), ("predictions", "path"), ("model", "path"),
+        ("store", "path"), ("report", "path"), ("train", "initial_weights"),
+    ],
+)  # fmt: skip
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path, section: str, key: str) -> None:
+    tables = {"dataset": {"name": "x", "images": "a/*.png", "references": "b"}}
+    tables.setdefault(section, {})[key] = f"ftp://reader:{SECRET}@host/x.keras"
+    text = "\n".join(
+        f"[{name}]\n" + "\n".join(f'{k} = "{v}"' for k, v in keys.items()) for name, keys in tables.items()
+    )
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}: expected a URL without a user or password") as caught:
+        load_config(tmp_path / "c.toml")
+    assert SECRET not in str(caught.value)
+
+
+def test_no_environment_is_recorded() -> None:
+    """Reports and commits take from the environment what is named here, and nothing else."""
+    named = set()
+    for path in SOURCES:
+        source = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"", source))
+    assert not [name for name in named if re.search(r"KEY|SECRET|TOKEN|PASSWORD|AUTH|CREDENTIAL", name)]
+    assert "KERAS_BACKEND" in named
+
+
+@pytest.mark.slow
+def test_a_planted_secret_is_in_no_log_and_no_file_of_a_run(segscale: Any, phantoms: Path, tmp_path: Path) -> None:
+    planted = {
+        "AWS_ACCESS_KEY_ID": f"{SECRET}-id", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": f"{SECRET}-token",
+        "GOOGLE_APPLICATION_CREDENTIALS": f"/{SECRET}", "SEGSCALE_TRACEBACK": "1",
+    }  # fmt: skip
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f"""
+        [dataset]
+        name = "planted"
+        images = "{phantoms}/images/*.png"
+        references = "{phantoms}/masks"
+        label_values = [0, 255]
+        [predictions]
+        path = "{phantoms}/predictions/*.png"
+        [metrics]
+        bootstrap = 0
+        """
+    )
+    outcome = type(segscale)({**segscale.environment, **planted})("run", config)
+    assert outcome.code == 0, outcome.err
+    config.write_text(config.read_text().replace("images/*.png", "nowhere/*.png"))
+    failed = type(segscale)({**segscale.environment, **planted})("run", config)
+    assert failed.code == 2
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    for path in written:
+        assert SECRET.encode() not in path.read_bytes(), path
+    for text in (outcome.out, outcome.err, failed.out, failed.err):
+        assert SECRET not in text
+
+
+def test_a_dicom_file_is_no_image_and_its_patient_is_not_named() -> None:
+    name = b"DOE^JANE^PLANTED"
+    element = b"\x10\x00\x10\x00PN" + len(name).to_bytes(2, "little") + name
+    data = b"\0" * 128 + b"DICM" + element
+    for file_name in ("scan.dcm", "scan.png", "scan.tif", "scan.npy"):
+        with pytest.raises(UnreadableImage) as caught:
+            read_picture(data, file_name)
+        assert "DOE" not in str(caught.value)
+        assert "PLANTED" not in repr(caught.value)
+
+
+def test_what_is_written_as_csv_cannot_be_a_formula(tmp_path: Path) -> None:
+    """Tables are Parquet. The one CSV that Segscale writes is the manifest of drawn images, with names of its own."""
+    writers = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for name, _ in calls(ast.parse(path.read_text(encoding="utf-8")))
+        if name in {"csv.writer", "csv.DictWriter"} or name.endswith(".to_csv")
+    }
+    assert writers == {"tasks/phantom.py"}
+    write_phantoms(tmp_path, 8, seed=1)
+    with (tmp_path / "manifest.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert len(cells) > 8
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_names_of_files_are_text_in_the_page_of_a_report() -> None:
+    page = (ROOT / "tasks" / "report_html" / "page.py").read_text()
+    assert "autoescape=True" in page
+    assert "|safe" not in (ROOT / "tasks" / "report_html" / "page.html.jinja").read_text().replace(" ", "")
+
+
+def test_security_md_names_what_these_tests_hold() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    for word in ("pickle", "data roots", "safe mode", "CSV", "DICOM", "TLS", "remote code", "4200", "8786", "8787"):
+        assert word in text, word
+    for name in re.findall(r"`(tests/[\w/]+\.py)`", text):
+        assert (ROOT / name).is_file(), name
