@@ -24,6 +24,7 @@ from storage import verification
 from storage.catalog import read_catalog, rows_by_shard
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
+from storage.quarantine import STAGE as QUARANTINE
 from storage.quarantine import lift
 from storage.reports import ReportError, find_reports
 from storage.set_aside import set_aside, waiting
@@ -73,10 +74,11 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     if config.model.path:
         # Before anything is moved: without its model a predicted shard could not be made again.
         find_model(config)
-    lifted = tuple(held.name for held in lift(store))
     moved = set_aside(store, before.findings)
     for path in moved:
         logger.info("repair: set aside %s", path)
+    # After that, for a quarantine whose record is damaged cannot be read: it ended when it was set aside.
+    lifted = tuple(held.name for held in lift(store))
     wanted = waiting(store) | {(item.stage, item.key) for item in before.findings if item.kind == "missing record"}
     catalog = read_catalog(store, catalog_name(config))
     if catalog is None:
@@ -85,7 +87,8 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     report = _rewrite_report(config, catalog, store, stages)
     after = inspect(config, full=False)
     remaining = [*after.findings, *(item for item in before.findings if item.kind in UNREPAIRED)]
-    return Repair(moved, stages, lifted, len(waiting(store)), report, tuple(remaining))
+    elsewhere = sum(stage != QUARANTINE for stage, _ in waiting(store))
+    return Repair(moved, stages, lifted, elsewhere, report, tuple(remaining))
 
 
 def _redo(

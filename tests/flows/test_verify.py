@@ -35,6 +35,7 @@ from storage import parts, shards, tables
 from storage.catalog import catalog_path, read_catalog, rows_by_shard
 from storage.ledger import Ledger, encode_record, fresh_attempt, record_path
 from storage.objects import ObjectStore
+from storage.quarantine import Held, quarantine
 from tasks import predict
 from tasks.counting import Failure, failed_rows
 from tasks.phantom import write_phantoms
@@ -374,6 +375,17 @@ def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Run) -
     # The repair that was cut short is taken up: the shard is known by what was set aside.
     assert [stage.shards for stage in run_repair(run.config, run.connection).stages] == [1]
     assert inspect(run.config, full=True).findings == []
+
+
+def test_quarantines_end_the_damaged_one_too(run: Run) -> None:
+    for name in ("one", "two"):
+        quarantine(run.store, Held(name, ("hash",), "ingest", "WorkerDied"))
+    torn = run.store.listing("ledger/quarantine")[0].path
+    change(run.store, torn, halved)
+    assert [finding.place for finding in inspect(run.config, full=False).findings] == [torn]
+    repaired = run_repair(run.config, run.connection)
+    assert (len(repaired.lifted), repaired.elsewhere, repaired.remaining) == (1, 0, ())
+    assert run.store.names("ledger/quarantine") == []
 
 
 def test_shards_of_others_are_set_aside_and_left_to_their_own_run(run: Run) -> None:

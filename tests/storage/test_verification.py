@@ -96,6 +96,22 @@ def test_any_flipped_bit_of_a_record_or_an_object_is_found(place: int, bit: int,
     assert all_findings(store) == []
 
 
+def test_every_single_bit_of_a_record_counts(one_store: ObjectStore) -> None:
+    record = one_store.read(RECORD.path)
+    for position in range(8 * len(record)):
+        flipped = bytearray(record)
+        flipped[position // 8] ^= 1 << position % 8
+        assert isinstance(check_record(RECORD, bytes(flipped)), Finding), f"bit {position}"
+
+
+def test_a_reader_refuses_a_record_whose_facts_were_changed(store: ObjectStore) -> None:
+    commit(store)
+    record = store.read(RECORD.path)
+    store.write(RECORD.path, record.replace(b'"n_images": 2', b'"n_images": 3'))
+    with pytest.raises(ValueError, match="checksum"):
+        Ledger(store).read("ingest", KEY)
+
+
 def test_a_record_may_not_lead_out_of_its_folder(store: ObjectStore) -> None:
     entry = commit(store)
     for path in (f"{entry.path}/../../../../../secrets", "ledger", "", f"shards/ingest/cd/{'cd' * 32}/{'0' * 16}"):
