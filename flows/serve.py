@@ -155,8 +155,8 @@ def _refuse_deployed(deployments: tuple[RunnerDeployment, ...]) -> None:
                 continue
             if pool:
                 raise ConfigError(
-                    f"serve: {name} is deployed to the work pool {pool!r} already; start a worker of that pool, or take "
-                    f"it away with `prefect deployment delete {name}`"
+                    f"serve: {name} is deployed to the work pool {pool!r} already; start a worker of that pool, or "
+                    f"take it away with `prefect deployment delete {name}`"
                 )
 
 

@@ -341,7 +341,9 @@ def deployed(team: Team, phantoms: Path) -> Team:
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=10)
     httpx.post(
         f"{team.api}/deployments/{team.deployment('nightly')['id']}/schedules",
-        json=[{"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}], timeout=60, auth=AUTH,
+        json=[{"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}],
+        timeout=60,
+        auth=AUTH,
     ).raise_for_status()  # fmt: skip
     return team
 
