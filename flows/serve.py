@@ -14,7 +14,7 @@ from prefect import serve as serve_deployments
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import PrefectException
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
@@ -51,6 +51,7 @@ def serve(path: Path) -> None:
             "set it to http://127.0.0.1:4200/api"
         )
     try:
+        _refuse_deployed(found.deployments)
         _limit_turns(found.datasets)
         for name in found.elsewhere:
             logger.info("serve: %s is left to a worker of its work pool: it runs in a container", name)
@@ -141,6 +142,22 @@ def _table(entry: dict[str, Any], key: str, source: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{source}: {key}: expected a table, got {found!r}")
     return found
+
+
+def _refuse_deployed(deployments: tuple[RunnerDeployment, ...]) -> None:
+    """A deployment keeps its work pool when it is registered again: its runs would wait there, and never come here."""
+    with get_client(sync_client=True) as client:
+        for deployment in deployments:
+            name = f"{deployment.flow_name}/{deployment.name}"
+            try:
+                pool = client.read_deployment_by_name(name).work_pool_name
+            except ObjectNotFound:
+                continue
+            if pool:
+                raise ConfigError(
+                    f"serve: {name} is deployed to the work pool {pool!r} already; start a worker of that pool, or "
+                    f"take it away with `prefect deployment delete {name}`"
+                )
 
 
 def _limit_turns(datasets: tuple[str, ...]) -> None:

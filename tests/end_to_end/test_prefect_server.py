@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -111,7 +112,7 @@ class Team:
         return answer.json()
 
     def deployment(self, name: str) -> dict[str, Any]:
-        (found,) = self.ask("deployments/filter", deployments={"name": {"any_": [name]}})
+        (found,) = self.ask("deployments/filter", deployments=by_name(name))
         return dict(found)
 
     def runs(self, deployment: str, **of_run: Any) -> list[dict[str, Any]]:
@@ -133,6 +134,10 @@ class Team:
 
     def artifacts(self) -> dict[str, dict[str, Any]]:
         return {found["key"]: found for found in self.ask("artifacts/latest/filter", limit=200)}
+
+
+def by_name(name: str) -> dict[str, Any]:
+    return {"name": {"any_": [name]}}
 
 
 def free_port() -> int:
@@ -294,7 +299,7 @@ print(block.save("segscale-alerts"))
         [sys.executable, "-c", code], env=team.environment, capture_output=True, text=True, check=True, timeout=120
     )
     shutil.copytree(ROOT / "deploy", team.folder / "deploy")
-    team.run("sed ", **{"/ID/": f"/{done.stdout.strip()}/"})
+    team.run("sed ", **{"/ID/": f"/{done.stdout.split()[-1]}/"})
     team.run("prefect automation create")
 
 
@@ -307,7 +312,7 @@ def move_images(source: Path, target: Path, stems: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def deployed(team: Team, phantoms: Path) -> Team:
-    """Deployed from deploy/prefect.yaml with the paths of this test and a night that begins in a few seconds."""
+    """Deployed from deploy/prefect.yaml with the paths of this test, and a night that begins in a few seconds."""
     document: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
     config = {
         "dataset": {
@@ -322,10 +327,6 @@ def deployed(team: Team, phantoms: Path) -> Team:
     del document["definitions"]
     for entry in document["deployments"]:
         entry["parameters"] = {"config": config}
-        if entry["name"] == "nightly":
-            soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=10)
-            # The night that prefect.yaml asks for is hours away: this one begins soon, and then every day.
-            entry["schedules"] = [{"interval": 86400, "anchor_date": soon.isoformat(), "active": True}]
     with (team.folder / "deploy" / "prefect.yaml").open("w") as file:
         YAML().dump(document, file)
     stems = sorted(path.stem for path in (phantoms / "images").glob("*.png"))
@@ -336,6 +337,14 @@ def deployed(team: Team, phantoms: Path) -> Team:
     team.run("prefect gcl create")
     team.run("prefect deploy --all")
     assert "evaluate-dataset/nightly" in team.run("prefect deployment ls")
+    # The night that prefect.yaml asks for is hours away: this one begins soon, and then every day.
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=10)
+    httpx.post(
+        f"{team.api}/deployments/{team.deployment('nightly')['id']}/schedules",
+        json=[{"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}],
+        timeout=60,
+        auth=AUTH,
+    ).raise_for_status()  # fmt: skip
     return team
 
 
@@ -387,8 +396,9 @@ def test_every_deployment_arrives_with_its_pool_limit_and_schedule(deployed: Tea
         assert there["job_variables"] == entry["work_pool"]["job_variables"]
         assert there["global_concurrency_limit"]["limit"] == 1
         assert there["concurrency_options"] == {**there["concurrency_options"], "collision_strategy": "ENQUEUE"}
-        assert [schedule["active"] for schedule in there["schedules"]] == [
-            schedule["active"] for schedule in entry.get("schedules", [])
+        crons = [one for one in there["schedules"] if "cron" in one["schedule"]]
+        assert [(one["schedule"]["cron"], one["active"]) for one in crons] == [
+            (one["cron"], one["active"]) for one in entry.get("schedules", [])
         ]
     (pool,) = deployed.ask("work_pools/filter", work_pools={"name": {"any_": ["segscale-kubernetes"]}})
     job = pool["base_job_template"]["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
@@ -484,25 +494,25 @@ def test_a_turn_is_waited_for_where_the_server_has_a_limit(
         return int(found["active_slots"])
 
     @flow
-    def second(dataset: str) -> str:
+    def alone(dataset: str) -> str:
         with turns.turn(dataset):
             return "had its turn"
 
     @flow
-    def first(dataset: str, inside: Callable[[], str]) -> str:
-        with turns.turn(dataset):
+    def around(outer: str, inner: str) -> str:
+        with turns.turn(outer):
             held.append(limit())
-            return inside()
+            return alone(inner)
 
     with temporary_settings({PREFECT_API_URL: team.api, PREFECT_API_AUTH_STRING: ":".join(AUTH)}):
         with pytest.raises(TimeoutError):
-            first("lesions", lambda: second("lesions"))
+            around("lesions", "lesions")
         assert held == [1]
         # Another data set, and one that the server has no limit for, wait for nobody.
-        assert first("lesions", lambda: second("unlimited")) == "had its turn"
-        assert first("unlimited", lambda: second("unlimited")) == "had its turn"
+        assert around("lesions", "unlimited") == "had its turn"
+        assert around("unlimited", "unlimited") == "had its turn"
         # A turn that ended, also by an error, is free.
-        assert second("lesions") == "had its turn"
+        assert alone("lesions") == "had its turn"
 
 
 def test_serve_registers_the_file_runs_what_is_due_and_ends_with_ctrl_c(
@@ -518,14 +528,22 @@ def test_serve_registers_the_file_runs_what_is_due_and_ends_with_ctrl_c(
     with path.open("w") as file:
         YAML().dump(document, file)
     program, *arguments = shlex.split(team.written("segscale serve"))
+    refused = team.start("refused", BIN / program, *arguments)
+    assert refused.wait(timeout=120) == 2
+    assert "is deployed to the work pool 'segscale' already" in team.log("refused")
+    for entry in team.ask("deployments/filter"):
+        httpx.delete(f"{team.api}/deployments/{entry['id']}", timeout=60, auth=AUTH).raise_for_status()
     served = team.start("serve", BIN / program, *arguments)
+    while "deployments of" not in team.log("serve") or not team.ask("deployments/filter", deployments=by_name("score")):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise AssertionError(f"serve ended with {served.wait(timeout=0.5)}:\n{team.log('serve')}")
     team.run("prefect deployment run", **{"evaluate-dataset/evaluate": "score-dataset/score"})
     run = team.finished("score", 1, served, "serve")
     assert run["state_type"] == "COMPLETED", team.log("serve")[-3000:]
     found = {entry["name"]: entry for entry in team.ask("deployments/filter")}
     assert found["nightly"]["work_pool_name"] is None
     assert [schedule["schedule"]["cron"] for schedule in found["nightly"]["schedules"]] == ["0 2 * * *"]
-    assert found["evaluate-docker"]["work_pool_name"] == "segscale-docker"
+    assert "evaluate-docker" not in found
     served.send_signal(signal.SIGINT)
     assert served.wait(timeout=120) == 0, team.log("serve")
     said = team.log("serve")
