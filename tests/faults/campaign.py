@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument(
         "--record", type=Path, help="add the results to this file of JSON lines, and describe all in it"
     )
+    parser.add_argument("--missing", action="store_true", help="only faults that are not in that file as held")
     parser.add_argument("--write", type=Path, help="write the page")
     parser.add_argument("--list", action="store_true", help="say which faults there are, and play none")
     options = parser.parse_args()
@@ -140,6 +141,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     groups = tuple(options.group.split(","))
     chosen = [fault for fault in faults() if options.only in fault.name and fault.group.startswith(groups)]
+    if options.missing and options.record.exists():
+        lines = map(json.loads, options.record.read_text().splitlines())
+        held = {one["name"] for one in lines if one["held"]}
+        chosen = [fault for fault in chosen if fault.name not in held]
     if options.list:
         print("\n".join(f"{fault.group:14} {fault.name}" for fault in chosen), f"\n{len(chosen)} faults")
         return 0
