@@ -83,8 +83,8 @@ PAGE = """# Faults
 
 Made by `python -m tests.faults.campaign --write docs/faults.md` (as root, for the full disks); not edited by hand.
 
-{count} faults were played, {engine} of them while a network predicts; {broken} broke an invariant. That took
-{minutes:.0f} minutes on {cores} cores.
+Of {all} faults {count} were played, {engine} of them while a network predicts; {broken} broke an invariant. That took
+{minutes:.0f} minutes on {cores} cores that had other work as well. What was not played says so in the table.
 
 Each was played on processes of their own: a Dask scheduler, two workers with nannies, drivers. The places at which they
 are killed, stopped or made to fail are planted into them from outside (`tests/faults/planted`); Segscale itself holds
@@ -107,7 +107,9 @@ BY_HAND = "done again once its record and its attempt were removed by hand"
 
 def describe(played: Sequence[Played], seconds: float) -> str:
     """The page docs/faults.md."""
+    known = {one.name: one for one in played}
     head = PAGE.format(
+        all=len(faults()),
         count=len(played),
         engine=sum(one.engine for one in played),
         broken=sum(not one.held for one in played),
@@ -116,13 +118,16 @@ def describe(played: Sequence[Played], seconds: float) -> str:
         clean=", and `segscale clean --older-than 0` removes it" if HAS_STORE_COMMANDS else "",
         repair="done again by `segscale repair`" if HAS_STORE_COMMANDS else BY_HAND,
     )
-    return head + "".join(map(_row, played))
+    return head + "".join(_row(fault, known.get(fault.name)) for fault in faults())
 
 
-def _row(one: Played) -> str:
-    seen = " ".join(one.seen.split()).replace("|", "/")[:160]
-    work = "network" if one.engine else "label maps"
-    return f"| {one.name} | {one.reason} | {work} | {'yes' if one.held else 'NO'} | {seen} | {one.seconds:.1f} |\n"
+def _row(fault: Fault, played: Played | None) -> str:
+    work = "network" if fault.engine else "label maps"
+    if played is None:
+        return f"| {fault.name} | {fault.reason} | {work} | not played | | |\n"
+    seen = " ".join(played.seen.split()).replace("|", "/")[:160]
+    held = "yes" if played.held else "NO"
+    return f"| {fault.name} | {fault.reason} | {work} | {held} | {seen} | {played.seconds:.1f} |\n"
 
 
 def main() -> int:
@@ -133,6 +138,7 @@ def main() -> int:
     parser.add_argument(
         "--record", type=Path, help="add the results to this file of JSON lines, and describe all in it"
     )
+    parser.add_argument("--missing", action="store_true", help="only faults that are not in that file as held")
     parser.add_argument("--write", type=Path, help="write the page")
     parser.add_argument("--list", action="store_true", help="say which faults there are, and play none")
     options = parser.parse_args()
@@ -140,6 +146,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     groups = tuple(options.group.split(","))
     chosen = [fault for fault in faults() if options.only in fault.name and fault.group.startswith(groups)]
+    if options.missing and options.record.exists():
+        lines = map(json.loads, options.record.read_text().splitlines())
+        held = {one["name"] for one in lines if one["held"]}
+        chosen = [fault for fault in chosen if fault.name not in held]
     if options.list:
         print("\n".join(f"{fault.group:14} {fault.name}" for fault in chosen), f"\n{len(chosen)} faults")
         return 0

@@ -13,6 +13,8 @@ import json
 import os
 import sys
 import traceback
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,14 @@ def evaluate(config: EvaluationConfig) -> RunResult:
         scores = scores_predictions(config, require_catalog(config, ObjectStore(config.store.path)))
         stages.append((run_score if scores else run_predict)(config, connection))
     return run_report(config, tuple(stages))
+
+
+def repair(config: EvaluationConfig) -> Any:
+    """`flows.repair.repair_dataset` likewise."""
+    from flows.repair import run_repair
+
+    with Connection(config.cluster) as connection:
+        return run_repair(config, connection)
 
 
 def start(arguments: list[str], out: str, err: str) -> int:
@@ -75,6 +85,8 @@ def answer(request: dict[str, Any]) -> int | None:
 
 def main() -> None:
     flows.evaluate.evaluate_dataset = evaluate  # type: ignore[assignment]
+    if find_spec("flows.repair") is not None:
+        import_module("flows.repair").repair_dataset = repair  # type: ignore[attr-defined]
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)
