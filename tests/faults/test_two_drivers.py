@@ -233,7 +233,7 @@ def test_whoever_was_stopped_comes_back_when_another_has_finished(scene: Scene, 
 
 def test_a_report_is_read_back_while_another_driver_writes_it_again(scene: Scene, undisturbed: Path) -> None:
     # The later one has seen no report and writes one; the earlier one has finished its own and has not read it yet.
-    later = scene.start("driver:before-any:/reports/:self", "driver:before-any:/reports/:self")
+    later = scene.start(*["driver:before-any:/reports/phantom/:self"] * 2)
     victim = later.await_stop(0)
     earlier = scene.start(r"driver:after-write:/reports/.*/run\.json:self")
     earlier.await_stop(0)
