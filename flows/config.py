@@ -37,7 +37,6 @@ class EvaluationConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        self._check_passwords()
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
         if self.train.class_weights and len(self.train.class_weights) != len(self.dataset.classes):
@@ -46,27 +45,6 @@ class EvaluationConfig(Section):
                 f"got {list(self.train.class_weights)}"
             )
         return self
-
-    def _check_passwords(self) -> None:
-        """The configuration is written into reports and shown by Prefect: no place for a password."""
-        dataset = self.dataset
-        for key, paths in {
-            "dataset.images": [dataset.images],
-            "dataset.references": [dataset.references],
-            "dataset.manifest": [dataset.manifest],
-            "dataset.roots": dataset.roots,
-            "predictions.path": [self.predictions.path],
-            "model.path": [self.model.path],
-            "store.path": [self.store.path],
-            "report.path": [self.report.path],
-            "cluster.address": [self.cluster.address],
-            "train.initial_weights": [self.train.initial_weights],
-        }.items():
-            if any(re.search(r"://[^/]*@", path) for path in paths):
-                raise ValueError(
-                    f"{key}: expected a URL without a user or password, since reports and logs show it; put "
-                    "credentials into the environment or a profile of the file system's own"
-                )
 
 
 def load_config(path: str | Path) -> EvaluationConfig:

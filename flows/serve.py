@@ -12,6 +12,7 @@ import httpx
 from prefect import get_client
 from prefect import serve as serve_deployments
 from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectException
@@ -106,13 +107,18 @@ def _deployment(entry: dict[str, Any], config: dict[str, Any], source: str) -> R
             description=entry.get("description"),
             tags=entry.get("tags"),
             parameters={"config": config},
-            concurrency_limit=entry.get("concurrency_limit"),
+            concurrency_limit=_concurrency(entry.get("concurrency_limit")),
             schedules=[_schedule(schedule, source) for schedule in entry.get("schedules", [])],
             # The last stop paused it; what is not to run has an inactive schedule.
             paused=False,
         )
     except (ValidationError, TypeError) as error:
         raise ConfigError(f"{source}: {' '.join(str(error).split())}") from None
+
+
+def _concurrency(limit: Any) -> Any:
+    """A number of runs, or a table with it and with what becomes of a run beyond it."""
+    return ConcurrencyLimitConfig(**limit) if isinstance(limit, dict) else limit
 
 
 def _check_flow(entrypoint: str, source: str) -> None:

@@ -197,15 +197,22 @@ class _Stream:
         key = attempt.job.key
         if future.status == "finished":
             return Finished(key, future.result(), attempt.number)
+        if future.status == "lost":
+            # The worker ended with a result that nobody had fetched yet; where it was committed, it is found again.
+            return self._again(attempt, "its result was lost with its worker")
         if future.status != "error":
             raise ClusterLostError(f"shard {key[:12]} was {future.status}: the cluster was closed or lost its state")
         error = future.exception()
         if isinstance(error, KilledWorker):
             return self._death(future.key, attempt)
         text = f"{type(error).__name__}: {error}"
-        if attempt.number >= ATTEMPTS or isinstance(error, PermanentError):
-            return Lost(key, text, attempt.number)
-        logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, text)
+        return Lost(key, text, attempt.number) if isinstance(error, PermanentError) else self._again(attempt, text)
+
+    def _again(self, attempt: _Attempt, reason: str) -> Lost | _Attempt:
+        key = attempt.job.key
+        if attempt.number >= ATTEMPTS:
+            return Lost(key, reason, attempt.number)
+        logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, reason)
         return replace(attempt, number=attempt.number + 1)
 
     def _death(self, name: str, attempt: _Attempt) -> Lost | _Attempt:

@@ -39,7 +39,7 @@ class DataRoots:
         path = _local(url)
         folder, _, name = path.rpartition("/")
         # A folder is resolved once, a file only where it is a link: a million of them lie in a few folders.
-        if name in {"", ".", ".."} or Path(path).is_symlink():
+        if name in {"", ".", ".."} or _is_link(path):
             return os.path.realpath(path)
         return f"{self._real(folder or '/').rstrip('/')}/{name}"
 
@@ -47,6 +47,14 @@ class DataRoots:
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         return self._folders[folder]
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return Path(path).is_symlink()
+    except (OSError, ValueError):
+        # A name too long, or one with a null byte: it is no file at all, and is said to be missing.
+        return False
 
 
 def _protocol(url: str) -> str:

@@ -56,10 +56,10 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
     [
         pytest.param("nightly", "expected a table with a name", id="no table"),
         pytest.param({**GOOD, "name": None}, "expected a table with a name", id="no name"),
-        pytest.param({**GOOD, "parameters": {}}, "nightly: dataset: required", id="no configuration"),
+        pytest.param({**GOOD, "parameters": {}}, "'nightly': dataset: required", id="no configuration"),
         pytest.param({**GOOD, "parameters": [1]}, "parameters: expected a table", id="a list of parameters"),
         pytest.param(
-            {**GOOD, "parameters": {"config": CONFIG | {"stroe": {}}}}, "nightly: stroe: unknown key", id="a typo"
+            {**GOOD, "parameters": {"config": CONFIG | {"stroe": {}}}}, "'nightly': stroe: unknown key", id="a typo"
         ),
         pytest.param({**GOOD, "entrypoint": "flows.evaluate.run"}, "expected a flow like", id="no such flow"),
         pytest.param({**GOOD, "entrypoint": "flows.elsewhere.run"}, "expected a flow like", id="no such module"),
@@ -67,7 +67,7 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
         pytest.param({**GOOD, "entrypoint": "flows.config.load_config"}, "expected a flow like", id="no flow"),
         pytest.param({**GOOD, "schedules": [{"cron": "at night"}]}, "schedules: ", id="no cron"),
         pytest.param({**GOOD, "schedules": [{"rrule": "x"}]}, "schedules: expected cron", id="another schedule"),
-        pytest.param({**GOOD, "concurrency_limit": "one"}, "nightly: ", id="no number"),
+        pytest.param({**GOOD, "concurrency_limit": "one"}, "'nightly': ", id="no number"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, entry: Any, words: str) -> None:
