@@ -192,9 +192,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path, section
         f"[{name}]\n" + "\n".join(f'{k} = "{v}"' for k, v in keys.items()) for name, keys in tables.items()
     )
     (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(
-        ConfigError, match=rf"{section}\.{key}: expected a URL without user, password or query"
-    ) as caught:
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}: .*expected a URL without user") as caught:
         load_config(tmp_path / "c.toml")
     assert SECRET not in str(caught.value)
 
