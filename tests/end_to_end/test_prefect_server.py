@@ -248,6 +248,8 @@ def team(database: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         "PREFECT_SERVER_DATABASE_USER": "prefect",
         "PREFECT_SERVER_DATABASE_PASSWORD": PASSWORD,
         "PREFECT_SERVER_API_AUTH_STRING": ":".join(AUTH),
+        # It looks every minute otherwise, and the night of this test would be over before it was planned.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
     }
     client = {**common, "PREFECT_HOME": str(folder / "home"), "AWS_SECRET_ACCESS_KEY": SECRET}
     found = Team(folder, api, client, of_server)
@@ -338,7 +340,7 @@ def deployed(team: Team, phantoms: Path) -> Team:
     team.run("prefect deploy --all")
     assert "evaluate-dataset/nightly" in team.run("prefect deployment ls")
     # The night that prefect.yaml asks for is hours away: this one begins soon, and then every day.
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=10)
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=20)
     httpx.post(
         f"{team.api}/deployments/{team.deployment('nightly')['id']}/schedules",
         json=[{"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}],

@@ -310,7 +310,7 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
         (["run", "missing.toml"], "expected a configuration file"),
         (["rum"], "No such command"),
         (["rescore", "somewhere"], "expected a report"),
-        (["serve"], "not built yet"),
+        (["serve", "--file", "missing.yaml"], "expected a file with Prefect deployments"),
         (["clean", "missing.toml"], "older-than"),
         (["verify", "missing.toml"], "expected a configuration file"),
         (["run", "missing.toml", "--workers", "0"], "workers"),
