@@ -99,8 +99,11 @@ def _around(method: Callable[..., Any], verb: str) -> Callable[..., Any]:
     def planted(self: Any, path: str, data: bytes) -> Any:
         place = f"{self.url}/{path}"
         reach(f"before-{verb}", place)
-        _now.verb, _now.place = verb, place
-        result = method(self, path, data)
+        _now.write = (verb, place)
+        try:
+            result = method(self, path, data)
+        finally:
+            _now.write = None
         reach(f"after-{verb}", place)
         return result
 
@@ -113,9 +116,11 @@ def plant_temporary(module: ModuleType) -> None:
 
     @contextlib.contextmanager
     def planted(target: Path, data: bytes) -> Iterator[Path]:
-        if _is_armed(f"mid-{_now.verb}", _now.place):
+        # None where the store is probed, by no method that is planted.
+        verb, place = getattr(_now, "write", None) or ("", "")
+        if verb and _is_armed(f"mid-{verb}", place):
             with whole(target, data[: len(data) // 2]):
-                reach(f"mid-{_now.verb}", _now.place)
+                reach(f"mid-{verb}", place)
         with whole(target, data) as temporary:
             yield temporary
 
