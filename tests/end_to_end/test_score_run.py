@@ -253,7 +253,7 @@ WRONG = {
     "duplicate stems": ({"dataset": {"images": '"{tmp}/twice/**/*.png"'}}, "same stem"),
     "no common stem": ({"dataset": {"references": '"{tmp}/other"'}}, "no common stem"),
     "layout not built": ({"dataset": {"layout": '"nnunet"'}}, "not built yet"),
-    "cluster not built": ({"cluster": {"kind": '"slurm"'}}, "not built yet"),
+    "jobs without a number": ({"cluster": {"kind": '"slurm"'}}, "cluster.workers: expected how many at most"),
     "a precision that the engine lacks": (
         {"predictions": {"path": '""'},
          "model": {"path": '"phantom"', "engine": '"openvino"', "precision": '"float16"'}}, "model: ",
@@ -423,7 +423,7 @@ def test_an_unreachable_scheduler_ends_in_one_line(
 ) -> None:
     outcome = segscale("run", write_config(**score_sections(phantoms, tmp_path)), "--scheduler", "tcp://127.0.0.1:9")
     assert outcome.code == 3
-    assert outcome.err.strip().splitlines()[-1].startswith("segscale: cluster.address: expected a scheduler")
+    assert outcome.err.strip().splitlines()[-1].startswith("segscale: cluster.address: expected a Dask scheduler")
     assert "Traceback" not in outcome.err
 
 
