@@ -40,7 +40,7 @@ from flows.cluster import Connection
 from flows.ingest import _scan_jobs
 from flows.predict import plan_predict
 from flows.sections import Cluster
-from flows.stage import run_stage
+from flows.stage import ShardPlan, run_stage
 from flows.stream import stream_shards
 from storage import parts, shards
 from storage.catalog import SourceMemory, catalog_sha256, read_catalog, rows_by_shard, write_catalog
@@ -108,7 +108,7 @@ class StageFigures:
     """Resident memory of the driver when a tenth of the shards was done, and the peak after that."""
 
 
-def run_shards(planned: dict[str, int], store: ObjectStore, connection: Connection) -> StageFigures:
+def run_shards(planned: dict[str, ShardPlan], store: ObjectStore, connection: Connection) -> StageFigures:
     """The stage as every stage is run, with the stand-in as its work."""
     process, tenth = psutil.Process(), max(1, len(planned) // 10)
     marks: list[float] = []
@@ -121,12 +121,12 @@ def run_shards(planned: dict[str, int], store: ObjectStore, connection: Connecti
         if drawn % tenth == 0:
             marks.append(time.perf_counter())
             memory.append(process.memory_info().rss)
-        return StandIn(key, planned[key])
+        return StandIn(key, planned[key].n_images)
 
     start = time.perf_counter()
     summary = run_stage(predict.STAGE, planned, make_job, stand_in, connection, store)
     seconds = time.perf_counter() - start
-    assert summary.images == sum(planned.values())
+    assert summary.images == sum(shard.n_images for shard in planned.values())
     rates = [tenth / (after - before) for before, after in pairwise(marks)]
     return StageFigures(len(planned), seconds, tuple(rates), (memory[0], max(memory[1:], default=memory[0])))
 
@@ -164,9 +164,9 @@ def resume(listing: pd.DataFrame, store: ObjectStore) -> dict[str, float]:
     return seconds
 
 
-def planned_of(jobs: dict[str, PredictJob], catalog: pd.DataFrame) -> dict[str, int]:
+def planned_of(jobs: dict[str, PredictJob], catalog: pd.DataFrame) -> dict[str, ShardPlan]:
     images = {key: len(rows) for key, rows in rows_by_shard(catalog).items()}
-    return {key: images[job.ingest_key] for key, job in jobs.items()}
+    return {key: ShardPlan(images[job.ingest_key], 600.0, dict) for key, job in jobs.items()}
 
 
 def measure(n_images: int, folder: Path, rounds: int, workers: int) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from prefect import flow
 
@@ -67,16 +70,21 @@ def ingest_catalog(
 
 def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
     """What is known of each ingested shard, by its key."""
-    contents = list(catalog[["image_id", *shard_plan.CONTENT]].itertuples(index=False, name=None))
     slices = catalog["depth"].clip(lower=1)
-    pixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy()
+    megapixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy() / 1e6
+
+    def seconds(rows: npt.NDArray[np.int64]) -> float:
+        return config.cluster.shard_seconds or LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(megapixels[rows].sum())
+
     return {
-        key: ShardPlan(
-            tuple((contents[row][0], contents[row][1:]) for row in rows),
-            config.cluster.shard_seconds or LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(pixels[rows].sum()) / 1e6,
-        )
+        key: ShardPlan(len(rows), seconds(rows), partial(_contents, catalog, rows))
         for key, rows in rows_by_shard(catalog).items()
     }
+
+
+def _contents(catalog: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
+    chosen = catalog[["image_id", *shard_plan.CONTENT]].iloc[rows]
+    return {image_id: tuple(content) for image_id, *content in chosen.itertuples(index=False, name=None)}
 
 
 def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:

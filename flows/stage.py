@@ -22,10 +22,12 @@ logger = logging.getLogger("segscale")
 class ShardPlan:
     """What is known of a shard before it is done."""
 
-    images: tuple[tuple[str, tuple[str, ...]], ...]
-    """The id of each image, and what must be equal for it to be the same (`tasks.shard_plan.CONTENT`)."""
+    n_images: int
     seconds: float
     """Its time limit."""
+    contents: Callable[[], dict[str, tuple[str, ...]]]
+    """By the id of each image what must be equal for it to be the same (`tasks.shard_plan.CONTENT`); asked for only
+    where workers end, for of a million images it is hundreds of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def run_stage(
     bench = _Bench(stage, planned, make_job, work, connection, (store, *arguments))
     lost: list[Lost] = []
     held: list[Held] = []
-    n_images = sum(len(planned[key].images) for key in pending)
+    n_images = sum(planned[key].n_images for key in pending)
     with timed() as seconds, StageProgress(stage, n_images) as progress:
         for outcome in bench.outcomes(pending):
             if isinstance(outcome, Held):
@@ -139,7 +141,7 @@ class _Bench:
         if not ending_of(outcome):
             yield outcome
             return
-        contents = dict(self.planned[job.key].images)
+        contents = self.planned[job.key].contents()
         poison = find_poison(list(contents), lambda ids: ending_of(self._try(replace(job, only=tuple(ids)))))
         for name, ending in poison.items():
             yield Held(name, contents[name], self.stage, ending)
