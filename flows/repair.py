@@ -16,9 +16,11 @@ from flows.dataset import catalog_name
 from flows.ingest import ingest_catalog, plan_catalog
 from flows.model_check import find_model
 from flows.predict import PLAN, find_plan, plan_key, plan_predict, run_predict
+from flows.preflight import needs_of
 from flows.report import content_of, plan_report, report_of, run_report
 from flows.score import plan_score, run_score
 from flows.stage import StageSummary
+from flows.turn import turn
 from flows.verify import inspect
 from storage import verification
 from storage.catalog import read_catalog, rows_by_shard
@@ -59,7 +61,7 @@ class Repair:
 @flow(name="repair-dataset")
 def repair_dataset(config: EvaluationConfig) -> Repair:
     """Verify every byte, set aside what is broken, and do just that work again."""
-    with Connection(config.cluster) as connection:
+    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_repair(config, connection)
 
 
