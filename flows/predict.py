@@ -23,7 +23,8 @@ from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
 from flows.stream import Lost, stream_shards
 from flows.turn import turn
-from flows.worker import EnginePlugin, EngineUnavailable, ModelRequest, PlanJob
+from flows.worker import EnginePlugin, EngineUnavailable, PlanJob
+from flows.worker_engine import ModelRequest
 from storage.catalog import rows_by_shard
 from storage.ledger import Ledger, content_key
 from storage.objects import ObjectStore

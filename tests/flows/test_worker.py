@@ -9,7 +9,8 @@ from dask.system import CPU_COUNT
 
 from flows import worker
 from flows.stream import PermanentError
-from flows.worker import EngineError, EnginePlugin, ModelRequest, PlanJob, threads_of
+from flows.worker import EngineError, EnginePlugin, PlanJob
+from flows.worker_engine import ModelRequest, threads_of
 from storage.objects import ObjectStore
 from tasks import engine_plan
 from tasks.engine_plan import EnginePlan, versions
