@@ -8,6 +8,9 @@ from collections.abc import Iterable
 OWN_MACHINE = ("local", "gpus")
 """Kinds whose workers are processes of this machine, with the driver's own files and libraries."""
 
+THREADS = "SEGSCALE_THREADS"
+"""Tells a worker how many cores are its own, where something else hands them out: jobs, pods."""
+
 _GROWING = ("workers", "adaptive", "wait_seconds", "cores", "memory")
 KEYS_OF_KIND: dict[str, tuple[str, ...]] = {
     "local": ("workers",),

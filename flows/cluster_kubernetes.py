@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from dask.utils import parse_bytes
 
+from flows.cluster_keys import THREADS
 from flows.config import ConfigError
 from flows.errors import ClusterLostError
 from flows.sections import Cluster
@@ -54,7 +55,7 @@ def pod_options(config: Cluster) -> dict[str, Any]:
         "resources": {"requests": share, "limits": share},
         # One thread of Dask, which takes shards; the network uses the cores of the pod.
         "worker_command": ["dask", "worker", "--nthreads", "1", "--memory-limit", share["memory"]],
-        "env": {"SEGSCALE_THREADS": str(config.cores)},
+        "env": {THREADS: str(config.cores)},
     }
 
 

@@ -14,12 +14,11 @@ from typing import Any
 
 from distributed.security import Security
 
-from flows.cluster_keys import walltime_seconds
+from flows.cluster_keys import THREADS, walltime_seconds
 from flows.config import ConfigError
 from flows.errors import ClusterLostError
 from flows.sections import Cluster
 
-THREADS = "SEGSCALE_THREADS"
 ROLES = ("client", "scheduler", "worker")
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from dask.system import CPU_COUNT
 
+from flows.cluster_keys import THREADS
 from storage.sources import read_file
 from tasks.engines import Engine, Precision
 from tasks.engines.flips import FlippedEngine
 from tasks.engines.heads import Level
 from tasks.engines.selection import EngineName
 
-THREADS = "SEGSCALE_THREADS"
 logger = logging.getLogger("segscale")
 
 
