@@ -22,6 +22,7 @@ from PIL import Image
 
 from storage.catalog import pack
 from tasks.tiling import bucket_side
+from tests.end_to_end.score_set import score_sections
 
 pytestmark = pytest.mark.slow
 
@@ -31,20 +32,6 @@ TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failur
 def copy_set(phantoms: Path, target: Path) -> Path:
     shutil.copytree(phantoms, target)
     return target
-
-
-def score_sections(data: Path, work: Path, **store: str) -> dict[str, dict[str, str]]:
-    return {
-        "dataset": {
-            "name": '"phantom"',
-            "images": f'"{data}/images/*.png"',
-            "references": f'"{data}/masks"',
-            "label_values": "[0, 255]",
-        },
-        "predictions": {"path": f'"{data}/predictions/*.png"'},
-        "store": {"path": f'"{work}/store"', "shard_images": "8", **store},
-        "report": {"path": f'"{work}/reports"'},
-    }
 
 
 def report_folder(out: str) -> Path:

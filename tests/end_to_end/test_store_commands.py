@@ -9,21 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.score_set import score_sections
+
 pytestmark = pytest.mark.slow
-
-
-def sections(data: Path, work: Path) -> dict[str, dict[str, str]]:
-    return {
-        "dataset": {
-            "name": '"phantom"',
-            "images": f'"{data}/images/*.png"',
-            "references": f'"{data}/masks"',
-            "label_values": "[0, 255]",
-        },
-        "predictions": {"path": f'"{data}/predictions/*.png"'},
-        "store": {"path": f'"{work}/store"', "shard_images": "16"},
-        "report": {"path": f'"{work}/reports"'},
-    }
 
 
 def tables(work: Path) -> dict[str, bytes]:
@@ -33,7 +21,7 @@ def tables(work: Path) -> dict[str, bytes]:
 def test_a_damaged_store_is_verified_repaired_and_cleaned(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
-    config = write_config(**sections(phantoms, tmp_path))
+    config = write_config(**score_sections(phantoms, tmp_path, shard_images="16"))
     done = segscale("run", config)
     assert done.code == 0, done.err
     before = tables(tmp_path)
@@ -67,7 +55,7 @@ def test_a_damaged_store_is_verified_repaired_and_cleaned(
 def test_a_store_that_cannot_be_reached_exits_3(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
-    config = sections(phantoms, tmp_path)
+    config = score_sections(phantoms, tmp_path, shard_images="16")
     # Nothing listens there.
     config["store"]["path"] = '"ftp://127.0.0.1:9/store"'
     outcome = segscale("verify", write_config(**config))
