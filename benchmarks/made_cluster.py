@@ -8,6 +8,7 @@ there. Prints the address of the scheduler when all have come, and ends with its
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,10 @@ QUIET = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.system-monitor.disk": False,
+    # Each looks fifty times a second whether the one loop that they share is late.
+    "distributed.admin.tick.interval": "1h",
+    # Each counts the open files of the one process that they share, twice a second.
+    "distributed.admin.system-monitor.interval": "1h",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -30,6 +35,8 @@ TOGETHER = 50
 
 async def serve(n_workers: int) -> None:
     """Start them, say where, and wait for the end of stdin."""
+    # A dozen lines of each worker are of no use to anybody, and fill the pipe of whoever does not read them.
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     with dask.config.set(QUIET), tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
         async with Scheduler(host="127.0.0.1", dashboard=False, port=0) as scheduler:
             workers = [

@@ -5,7 +5,8 @@ commits a real part with a real record. For each number of images:
 
 - the stage: shards per second through workers and ledger, and the driver's memory at a tenth and at the end of it;
 - the resume of the finished run, step by step as `segscale run` takes them, but for the listing of files that are not
-  there: what is known of files, plan of the shards, catalog, ledger, the plan of the stage, and the name of the run.
+  there: what is known of files, the catalog that was planned from the same, ledger, the plan of the stage, and the name
+  of the run; and beside that what planning takes where anything changed.
 
 Then a scheduler with `--workers` workers in one process that answer at once (they compute and commit nothing): shards
 per second through the stream of a driver. Disk and machine count, so a plain probe of the disk stands beside: objects
@@ -43,7 +44,7 @@ from flows.sections import Cluster
 from flows.stage import ShardPlan, run_stage
 from flows.stream import stream_shards
 from storage import parts, shards
-from storage.catalog import SourceMemory, catalog_sha256, read_catalog, rows_by_shard, write_catalog
+from storage.catalog import SourceMemory, catalog_sha256, read_catalog, read_planned, rows_by_shard, write_catalog
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from tasks import predict, scan, shard_plan
@@ -145,13 +146,15 @@ def resume(listing: pd.DataFrame, store: ObjectStore) -> dict[str, float]:
         known = SourceMemory(store, scan.CODE_VERSION).recall()
     with step("find new files", seconds):
         assert not list(_scan_jobs(listing, known))
-    with step("plan the shards", seconds):
-        catalog = shard_plan.plan_shards(listing, known, PREPARATION, SHARD_IMAGES)
-    with step("write the catalog", seconds):
-        write_catalog(store, NAME, catalog)
+    with step("is anything else", seconds):
+        planned_from = shard_plan.plan_sha256(listing, known, PREPARATION, SHARD_IMAGES, {})
+    with step("read the planned catalog", seconds):
+        catalog = read_planned(store, NAME, planned_from)
+    assert catalog is not None
+    del known
     with step("rows by shard", seconds):
         rows_by_shard(catalog)
-    with step("read the catalog", seconds):
+    with step("read the catalog for the next stage", seconds):
         kept = read_catalog(store, NAME)
     assert kept is not None
     with step("plan the stage", seconds):
@@ -175,7 +178,11 @@ def measure(n_images: int, folder: Path, rounds: int, workers: int) -> None:
     listing = made_listing(n_images)
     SourceMemory(store, scan.CODE_VERSION).remember(made_files(listing))
     known = SourceMemory(store, scan.CODE_VERSION).recall()
-    catalog = shard_plan.plan_shards(listing, known, PREPARATION, SHARD_IMAGES)
+    planning: dict[str, float] = {}
+    with step("plan the shards", planning):
+        catalog = shard_plan.plan_shards(listing, known, PREPARATION, SHARD_IMAGES)
+    with step("write the catalog", planning):
+        write_catalog(store, NAME, catalog, shard_plan.plan_sha256(listing, known, PREPARATION, SHARD_IMAGES, {}))
     del known
     planned = planned_of(plan_predict(catalog, PREDICTION), catalog)
     del catalog
@@ -196,6 +203,8 @@ def measure(n_images: int, folder: Path, rounds: int, workers: int) -> None:
     if figures.shards_per_second:
         print(line("shards/s, tenth by tenth", figures.shards_per_second))
     print(f"{'driver, MB at a tenth; peak after':40}{first / 1e6:8.0f} {peak / 1e6:8.0f}")
+    for name, seconds in planning.items():
+        print(line(f"changed set: {name}, s", [seconds], digits=3))
     runs = [resume(listing, store) for _ in range(rounds)]
     for name in runs[0]:
         print(line(f"resume: {name}, s", [run[name] for run in runs], digits=3))
@@ -212,9 +221,7 @@ def line(name: str, values: Sequence[float], digits: int = 1) -> str:
 def simulate(n_workers: int, n_shards: int) -> None:
     """Print how fast a driver streams over simulated workers, and its memory."""
     command = [sys.executable, str(Path(__file__).with_name("made_cluster.py")), str(n_workers)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as cluster:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
         assert cluster.stdout is not None
         assert cluster.stdin is not None
         start = time.perf_counter()

@@ -6,15 +6,15 @@ import logging
 from collections import Counter
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import dask
-from distributed import Client
+from distributed import Client, SpecCluster
 
 from flows.cluster_address import check_address, open_client
 from flows.cluster_keys import OWN_MACHINE
 from flows.cluster_kubernetes import check_kubernetes, kubernetes_cluster
-from flows.cluster_local import check_gpus, gpu_cluster, local_cluster
+from flows.cluster_local import check_gpus, gpu_cluster, local_cluster, start_missing
 from flows.cluster_slurm import check_slurm, describe_jobs, slurm_cluster
 from flows.errors import ClusterLostError as ClusterLostError
 from flows.preflight import Needs, check_workers
@@ -36,6 +36,8 @@ class _CountedClient(Client):  # type: ignore[misc]  # distributed ships no type
     expected_workers = 0
     patience_seconds = 0.0
     """How long it may be without any."""
+    own_cluster: SpecCluster | None = None
+    """Whose workers are processes of this machine, which nobody but the driver starts anew."""
 
 
 class Connection:
@@ -76,6 +78,9 @@ class Connection:
                 # How often a shard may end its worker is for the stream to say, which tries it alone.
                 "distributed.scheduler.allowed-failures": 0,
                 "distributed.comm.timeouts.connect": "30s",
+                # After this the nanny of a dead worker is closed, though it may be starting another one: on a busy
+                # machine the 15 s of Dask are not enough for that.
+                "distributed.deploy.lost-worker-timeout": "120s",
             }
         )
         # Every connection of every worker is news to distributed; what fails comes back with the future.
@@ -86,7 +91,9 @@ class Connection:
             return client
         cluster = self._open.enter_context(_STARTS[config.kind](config))
         client = self._open.enter_context(_CountedClient(cluster))
-        if config.kind not in OWN_MACHINE:
+        if config.kind in OWN_MACHINE:
+            client.own_cluster = cluster
+        else:
             client.expected_workers = config.workers
             client.patience_seconds = config.wait_seconds
             check_workers(client, config, self.needs, lambda: describe_jobs(cluster) if config.kind == "slurm" else "")
@@ -103,8 +110,14 @@ class Connection:
 
 def worker_count(client: Client) -> int:
     """How many workers the cluster has now."""
-    workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    return len(workers)
+    return len(client.nthreads())
+
+
+def bring_back(client: Client) -> None:
+    """Start workers anew that are gone for good, where they are processes of this machine."""
+    cluster = getattr(client, "own_cluster", None)
+    if cluster is not None:
+        start_missing(cluster)
 
 
 def expected_workers(client: Client) -> int:

@@ -7,7 +7,7 @@ import os
 
 import psutil
 from dask.system import CPU_COUNT
-from distributed import LocalCluster, Nanny, Scheduler, SpecCluster
+from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, Status
 
 from flows.config import ConfigError
 from flows.sections import Cluster
@@ -65,3 +65,19 @@ def gpu_cluster(config: Cluster) -> SpecCluster:
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+def start_missing(cluster: SpecCluster) -> None:
+    """Start the workers of a cluster that it should have and whose nannies have given up; returns at once.
+
+    A nanny starts a new process for each that ends. Where that fails as well, for want of memory perhaps, it closes for
+    good, and nothing else would take its place.
+    """
+
+    def forget_closed() -> None:
+        for name, nanny in list(cluster.workers.items()):
+            if nanny.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+
+    cluster.loop.add_callback(forget_closed)
+    cluster.scale(len(cluster.worker_spec))

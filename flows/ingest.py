@@ -23,7 +23,15 @@ from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from flows.stream import UNLIMITED, Finished, Lost, stream_shards
 from flows.turn import turn
 from flows.worker import ScanJob
-from storage.catalog import MEMORY_COLUMNS, SourceMemory, are_among, rows_by_shard, source_keys, write_catalog
+from storage.catalog import (
+    MEMORY_COLUMNS,
+    SourceMemory,
+    are_among,
+    read_planned,
+    rows_by_shard,
+    source_keys,
+    write_catalog,
+)
 from storage.objects import ObjectStore
 from storage.quarantine import Held, quarantine, quarantined
 from storage.sources import ROLES, file_name
@@ -88,19 +96,24 @@ def _contents(catalog: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[str, t
 
 
 def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
-    """The catalog of the data set as it is now, written to the store; listing and file facts end with this call."""
+    """The catalog of the data set as it is now, in the store; listing and file facts end with this call."""
     listing = list_dataset(config)
     files = scan_files(listing, store, connection)
-    held = quarantined(store)
-    catalog = shard_plan.plan_shards(listing, files, preparation(config), config.store.shard_images, held)
-    write_catalog(store, catalog_name(config), catalog)
+    made_from = listing, files, preparation(config), config.store.shard_images, quarantined(store)
+    name, planned_from = catalog_name(config), shard_plan.plan_sha256(*made_from)
+    catalog = read_planned(store, name, planned_from)
+    if catalog is None:
+        catalog = shard_plan.plan_shards(*made_from)
+        write_catalog(store, name, catalog, planned_from)
     return catalog
 
 
 def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
     memory = SourceMemory(store, scan.CODE_VERSION)
-    known = pd.concat([memory.recall(), _held_files(store)], ignore_index=True)
+    known, held = memory.recall(), _held_files(store)
+    if len(held):
+        known = pd.concat([known, held], ignore_index=True)
     jobs = list(_scan_jobs(listing, known))
     if not jobs:
         logger.info("scan: all %d images are unchanged, no file was read", len(listing))

@@ -18,7 +18,7 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from flows.cluster import ClusterLostError, expected_workers, patience_seconds, worker_count
+from flows.cluster import ClusterLostError, bring_back, expected_workers, patience_seconds, worker_count
 from flows.time_limit import run_limited, took_too_long
 
 logger = logging.getLogger("segscale")
@@ -127,7 +127,7 @@ class _Stream:
         self._under_way: dict[str, tuple[_Attempt, Future]] = {}
         self._paused: list[tuple[float, int, _Attempt]] = []
         self._numbers = itertools.count()
-        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._window = limits.window
         self._looked = self._workers_seen = time.monotonic()
         self._look()
@@ -146,7 +146,18 @@ class _Stream:
             run_limited, name, seconds, self._work, attempt.job, *self._arguments, key=name, pure=False
         )
         self._under_way[name] = attempt, future
-        future.add_done_callback(self._ended.put)
+        self._client.loop.add_callback(self._follow, name, future)
+
+    async def _follow(self, name: str, future: Future) -> None:
+        """Fetch a result as soon as it is there, on the thread of the client, where many share a request.
+
+        One that was lost with its worker is computed again by Dask; what was committed is found then.
+        """
+        try:
+            results = await self._client.gather({name: future}, errors="skip", asynchronous=True)
+            self._ended.put((name, results[name]))
+        except Exception as error:  # noqa: BLE001  # raised where the stream is read
+            self._ended.put((name, error))
 
     def next_outcome(self) -> Finished | Lost | None:
         """Wait for something to end; None where it is to be tried again, or where nothing came for a while."""
@@ -157,11 +168,13 @@ class _Stream:
             self._look()
         pause = self._paused[0][0] - now if self._paused else LOOK_SECONDS
         try:
-            future = self._ended.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
+            name, result = self._ended.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
         except queue.Empty:
             return None
-        attempt, _ = self._under_way.pop(future.key)
-        outcome = self._outcome(future, attempt)
+        if isinstance(result, Exception):
+            raise result
+        attempt, future = self._under_way.pop(name)
+        outcome = self._outcome(future, attempt, result)
         future.release()
         if isinstance(outcome, _Attempt):
             self._pause(outcome)
@@ -183,6 +196,7 @@ class _Stream:
         if self._client.status not in ("running", "connecting"):
             raise ClusterLostError("the scheduler is gone; what was committed stays, run again")
         count = worker_count(self._client)
+        bring_back(self._client)
         if count:
             self._workers_seen = self._looked
         elif self._looked - self._workers_seen > (patience := max(NO_WORKERS_SECONDS, patience_seconds(self._client))):
@@ -192,14 +206,11 @@ class _Stream:
             )
         self._window = self._limits.window or SHARDS_PER_WORKER * max(1, count, expected_workers(self._client))
 
-    def _outcome(self, future: Future, attempt: _Attempt) -> Finished | Lost | _Attempt:
+    def _outcome(self, future: Future, attempt: _Attempt, result: Any) -> Finished | Lost | _Attempt:
         """What became of a shard: finished, lost, or to be tried again."""
         key = attempt.job.key
         if future.status == "finished":
-            return Finished(key, future.result(), attempt.number)
-        if future.status == "lost":
-            # The worker ended with a result that nobody had fetched yet; where it was committed, it is found again.
-            return self._again(attempt, "its result was lost with its worker")
+            return Finished(key, result, attempt.number)
         if future.status != "error":
             raise ClusterLostError(f"shard {key[:12]} was {future.status}: the cluster was closed or lost its state")
         error = future.exception()

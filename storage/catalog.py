@@ -21,6 +21,8 @@ from storage import tables
 from storage.objects import ObjectStore
 from storage.sources import ROLES, file_name
 
+_PLANNED_FROM, _CONTENT = "planned_from", "content_sha256"
+"""Notes in the file of a catalog."""
 SHARD_BYTES = 128 * 1000 * 1000
 MEMORY_COLUMNS = (
     "role",
@@ -68,7 +70,8 @@ def pack(image_ids: Sequence[str], slices: Sequence[int], capacity: int) -> list
     if capacity < 1:
         raise ValueError(f"capacity: expected at least 1 slice, got {capacity}")
     hashes = [hashlib.sha256(name.encode()).digest() for name in image_ids]
-    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    words = np.frombuffer(b"".join(hashes), ">u8").reshape(-1, 4)
+    order = np.lexsort(words.T[::-1]).tolist()
     # Slices of the images before each place in that order: the size of any branch is one subtraction.
     before = [0, *accumulate(slices[position] for position in order)]
     leaves = _leaves([hashes[position] for position in order], before, capacity, 0, len(order), bit=0)
@@ -133,9 +136,29 @@ def catalog_path(name: str) -> str:
     return f"catalog/{name}.parquet"
 
 
-def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame) -> None:
-    """Put the catalog of a data set as it stands now; a change of the set replaces it."""
-    store.write(catalog_path(name), tables.encode_frame(catalog, page_checksums=True))
+def write_catalog(store: ObjectStore, name: str, catalog: pd.DataFrame, planned_from: str = "") -> None:
+    """Put the catalog of a data set as it stands now; a change of the set replaces it.
+
+    `planned_from` stands for all that it was made from, for `read_planned`.
+    """
+    notes = {_PLANNED_FROM: planned_from, _CONTENT: tables.frame_sha256(catalog)} if planned_from else None
+    store.write(catalog_path(name), tables.encode_frame(catalog, metadata=notes, page_checksums=True))
+
+
+def read_planned(store: ObjectStore, name: str, planned_from: str) -> pd.DataFrame | None:
+    """The catalog that was made from the very same; None where there is none, or another, or a damaged one."""
+    try:
+        data = store.read(catalog_path(name))
+    except FileNotFoundError:
+        return None
+    try:
+        if tables.note(data, _PLANNED_FROM) != planned_from:
+            return None
+        catalog = tables.decode_frame(data)
+        # The pages of a Parquet file carry checksums, the names and types of its columns do not.
+        return catalog if tables.frame_sha256(catalog) == tables.note(data, _CONTENT) else None
+    except Exception:  # noqa: BLE001  # a damaged footer may be taken for anything
+        return None
 
 
 def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
@@ -163,6 +186,12 @@ def source_keys(urls: pd.Series[str], versions: pd.Series[str]) -> pd.Series[str
 def are_among(keys: pd.Series[str], known: pd.Series[str]) -> npt.NDArray[np.bool_]:
     """Of each key, whether it is a known one; Arrow needs a tenth of the time that pandas' own `isin` does."""
     return np.asarray(pc.is_in(pa.array(keys, pa.large_string()), value_set=pa.array(known, pa.large_string())))
+
+
+def places_among(keys: pd.Series[str], known: pd.Series[str]) -> npt.NDArray[np.int64]:
+    """Of each key its first place among the known ones, int64; -1 for one that is not known."""
+    found = pc.index_in(pa.array(keys, pa.large_string()), value_set=pa.array(known, pa.large_string()))
+    return np.asarray(found.fill_null(-1), np.int64)
 
 
 def group_columns(catalog: pd.DataFrame) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -56,6 +58,37 @@ def decode_frame(data: bytes) -> pd.DataFrame:
     """The data frame in the bytes of a Parquet file. Pages that carry checksums are held against them."""
     frame: pd.DataFrame = pq.read_table(io.BytesIO(data), page_checksum_verification=True).to_pandas()
     return frame
+
+
+def frame_sha256(frame: pd.DataFrame) -> str:
+    """The sha256 of the names and values of a data frame's columns, in their order; the index has no part in it.
+
+    Texts count as texts, however they are held.
+    """
+    hashed = _Hashed()
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        values = column.cast(pa.large_string()) if pa.types.is_string(column.type) else column
+        # What lies under a null is anything.
+        for part in (values.is_null(), values.drop_null()) if values.null_count else (values,):
+            whole = pa.table({name: part}).combine_chunks()
+            with pa.ipc.new_stream(pa.PythonFile(hashed, mode="w"), whole.schema) as stream:
+                stream.write_table(whole)
+    return hashed.sha256.hexdigest()
+
+
+class _Hashed(io.RawIOBase):
+    """A file that keeps nothing but the hash of what is written: of a million images that is a gigabyte."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.sha256.update(data)
+        return memoryview(data).nbytes
 
 
 def note(data: bytes, key: str) -> str | None:

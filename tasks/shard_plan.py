@@ -16,6 +16,7 @@ from storage.ledger import content_key
 from storage.quarantine import Held
 from storage.shards import CHUNK_ROWS
 from storage.sources import ROLES, file_name
+from storage.tables import frame_sha256
 from tasks.normalize import Method
 from tasks.tiling import bucket_side
 
@@ -26,6 +27,7 @@ PADDING: Final = "reflect"
 CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
 """The columns of the catalog that say whether an image is what it was."""
 _KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", "error_type", "error")
+_FACTS = ("sha256", "depth", "height", "width", "channels", "dtype", "error_type", "error")
 _SHARDS_TOGETHER = 64
 
 
@@ -108,6 +110,26 @@ def plan_shards(
     return planned[[*catalog.COLUMNS, *groups]]
 
 
+def plan_sha256(
+    listing: pd.DataFrame,
+    files: pd.DataFrame,
+    preparation: Preparation,
+    shard_images: int,
+    held: Mapping[tuple[str, ...], Held],
+) -> str:
+    """The sha256 of everything from which `plan_shards` makes a catalog; of a million images the tenth of its time."""
+    return content_key(
+        {
+            "code_version": CODE_VERSION,
+            "listing": frame_sha256(listing),
+            "files": frame_sha256(files),
+            "preparation": asdict(preparation),
+            "shard_images": shard_images,
+            "held": [[*key, one.error_type, one.error] for key, one in sorted(held.items())],
+        }
+    )
+
+
 def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> pd.DataFrame:
     planned = listing.copy()
     if "prediction" not in planned:
@@ -140,12 +162,12 @@ def _note_held(planned: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> N
 
 def _facts(files: pd.DataFrame, role: str, planned: pd.DataFrame) -> pd.DataFrame:
     """The facts of the files of one role, a row for each image; nulls where a file was not looked at."""
-    looked_at = files[files["role"] == role]
-    keys = catalog.source_keys(looked_at["url"], looked_at["version"])
-    is_first = ~keys.duplicated().to_numpy()
+    of_role = np.flatnonzero((files["role"] == role).to_numpy())
+    keys = catalog.source_keys(files["url"].take(of_role), files["version"].take(of_role))
     wanted = catalog.source_keys(planned[role], planned[f"{role}_version"])
-    places = pd.Index(keys[is_first]).get_indexer(pd.Index(wanted))
-    return looked_at[is_first].reset_index(drop=True).reindex(places)
+    places = catalog.places_among(wanted, keys)
+    facts = files[list(_FACTS)].reset_index(drop=True)
+    return facts.reindex(np.where(places < 0, -1, np.append(of_role, -1)[places]))
 
 
 def _note_errors(planned: pd.DataFrame, role: str, facts: pd.DataFrame) -> None:

@@ -103,6 +103,18 @@ def test_without_workers_a_run_ends(connection: Connection, tmp_path: Path, monk
         run(connection, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
 
 
+def test_a_worker_whose_nanny_gave_up_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
+    with Connection(Cluster(workers=1)) as connection:
+        client: Any = connection.client
+        client.wait_for_workers(1, timeout=60)
+        (nanny,) = client.cluster.workers.values()
+        client.cluster.sync(nanny.close)
+        found = run(connection, tmp_path, [Deed("deed")])
+        assert found == {"deed": Finished("deed", "deed", 1)}
+        assert nanny not in client.cluster.workers.values()
+
+
 def test_a_scheduler_that_is_gone_ends_the_run(tmp_path: Path) -> None:
     with Connection(Cluster(workers=1)) as connection:
         client: Any = connection.client

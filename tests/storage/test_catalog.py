@@ -15,7 +15,9 @@ from storage.catalog import (
     catalog_sha256,
     group_columns,
     pack,
+    places_among,
     read_catalog,
+    read_planned,
     rows_by_shard,
     shard_capacity,
     write_catalog,
@@ -213,6 +215,42 @@ def test_a_catalog_is_replaced_whole(store: ObjectStore) -> None:
     assert read is not None
     pd.testing.assert_frame_equal(read, _catalog(["s"], [0]))
     assert read_catalog(store, "nuclei") is None
+
+
+def test_a_catalog_is_taken_for_what_it_was_planned_from(store: ObjectStore) -> None:
+    catalog = _catalog().assign(site=pd.array(["x", None, "y"], dtype="str"), age=[1.5, np.nan, 3.0])
+    assert read_planned(store, "c", "a" * 64) is None
+    write_catalog(store, "c", catalog)
+    assert read_planned(store, "c", "a" * 64) is None
+    write_catalog(store, "c", catalog, "a" * 64)
+    assert read_planned(store, "c", "b" * 64) is None
+    planned = read_planned(store, "c", "a" * 64)
+    assert planned is not None
+    pd.testing.assert_frame_equal(planned, catalog)
+
+
+def test_a_damaged_catalog_is_never_taken_for_another(store: ObjectStore) -> None:
+    catalog = _catalog()
+    write_catalog(store, "c", catalog, "a" * 64)
+    data = store.read("catalog/c.parquet")
+    unharmed = 0
+    for place in range(0, len(data), 23):
+        store.write("catalog/c.parquet", data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        planned = read_planned(store, "c", "a" * 64)
+        if planned is not None:
+            # In what nobody reads: statistics, offsets of an index.
+            pd.testing.assert_frame_equal(planned, catalog)
+            unharmed += 1
+    assert unharmed < len(data) / 23
+
+
+@given(
+    st.lists(st.sampled_from(["", "a", "b", "ü"]), max_size=6),
+    st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=6),
+)
+def test_places_are_those_of_the_first_of_equal_ones(keys: list[str], known: list[str]) -> None:
+    found = places_among(pd.Series(keys, dtype="str"), pd.Series(known, dtype="str"))
+    assert found.tolist() == [known.index(key) if key in known else -1 for key in keys]
 
 
 @pytest.mark.parametrize("index", [[0, 1, 2, 3, 4], [9, 3, 7, 1, 5]], ids=["plain", "of a filtered table"])

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage.tables import ROW_GROUP_ROWS, decode_frame, encode_frame, encode_table
+from storage.tables import ROW_GROUP_ROWS, decode_frame, encode_frame, encode_table, frame_sha256
 
 
 def _frame() -> pd.DataFrame:
@@ -80,3 +80,33 @@ def test_torn_bytes_are_an_error(keep: int) -> None:
     data = encode_frame(_frame())
     with pytest.raises(ValueError, match=r"Parquet|magic"):
         decode_frame(data[:keep])
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        pytest.param(_frame().set_axis(pd.Index([7, 3, 5])), id="another index"),
+        pytest.param(_frame().astype({"image_id": object}), id="texts as objects"),
+        pytest.param(pd.concat([_frame().iloc[:1], _frame().iloc[1:]]), id="texts in two chunks"),
+        pytest.param(pd.concat([_frame(), _frame()]).iloc[3:], id="a part of a larger frame"),
+        pytest.param(decode_frame(encode_frame(_frame())), id="written and read"),
+    ],
+)
+def test_equal_frames_have_equal_hashes(same: pd.DataFrame) -> None:
+    assert frame_sha256(same) == frame_sha256(_frame())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(_frame().assign(image_id=["ba", "", "ü"]), id="texts cut elsewhere"),
+        pytest.param(_frame().assign(group=["x", "", "y"]), id="empty for null"),
+        pytest.param(_frame().assign(row=np.array([0, 1, 2], np.int64)), id="another type"),
+        pytest.param(_frame().rename(columns={"row": "line"}), id="another name"),
+        pytest.param(_frame()[_frame().columns[::-1]], id="another order of columns"),
+        pytest.param(_frame().iloc[::-1], id="another order of rows"),
+        pytest.param(_frame().iloc[:2], id="a row less"),
+    ],
+)
+def test_other_frames_have_other_hashes(other: pd.DataFrame) -> None:
+    assert frame_sha256(other) != frame_sha256(_frame())
