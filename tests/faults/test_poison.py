@@ -43,14 +43,8 @@ LITTLE_MEMORY = {"DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "0.15"}
 ENDINGS = [
     pytest.param("segfault", "WorkerDied", {}, "0", id="segfault"),
     pytest.param("hang", "TimeLimit", {}, "6", id="hang"),
-    pytest.param(
-        "memory", "WorkerDied", LITTLE_MEMORY, "0", id="memory",
-        marks=pytest.mark.skipif(
-            "SEGSCALE_CAMPAIGN" not in os.environ,
-            reason="once in a while no nanny brings its worker back, and the run ends with 3; set SEGSCALE_CAMPAIGN",
-        ),
-    ),
-]  # fmt: skip
+    pytest.param("memory", "WorkerDied", LITTLE_MEMORY, "0", id="memory"),
+]
 
 
 @pytest.fixture(scope="module")
