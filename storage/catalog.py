@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from storage import tables
 from storage.objects import ObjectStore
 from storage.sources import ROLES, file_name
 
+logger = logging.getLogger("segscale")
 _PLANNED_FROM, _CONTENT = "planned_from", "content_sha256"
 """Notes in the file of a catalog."""
 SHARD_BYTES = 128 * 1000 * 1000
@@ -112,9 +114,18 @@ class SourceMemory:
         return f"catalog/sources-{self.version}"
 
     def recall(self) -> pd.DataFrame:
-        """Every file known, `MEMORY_COLUMNS`, one row for each role, url and version."""
-        names = self.store.names(self._folder)
-        fragments = [tables.decode_frame(self.store.read(f"{self._folder}/{name}")) for name in names]
+        """Every file known, `MEMORY_COLUMNS`, one row for each role, url and version.
+
+        A fragment whose bytes are not those of its name is forgotten, with a warning: its files are looked at again,
+        and what is found then replaces it.
+        """
+        fragments = []
+        for path in (f"{self._folder}/{name}" for name in self.store.names(self._folder)):
+            data = self.store.read(path)
+            if path == self._path(data):
+                fragments.append(tables.decode_frame(data))
+            else:
+                logger.warning("%s/%s is damaged: the files it is about are looked at again", self.store.url, path)
         if not fragments:
             return pd.DataFrame({name: pd.Series(dtype=object) for name in MEMORY_COLUMNS})
         if len(fragments) == 1:
@@ -128,7 +139,10 @@ class SourceMemory:
         if missing:
             raise ValueError(f"source memory: expected the columns {MEMORY_COLUMNS}, {missing} are missing")
         data = tables.encode_frame(files[list(MEMORY_COLUMNS)])
-        self.store.write(f"{self._folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
+        self.store.write(self._path(data), data)
+
+    def _path(self, data: bytes) -> str:
+        return f"{self._folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
 
 
 def catalog_path(name: str) -> str:

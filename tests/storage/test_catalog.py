@@ -1,5 +1,5 @@
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -197,6 +197,24 @@ def test_facts_that_lack_columns_are_refused(store: ObjectStore) -> None:
     with pytest.raises(ValueError, match=r"\['dtype', 'error'\] are missing"):
         SourceMemory(store, 1).remember(_facts(("a", "1", "aa", 3)).drop(columns=["error", "dtype"]))
     assert store.names("catalog/sources-1") == []
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:20] + bytes([data[20] ^ 4]) + data[21:], lambda data: data[:50], lambda _: b""]
+)
+def test_a_damaged_memory_is_forgotten_and_made_again(
+    store: ObjectStore, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = SourceMemory(store, 1)
+    memory.remember(_facts(("a", "1", "aa", 3)))
+    (name,) = store.names("catalog/sources-1")
+    memory.remember(_facts(("b", "1", "bb", 3)))
+    path = f"catalog/sources-1/{name}"
+    store.write(path, damage(store.read(path)))
+    assert memory.recall()["url"].tolist() == ["b"]
+    assert path in caplog.text
+    memory.remember(_facts(("a", "1", "aa", 3)))
+    assert sorted(memory.recall()["url"]) == ["a", "b"]
 
 
 def _catalog(shards: Sequence[str] = ("s1", "s0", "s1"), rows: Sequence[int] = (1, 0, 0)) -> pd.DataFrame:
