@@ -78,9 +78,9 @@ class Connection:
                 # How often a shard may end its worker is for the stream to say, which tries it alone.
                 "distributed.scheduler.allowed-failures": 0,
                 "distributed.comm.timeouts.connect": "30s",
-                # After this the nanny of a dead worker is closed, though it may be starting another one: on a busy
-                # machine the 15 s of Dask are not enough for that.
-                "distributed.deploy.lost-worker-timeout": "120s",
+                # After this what started a worker that is gone is given up. On a busy machine a nanny needs longer to
+                # start another process; a job or pod that ended is replaced after that time, and not before.
+                "distributed.deploy.lost-worker-timeout": "120s" if config.kind in OWN_MACHINE else "15s",
             }
         )
         # Every connection of every worker is news to distributed; what fails comes back with the future.
