@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError, model_validator
 
-from flows.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Section, Store, Train
+from flows.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Section, Store
+from flows.train_section import Train
 
 S = TypeVar("S", bound=Section)
 

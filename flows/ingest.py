@@ -26,7 +26,7 @@ from flows.worker import ScanJob
 from storage.catalog import (
     MEMORY_COLUMNS,
     SourceMemory,
-    are_among,
+    places_among,
     read_planned,
     rows_by_shard,
     source_keys,
@@ -183,8 +183,8 @@ def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
             continue
         looked_at = known[known["role"] == role]
         urls, versions = listing[role], listing[f"{role}_version"]
-        remembered = are_among(source_keys(urls, versions), source_keys(looked_at["url"], looked_at["version"]))
-        asked = ~remembered & (urls != "") & (versions != "")
+        places = places_among(source_keys(urls, versions), source_keys(looked_at["url"], looked_at["version"]))
+        asked = (places < 0) & (urls != "") & (versions != "")
         new = list(dict.fromkeys(zip(urls[asked], versions[asked], strict=True)))
         for start in range(0, len(new), SCAN_FILES):
             yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]))

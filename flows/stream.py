@@ -209,10 +209,11 @@ class _Stream:
     def _outcome(self, future: Future, attempt: _Attempt, result: Any) -> Finished | Lost | _Attempt:
         """What became of a shard: finished, lost, or to be tried again."""
         key = attempt.job.key
-        if future.status == "finished":
-            return Finished(key, result, attempt.number)
+        if future.status == "cancelled":
+            raise ClusterLostError(f"shard {key[:12]} was cancelled: the cluster was closed or lost its state")
         if future.status != "error":
-            raise ClusterLostError(f"shard {key[:12]} was {future.status}: the cluster was closed or lost its state")
+            # Its result is here, whether or not its worker has died with it since.
+            return Finished(key, result, attempt.number)
         error = future.exception()
         if isinstance(error, KilledWorker):
             return self._death(future.key, attempt)

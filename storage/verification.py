@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import fsspec
 
 from storage import shards, tables
-from storage.catalog import COLUMNS
+from storage.catalog import COLUMNS, is_of_its_name
 from storage.ledger import Entry, decode_record, is_as_written
 from storage.objects import Digest, ObjectInfo, ObjectStore
 from storage.reports import RUN, Report, ReportError
@@ -120,9 +120,9 @@ def check_catalog(path: str, data: bytes) -> Finding | None:
 
 def check_source_memory(path: str, data: bytes) -> Finding | None:
     """What is wrong with the bytes of a fragment of the source memory, which is named by its hash."""
-    named, found = path.rsplit("/", 1)[-1].removesuffix(".parquet"), hashlib.sha256(data).hexdigest()
-    if found.startswith(named):
+    if is_of_its_name(path, data):
         return None
+    named, found = path.rsplit("/", 1)[-1], hashlib.sha256(data).hexdigest()
     remedy = "segscale repair sets it aside; the next run looks at these files again"
     text = f"{len(data)} bytes with {found[:12]}"
     return Finding("damaged source memory", path, f"bytes with the sha256 {named[:12]}", text, remedy)

@@ -167,7 +167,8 @@ def _facts(files: pd.DataFrame, role: str, planned: pd.DataFrame) -> pd.DataFram
     wanted = catalog.source_keys(planned[role], planned[f"{role}_version"])
     places = catalog.places_among(wanted, keys)
     facts = files[list(_FACTS)].reset_index(drop=True)
-    return facts.reindex(np.where(places < 0, -1, np.append(of_role, -1)[places]))
+    # No row is called -1, which is the last of these as well.
+    return facts.reindex(np.append(of_role, -1)[places])
 
 
 def _note_errors(planned: pd.DataFrame, role: str, facts: pd.DataFrame) -> None:

@@ -61,5 +61,6 @@ def read_graph(path: Path) -> OpenVinoGraph:
             return OpenVinoGraph(archive.read(_TOPOLOGY), archive.read(_WEIGHTS), heads=heads, **facts)
     except FileNotFoundError:
         raise
+    # NotImplementedError is what zipfile raises for a compression that it does not know.
     except (zipfile.BadZipFile, NotImplementedError, KeyError, TypeError, ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path} is no OpenVINO graph of segscale, or is damaged ({error}); remove it") from error

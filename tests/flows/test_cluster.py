@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
-from dask.system import CPU_COUNT
 
 from flows import cluster_kubernetes, cluster_local, cluster_slurm
 from flows.cluster import (
@@ -104,9 +104,21 @@ def test_tls_without_keys_is_refused() -> None:
         check_cluster(Cluster(kind="address", address="tls://host:1"))
 
 
-def test_local_workers_are_as_configured_or_one_for_each_core_that_memory_allows() -> None:
-    assert local_workers(Cluster(workers=3)) == 3
-    assert 1 <= local_workers(Cluster()) <= CPU_COUNT
+@pytest.mark.parametrize(
+    ("cores", "memory", "expected"),
+    [
+        pytest.param(4, 64e9, 4, id="one for each core"),
+        pytest.param(64, 10e9, 3, id="as far as the memory goes"),
+        pytest.param(8, 1e9, 1, id="one at least"),
+    ],
+)
+def test_local_workers_are_one_for_each_core_that_memory_allows(
+    monkeypatch: pytest.MonkeyPatch, cores: int, memory: float, expected: int
+) -> None:
+    monkeypatch.setattr(cluster_local, "CPU_COUNT", cores)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=int(memory)))
+    assert local_workers(Cluster()) == expected
+    assert local_workers(Cluster(workers=7)) == 7
 
 
 def test_workers_that_are_there_and_those_that_are_to_come() -> None:

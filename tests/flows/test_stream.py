@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from flows.cluster import ClusterLostError, Connection
 from flows.isolation import try_alone
 from flows.sections import Cluster
 from flows.stream import ATTEMPTS, Finished, Limits, Lost, stream_shards
+from tests.faults.scene import await_true
 from tests.flows.stream_work import Deed, do
 
 pytestmark = pytest.mark.slow
@@ -101,6 +104,20 @@ def test_without_workers_a_run_ends(connection: Connection, tmp_path: Path, monk
     monkeypatch.setattr(stream, "worker_count", lambda _: 0)
     with pytest.raises(ClusterLostError, match=r"no worker for 0 s.*run again|no worker for 1 s"):
         run(connection, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
+
+
+def test_a_result_that_is_here_outlives_its_worker(tmp_path: Path) -> None:
+    with Connection(Cluster(workers=1)) as connection:
+        client: Any = connection.client
+        outcomes: Any = stream_shards(client, do, [Deed("first"), Deed("second")], str(tmp_path))
+        next(outcomes)
+        # Fetched, and not yet read by the driver.
+        await_true(lambda: outcomes.gi_frame.f_locals["stream"]._ended.qsize() == 1, 60, "the result to be fetched")
+        second = next(future for name, future in client.futures.items() if "-second-" in name)
+        pid = next(iter(client.run(os.getpid).values()))
+        os.kill(pid, signal.SIGKILL)
+        await_true(lambda: second.status != "finished", 60, "the worker to be missed")
+        assert list(outcomes) == [Finished("second", "second", 1)]
 
 
 def test_a_worker_whose_nanny_gave_up_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
