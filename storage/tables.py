@@ -20,11 +20,14 @@ def encode_table(
     metadata: Mapping[str, str] | None = None,
     byte_stream_split: Sequence[str] = (),
     page_checksums: bool = False,
+    dictionary: Sequence[str] | None = None,
+    compression: str | Mapping[str, str] = "zstd",
 ) -> bytes:
     """A Parquet file of an Arrow table.
 
     `metadata` is added to the schema's own. `byte_stream_split` names integer columns that compress better when the
-    bytes of their numbers are laid apart. `page_checksums` lets a reader of few columns notice a flipped bit in
+    bytes of their numbers are laid apart, `dictionary` those whose values are listed once, by default all others;
+    `compression` may differ by column. `page_checksums` lets a reader of few columns notice a flipped bit in
     them without reading the whole file.
     """
     if metadata:
@@ -37,9 +40,11 @@ def encode_table(
     pq.write_table(
         table,
         sink,
-        compression="zstd",
+        compression=compression,
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[name for name in table.column_names if name not in split],
+        use_dictionary=[
+            name for name in (table.column_names if dictionary is None else dictionary) if name not in split
+        ],
         column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
         write_page_checksum=page_checksums,
     )

@@ -106,6 +106,16 @@ def test_a_damaged_part_is_refused(store: ObjectStore) -> None:
         read_part(store, entry)
 
 
+def test_only_histograms_are_compressed_hard_and_only_texts_listed_once() -> None:
+    group = pq.ParquetFile(io.BytesIO(encode_part([_row("a", 0), _row("a", 1)]))).metadata.row_group(0)
+    columns = {column["path_in_schema"]: column for column in group.to_dict()["columns"]}
+    assert {name.partition(".")[0] for name, column in columns.items() if column["compression"] == "ZSTD"} == {
+        *HISTOGRAMS
+    }
+    texts = {field.name for field in SCHEMA if pa.types.is_string(field.type)}
+    assert {name for name, column in columns.items() if "RLE_DICTIONARY" in column["encodings"]} == texts
+
+
 def test_histograms_of_chosen_rows() -> None:
     ones = [1] * BINS
     rows = [_row("a", 0), _row("a", 1), _row("b", 0), _row("b", 1, histogram_foreground=ones), _failed("c")]
