@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,16 @@ def read_spec(path: str) -> dict[str, Any]:
     return dict(document)
 
 
+def of_one_run(cluster: dict[str, Any]) -> dict[str, Any]:
+    """A DaskCluster under a name of its own: under one name two runs would share a cluster, and the first end it."""
+    own = copy.deepcopy(cluster)
+    name = own["metadata"]["name"] = f"{cluster['metadata']['name']}-{uuid.uuid4().hex[:8]}"
+    selector = own.get("spec", {}).get("scheduler", {}).get("service", {}).get("selector", {})
+    if "dask.org/cluster-name" in selector:
+        selector["dask.org/cluster-name"] = name
+    return own
+
+
 def pod_options(config: Cluster) -> dict[str, Any]:
     """The arguments of dask-kubernetes' KubeCluster."""
     options: dict[str, Any] = {
@@ -44,7 +55,12 @@ def pod_options(config: Cluster) -> dict[str, Any]:
         "quiet": True,
     }
     if config.spec:
-        return {**options, "custom_cluster_spec": read_spec(config.spec)}
+        spec = of_one_run(read_spec(config.spec))
+        return {
+            **options,
+            "namespace": config.namespace or spec["metadata"].get("namespace"),
+            "custom_cluster_spec": spec,
+        }
     share = {"cpu": str(config.cores), "memory": str(parse_bytes(config.memory))}
     return {
         **options,

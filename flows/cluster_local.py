@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 
-import psutil
 from dask.system import CPU_COUNT
 from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, Status
+from distributed.system import MEMORY_LIMIT
 
 from flows.config import ConfigError
 from flows.sections import Cluster
@@ -29,8 +29,11 @@ def check_gpus(config: Cluster) -> None:
 
 
 def local_workers(config: Cluster) -> int:
-    """How many worker processes this machine gets: as configured, or one per core as far as the memory goes."""
-    return config.workers or max(1, min(int(CPU_COUNT), psutil.virtual_memory().total // WORKER_BYTES))
+    """How many worker processes this machine gets: as configured, or one per core as far as the memory goes.
+
+    Of a container, these are the cores and the memory that it may use.
+    """
+    return config.workers or max(1, min(int(CPU_COUNT), MEMORY_LIMIT // WORKER_BYTES))
 
 
 def local_cluster(config: Cluster) -> LocalCluster:
@@ -56,7 +59,7 @@ def gpu_cluster(config: Cluster) -> SpecCluster:
         "nthreads": 1,
         "host": "127.0.0.1",
         # Dask's own share of the memory goes by threads, and these workers have one each whatever their number.
-        "memory_limit": psutil.virtual_memory().total // len(gpus),
+        "memory_limit": MEMORY_LIMIT // len(gpus),
         "resources": {"GPU": 1},
         "silence_logs": logging.CRITICAL,
     }

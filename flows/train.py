@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import psutil
+from distributed.system import MEMORY_LIMIT
 from prefect import flow
 
 from flows.artifacts import publish_table
@@ -125,7 +126,8 @@ def _check_groups(config: EvaluationConfig, catalog: pd.DataFrame) -> None:
 
 
 def _check_memory(needed: int) -> None:
-    free = psutil.virtual_memory().available
+    # A container may have less than its machine has free.
+    free = min(psutil.virtual_memory().available, MEMORY_LIMIT)
     if needed > MEMORY_SHARE * free:
         raise ConfigError(
             f"dataset: its images take {needed / 1e9:.1f} GB as samples, this machine has {free / 1e9:.1f} GB free; "

@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.system import MEMORY_LIMIT
 
 from flows.stream import PermanentError
 from flows.worker_engine import ModelRequest, build_engine
@@ -225,7 +226,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
 
     def _spare_bytes(self) -> int:
         """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
-        limit = self._worker.memory_manager.memory_limit or psutil.virtual_memory().total // self.request.neighbours
+        limit = self._worker.memory_manager.memory_limit or MEMORY_LIMIT // self.request.neighbours
         return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
 
 

@@ -51,7 +51,7 @@ def test_files_of_the_repository_that_commands_name_are_there(page: str) -> None
 
 def test_services_that_commands_name_are_in_the_compose_file() -> None:
     said = "\n".join(commands("docs/docker.md"))
-    named = set(re.findall(r"\bexec ([\w-]+)", said)) | set(re.findall(r"--scale ([\w-]+)=", said))
+    named = set(re.findall(r"\bexec (?:--no-TTY )?(\w[\w-]*)", said)) | set(re.findall(r"--scale ([\w-]+)=", said))
     assert named == {"flow-worker", "dask-worker", "database"}
     assert named <= set(COMPOSE["services"])
     mounted = [volume for volume in COMPOSE["services"]["flow-worker"]["volumes"] if "prefect.yaml" in volume]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -15,6 +17,9 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect_docker.worker import DockerWorker
+from prefect_kubernetes.worker import KubernetesWorker
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -77,32 +82,24 @@ def pods() -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
     yield "run", template["spec"], template["metadata"]["labels"]
 
 
-def job() -> dict[str, Any]:
-    """The job that Prefect's worker makes of the work pool's template for deploy/prefect.yaml."""
-    template = json.loads((DEPLOY / "kubernetes" / "work-pool.json").read_text())
+def configured(worker: type[DockerWorker | KubernetesWorker], template: dict[str, Any]) -> Any:
+    """What a worker of Prefect makes of the deployment of deploy/prefect.yaml in the pool of its type."""
     deployments = YAML(typ="safe").load(DEPLOY / "prefect.yaml")["deployments"]
     (given,) = [
         entry["work_pool"]["job_variables"]
         for entry in deployments
-        if entry["work_pool"]["name"] == "segscale-kubernetes"
+        if entry["work_pool"]["name"] == f"segscale-{worker.type}"
     ]
-    known = template["variables"]["properties"]
-    assert set(given) <= set(known)
-    values = {name: item["default"] for name, item in known.items() if "default" in item} | given
-    values |= {"labels": {"a": "b"}, "name": "run", "command": ["prefect", "flow-run", "execute"]}
-    values["env"] = [{"name": name, "value": value} for name, value in values["env"].items()]
-    return dict(_filled(template["job_configuration"]["job_manifest"], values))
+    assert set(given) <= set(template["variables"]["properties"])
+    made = asyncio.run(worker.job_configuration.from_template_and_values(template, given))
+    made.prepare_for_flow_run(FlowRun(id=uuid.uuid4(), flow_id=uuid.uuid4(), name="run"))
+    return made
 
 
-def _filled(part: Any, values: dict[str, Any]) -> Any:
-    if isinstance(part, dict):
-        found = {key: _filled(value, values) for key, value in part.items()}
-        return {key: value for key, value in found.items() if value is not None}
-    if isinstance(part, list):
-        return [_filled(item, values) for item in part]
-    if isinstance(part, str) and (name := re.fullmatch(r"\{\{ (\w+) \}\}", part)):
-        return values.get(name[1])
-    return part.replace("{{ name }}", str(values["name"])) if isinstance(part, str) else part
+def job() -> dict[str, Any]:
+    """The job that Prefect's worker makes of the work pool's template for deploy/prefect.yaml."""
+    template = json.loads((DEPLOY / "work-pools" / "kubernetes.json").read_text())
+    return dict(configured(KubernetesWorker, template).job_manifest)
 
 
 @each_dockerfile
@@ -165,6 +162,20 @@ def test_a_run_of_prefect_is_a_valid_job() -> None:
     kubernetes_validate.validate(job(), kubernetes_validate.latest_version(), strict=True)
 
 
+def test_a_run_in_a_container_is_closed_and_finds_the_server() -> None:
+    made = configured(DockerWorker, DockerWorker.get_default_base_job_template())
+    (inside,) = made.networks
+    project, _, network = inside.partition("_")
+    assert project == COMPOSE["name"]
+    assert network in COMPOSE["services"]["prefect"]["networks"]
+    assert made.env["PREFECT_API_URL"] == COMPOSE["services"]["flow-worker"]["environment"]["PREFECT_API_URL"]
+    assert not made.privileged
+    service = ours["flow-worker"]
+    assert {name: made.container_create_kwargs[name] for name in ("read_only", "cap_drop", "security_opt", "init")} == {
+        name: service[name] for name in ("read_only", "cap_drop", "security_opt", "init")
+    }
+
+
 def test_the_schemas_can_refuse() -> None:
     for kind, path in (("Deployment", ("spec", "template", "spec")), ("DaskCluster", ("spec", "worker", "spec"))):
         broken = json.loads(json.dumps(next(one for one in MANIFESTS if one["kind"] == kind)))
@@ -216,7 +227,10 @@ def test_pods_are_unprivileged_limited_and_take_secrets_by_reference(
 ) -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 10001
-    assert pod["automountServiceAccountToken"] is (name == "prefect-worker")
+    accounts = {one["metadata"]["name"]: one for one in MANIFESTS if one["kind"] == "ServiceAccount"}
+    # Where a pod does not say it, its account does: whoever gives a run another account gives it another right.
+    token = accounts[pod["serviceAccountName"]]["automountServiceAccountToken"]
+    assert pod.get("automountServiceAccountToken", token) is (name == "prefect-worker")
     for container in pod["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
@@ -224,7 +238,10 @@ def test_pods_are_unprivileged_limited_and_take_secrets_by_reference(
         assert {"requests", "limits"} <= set(container["resources"])
         assert "memory" in container["resources"]["limits"]
         for variable in container.get("env", []):
-            if re.search(r"PASSWORD|AUTH|SECRET|KEY", variable["name"]):
+            # Those of Prefect's integration name a secret and its key.
+            if re.search(r"PASSWORD|AUTH|SECRET|KEY", variable["name"]) and not variable["name"].startswith(
+                "PREFECT_INTEGRATIONS_"
+            ):
                 assert "secretKeyRef" in variable["valueFrom"], variable
     assert labels
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from flows import cluster_kubernetes, cluster_local, cluster_slurm
@@ -116,7 +115,7 @@ def test_local_workers_are_one_for_each_core_that_memory_allows(
     monkeypatch: pytest.MonkeyPatch, cores: int, memory: float, expected: int
 ) -> None:
     monkeypatch.setattr(cluster_local, "CPU_COUNT", cores)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=int(memory)))
+    monkeypatch.setattr(cluster_local, "MEMORY_LIMIT", int(memory))
     assert local_workers(Cluster()) == expected
     assert local_workers(Cluster(workers=7)) == 7
 
