@@ -11,6 +11,7 @@ from typing import Self
 import dask
 from distributed import Client, SpecCluster
 
+from flows.answers import answered
 from flows.cluster_address import check_address, open_client
 from flows.cluster_keys import OWN_MACHINE
 from flows.cluster_kubernetes import check_kubernetes, kubernetes_cluster
@@ -110,7 +111,7 @@ class Connection:
 
 def worker_count(client: Client) -> int:
     """How many workers the cluster has now."""
-    return len(client.nthreads())
+    return len(answered(client, client.nthreads))
 
 
 def bring_back(client: Client) -> None:
@@ -132,5 +133,7 @@ def patience_seconds(client: Client) -> float:
 
 def neighbours(client: Client) -> int:
     """Workers that share a machine, where they are most."""
-    hosts = Counter(worker["host"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+    hosts = Counter(
+        worker["host"] for worker in answered(client, client.scheduler.identity, n_workers=-1)["workers"].values()
+    )
     return max(hosts.values(), default=1)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flows.sections import Cluster
 
 OWN_MACHINE = ("local", "gpus")
 """Kinds whose workers are processes of this machine, with the driver's own files and libraries."""
@@ -35,6 +40,16 @@ def unused_key(kind: str, given: Iterable[str]) -> str:
     return ""
 
 
+def lifetime_seconds(walltime: str) -> tuple[int, int]:
+    """When a worker ends itself before SLURM does, and by how much sooner or later, since not all do it at once.
+
+    The margin is a tenth of the walltime, from 1 to 10 minutes, of which each worker takes half to one and a half.
+    """
+    seconds = walltime_seconds(walltime)
+    margin = min(600, max(60, seconds // 10))
+    return seconds - margin, margin // 2
+
+
 def walltime_seconds(text: str) -> int:
     """Seconds of a time limit as SLURM writes it: "30", "01:30:00", "2-12". Raises ValueError for anything else."""
     match = _WALLTIME.fullmatch(text)
@@ -48,3 +63,12 @@ def walltime_seconds(text: str) -> int:
         parts = [0, *parts, *[0] * (2 - len(parts))]
     hours, minutes, seconds = parts
     return (hours * 60 + minutes) * 60 + seconds
+
+
+def longest_shard_seconds(cluster: Cluster) -> float:
+    """What the time limit of a shard may be: workers that come to the end of their lives start no shard's limit anew
+    for ever, if half of them is left enough of theirs for the whole of it."""
+    if cluster.kind != "slurm":
+        return math.inf
+    lifetime, stagger = lifetime_seconds(cluster.walltime)
+    return (lifetime - stagger) / 2

@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed.security import Security
 
-from flows.cluster_keys import THREADS, walltime_seconds
+from flows.cluster_keys import THREADS, lifetime_seconds, longest_shard_seconds
 from flows.config import ConfigError
 from flows.errors import ClusterLostError
 from flows.sections import Cluster
@@ -30,18 +30,20 @@ def check_slurm(config: Cluster) -> None:
         raise ConfigError(
             'cluster.kind: "slurm" submits jobs with sbatch, which is not on the PATH; run it where it is'
         )
+    if config.shard_seconds > longest_shard_seconds(config):
+        raise ConfigError(
+            f"cluster.shard_seconds: expected at most {longest_shard_seconds(config):.0f} with walltime "
+            f"{config.walltime}, half the life of a worker, got {config.shard_seconds:g}: a shard that takes longer is "
+            "handed on and started again for ever; set a longer walltime"
+        )
     if config.job_folder and not Path(config.job_folder).is_dir():
         raise ConfigError(f"cluster.job_folder: expected a folder that all machines share, got {config.job_folder}")
 
 
 def lifetime_options(walltime: str) -> list[str]:
-    """Options that end a worker before SLURM does, so that it hands its work back; not all workers at once.
-
-    The margin is a tenth of the walltime, from 1 to 10 minutes, of which each worker takes half to one and a half.
-    """
-    seconds = walltime_seconds(walltime)
-    margin = min(600, max(60, seconds // 10))
-    return ["--lifetime", f"{seconds - margin}s", "--lifetime-stagger", f"{margin // 2}s"]
+    """Options that end a worker before SLURM does, so that it hands its work back; not all workers at once."""
+    lifetime, stagger = lifetime_seconds(walltime)
+    return ["--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s"]
 
 
 def job_options(config: Cluster) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,14 @@ from prefect import flow
 
 from flows import worker
 from flows.cluster import ClusterLostError, Connection
+from flows.cluster_keys import longest_shard_seconds
 from flows.config import EvaluationConfig
 from flows.dataset import catalog_name, list_dataset, preparation
 from flows.isolation import ending_of, find_poison, try_alone
 from flows.preflight import needs_of
 from flows.progress import StageProgress
 from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
-from flows.stream import UNLIMITED, Finished, Lost, stream_shards
+from flows.stream import Finished, Limits, Lost, stream_shards
 from flows.turn import turn
 from flows.worker import ScanJob
 from storage.catalog import (
@@ -42,6 +44,11 @@ logger = logging.getLogger("segscale")
 SCAN_FILES = 64
 LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
 """The time limit of a shard where none is configured: some 15 times what the published network takes on one core."""
+
+
+SECONDS_PER_FILE = 30.0
+"""So much longer may a worker look at files for each of them, where nothing is configured: they may be far away."""
+ScanSeconds: TypeAlias = Callable[[ScanJob], float]
 
 
 @flow(name="ingest-dataset")
@@ -82,12 +89,18 @@ def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, Sh
     megapixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy() / 1e6
 
     def seconds(rows: npt.NDArray[np.int64]) -> float:
-        return config.cluster.shard_seconds or LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(megapixels[rows].sum())
+        found = LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(megapixels[rows].sum())
+        return config.cluster.shard_seconds or min(found, longest_shard_seconds(config.cluster))
 
     return {
         key: ShardPlan(len(rows), seconds(rows), partial(_contents, catalog, rows))
         for key, rows in rows_by_shard(catalog).items()
     }
+
+
+def scan_seconds(config: EvaluationConfig, job: ScanJob) -> float:
+    """The time limit of looking at some files."""
+    return config.cluster.shard_seconds or LEAST_SECONDS + SECONDS_PER_FILE * len(job.files)
 
 
 def _contents(catalog: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
@@ -98,7 +111,7 @@ def _contents(catalog: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[str, t
 def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
     """The catalog of the data set as it is now, in the store; listing and file facts end with this call."""
     listing = list_dataset(config)
-    files = scan_files(listing, store, connection)
+    files = scan_files(listing, store, connection, partial(scan_seconds, config))
     made_from = listing, files, preparation(config), config.store.shard_images, quarantined(store)
     name, planned_from = catalog_name(config), shard_plan.plan_sha256(*made_from)
     catalog = read_planned(store, name, planned_from)
@@ -108,7 +121,7 @@ def plan_catalog(config: EvaluationConfig, store: ObjectStore, connection: Conne
     return catalog
 
 
-def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection) -> pd.DataFrame:
+def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection, seconds: ScanSeconds) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
     memory = SourceMemory(store, scan.CODE_VERSION)
     known, held = memory.recall(), _held_files(store)
@@ -122,7 +135,7 @@ def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection
     logger.info("scan: %d files to look at", total)
     found: list[SourceFacts] = []
     with StageProgress("scan", total, unit="files") as progress:
-        for facts in _look_at(jobs, store, connection):
+        for facts in _look_at(jobs, store, connection, seconds):
             found += facts
             progress.advance(len(facts))
     looked_at = _frame(found).sort_values(["role", "url", "version"], ignore_index=True)
@@ -131,11 +144,14 @@ def scan_files(listing: pd.DataFrame, store: ObjectStore, connection: Connection
     return pd.concat([known, looked_at], ignore_index=True)
 
 
-def _look_at(jobs: Sequence[ScanJob], store: ObjectStore, connection: Connection) -> Iterator[list[SourceFacts]]:
+def _look_at(
+    jobs: Sequence[ScanJob], store: ObjectStore, connection: Connection, seconds: ScanSeconds
+) -> Iterator[list[SourceFacts]]:
     """The facts of all files; of one at which workers end it is said that they do."""
     suspects: list[ScanJob] = []
     by_key = {job.key: job for job in jobs}
-    for outcome in stream_shards(connection.client, worker.scan_files, jobs):
+    limits = Limits(lambda key: seconds(by_key[key]))
+    for outcome in stream_shards(connection.client, worker.scan_files, jobs, limits=limits):
         if isinstance(outcome, Finished):
             yield outcome.result
         elif outcome.deadly:
@@ -143,13 +159,15 @@ def _look_at(jobs: Sequence[ScanJob], store: ObjectStore, connection: Connection
         else:
             raise ClusterLostError(f"scan: files could not be looked at: {outcome.error}; run again to resume")
     for job in suspects:
-        yield from _look_one_by_one(job, store, connection)
+        yield from _look_one_by_one(job, store, connection, seconds)
 
 
-def _look_one_by_one(job: ScanJob, store: ObjectStore, connection: Connection) -> Iterator[list[SourceFacts]]:
+def _look_one_by_one(
+    job: ScanJob, store: ObjectStore, connection: Connection, seconds: ScanSeconds
+) -> Iterator[list[SourceFacts]]:
     def attempt(urls: Sequence[str]) -> Finished | Lost:
         some = replace(job, files=tuple(file for file in job.files if file[0] in urls))
-        return try_alone(connection.client, worker.scan_files, some, seconds=UNLIMITED.seconds)
+        return try_alone(connection.client, worker.scan_files, some, seconds=lambda _: seconds(some))
 
     versions = dict(job.files)
     poison = find_poison(list(versions), lambda urls: ending_of(attempt(urls)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +14,7 @@ from distributed import Client
 from prefect import flow
 
 from flows import worker
+from flows.answers import answered
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
@@ -21,7 +22,7 @@ from flows.ingest import run_ingest, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
 from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
-from flows.stream import Lost, stream_shards
+from flows.stream import Finished, Limits, stream_shards
 from flows.turn import turn
 from flows.worker import EnginePlugin, EngineUnavailable, PlanJob
 from flows.worker_engine import ModelRequest
@@ -34,6 +35,8 @@ from tasks.predict import Prediction, PredictJob
 
 logger = logging.getLogger("segscale")
 PLAN = "plan"
+SAMPLES = 3
+"""So many shards are tried to plan on, where workers end at one."""
 
 
 @flow(name="predict-dataset")
@@ -119,8 +122,10 @@ def resolve(
         return known.prediction
     _give_model(config, model, connection)
     chosen = (config.model.engine, config.model.precision)
-    job = PlanJob(_first_shard(catalog), chosen, config.model.max_dice_change, _asked(config, model))
-    plan, prediction = _ask(connection.client, job, store)
+    planned, basis = shard_plans(config, catalog), _asked(config, model)
+    jobs = [PlanJob(key, chosen, config.model.max_dice_change, basis) for key in _samples(catalog)]
+    limits = Limits(lambda key: worker.ENGINE_SECONDS + planned[key].seconds)
+    plan, prediction = _ask(connection.client, jobs, store, limits)
     check_facts(config, plan.facts.n_classes, plan.facts.channels)
     logger.info("predict: %s, %s on %s: %s", plan.facts.name, plan.facts.precision, plan.facts.device, plan.reason)
     if plan.batch:
@@ -131,9 +136,9 @@ def resolve(
     return resolved.prediction
 
 
-def _first_shard(catalog: pd.DataFrame) -> str:
-    """The shard with the most images, of several the first in the catalog: what is found on it holds for the most."""
-    return str(catalog["shard"].value_counts(sort=True).index[0])
+def _samples(catalog: pd.DataFrame) -> list[str]:
+    """The shards with the most images, of several the first in the catalog: what is found on one holds for the most."""
+    return [str(key) for key in catalog["shard"].value_counts(sort=True).index[:SAMPLES]]
 
 
 def _asked(config: EvaluationConfig, model: ModelFile) -> Prediction:
@@ -158,24 +163,30 @@ def _asked(config: EvaluationConfig, model: ModelFile) -> Prediction:
 
 def _give_model(config: EvaluationConfig, model: ModelFile, connection: Connection) -> None:
     asked = config.model
-    connection.client.register_plugin(
-        EnginePlugin(
-            ModelRequest(
-                model.url, model.sha256, asked.level, asked.ensemble, asked.flips, neighbours(connection.client)
-            )
-        )
+    client = connection.client
+    request = ModelRequest(model.url, model.sha256, asked.level, asked.ensemble, asked.flips, neighbours(client))
+    answered(client, client.register_plugin, EnginePlugin(request))
+
+
+def _ask(client: Client, jobs: Sequence[PlanJob], store: ObjectStore, limits: Limits) -> tuple[EnginePlan, Prediction]:
+    """What a worker plans with the first of the jobs at which no worker ends: an image that ends them is for the shards
+    to find and quarantine."""
+    reason = ""
+    for job in jobs:
+        (outcome,) = stream_shards(client, worker.plan_engine, [job], store, limits=limits)
+        if isinstance(outcome, Finished):
+            if isinstance(outcome.result, EngineUnavailable):
+                raise ConfigError(f"model: {outcome.result.reason}")
+            plan: tuple[EnginePlan, Prediction] = outcome.result
+            return plan
+        reason = outcome.error
+        if not outcome.deadly:
+            break
+        logger.warning("predict: shard %s cannot be planned on: %s", job.key[:12], reason)
+    raise ClusterLostError(
+        f"predict: no worker could try the network on a shard: {reason}; see the logs of the workers, and whether they "
+        "have the memory for it"
     )
-
-
-def _ask(client: Client, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
-    for outcome in stream_shards(client, worker.plan_engine, [job], store):
-        if isinstance(outcome, Lost):
-            raise ClusterLostError(f"predict: no worker could build the engine: {outcome.error}")
-        if isinstance(outcome.result, EngineUnavailable):
-            raise ConfigError(f"model: {outcome.result.reason}")
-        plan: tuple[EnginePlan, Prediction] = outcome.result
-        return plan
-    raise AssertionError("a stream of one job has one outcome")
 
 
 def _version(package: str) -> str:

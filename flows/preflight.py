@@ -17,6 +17,7 @@ from typing import Any
 
 from distributed import Client
 
+from flows.answers import answered
 from flows.config import ConfigError, EvaluationConfig
 from flows.errors import ClusterLostError
 from flows.sections import Cluster
@@ -103,7 +104,7 @@ def _await_workers(client: Client, config: Cluster, describe: Callable[[], str])
     try:
         client.wait_for_workers(wanted, timeout=config.wait_seconds)
     except TimeoutError:
-        found = len(client.scheduler_info(n_workers=-1)["workers"])
+        found = len(answered(client, client.scheduler.identity, n_workers=-1)["workers"])
         said = describe()
         raise ClusterLostError(
             f"cluster.workers: expected {wanted} or more workers within {config.wait_seconds:g} s (wait_seconds), "
@@ -127,7 +128,7 @@ def _check_scheduler(client: Client, config: Cluster) -> None:
 
 
 def _check_resources(client: Client, config: Cluster) -> None:
-    for address, worker in sorted(client.scheduler_info(n_workers=-1)["workers"].items()):
+    for address, worker in sorted(answered(client, client.scheduler.identity, n_workers=-1)["workers"].items()):
         offered: Mapping[str, float] = worker.get("resources", {})
         for name, amount in config.resources.items():
             if offered.get(name, 0) < amount:

@@ -16,6 +16,8 @@ from storage.objects import ObjectStore
 from storage.quarantine import Held, quarantine
 
 logger = logging.getLogger("segscale")
+NO_IMAGE = ""
+"""An id that no image has: a trial of it does all of a shard that is not for an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,27 @@ class _Bench:
             yield outcome
             return
         contents = self.planned[job.key].contents()
-        poison = find_poison(list(contents), lambda ids: ending_of(self._try(replace(job, only=tuple(ids)))))
-        for name, ending in poison.items():
-            yield Held(name, contents[name], self.stage, ending)
-        if not poison:
-            error = f"{ending_of(outcome)}: workers end at the whole shard and at no image of it alone: memory, perhaps"
-            yield Lost(job.key, error, outcome.attempts)
+        ending, why = ending_of(outcome), ""
+        poison: dict[str, str] = {}
+        if self._ends_without_images(job):
+            why = "workers end at it without any of its images: the network, its settings or a library"
+        elif not (
+            poison := find_poison(list(contents), lambda ids: ending_of(self._try(replace(job, only=tuple(ids)))))
+        ):
+            why = "workers end at the whole shard and at no image of it alone: memory, perhaps"
+        elif len(poison) == len(contents) > 1:
+            why = (
+                "workers end at every image of it alone: the machine, its settings (cluster.shard_seconds), or a "
+                "library; files that are all like that have to be left out by hand"
+            )
+        if why:
+            yield Lost(job.key, f"{ending}: {why}", outcome.attempts)
+            return
+        for name, word in poison.items():
+            yield Held(name, contents[name], self.stage, word)
+
+    def _ends_without_images(self, job: Any) -> bool:
+        return bool(ending_of(self._try(replace(job, only=(NO_IMAGE,)))))
 
     def _try(self, job: Any) -> Finished | Lost:
         return try_alone(self.connection.client, self.work, job, *self.arguments, seconds=self._seconds)

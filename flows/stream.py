@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import queue
 import random
 import time
@@ -19,7 +20,7 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from flows.cluster import ClusterLostError, bring_back, expected_workers, patience_seconds, worker_count
-from flows.time_limit import run_limited, took_too_long
+from flows.time_limit import run_limited, seconds_taken
 
 logger = logging.getLogger("segscale")
 # Two for each worker: one at work, one that is there when it ends.
@@ -33,6 +34,12 @@ LOOK_SECONDS = 5.0
 """So often the cluster is looked at while nothing comes back."""
 NO_WORKERS_SECONDS = 300.0
 """So long a run waits for workers to come back before it ends."""
+LIMITS_IN_ALL = 4.0
+"""So many of its time limits an attempt may be under way, queue and moves included. Workers that come to the end of
+their lives hand a shard on without a word, and each starts it, and its limit, from the beginning."""
+
+_GIVEN_UP = object()
+"""Stands for the result of an attempt that nobody waits for any more."""
 
 
 class PermanentError(RuntimeError):
@@ -83,6 +90,8 @@ class _Attempt:
     job: Job
     number: int
     deaths: int = 0
+    given_up: float = math.inf
+    """When nobody waits for it any more, by the monotonic clock."""
 
 
 UNLIMITED = Limits(lambda _: 3600.0)
@@ -129,6 +138,7 @@ class _Stream:
         self._numbers = itertools.count()
         self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._window = limits.window
+        self._longest = 0.0
         self._looked = self._workers_seen = time.monotonic()
         self._look()
 
@@ -145,7 +155,10 @@ class _Stream:
         future = self._client.submit(
             run_limited, name, seconds, self._work, attempt.job, *self._arguments, key=name, pure=False
         )
-        self._under_way[name] = attempt, future
+        # What is before it in the queue may take its limit too, and workers may be a while in coming.
+        self._longest = max(self._longest, seconds)
+        given_up = time.monotonic() + LIMITS_IN_ALL * self._longest + self._patience()
+        self._under_way[name] = replace(attempt, given_up=given_up), future
         self._client.loop.add_callback(self._follow, name, future)
 
     async def _follow(self, name: str, future: Future) -> None:
@@ -173,6 +186,9 @@ class _Stream:
             return None
         if isinstance(result, Exception):
             raise result
+        if name not in self._under_way:
+            # It was given up, and its end is that of what was cancelled.
+            return None
         attempt, future = self._under_way.pop(name)
         outcome = self._outcome(future, attempt, result)
         future.release()
@@ -199,16 +215,24 @@ class _Stream:
         bring_back(self._client)
         if count:
             self._workers_seen = self._looked
-        elif self._looked - self._workers_seen > (patience := max(NO_WORKERS_SECONDS, patience_seconds(self._client))):
+        elif self._looked - self._workers_seen > self._patience():
             raise ClusterLostError(
-                f"the cluster has had no worker for {patience:.0f} s; what was committed stays: start "
+                f"the cluster has had no worker for {self._patience():.0f} s; what was committed stays: start "
                 "workers and run again"
             )
+        for name, (attempt, _) in self._under_way.items():
+            if self._looked > attempt.given_up:
+                self._ended.put((name, _GIVEN_UP))
         self._window = self._limits.window or SHARDS_PER_WORKER * max(1, count, expected_workers(self._client))
+
+    def _patience(self) -> float:
+        return max(NO_WORKERS_SECONDS, patience_seconds(self._client))
 
     def _outcome(self, future: Future, attempt: _Attempt, result: Any) -> Finished | Lost | _Attempt:
         """What became of a shard: finished, lost, or to be tried again."""
         key = attempt.job.key
+        if result is _GIVEN_UP:
+            return self._death(attempt, f"TimeLimit: it was not done in {LIMITS_IN_ALL:.0f} times its limit")
         if future.status == "cancelled":
             raise ClusterLostError(f"shard {key[:12]} was cancelled: the cluster was closed or lost its state")
         if future.status != "error":
@@ -216,7 +240,9 @@ class _Stream:
             return Finished(key, result, attempt.number)
         error = future.exception()
         if isinstance(error, KilledWorker):
-            return self._death(future.key, attempt)
+            taken = seconds_taken(self._client, future.key)
+            late = f"TimeLimit: it took more than {taken:.0f} s" if taken is not None else ""
+            return self._death(attempt, late or "WorkerDied: a worker died at it")
         text = f"{type(error).__name__}: {error}"
         return Lost(key, text, attempt.number) if isinstance(error, PermanentError) else self._again(attempt, text)
 
@@ -227,11 +253,8 @@ class _Stream:
         logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, reason)
         return replace(attempt, number=attempt.number + 1)
 
-    def _death(self, name: str, attempt: _Attempt) -> Lost | _Attempt:
+    def _death(self, attempt: _Attempt, reason: str) -> Lost | _Attempt:
         key, deaths = attempt.job.key, attempt.deaths + 1
-        limit = self._limits.seconds(key)
-        late = took_too_long(self._client, name)
-        reason = f"TimeLimit: it took more than {limit:.0f} s" if late else "WorkerDied: a worker died at it"
         if deaths >= self._limits.deaths:
             return Lost(key, reason, attempt.number, deadly=reason.partition(":")[0])
         logger.warning("shard %s: attempt %d, trying again: %s", key[:12], attempt.number, reason)

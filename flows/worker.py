@@ -14,6 +14,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from distributed.system import MEMORY_LIMIT
 
 from flows.stream import PermanentError
+from flows.time_limit import other_limit
 from flows.worker_engine import ModelRequest, build_engine
 from storage.objects import ObjectStore
 from storage.sources import file_name
@@ -28,6 +29,8 @@ from tasks.score import Counting, ScoreJob
 from tasks.shard_plan import IngestJob, Preparation
 
 PLUGIN = "segscale-engine"
+ENGINE_SECONDS = 1800.0
+"""The time limit of loading, converting and trying a network, which is no part of any shard's."""
 GPU_EXTRA = "pip install 'segscale[gpu]'"
 logger = logging.getLogger("segscale")
 
@@ -203,7 +206,8 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         name, precision = cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
         try:
-            engine = _HELD.get((self.name, name, precision), lambda: self._build(name, precision))
+            with other_limit(ENGINE_SECONDS):
+                engine = _HELD.get((self.name, name, precision), lambda: self._build(name, precision))
         except EngineError as error:
             raise _refusal(planned, str(error)) from error
         facts = engine.facts

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.time_limit import other_limit
+
 
 @dataclass(frozen=True, slots=True)
 class Deed:
@@ -15,7 +17,7 @@ class Deed:
 
     key: str
     act: str = ""
-    """die, hang or raise; anything else is to succeed."""
+    """die, hang, raise or prepare (take long before the work begins); anything else is to succeed."""
     times: int = 1_000
     """So often it does that; then it succeeds."""
 
@@ -29,6 +31,9 @@ def do(deed: Deed, folder: str) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
         if deed.act == "hang":
             threading.Event().wait()
+        if deed.act == "prepare":
+            with other_limit(60):
+                threading.Event().wait(3)
         if deed.act == "raise":
             raise OSError(f"attempt {number} of {deed.key}")
     return deed.key

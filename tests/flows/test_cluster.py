@@ -122,7 +122,12 @@ def test_local_workers_are_one_for_each_core_that_memory_allows(
 
 def test_workers_that_are_there_and_those_that_are_to_come() -> None:
     there = {"tcp://a:1": 1, "tcp://a:2": 1, "tcp://b:1": 1}
-    waiting = SimpleNamespace(nthreads=lambda: there, expected_workers=8, patience_seconds=600.0)
+
+    def sync(ask: Any, callback_timeout: float) -> Any:
+        assert callback_timeout > 0, "a scheduler that stands still would be waited for"
+        return ask()
+
+    waiting = SimpleNamespace(nthreads=lambda: there, sync=sync, expected_workers=8, patience_seconds=600.0)
     assert (worker_count(waiting), expected_workers(waiting), patience_seconds(waiting)) == (3, 8, 600.0)
     somebody_else_s = SimpleNamespace(nthreads=lambda: there)
     assert (expected_workers(somebody_else_s), patience_seconds(somebody_else_s)) == (0, 0.0)

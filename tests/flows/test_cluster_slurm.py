@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from dask_jobqueue.slurm import SLURMJob
 
-from flows.cluster_slurm import job_options, lifetime_options
+from flows.cluster_keys import longest_shard_seconds
+from flows.cluster_slurm import check_slurm, job_options, lifetime_options
+from flows.config import ConfigError
 from flows.sections import Cluster
 
 
@@ -54,3 +56,14 @@ def test_what_is_not_said_is_left_to_slurm(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_a_worker_ends_before_its_job(walltime: str, lifetime: int, stagger: int) -> None:
     assert lifetime_options(walltime) == ["--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s"]
+
+
+def test_the_limit_of_a_shard_leaves_workers_the_life_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "sbatch")
+    hour = Cluster(kind="slurm", workers=1, walltime="01:00:00")
+    # 54 minutes of life, of which a worker may miss three.
+    assert longest_shard_seconds(hour) == 51 * 30
+    assert longest_shard_seconds(Cluster()) == float("inf")
+    check_slurm(hour.model_copy(update={"shard_seconds": 1530.0}))
+    with pytest.raises(ConfigError, match=r"cluster.shard_seconds: expected at most 1530 with walltime 01:00:00"):
+        check_slurm(hour.model_copy(update={"shard_seconds": 1531.0}))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 
-from flows import stream
+from flows import answers, stream
 from flows.cluster import ClusterLostError, Connection
 from flows.isolation import try_alone
 from flows.sections import Cluster
 from flows.stream import ATTEMPTS, Finished, Limits, Lost, stream_shards
+from tests.end_to_end.dask_programs import dask_programs
 from tests.faults.scene import await_true
 from tests.flows.stream_work import Deed, do
 
@@ -32,6 +35,12 @@ def connection() -> Iterator[Connection]:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "FIRST_PAUSE", 0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def run(connection: Connection, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
@@ -82,6 +91,46 @@ def test_what_hangs_is_ended_by_its_own_worker(connection: Connection, tmp_path:
     assert isinstance(stuck, Lost)
     assert (stuck.deadly, stuck.error) == ("TimeLimit", "TimeLimit: it took more than 1 s")
     assert attempts(tmp_path, "stuck") == stream.DEATHS
+
+
+def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(connection: Connection, tmp_path: Path) -> None:
+    found = run(connection, tmp_path, [Deed("shard", "prepare")], seconds=1.0)
+    assert found == {"shard": Finished("shard", "shard", 1)}
+
+
+def test_a_shard_that_is_handed_on_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "NO_WORKERS_SECONDS", 5.0)
+    port = free_port()
+    with dask_programs(tmp_path) as programs:
+        programs.scheduler(["dask", "scheduler", "--port", str(port), "--no-dashboard"])
+        address = f"tcp://127.0.0.1:{port}"
+        # Each of its lives is shorter than the limit of the shard.
+        life = ["--lifetime", "2s", "--lifetime-restart"]
+        programs.worker("worker", ["dask", "worker", address, "--nthreads", "1", "--no-dashboard", *life])
+        with Client(address, timeout=60) as client:
+            limits = Limits(lambda _: 3.0, deaths=1)
+            (lost,) = stream_shards(client, do, [Deed("stuck", "hang")], str(tmp_path), limits=limits)
+    assert isinstance(lost, Lost)
+    assert (lost.deadly, lost.error) == ("TimeLimit", "TimeLimit: it was not done in 4 times its limit")
+    assert attempts(tmp_path, "stuck") > 1
+
+
+def test_a_scheduler_that_stands_still_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 2.0)
+    port = free_port()
+    with dask_programs(tmp_path) as programs:
+        scheduler = programs.scheduler(["dask", "scheduler", "--port", str(port), "--no-dashboard"])
+        address = f"tcp://127.0.0.1:{port}"
+        programs.worker("worker", ["dask", "worker", address, "--nthreads", "1", "--no-dashboard"])
+        with Client(address, timeout=5) as client:
+            outcomes = stream_shards(client, do, [Deed("first"), Deed("stuck", "hang")], str(tmp_path))
+            next(iter(outcomes))
+            scheduler.send_signal(signal.SIGSTOP)
+            with pytest.raises(ClusterLostError, match=r"has not answered for 2 s; .* run again"):
+                list(outcomes)
+        scheduler.send_signal(signal.SIGCONT)
 
 
 def test_jobs_are_drawn_only_as_fast_as_they_finish(connection: Connection, tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""On which shards a worker is asked for its plan, where they end workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows import predict
+from flows.errors import ClusterLostError
+from flows.stream import UNLIMITED, Finished, Lost
+from flows.worker import PlanJob
+
+DEADLY = "WorkerDied"
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, outcomes: dict[str, str]) -> tuple[Any, list[str]]:
+    """What is planned, and the shards that were tried; `outcomes` says of each what ends it, "" for nothing."""
+    tried: list[str] = []
+
+    def stream_shards(_client: Any, _work: Any, jobs: list[Any], *_: Any, **__: Any) -> list[Finished | Lost]:
+        (job,) = jobs
+        tried.append(job.key)
+        reason = outcomes[job.key]
+        if not reason:
+            return [Finished(job.key, ("the plan of", job.key), 1)]
+        return [Lost(job.key, f"{reason}: so it was", 1, reason if reason == DEADLY else "")]
+
+    monkeypatch.setattr(predict, "stream_shards", stream_shards)
+    basis: Any = None
+    jobs = [PlanJob(key, ("auto", "auto"), 0.001, basis) for key in outcomes]
+    nothing: Any = None
+    return predict._ask(nothing, jobs, nothing, UNLIMITED), tried
+
+
+def test_the_first_shard_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask(monkeypatch, {"a": "", "b": ""}) == (("the plan of", "a"), ["a"])
+
+
+def test_a_shard_that_ends_workers_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask(monkeypatch, {"a": DEADLY, "b": ""}) == (("the plan of", "b"), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        pytest.param({"a": DEADLY, "b": DEADLY}, id="all of them end workers"),
+        pytest.param({"a": "OSError", "b": ""}, id="what is raised is no image's fault"),
+    ],
+)
+def test_no_plan_is_no_run(monkeypatch: pytest.MonkeyPatch, outcomes: dict[str, str]) -> None:
+    with pytest.raises(ClusterLostError, match=r"no worker could try the network on a shard: .*so it was"):
+        ask(monkeypatch, outcomes)
