@@ -54,6 +54,7 @@ $(ORACLES): pyproject.toml constraints-oracles.txt
 constraints: ## Resolve pyproject.toml anew in fresh environments and write the constraints files
 	$(call resolve,dev$(comma)s3$(comma)kubernetes$(comma)prefect-workers,--upgrade setuptools,constraints.txt)
 	$(call resolve,oracles,-c constraints.txt,constraints-oracles.txt)
+	$(resolve_gpu)
 
 comma := ,
 # $(1): extras, $(2): more arguments of pip install, $(3): the file. A version's local part (torch's +cpu) names one
@@ -71,6 +72,22 @@ if grep -vnE '^(#.*|[A-Za-z0-9._-]+==[^@:; ]+)$$' "$$folder/constraints.txt"; th
   echo '$(3): expected names and versions only, see the lines above' >&2; exit 1; \
 fi && \
 cp "$$folder/constraints.txt" $(3)
+endef
+
+# CUDA's libraries are gigabytes: what pip would install is asked for, and nothing installed.
+define resolve_gpu
+@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+$(PYTHON) -m venv "$$folder/venv" && \
+"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --dry-run --report "$$folder/report.json" \
+  -c constraints.txt -e '.[gpu]' && \
+{ \
+  echo '# Tested versions of what the extra gpu installs beside constraints.txt, on Linux x86-64 with Python 3.11.'; \
+  echo '# Made by `make constraints` from what pip resolves; not edited by hand.'; \
+  $(PYTHON) -c 'import json, sys; [print(one["metadata"]["name"] + "==" + one["metadata"]["version"]) \
+    for one in json.load(open(sys.argv[1]))["install"] if one["metadata"]["name"].startswith("nvidia-")]' \
+    "$$folder/report.json" | sort; \
+} > "$$folder/constraints.txt" && \
+cp "$$folder/constraints.txt" constraints-gpu.txt
 endef
 
 clean: ## Remove what the tools leave behind; environments, work and reports stay

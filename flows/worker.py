@@ -206,8 +206,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         name, precision = cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
         try:
-            with other_limit(ENGINE_SECONDS):
-                engine = _HELD.get((self.name, name, precision), lambda: self._build(name, precision))
+            engine = _HELD.get((self.name, name, precision), lambda: self._build_apart(name, precision))
         except EngineError as error:
             raise _refusal(planned, str(error)) from error
         facts = engine.facts
@@ -215,6 +214,10 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         if planned != found:
             raise _refusal(planned, str(found))
         return engine
+
+    def _build_apart(self, engine: EngineName, precision: Precision) -> Engine:
+        with other_limit(ENGINE_SECONDS):
+            return self._build(engine, precision)
 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -102,6 +103,10 @@ def job() -> dict[str, Any]:
     return dict(configured(KubernetesWorker, template).job_manifest)
 
 
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
 @each_dockerfile
 def test_hadolint_finds_nothing(path: Path) -> None:
     assert lint("hadolint", "--failure-threshold", "style", path) == (0, "")
@@ -123,7 +128,17 @@ def test_an_image_is_pinned_unprivileged_and_holds_no_secret(path: Path) -> None
     assert {name for names in copied for name in names} <= allowed
     assert "*" in (ROOT / ".dockerignore").read_text().splitlines()
     (install,) = [line for line in lines if "pip install" in line]
-    assert "-c constraints.txt" in install
+    files = re.findall(r"-c (\S+)", install)
+    assert files == ["constraints.txt", *(["constraints-gpu.txt"] if "gpu" in install else [])]
+    # What the images have beside what the tests run on has a version too.
+    pinned = {line.partition("==")[0].lower() for file in files for line in (ROOT / file).read_text().splitlines()}
+    extras = pyproject()["project"]["optional-dependencies"]
+    for extra in re.findall(r"[a-z0-9-]+", install.partition("[")[2]):
+        for needed in extras[extra]:
+            name = re.match(r"[\w-]+", needed)
+            assert name is not None
+            assert name[0] in pinned, needed
+    assert ("nvidia-cudnn-cu12" in pinned) is ("gpu" in install)
     assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001"]
     # After it nothing is done as anybody else, and nothing takes a secret as an argument of the build.
     assert not [line for line in lines if line.startswith(("ARG", "ADD"))]
@@ -134,8 +149,8 @@ def test_the_two_images_differ_in_their_extras_alone() -> None:
     cpu, gpu = ((DEPLOY / "docker" / f"Dockerfile.{kind}").read_text().splitlines() for kind in ("cpu", "gpu"))
     code = [line for line in cpu if line[:1] != "#"], [line for line in gpu if line[:1] != "#"]
     only = sorted(set(code[0]) ^ set(code[1]))
-    assert len(only) == 6, only
-    assert all(re.search(r"pip install|NVIDIA_|TF_CPP", line) for line in only)
+    assert len(only) == 8, only
+    assert all(re.search(r"pip install|NVIDIA_|TF_CPP|COPY pyproject", line) for line in only)
 
 
 def test_yamllint_finds_nothing() -> None:
