@@ -125,11 +125,27 @@ def s3_server() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A second implementation of S3, which knows no conditional writes."""
+    from tests.storage.s3_server import running_rclone
+
+    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
 @pytest.fixture
 def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a fresh bucket that this process, and those that it starts, can reach."""
     with s3_server.reachable(monkeypatch):
         yield s3_server.new_bucket()
+
+
+@pytest.fixture
+def rclone_bucket(rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same on the server without conditional writes."""
+    with rclone_server.reachable(monkeypatch):
+        yield rclone_server.new_bucket()
 
 
 @pytest.fixture(scope="session")

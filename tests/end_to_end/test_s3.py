@@ -1,11 +1,12 @@
-"""Everything in a bucket: images, store and reports on s3://, and the same tables as on a disk."""
+"""Everything in a bucket: images, store and reports on s3://, and the same tables as on a disk; on two servers."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,18 @@ pytestmark = pytest.mark.slow
 N_IMAGES = 24
 
 
+@pytest.fixture(scope="module", params=["s3_server", "rclone_server"], ids=["moto", "rclone"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    """Each implementation of S3 that there is here."""
+    found: S3Server = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture(scope="module")
-def in_bucket(s3_server: S3Server) -> Iterator[str]:
+def in_bucket(server: S3Server) -> Iterator[str]:
     """A bucket that the processes of this module can reach."""
-    with pytest.MonkeyPatch.context() as monkeypatch, s3_server.reachable(monkeypatch):
-        yield s3_server.new_bucket()
+    with pytest.MonkeyPatch.context() as monkeypatch, server.reachable(monkeypatch):
+        yield server.new_bucket()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,7 @@ class Job:
         return {name: report.read(name) for name in report.names("") if name.endswith(".parquet")}
 
 
-def write_job(folder: Path, place: str, data: str, mode: str) -> Job:
+def write_job(folder: Path, place: str, data: str, mode: str, single_driver: bool = False) -> Job:
     source = {
         "score": f'''
         images = "{data}/images/*.png"
@@ -80,6 +88,7 @@ def write_job(folder: Path, place: str, data: str, mode: str) -> Job:
         [store]
         path = "{place}/store"
         shard_images = 4
+        single_driver = {str(single_driver).lower()}
         [report]
         path = "{place}/reports"
         [cluster]
@@ -90,10 +99,10 @@ def write_job(folder: Path, place: str, data: str, mode: str) -> Job:
 
 
 @pytest.fixture(scope="module")
-def command(segscale: Any, in_bucket: str, s3_server: S3Server) -> Any:
+def command(segscale: Any, in_bucket: str, server: S3Server) -> Any:
     """The command with the credentials in its environment."""
     assert in_bucket.startswith("s3://")
-    return replace(segscale, environment={**segscale.environment, **s3_server.environment()})
+    return replace(segscale, environment={**segscale.environment, **server.environment()})
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +111,32 @@ def uploaded(in_bucket: str, data: Path) -> str:
     return f"{in_bucket}/data"
 
 
+@pytest.fixture(scope="module")
+def near(segscale: Any, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Job]:
+    """The job of a mode on a disk, done once for all servers."""
+
+    @cache
+    def done(mode: str) -> Job:
+        folder = tmp_path_factory.mktemp(mode)
+        job = write_job(folder, f"{folder}/work", str(data), mode)
+        outcome = segscale("run", job.config)
+        assert outcome.code == 0, outcome.err
+        return job
+
+    return done
+
+
 @pytest.fixture(scope="module", params=["score", "model"])
 def finished(
-    request: pytest.FixtureRequest, command: Any, data: Path, uploaded: str, in_bucket: str,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, command: Any, near: Callable[[str], Job], uploaded: str, in_bucket: str,
+    server: S3Server, tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Job, Job, str]:  # fmt: skip
     """The same job on a disk and in the bucket, both done, and what the second one said."""
     folder = tmp_path_factory.mktemp(request.param)
-    near = write_job(folder, f"{folder}/work", str(data), request.param)
-    far = write_job(folder, f"{in_bucket}/{request.param}", uploaded, request.param)
-    assert (local := command("run", near.config)).code == 0, local.err
+    far = write_job(folder, f"{in_bucket}/{request.param}", uploaded, request.param, not server.conditional)
     outcome = command("run", far.config)
     assert outcome.code == 0, outcome.err
-    return near, far, outcome.out + outcome.err
+    return near(request.param), far, outcome.out + outcome.err
 
 
 def test_the_tables_are_those_of_a_local_run(finished: tuple[Job, Job, str]) -> None:
@@ -124,6 +146,22 @@ def test_the_tables_are_those_of_a_local_run(finished: tuple[Job, Job, str]) -> 
     assert far.report().url.rpartition("/")[2] == near.report().url.rpartition("/")[2]
     assert far.tables() == expected
     assert len(pd.read_parquet(io.BytesIO(expected["per_image.parquet"]))["image_id"].unique()) == N_IMAGES
+
+
+def test_whoever_may_have_a_single_driver_only_is_warned(server: S3Server, finished: tuple[Job, Job, str]) -> None:
+    _, _, said = finished
+    assert ("there must be no other driver on this store" in said) == (not server.conditional)
+
+
+def test_a_server_without_conditional_writes_is_refused(
+    segscale: Any, rclone_server: S3Server, rclone_bucket: str, data: Path, tmp_path: Path
+) -> None:
+    command = replace(segscale, environment={**segscale.environment, **rclone_server.environment()})
+    outcome = command("run", write_job(tmp_path, rclone_bucket, str(data), "score").config)
+    assert outcome.code == 2
+    assert "ignores If-None-Match" in outcome.err
+    assert "single_driver" in outcome.err
+    assert ObjectStore(rclone_bucket).listing() == []
 
 
 def test_a_second_run_reuses_all(command: Any, finished: tuple[Job, Job, str]) -> None:

@@ -1,21 +1,25 @@
-"""A real S3 server in a process of its own, and a proxy before it that fails when it is told to."""
+"""Real S3 servers in processes of their own, and a proxy before one that fails when it is told to."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 
 import pytest
 from s3fs import S3FileSystem
 
+KEY_ID = "AKIAPLANTED"
 SECRET = "planted/Secret+AccessKey0123456789abcdef"
 TOKEN = "plantedSessionToken0123456789abcdef"
 
@@ -34,15 +38,17 @@ server.serve_forever()
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where the server listens."""
+    """Where a server listens, and what it knows."""
 
     port: int
+    conditional: bool = True
+    """Whether it heeds If-None-Match; where it does not, a store has a single driver."""
 
     def environment(self, port: int | None = None) -> dict[str, str]:
         """What a client needs to know, of the server itself or of a proxy before it; with the planted secrets."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port or self.port}",
-            "AWS_ACCESS_KEY_ID": "AKIAPLANTED",
+            "AWS_ACCESS_KEY_ID": KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_SESSION_TOKEN": TOKEN,
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -61,26 +67,60 @@ class S3Server:
         yield
         S3FileSystem.clear_instance_cache()
 
+    @cached_property
+    def _owner(self) -> S3FileSystem:
+        # A client of its own: whoever asks for a bucket need not reach the server as the tests do.
+        return S3FileSystem(
+            key=KEY_ID,
+            secret=SECRET,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            client_kwargs={"region_name": "us-east-1"},
+            skip_instance_cache=True,
+        )
+
     def new_bucket(self) -> str:
         """Make a bucket; returns its URL."""
         name = f"bucket-{uuid.uuid4().hex}"
-        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}/{name}", method="PUT")).close()
+        self._owner.call_s3("create_bucket", Bucket=name)
         return f"s3://{name}"
 
 
 @contextmanager
 def running_server() -> Iterator[S3Server]:
     """Start moto's S3 server; it is ready when this returns, and ends with the block."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield S3Server(int(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.communicate()
+    with _listening([sys.executable, "-c", SERVER], r"^(\d+)$") as port:
+        yield S3Server(port)
+
+
+@contextmanager
+def running_rclone(folder: Path) -> Iterator[S3Server]:
+    """Start rclone's, which is written in Go, keeps objects as files below a folder and checks every signature."""
+    rclone = str(Path(sys.executable).with_name("rclone"))
+    # Without the configuration of whoever runs the tests.
+    command = [rclone, "--config", os.devnull, "serve", "s3", "--addr", "127.0.0.1:0"]
+    with _listening([*command, "--auth-key", f"{KEY_ID},{SECRET}", str(folder)], r"http://127\.0\.0\.1:(\d+)") as port:
+        yield S3Server(port, conditional=False)
+
+
+@contextmanager
+def _listening(command: list[str], port: str) -> Iterator[int]:
+    """The port that a server names in its output once it listens; the server ends with the block."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RCLONE_"))}
+    with (
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as server,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        try:
+            assert server.stdout is not None
+            found = next(filter(None, (re.search(port, line) for line in server.stdout)), None)
+            assert found, f"{command[0]} ended before it listened"
+            # A server whose output nobody reads stops once the pipe is full.
+            reader.submit(server.stdout.read)
+            yield int(found[1])
+        finally:
+            server.kill()
 
 
 @dataclass

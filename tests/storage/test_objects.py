@@ -76,11 +76,20 @@ def near_store(request: pytest.FixtureRequest, folder: ObjectStore) -> ObjectSto
     return folder if request.param == "folder" else ObjectStore(f"memory://{uuid.uuid4().hex}")
 
 
-@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=[
+        "folder",
+        "memory",
+        pytest.param("s3", marks=pytest.mark.slow),
+        pytest.param("rclone", marks=pytest.mark.slow),
+    ]
+)
 def store(request: pytest.FixtureRequest, folder: ObjectStore) -> ObjectStore:
     """Every implementation of the contract; the tests that take it must not know which one they have."""
     if request.param == "s3":
         return ObjectStore(f"{request.getfixturevalue('s3_bucket')}/a/prefix")
+    if request.param == "rclone":
+        return ObjectStore(f"{request.getfixturevalue('rclone_bucket')}/a/prefix", single_driver=True)
     return folder if request.param == "folder" else ObjectStore(f"memory://{uuid.uuid4().hex}")
 
 

@@ -195,6 +195,13 @@ def test_a_server_that_ignores_the_condition_is_found_out(store: ObjectStore, pr
     assert single.read("ledger/key") == b"first"
 
 
+def test_rclone_ignores_the_condition_and_is_found_out(rclone_bucket: str) -> None:
+    store = ObjectStore(rclone_bucket)
+    with pytest.raises(StoreRefusedError, match=r"ignores If-None-Match.*single_driver"):
+        store.check_exclusive()
+    assert store.listing() == []
+
+
 def test_a_server_that_says_so_is_refused(store: ObjectStore, proxy: FaultProxy) -> None:
     proxy.inject(is_creation, repeat(Fault(answer=(501, "NotImplemented"))))
     with pytest.raises(StoreRefusedError, match="knows no If-None-Match"):
@@ -208,8 +215,9 @@ def test_an_honest_server_passes_the_check_on_a_bad_day(store: ObjectStore, prox
     assert list(store.listing()) == []
 
 
-def test_more_objects_than_a_page_holds_are_all_listed(s3_bucket: str) -> None:
-    store = ObjectStore(f"{s3_bucket}/work")
+@pytest.mark.parametrize("bucket", ["s3_bucket", "rclone_bucket"])
+def test_more_objects_than_a_page_holds_are_all_listed(request: pytest.FixtureRequest, bucket: str) -> None:
+    store = ObjectStore(f"{request.getfixturevalue(bucket)}/work")
     for number in range(5):
         store.write(f"ledger/ingest/{number}", b"")
     kind = store._kind()
@@ -234,6 +242,25 @@ def test_a_refusal_is_named_at_once(
             act()
         assert store.url in str(caught.value)
     assert len(proxy.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        pytest.param("AWS_SECRET_ACCESS_KEY", "plantedWrongSecret", "403 SignatureDoesNotMatch", id="wrong secret"),
+        pytest.param("AWS_ACCESS_KEY_ID", "AKIAOTHER", "403 InvalidAccessKeyId", id="unknown key"),
+    ],
+)
+def test_wrong_credentials_are_refused_and_not_repeated(
+    rclone_bucket: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    store = ObjectStore(rclone_bucket)
+    for act in (lambda: store.write("x", b""), lambda: store.create_exclusive("x", b""), lambda: store.read("x")):
+        with pytest.raises(PermissionError, match=said) as caught:
+            act()
+        assert f"{store.url}/x" in str(caught.value)
+        assert [secret for secret in (value, SECRET, TOKEN) if secret in str(caught.value)] == []
 
 
 def _keys(**environment: str) -> dict[str, str]:
