@@ -16,7 +16,7 @@ from flows.config import EvaluationConfig
 ROOT = Path(__file__).parents[1]
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
-FLOW_MODULES = ("evaluate", "ingest", "predict", "score", "report", "repair", "train")
+FLOW_MODULES = sorted(path.stem for path in (ROOT / "flows").glob("*.py"))
 
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[entry["name"] for entry in DEPLOYMENTS])
 
