@@ -28,7 +28,9 @@ def check_kubernetes(config: Cluster) -> None:
 def read_spec(path: str) -> dict[str, Any]:
     """The DaskCluster resource in a YAML file. Raises ConfigError for anything else."""
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # Read as a stream: of a text, an error would quote the line, and that may be a pod's password.
+        with Path(path).open(encoding="utf-8") as file:
+            document = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cluster.spec: expected a YAML file at {path}: {' '.join(str(error).split())}") from None
     kind = document.get("kind") if isinstance(document, dict) else type(document).__name__

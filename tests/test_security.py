@@ -17,9 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from pydantic import ValidationError
 from zarr.storage import MemoryStore
 
-from flows.config import ConfigError, load_config
+from flows.cluster_kubernetes import read_spec
+from flows.config import ConfigError, load_config, parse_config
+from flows.report import recorded
+from flows.sections import Cluster
+from flows.serve import read_deployments
 from storage.ledger import Entry, Ledger
 from storage.objects import ObjectStore
 from storage.shards import commit_shard, open_arrays
@@ -32,6 +37,7 @@ SOURCES = sorted(path for room in ("flows", "tasks", "storage") for path in (ROO
 PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 LOADERS = {"load", "loads", "read_array", "load_model", "read_pickle", "safe_load"}
 SECRET = "planted-91bd-secret"
+TLS = ("tls_ca", "tls_cert", "tls_key")
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
@@ -197,6 +203,56 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path, section
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param({"kind": "address", "address": f"tls://user:{SECRET}@h:1"}, id="user and password"),
+        pytest.param({"kind": "address", "address": f"tls://{SECRET}@h:1"}, id="a user alone"),
+        pytest.param({"kind": "address", "address": f"tls://user:a/{SECRET}@h:1"}, id="a slash in the password"),
+        pytest.param({"kind": "address", "address": f"user:{SECRET}@h:1"}, id="no scheme"),
+        pytest.param({"kind": "address", "address": f"tcp://h?token={SECRET}:1"}, id="a token"),
+        pytest.param({"kind": "slurm", "workers": 1, "directives": [f"export=ALL,TOKEN={SECRET}"]}, id="no directive"),
+        pytest.param({"kind": "slurm", "workers": 1, "directives": [f"-a\n{SECRET}"]}, id="two directives in one"),
+        pytest.param({"kind": "slurm", "workers": 1, "prologue": f"export TOKEN={SECRET}"}, id="no list"),
+        pytest.param({"kind": "slurm", "workers": 1, "prologue": [[f"export TOKEN={SECRET}"]]}, id="lists in one"),
+    ],
+)
+def test_secrets_of_a_cluster_are_not_repeated_by_who_refuses_them(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Cluster(**keys)
+    document = {"dataset": {"name": "x", "images": "a", "references": "b"}, "cluster": keys}
+    with pytest.raises(ConfigError, match=r"cluster\.(address|directives|prologue).*: .*(expected|should)") as caught:
+        parse_config(document, base=Path("/"), source="c.toml")
+    assert SECRET not in f"{refused.value}{caught.value}"
+
+
+@pytest.mark.parametrize("read", [read_spec, lambda path: read_deployments(Path(path))], ids=["spec", "deployments"])
+@pytest.mark.parametrize(
+    "text", [f"a: '{SECRET}", f"a: [{SECRET}\nb: 1", f"a:\n  b: {SECRET}\n c: 1", f"\tb: {SECRET}"]
+)
+def test_a_damaged_yaml_file_is_not_quoted(tmp_path: Path, read: Callable[[str], Any], text: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml.* line \d") as caught:
+        read(str(tmp_path / "c.yaml"))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"kind": "slurm", "workers": 2, "prologue": [f"export A={SECRET}"], "directives": [f"--export=ALL,A={SECRET}"]},
+        {"kind": "kubernetes", "workers": 2, "spec": f"/{SECRET}.yaml"},
+        {"kind": "address", "workers": 2, "address": "tls://h:1", **dict.fromkeys(TLS, f"/{SECRET}")},
+    ],
+    ids=["slurm", "kubernetes", "address"],
+)  # fmt: skip
+def test_of_a_cluster_its_kind_and_its_workers_are_recorded(keys: dict[str, Any]) -> None:
+    document = {"dataset": {"name": "x", "images": "a", "references": "b"}, "cluster": keys}
+    config = parse_config(document, base=Path("/"), source="c.toml")
+    assert recorded(config)["cluster"] == {"kind": keys["kind"], "workers": 2}
+    assert set(recorded(config)) == set(config.model_dump()), "the other sections stay"
+
+
 def test_no_environment_is_recorded() -> None:
     """Reports and commits take from the environment what is named here, and nothing else."""
     named = set()
@@ -232,12 +288,31 @@ def test_a_planted_secret_is_in_no_log_and_no_file_of_a_run(segscale: Any, phant
     config.write_text(config.read_text().replace("images/*.png", "nowhere/*.png"))
     failed = type(segscale)({**segscale.environment, **planted})("run", config)
     assert failed.code == 2
+    config.write_text(
+        f"""{config.read_text().replace("nowhere", "images")}
+        [report]
+        run_id = "jobs"
+        [cluster]
+        kind = "slurm"
+        workers = 1
+        prologue = ["export AWS_SECRET_ACCESS_KEY={SECRET}"]
+        directives = ["--export=ALL,TOKEN={SECRET}"]
+        """
+    )
+    jobs = segscale("report", config)
+    assert jobs.code == 0, jobs.err
+    refused = segscale("report", config, "--scheduler", f"tls://user:{SECRET}@127.0.0.1:1")
+    assert refused.code == 2
+    first, second = sorted(tmp_path.glob("reports/planted/*/run.json"))
+    contents = [json.loads(path.read_text())["content_sha256"] for path in (first, second)]
+    assert contents[0] == contents[1], "workers affect no number"
+    config.unlink()
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 10
     for path in written:
         assert SECRET.encode() not in path.read_bytes(), path
-    for text in (outcome.out, outcome.err, failed.out, failed.err):
-        assert SECRET not in text
+    for said in (outcome, failed, jobs, refused):
+        assert SECRET not in said.out + said.err
 
 
 def test_a_dicom_file_is_no_image_and_its_patient_is_not_named() -> None:
