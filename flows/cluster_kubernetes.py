@@ -20,7 +20,9 @@ from flows.sections import Cluster
 def check_kubernetes(config: Cluster) -> None:
     """Raise ConfigError where the extra is missing, or the file holds no DaskCluster."""
     if find_spec("dask_kubernetes") is None:
-        raise ConfigError('cluster.kind: "kubernetes" needs dask-kubernetes; pip install segscale[kubernetes]')
+        raise ConfigError(
+            'cluster.kind: "kubernetes" needs dask-kubernetes; install the extra kubernetes (docs/clusters.md)'
+        )
     if config.spec:
         read_spec(config.spec)
 

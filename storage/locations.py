@@ -77,7 +77,7 @@ def _be_patient() -> None:
     try:
         from s3fs.core import set_custom_error_handler
     except ImportError as error:
-        raise ImportError("s3:// needs s3fs: install the extra s3, e.g. pip install 'segscale[s3]'") from error
+        raise ImportError("s3:// needs s3fs: install the extra s3 (docs/object-stores.md)") from error
     set_custom_error_handler(lambda error: (answer_of(error) or (0, ""))[0] == 429)
 
 
