@@ -20,7 +20,9 @@ from flows.sections import Cluster
 def check_kubernetes(config: Cluster) -> None:
     """Raise ConfigError where the extra is missing, or the file holds no DaskCluster."""
     if find_spec("dask_kubernetes") is None:
-        raise ConfigError('cluster.kind: "kubernetes" needs dask-kubernetes; pip install segscale[kubernetes]')
+        raise ConfigError(
+            'cluster.kind: "kubernetes" needs dask-kubernetes; install the extra kubernetes (docs/clusters.md)'
+        )
     if config.spec:
         read_spec(config.spec)
 
@@ -28,7 +30,9 @@ def check_kubernetes(config: Cluster) -> None:
 def read_spec(path: str) -> dict[str, Any]:
     """The DaskCluster resource in a YAML file. Raises ConfigError for anything else."""
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # Read as a stream: of a text, an error would quote the line, and that may be a pod's password.
+        with Path(path).open(encoding="utf-8") as file:
+            document = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cluster.spec: expected a YAML file at {path}: {' '.join(str(error).split())}") from None
     kind = document.get("kind") if isinstance(document, dict) else type(document).__name__

@@ -25,7 +25,7 @@ ROLES = ("client", "scheduler", "worker")
 def check_slurm(config: Cluster) -> None:
     """Raise ConfigError where jobs cannot be submitted from here."""
     if find_spec("dask_jobqueue") is None:
-        raise ConfigError('cluster.kind: "slurm" needs dask-jobqueue; pip install segscale[slurm]')
+        raise ConfigError('cluster.kind: "slurm" needs dask-jobqueue; install the extra slurm (docs/clusters.md)')
     if shutil.which("sbatch") is None:
         raise ConfigError(
             'cluster.kind: "slurm" submits jobs with sbatch, which is not on the PATH; run it where it is'

@@ -157,6 +157,16 @@ def _entries(config: EvaluationConfig, store: ObjectStore, plan: ReportPlan) -> 
     return [ledger.read(plan.stage, key) for key in plan.keys]
 
 
+def recorded(config: EvaluationConfig) -> dict[str, Any]:
+    """The configuration for run.json, which travels further than it does.
+
+    Of [cluster] the kind and the number of workers alone: it affects no number, and commands and options of jobs may
+    hold tokens.
+    """
+    cluster = config.cluster.model_dump(mode="json", include={"kind", "workers"})
+    return {**config.model_dump(mode="json", exclude={"cluster"}), "cluster": cluster}
+
+
 def _run_record(
     config: EvaluationConfig,
     catalog: pd.DataFrame,
@@ -171,7 +181,7 @@ def _run_record(
         record["images_per_second"] = record["images"] / record["seconds"] if record["seconds"] else None
     return {
         **asdict(identity),
-        "config": config.model_dump(mode="json"),
+        "config": recorded(config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "catalog_sha256": catalog_sha256(catalog),
         "weights_sha256": plan.prediction.weights_sha256 if plan.prediction else None,

@@ -20,6 +20,38 @@ Place = Annotated[
     str, AfterValidator(refuse_secrets), BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url)
 ]
 Folder = Annotated[Place, Field(min_length=1)]
+
+
+def _shown_address(address: object) -> object:
+    return (
+        re.sub(r"^(\w+://)?.*@", r"\1***@", redacted(address), flags=re.DOTALL) if isinstance(address, str) else address
+    )
+
+
+def _without_secrets(address: str) -> str:
+    if "@" in address or "?" in address:
+        raise ValueError(
+            f"expected tcp://HOST:PORT or tls://HOST:PORT without user, password or query, got {address!r}; addresses "
+            "are logged, and Dask asks for none: leave it out, and use tls_ca, tls_cert and tls_key"
+        )
+    return address
+
+
+# As with places: shown without its secrets by whoever refuses it.
+Address = Annotated[str, AfterValidator(_without_secrets), BeforeValidator(_shown_address)]
+
+
+def _shown_lines(lines: object) -> object:
+    is_lines = isinstance(lines, list | tuple) and all(isinstance(line, str) for line in lines)
+    return lines if is_lines else "***"
+
+
+# What jobs are told may hold a token: what is no such line is refused without being shown.
+Lines = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_shown_lines)]
+Directive = Annotated[
+    str, Field(pattern=r"^-[^\n]+$"), BeforeValidator(lambda line: line if re.fullmatch(r"-[^\n]+", line) else "***")
+]
+Directives = Annotated[tuple[Directive, ...], Field(strict=False), BeforeValidator(_shown_lines)]
 HISTOGRAM_BINS = 256
 MAX_LEVEL = 8
 # A worker ends before its job does, and needs time to start.
@@ -161,7 +193,7 @@ class Cluster(Section):
     """From one worker to `workers`, as there is work."""
     wait_seconds: Positive = 300.0
     """How long workers may take to come, and to answer."""
-    address: str = ""
+    address: Address = ""
     shard_seconds: NonNegative = 0.0
     """After which a shard is given up by its worker; 0: by its pixels."""
     resources: dict[str, NonNegative] = {}
@@ -177,9 +209,9 @@ class Cluster(Section):
     account: str = ""
     walltime: str = "01:00:00"
     interface: str = ""
-    directives: Annotated[tuple[Annotated[str, Field(pattern=r"^-[^\n]+$")], ...], Field(strict=False)] = ()
+    directives: Directives = ()
     """Further options of sbatch."""
-    prologue: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    prologue: Lines = ()
     """Shell commands of a job before its worker starts."""
     job_folder: str = ""
     """A folder that all machines share, for the logs of jobs and the keys of their connection."""
@@ -207,7 +239,7 @@ class Cluster(Section):
         return self
 
     def _check_address(self) -> None:
-        if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+:\d+", self.address):
+        if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://[^\s/?#]+:\d+", self.address):
             raise ValueError(f'address: expected one like tcp://HOST:PORT with kind = "address", got {self.address!r}')
         tls = (self.tls_ca, self.tls_cert, self.tls_key)
         if any(tls) and not all(tls):

@@ -69,7 +69,9 @@ def read_deployments(path: Path) -> Served:
     Raises ConfigError in one line: the file, the deployment, what was expected, what was given.
     """
     try:
-        document: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        # Read as a stream: of a text, an error would quote the line, whatever stands in it.
+        with path.open(encoding="utf-8") as file:
+            document: Any = YAML(typ="safe").load(file)
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: expected a file with Prefect deployments, found none; name it with --file"

@@ -31,7 +31,7 @@ from tasks.shard_plan import IngestJob, Preparation
 PLUGIN = "segscale-engine"
 ENGINE_SECONDS = 1800.0
 """The time limit of loading, converting and trying a network, which is no part of any shard's."""
-GPU_EXTRA = "pip install 'segscale[gpu]'"
+GPU_EXTRA = "install the extra gpu (README.md)"
 logger = logging.getLogger("segscale")
 
 
@@ -182,7 +182,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         def build(name: EngineName, precision: Precision) -> Engine:
             built = self._build(name, precision)
             if on_gpu and name == "keras" and _is_cpu(built):
-                raise _NoUseOfGpuError(f"a GPU is there, which {built.facts.version} cannot use ({GPU_EXTRA})")
+                raise _NoUseOfGpuError(f"a GPU is there, which {built.facts.version} cannot use: {GPU_EXTRA}")
             return built
 
         plan, prediction, engine = engine_plan.plan_engine(

@@ -12,6 +12,8 @@ from typing import Any
 
 import fsspec
 
+from storage.http_client import HTTP_PROTOCOLS, stay_client
+
 S3_PROTOCOLS = ("s3://", "s3a://")
 # How long one request may take to be accepted, and to be answered once it was sent.
 CONNECT_SECONDS = 10
@@ -52,9 +54,12 @@ def located(url: str) -> tuple[Any, str]:
     """The file system of a URL or path and the place in it. Raises SecretInUrlError.
 
     Credentials, region and endpoint of ``s3://`` are found as AWS's own tools find them: in the environment, or in the
-    profile that it names. Listings are never cached: another driver may be committing beside this one.
+    profile that it names. Listings are never cached: another driver may be committing beside this one. ``http://`` is
+    read from the server that the URL names, and from no other.
     """
     refuse_secrets(url)
+    if url.startswith(HTTP_PROTOCOLS):
+        return tuple(fsspec.core.url_to_fs(url, use_listings_cache=False, get_client=stay_client))
     if not url.startswith(S3_PROTOCOLS):
         return tuple(fsspec.core.url_to_fs(url, use_listings_cache=False))
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
@@ -72,7 +77,7 @@ def _be_patient() -> None:
     try:
         from s3fs.core import set_custom_error_handler
     except ImportError as error:
-        raise ImportError("s3:// needs s3fs: install the extra s3, e.g. pip install 'segscale[s3]'") from error
+        raise ImportError("s3:// needs s3fs: install the extra s3 (docs/object-stores.md)") from error
     set_custom_error_handler(lambda error: (answer_of(error) or (0, ""))[0] == 429)
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 _LOCAL = frozenset({"file", "local"})
+# Names are taken letter by letter there. Elsewhere they travel in URLs, which clients and servers decode and shorten.
+_LITERAL = frozenset({"s3", "s3a", "memory"})
+# More than client, proxy and server do between them; a name that is still encoded after them means no good.
+_DECODINGS = 8
+# What ends a segment of a URL: the slash, and parameters, query and fragment, before which dots count as well.
+_SEGMENT_ENDS = re.compile(r"[/;?#]")
+# Clients drop control characters out of the middle of a URL; servers on Windows read the backslash as a slash.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +34,10 @@ class DataRoots:
     def hold(self, url: str) -> bool:
         """Whether a file lies in one of the roots.
 
-        Locally ``..`` and links are followed first: what counts is where the bytes are. Elsewhere there are no links,
-        and a path with ``..`` lies nowhere. A chain of file systems (``zip://a::...``) or one that no root is on is
-        refused before anything is opened.
+        Locally ``..`` and links are followed first: what counts is where the bytes are. Elsewhere a path with ``..``
+        lies nowhere, nor one that could be read as one by whoever decodes it (``%2e%2e``); links of a server are its
+        own affair. A chain of file systems (``zip://a::...``) or one that no root is on is refused before anything is
+        opened.
         """
         if "::" in url:
             return False
@@ -69,7 +80,23 @@ def _is_on(url: str, root: str) -> bool:
     if ".." in url.split("/"):
         return False
     (filesystem, path), (of_root, folder) = _located(url), _located(root)
-    return bool(filesystem == of_root) and _is_below(path, folder)
+    if filesystem != of_root or not _is_below(path, folder):
+        return False
+    return _protocol(url) in _LITERAL or not _may_lead_out(path[len(folder.rstrip("/")) + 1 :])
+
+
+def _may_lead_out(name: str) -> bool:
+    """Whether a name below a folder may be read, by whoever decodes it once or more, as one that leaves the folder."""
+    plain = name
+    for _ in range(_DECODINGS):
+        if (decoded := unquote(plain)) == plain:
+            break
+        plain = decoded
+    else:
+        return True
+    hides_slashes = plain.count("/") > name.count("/")
+    dots = ".." in (segment.strip() for segment in _SEGMENT_ENDS.split(plain))
+    return hides_slashes or dots or _UNSAFE.search(plain) is not None
 
 
 def _located(url: str) -> tuple[Any, str]:

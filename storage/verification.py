@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import fsspec
-
 from storage import shards, tables
 from storage.catalog import COLUMNS, is_of_its_name
 from storage.ledger import Entry, decode_record, is_as_written
+from storage.locations import located, os_errors
 from storage.objects import Digest, ObjectInfo, ObjectStore
 from storage.reports import RUN, Report, ReportError
 from storage.store_paths import StorePath
@@ -133,7 +132,8 @@ def check_source(url: str, sha256: str) -> Finding | None:
     expected = f"the catalogued file with sha256 {sha256[:12]}"
     digest = hashlib.sha256()
     try:
-        with fsspec.open(url, "rb") as file:
+        filesystem, path = located(url)
+        with os_errors(url), filesystem.open(path, "rb") as file:
             while block := file.read(SOURCE_BLOCK_BYTES):
                 digest.update(block)
     except FileNotFoundError:

@@ -17,21 +17,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from pydantic import ValidationError
 from zarr.storage import MemoryStore
 
-from flows.config import ConfigError, load_config
+from flows.cluster_kubernetes import read_spec
+from flows.config import ConfigError, load_config, parse_config
+from flows.report import recorded
+from flows.sections import Cluster
+from flows.serve import read_deployments
 from storage.ledger import Entry, Ledger
 from storage.objects import ObjectStore
 from storage.shards import commit_shard, open_arrays
 from storage.tables import encode_frame
 from tasks.phantom import write_phantoms
 from tasks.readers import UnreadableImage, read_header, read_label_map, read_picture, read_probabilities
+from tests.unsafe_calls import HARMLESS_IN, unsafe
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for room in ("flows", "tasks", "storage") for path in (ROOT / room).rglob("*.py"))
-PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-LOADERS = {"load", "loads", "read_array", "load_model", "read_pickle", "safe_load"}
 SECRET = "planted-91bd-secret"
+TLS = ("tls_ca", "tls_cert", "tls_key")
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
@@ -40,44 +45,78 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
             yield ast.unparse(node.func), node
 
 
-def unsafe(source: str) -> list[str]:
-    """What in a module could run what a file says: a line for each."""
-    tree = ast.parse(source)
-    found = []
-    for node in ast.walk(tree):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        found += [f"imports {name}" for name in names if name.split(".")[0] in PICKLERS]
-    for name, call in calls(tree):
-        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-        if name in {"eval", "exec", "np.loadtxt", "pd.read_pickle", "os.system"} or name.endswith("extractall"):
-            found.append(f"calls {name}")
-        if name.endswith(("np.load", "format.read_array")) and keywords.get("allow_pickle") != "False":
-            found.append(f"calls {name} without allow_pickle=False")
-        if name.endswith("saving.load_model") and keywords.get("safe_mode") != "True":
-            found.append(f"calls {name} without safe_mode=True")
-        if keywords.get("shell") == "True":
-            found.append(f"calls {name} with a shell")
-        if name == "YAML" and keywords.get("typ") != "'safe'":
-            found.append(f"calls {name} that makes objects")
-    return found
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_no_module_unpickles_or_runs_what_a_file_says(path: Path) -> None:
-    assert unsafe(path.read_text(encoding="utf-8")) == []
+    assert unsafe(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()) == []
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        "import pickle", "from joblib import load", "import numpy as np\nnp.load('x')",
-        "import numpy as np\nnp.load('x', allow_pickle=True)", "keras.saving.load_model('x')", "eval('1')",
-        "YAML().load('x')", "subprocess.run('x', shell=True)", "archive.extractall()",
+        # pickles
+        "import pickle", "import pickle as p", "from pickle import loads", "from _pickle import Unpickler",
+        "import marshal", "import dill", "import shelve", "import cloudpickle", "import joblib",
+        "from joblib import load", "__import__('pickle')", "import sys\nsys.modules['pickle']",
+        "import importlib\nimportlib.import_module('pickle')", "import importlib\nimportlib.import_module(name)",
+        "from importlib import import_module as fetch\nfetch('pickle')", "import pydoc\npydoc.locate('pickle.loads')",
+        # arrays
+        "import numpy as np\nnp.load('x')", "import numpy as np\nnp.load('x', allow_pickle=True)",
+        "import numpy as np\nnp.load('x', allow_pickle=allowed)", "import numpy as np\nnp.load('x', **options)",
+        "from numpy import load\nload(x, allow_pickle=True)", "from numpy import load as fetch\nfetch(x)",
+        "import numpy\nlist(map(numpy.load, files))", "import numpy as np\ngetattr(np, 'load')(x)",
+        "import numpy as np\nfetch = np.load", "from numpy import *",
+        "import operator\noperator.attrgetter('a.load')(x)",
+        "from numpy.lib.format import read_array\nread_array(x)", "partial(read, allow_pickle=True)",
+        # tables
+        "from pandas import read_pickle", "import pandas as pd\npd.read_pickle(x)", "frame.eval(x)",
+        "import pandas as pd\npd.read_hdf('x')", "from pandas import HDFStore",
+        # models
+        "import keras\nkeras.models.load_model('x')", "import keras\nkeras.saving.load_model('x')",
+        "import keras\nkeras.saving.load_model('x', safe_mode=False)", "from keras.models import load_model",
+        "from keras.saving import load_model; load_model(x, safe_mode=False)",
+        "import keras\nkeras.config.enable_unsafe_deserialization()", "import torch\ntorch.load(x)",
+        "import torch\ntorch.jit.load(x)", "import tensorflow as tf\ntf.saved_model.load(x)",
+        # YAML
+        "import yaml\nyaml.load(x, Loader=yaml.Loader)", "from yaml import load, Loader",
+        "import yaml\nyaml.unsafe_load(x)", "from ruamel.yaml import YAML\nYAML().load('x')",
+        "from ruamel.yaml import YAML\nYAML(typ='unsafe').load('x')", "import ruamel.yaml\nruamel.yaml.YAML(typ=kind)",
+        # code, shells, archives
+        "eval('1')", "exec(x)", "import runpy\nrunpy.run_path(x)", "import ctypes\nctypes.CDLL(x)",
+        "import os\nos.system(x)", "from os import popen", "import subprocess\nsubprocess.getoutput(x)",
+        "import subprocess\nsubprocess.run('x', shell=True)", "import subprocess\nsubprocess.run('x', shell=1)",
+        "archive.extractall()", "archives[0].extractall()", "import shutil\nshutil.unpack_archive(x)",
     ],
 )  # fmt: skip
 def test_the_search_finds_what_it_is_for(source: str) -> None:
     assert unsafe(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import json\njson.loads(x)", "from json import loads\nloads(x)", "import json\nlist(map(json.loads, x))",
+        "import tomllib\ntomllib.loads(x)", "import numpy as np\nnp.load(x, allow_pickle=False)",
+        "from numpy import load\nload(x, allow_pickle=False)", "import yaml\nyaml.safe_load(x)",
+        "import numpy as np\nnp.lib.format.read_array(x, allow_pickle=False)", "pd.read_parquet(x)",
+        "import keras\nkeras.saving.load_model(x, safe_mode=True)", "network.load_weights(x)", "network.compile(x)",
+        "from tasks.models.model_file import load_model\nload_model(x)", "import re\nre.compile(x)", "archive.read(x)",
+        "from ruamel.yaml import YAML\nYAML(typ='safe').load(x)",
+        "from importlib import import_module\nimport_module('jax')",
+        "import subprocess\nsubprocess.run([x])", "getattr(x, 'name')", "'No pickle is read here, nor is one loaded.'",
+    ],
+)  # fmt: skip
+def test_the_search_passes_what_is_harmless(source: str) -> None:
+    assert unsafe(source) == []
+
+
+@pytest.mark.parametrize("allowed", HARMLESS_IN, ids=": ".join)
+def test_what_one_module_may_do_it_does_and_no_other_may(
+    monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, str]
+) -> None:
+    source = (ROOT / allowed[0]).read_text(encoding="utf-8")
+    assert unsafe(source, "flows/another.py")
+    monkeypatch.delitem(HARMLESS_IN, allowed)
+    assert set(unsafe(source, allowed[0])) == {f"uses {allowed[1]}"}
 
 
 class Bomb:
@@ -197,6 +236,56 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path, section
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param({"kind": "address", "address": f"tls://user:{SECRET}@h:1"}, id="user and password"),
+        pytest.param({"kind": "address", "address": f"tls://{SECRET}@h:1"}, id="a user alone"),
+        pytest.param({"kind": "address", "address": f"tls://user:a/{SECRET}@h:1"}, id="a slash in the password"),
+        pytest.param({"kind": "address", "address": f"user:{SECRET}@h:1"}, id="no scheme"),
+        pytest.param({"kind": "address", "address": f"tcp://h?token={SECRET}:1"}, id="a token"),
+        pytest.param({"kind": "slurm", "workers": 1, "directives": [f"export=ALL,TOKEN={SECRET}"]}, id="no directive"),
+        pytest.param({"kind": "slurm", "workers": 1, "directives": [f"-a\n{SECRET}"]}, id="two directives in one"),
+        pytest.param({"kind": "slurm", "workers": 1, "prologue": f"export TOKEN={SECRET}"}, id="no list"),
+        pytest.param({"kind": "slurm", "workers": 1, "prologue": [[f"export TOKEN={SECRET}"]]}, id="lists in one"),
+    ],
+)
+def test_secrets_of_a_cluster_are_not_repeated_by_who_refuses_them(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Cluster(**keys)
+    document = {"dataset": {"name": "x", "images": "a", "references": "b"}, "cluster": keys}
+    with pytest.raises(ConfigError, match=r"cluster\.(address|directives|prologue).*: .*(expected|should)") as caught:
+        parse_config(document, base=Path("/"), source="c.toml")
+    assert SECRET not in f"{refused.value}{caught.value}"
+
+
+@pytest.mark.parametrize("read", [read_spec, lambda path: read_deployments(Path(path))], ids=["spec", "deployments"])
+@pytest.mark.parametrize(
+    "text", [f"a: '{SECRET}", f"a: [{SECRET}\nb: 1", f"a:\n  b: {SECRET}\n c: 1", f"\tb: {SECRET}"]
+)
+def test_a_damaged_yaml_file_is_not_quoted(tmp_path: Path, read: Callable[[str], Any], text: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml.* line \d") as caught:
+        read(str(tmp_path / "c.yaml"))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"kind": "slurm", "workers": 2, "prologue": [f"export A={SECRET}"], "directives": [f"--export=ALL,A={SECRET}"]},
+        {"kind": "kubernetes", "workers": 2, "spec": f"/{SECRET}.yaml"},
+        {"kind": "address", "workers": 2, "address": "tls://h:1", **dict.fromkeys(TLS, f"/{SECRET}")},
+    ],
+    ids=["slurm", "kubernetes", "address"],
+)  # fmt: skip
+def test_of_a_cluster_its_kind_and_its_workers_are_recorded(keys: dict[str, Any]) -> None:
+    document = {"dataset": {"name": "x", "images": "a", "references": "b"}, "cluster": keys}
+    config = parse_config(document, base=Path("/"), source="c.toml")
+    assert recorded(config)["cluster"] == {"kind": keys["kind"], "workers": 2}
+    assert set(recorded(config)) == set(config.model_dump()), "the other sections stay"
+
+
 def test_no_environment_is_recorded() -> None:
     """Reports and commits take from the environment what is named here, and nothing else."""
     named = set()
@@ -232,12 +321,31 @@ def test_a_planted_secret_is_in_no_log_and_no_file_of_a_run(segscale: Any, phant
     config.write_text(config.read_text().replace("images/*.png", "nowhere/*.png"))
     failed = type(segscale)({**segscale.environment, **planted})("run", config)
     assert failed.code == 2
+    config.write_text(
+        f"""{config.read_text().replace("nowhere", "images")}
+        [report]
+        run_id = "jobs"
+        [cluster]
+        kind = "slurm"
+        workers = 1
+        prologue = ["export AWS_SECRET_ACCESS_KEY={SECRET}"]
+        directives = ["--export=ALL,TOKEN={SECRET}"]
+        """
+    )
+    jobs = segscale("report", config)
+    assert jobs.code == 0, jobs.err
+    refused = segscale("report", config, "--scheduler", f"tls://user:{SECRET}@127.0.0.1:1")
+    assert refused.code == 2
+    first, second = sorted(tmp_path.glob("reports/planted/*/run.json"))
+    contents = [json.loads(path.read_text())["content_sha256"] for path in (first, second)]
+    assert contents[0] == contents[1], "workers affect no number"
+    config.unlink()
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 10
     for path in written:
         assert SECRET.encode() not in path.read_bytes(), path
-    for text in (outcome.out, outcome.err, failed.out, failed.err):
-        assert SECRET not in text
+    for said in (outcome, failed, jobs, refused):
+        assert SECRET not in said.out + said.err
 
 
 def test_a_dicom_file_is_no_image_and_its_patient_is_not_named() -> None:

@@ -58,7 +58,7 @@ def test_an_extra_that_is_not_installed_is_named(
         return None if name.startswith("dask_") else importlib.util.find_spec(name)
 
     monkeypatch.setattr(module, "find_spec", find_spec)
-    with pytest.raises(ConfigError, match=rf"pip install segscale\[{extra}\]"):
+    with pytest.raises(ConfigError, match=rf"install the extra {extra} \(docs/clusters\.md\)"):
         Connection(config)
 
 

@@ -370,11 +370,11 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     ],
 )
 def test_a_configuration_survives_the_way_to_another_process(document: dict[str, Any]) -> None:
-    # A deployment's parameters travel as JSON, and run.json keeps them.
+    # A deployment's parameters travel as JSON.
     config = _parse(document)
     assert EvaluationConfig.model_validate(config.model_dump()) == config
     assert EvaluationConfig.model_validate_json(config.model_dump_json()) == config
-    assert parse_config(config.model_dump(mode="json"), base=Path("/elsewhere"), source="run.json") == config
+    assert parse_config(config.model_dump(mode="json"), base=Path("/elsewhere"), source="JSON") == config
 
 
 def test_a_configuration_is_frozen() -> None:

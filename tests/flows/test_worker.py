@@ -197,13 +197,13 @@ def plan_without_trying(
     [
         pytest.param(
             ("auto", "auto"), True, ("openvino", "float32"),
-            "a GPU is there, which keras 1 cannot use (pip install 'segscale[gpu]'); no GPU is visible, openvino is "
-            "installed, the CPU has no matrix units for bfloat16", id="openvino instead",
+            "a GPU is there, which keras 1 cannot use: install the extra gpu (README.md); no GPU is visible, openvino "
+            "is installed, the CPU has no matrix units for bfloat16", id="openvino instead",
         ),
         pytest.param(
             ("auto", "auto"), False, ("keras", "float32"),
-            "a GPU is there, which keras 1 cannot use (pip install 'segscale[gpu]'); no GPU is visible, openvino is "
-            "not installed, keras computes in float32 on a CPU", id="not bfloat16, which is for GPUs",
+            "a GPU is there, which keras 1 cannot use: install the extra gpu (README.md); no GPU is visible, openvino "
+            "is not installed, keras computes in float32 on a CPU", id="not bfloat16, which is for GPUs",
         ),
         pytest.param(
             ("keras", "float32"), True, ("keras", "float32"),
