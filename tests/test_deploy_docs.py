@@ -153,3 +153,22 @@ if __name__ == "__main__":
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "3"
     assert "stranger refused" in done.stdout
+
+
+NOT_RUN = {
+    "pip install ": "`make install` does more, and the tests run on it",
+    "helm ": "no Kubernetes here",
+    "segscale run kubernetes.toml": "likewise; tests/flows/test_cluster_kubernetes.py holds what is asked of it",
+}
+
+
+def test_every_command_on_clusters_is_run_by_a_test() -> None:
+    page = (ROOT / "docs" / "clusters.md").read_text()
+    blocks = re.findall(r"^(?:<!-- run: (\w+) -->\n)?```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "end_to_end").glob("test_*.py"))
+    for name, text in blocks:
+        if name:
+            assert f'commands_of("{name}"' in tests, name
+        else:
+            assert [line for line in text.splitlines() if not line.startswith(tuple(NOT_RUN))] == []
+    assert len(blocks) >= 7

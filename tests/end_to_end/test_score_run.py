@@ -22,6 +22,7 @@ from PIL import Image
 
 from storage.catalog import pack
 from tasks.tiling import bucket_side
+from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.score_set import score_sections
 
 pytestmark = pytest.mark.slow
@@ -53,7 +54,9 @@ def finished(segscale: Any, phantoms: Path, tmp_path_factory: pytest.TempPathFac
     config.write_text(
         "\n".join(f"[{name}]\n" + "\n".join(f"{k} = {v}" for k, v in keys.items()) for name, keys in sections.items())
     )
-    outcome = segscale("run", config)
+    ((program, *arguments),) = commands_of("local", **{"config.toml": str(config)})
+    assert program == "segscale"
+    outcome = segscale(*arguments)
     assert outcome.code == 0, outcome.err
     return data, config, report_folder(outcome.out)
 
