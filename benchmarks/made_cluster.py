@@ -1,4 +1,4 @@
-"""A Dask scheduler with any number of workers that answer at once, all in one process: python made_cluster.py N
+"""A Dask scheduler with any number of workers, all in one process: python made_cluster.py N
 
 They are distributed's own `Worker`, each with its state, its heartbeat and its stream to the scheduler, but without
 processes: what a scheduler and a driver have to do for a thousand workers is the same, what the workers compute is not

@@ -8,9 +8,9 @@ commits a real part with a real record. For each number of images:
   there: what is known of files, the catalog that was planned from the same, ledger, the plan of the stage, and the name
   of the run; and beside that what planning takes where anything changed.
 
-Then a scheduler with `--workers` workers in one process that answer at once (they compute and commit nothing): shards
-per second through the stream of a driver. Disk and machine count, so a plain probe of the disk stands beside: objects
-per second written the same way (a file, its sync, its name, the sync of its folder) by two processes.
+Then a scheduler with `--workers` workers in one process that compute nothing and commit a record without a part: shards
+per second through the stream of a driver and the ledger. Disk and machine count, so a plain probe of the disk stands
+beside: objects per second written the same way (a file, its sync, its name, the sync of its folder) by two processes.
 """
 
 from __future__ import annotations
@@ -92,9 +92,10 @@ def stand_in(job: StandIn, store: ObjectStore) -> ShardDone:
     return ShardDone(job.key, job.n_images, 0)
 
 
-def answer(job: StandIn) -> int:
-    """What a simulated worker does."""
-    return job.n_images
+def record(job: StandIn, store: ObjectStore) -> ShardDone:
+    """What a simulated worker does: it commits that its shard is done."""
+    Ledger(store).record(predict.STAGE, job.key, {"n_images": job.n_images, "n_failed": 0})
+    return ShardDone(job.key, job.n_images, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ def line(name: str, values: Sequence[float], digits: int = 1) -> str:
     )
 
 
-def simulate(n_workers: int, n_shards: int) -> None:
+def simulate(n_workers: int, n_shards: int, store: ObjectStore) -> None:
     """Print how fast a driver streams over simulated workers, and its memory."""
     command = [sys.executable, str(Path(__file__).with_name("made_cluster.py")), str(n_workers)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
@@ -229,21 +230,22 @@ def simulate(n_workers: int, n_shards: int) -> None:
         print(f"\n{n_workers} simulated workers, there after {time.perf_counter() - start:.0f} s", flush=True)
         try:
             with Client(address, timeout=60) as client:
-                print_stream(client, n_shards)
+                print_stream(client, n_shards, store)
         finally:
             cluster.stdin.close()
             cluster.kill()
 
 
-def print_stream(client: Client, n_shards: int) -> None:
+def print_stream(client: Client, n_shards: int, store: ObjectStore) -> None:
     keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(n_shards)]
     process, memory, marks = psutil.Process(), [], [time.perf_counter()]
     tenth = max(1, n_shards // 10)
-    for number, _ in enumerate(stream_shards(client, answer, (StandIn(key, 122) for key in keys)), 1):
+    for number, _ in enumerate(stream_shards(client, record, (StandIn(key, 122) for key in keys), store), 1):
         if number % tenth == 0:
             memory.append(process.memory_info().rss)
             marks.append(time.perf_counter())
     rates = [tenth / (after - before) for before, after in pairwise(marks)]
+    assert len(Ledger(store).done(predict.STAGE)) == n_shards
     print(line(f"shards/s, {n_shards} of them, by tenths", rates))
     print(f"{'driver, MB at a tenth; peak after':40}{memory[0] / 1e6:8.0f} {max(memory) / 1e6:8.0f}", flush=True)
 
@@ -284,8 +286,8 @@ def main() -> None:
         )
         for n_images in options.images:
             measure(n_images, root / str(n_images), options.rounds, 2)
-    if options.workers:
-        simulate(options.workers, options.shards)
+        if options.workers:
+            simulate(options.workers, options.shards, ObjectStore(str(root / "simulated")))
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

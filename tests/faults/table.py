@@ -65,8 +65,6 @@ def driver_killed(what: str, moment: str) -> Callable[[Scene], None]:
 def kills(stage: str, *, engine: bool = False) -> Iterator[Fault]:
     few = ("mid-write", "before-commit", "after-commit")
     chosen = {"self": tuple(MOMENTS), "driver": tuple(MOMENTS), "scheduler": few, "nanny": few}
-    if engine:
-        chosen = {"self": tuple(MOMENTS), "driver": ("mid-write", "after-commit"), "scheduler": ("before-commit",)}
     for victim, moments in chosen.items():
         for moment in moments:
             name = f"{stage}: {victim.replace('self', 'worker')} killed, {moment}"
