@@ -94,11 +94,22 @@ def test_a_commit_while_its_attempt_is_removed_is_said(store: ObjectStore, monke
     removed = ObjectStore.remove
 
     def remove_late(self: ObjectStore, path: str) -> None:
-        Ledger(self).commit(entry)
+        # Its worker wakes up after the ledger was asked, while the first object is still there.
+        if not Ledger(self).done("ingest"):
+            Ledger(self).commit(entry)
         removed(self, path)
 
     monkeypatch.setattr(ObjectStore, "remove", remove_late)
     assert "run segscale repair" in remove(store, litter)
+
+
+def test_a_worker_that_wakes_up_after_its_attempt_went_commits_nothing(store: ObjectStore) -> None:
+    entry = write_attempt(store)
+    (litter,) = litter_in(store).values()
+    assert remove(store, litter) == ""
+    with pytest.raises(OSError, match=r"rows\.parquet is gone"):
+        Ledger(store).commit(entry)
+    assert Ledger(store).done("ingest") == frozenset()
 
 
 def test_an_attempt_stays_where_its_record_cannot_be_read(store: ObjectStore) -> None:
