@@ -18,6 +18,7 @@ from flows.cluster import ClusterLostError, Connection
 from flows.cluster_keys import longest_shard_seconds
 from flows.config import EvaluationConfig
 from flows.dataset import catalog_name, list_dataset, preparation
+from flows.folders import check_folders
 from flows.isolation import ending_of, find_poison, try_alone
 from flows.preflight import needs_of
 from flows.progress import StageProgress
@@ -54,6 +55,7 @@ ScanSeconds: TypeAlias = Callable[[ScanJob], float]
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_ingest(config, connection)
 

@@ -18,6 +18,7 @@ from flows.answers import answered
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.folders import check_folders
 from flows.ingest import run_ingest, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
 from flows.preflight import needs_of
@@ -42,6 +43,7 @@ SAMPLES = 3
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_predict(config, connection)
 

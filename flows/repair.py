@@ -13,6 +13,7 @@ from flows.check import scores_predictions
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import catalog_name
+from flows.folders import check_folders
 from flows.ingest import ingest_catalog, plan_catalog
 from flows.model_check import find_model
 from flows.predict import PLAN, find_plan, plan_key, plan_predict, run_predict
@@ -61,6 +62,7 @@ class Repair:
 @flow(name="repair-dataset")
 def repair_dataset(config: EvaluationConfig) -> Repair:
     """Verify every byte, set aside what is broken, and do just that work again."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_repair(config, connection)
 

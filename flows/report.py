@@ -15,6 +15,7 @@ from prefect import flow
 from flows.artifacts import is_watched, publish_link, publish_table
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.folders import check_folders
 from flows.model_check import find_model
 from flows.predict import find_plan, plan_predict
 from flows.progress import timed
@@ -72,6 +73,7 @@ class ReportPlan:
 @flow(name="report-dataset")
 def report_dataset(config: EvaluationConfig) -> RunResult:
     """Write the report of a data set whose predictions are counted."""
+    check_folders(config)
     with turn(config.dataset.name):
         return run_report(config, ())
 

@@ -12,6 +12,7 @@ from flows import worker
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import preparation, require_catalog
+from flows.folders import check_folders
 from flows.ingest import run_ingest, shard_plans
 from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
@@ -24,6 +25,7 @@ from tasks.score import Counting, ScoreJob
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_score(config, connection)
 

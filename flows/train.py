@@ -17,6 +17,7 @@ from flows.artifacts import publish_table
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import require_catalog
+from flows.folders import check_folders
 from flows.ingest import run_ingest
 from flows.preflight import needs_of
 from flows.progress import StageProgress
@@ -37,6 +38,7 @@ MEMORY_SHARE = 0.7
 @flow(name="train-model")
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
+    check_folders(config)
     check_training(config)
     with turn(config.dataset.name):
         with Connection(config.cluster, needs_of(config)) as connection:
