@@ -18,7 +18,7 @@ from flows.ingest import ingest_catalog, plan_catalog
 from flows.model_check import find_model
 from flows.predict import PLAN, find_plan, plan_key, plan_predict, run_predict
 from flows.preflight import needs_of
-from flows.report import content_of, plan_report, report_of, run_report
+from flows.report import content_of, plan_report, report_of, reports_folder, run_report
 from flows.score import plan_score, run_score
 from flows.stage import StageSummary
 from flows.turn import turn
@@ -136,7 +136,7 @@ def _restore_plan(config: EvaluationConfig, catalog: pd.DataFrame, store: Object
     be another, and all would have to be predicted again.
     """
     done = Ledger(store).done(predict.STAGE) | {key for stage, key in waiting(store) if stage == predict.STAGE}
-    for report in find_reports(f"{config.report.path.rstrip('/')}/{config.dataset.name}"):
+    for report in find_reports(reports_folder(config)):
         try:
             run = report.run()
             prediction = Prediction(**{**run["plan"], "heads": tuple(run["plan"]["heads"])})

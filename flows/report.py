@@ -139,8 +139,12 @@ def content_of(config: EvaluationConfig, catalog: pd.DataFrame, plan: ReportPlan
 
 def report_of(config: EvaluationConfig, content: str) -> Report:
     """Where the report of a run lies, or will lie, whose `content_of` is given."""
-    run_id = config.report.run_id or content[:12]
-    return Report(ObjectStore(f"{config.report.path.rstrip('/')}/{config.dataset.name}/{run_id}"))
+    return Report(ObjectStore(f"{reports_folder(config)}/{config.report.run_id or content[:12]}"))
+
+
+def reports_folder(config: EvaluationConfig) -> str:
+    """The folder or URL of all reports of a data set."""
+    return f"{config.report.path.rstrip('/')}/{config.dataset.name}"
 
 
 def _deciding(prediction: Prediction) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Litter: what in a store nobody needs, old enough for nobody to be at it any more."""
+"""Litter: what in a store and in its reports nobody needs, old enough for nobody to be at it any more."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from storage.store_paths import StorePath, judge
 from storage.verification import Finding, check_record
 
 PASSED_OVER = frozenset({"record", "catalog", "source memory"})
+# What a local folder leaves of a report's file where its writer was killed; other hidden files are somebody else's.
+_TORN_REPORT = re.compile(r"[^/]+/\.(?:\w+\.parquet|run\.json|report\.html)\.[0-9a-f]{32}\.partial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,21 @@ def sort_files(listed: Sequence[ObjectInfo], now: float, older_than_seconds: flo
         elif path.kind not in PASSED_OVER:
             groups.setdefault((_place(path), path.stage, path.key), []).append(item)
     litter = [Litter(*names, tuple(files)) for names, files in groups.items()]
+    return Sorted(*by_age(litter, now, older_than_seconds), tuple(foreign))
+
+
+def torn_reports(listed: Sequence[ObjectInfo]) -> tuple[Litter, ...]:
+    """The unfinished writes in a listing of the reports of one data set; whatever else lies there is passed over."""
+    return tuple(Litter(item.path, "", "", (item,)) for item in listed if _TORN_REPORT.fullmatch(item.path))
+
+
+def by_age(
+    litter: Sequence[Litter], now: float, older_than_seconds: float
+) -> tuple[tuple[Litter, ...], tuple[Litter, ...]]:
+    """What is old enough, and what is not; `now` is the time by the clock of whoever keeps it."""
     is_old = {item.place: now - item.modified >= older_than_seconds for item in litter}
-    return Sorted(
-        tuple(item for item in litter if is_old[item.place]),
-        tuple(item for item in litter if not is_old[item.place]),
-        tuple(foreign),
-    )
+    old = tuple(item for item in litter if is_old[item.place])
+    return old, tuple(item for item in litter if not is_old[item.place])
 
 
 def _place(path: StorePath) -> str:

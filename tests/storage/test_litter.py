@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.ledger import Entry, Ledger, fresh_attempt, record_path
-from storage.litter import Litter, committed_in, remove, sort_files
+from storage.litter import Litter, by_age, committed_in, remove, sort_files, torn_reports
 from storage.objects import ObjectInfo, ObjectStore
 from storage.set_aside import store_clock
 
@@ -52,6 +52,30 @@ def test_what_may_go(name: str) -> None:
     assert counts == {kind: int(kind == expected) for kind in counts}
     for litter in (*found.old, *found.young):
         assert litter.size_bytes == 7 * len(files)
+
+
+HEX = "1" * 32
+
+
+@pytest.mark.parametrize(
+    ("path", "is_torn"),
+    [
+        pytest.param(f"night/.run.json.{HEX}.partial", True, id="run.json"),
+        pytest.param(f"6b1ae0395e44/.per_image.parquet.{HEX}.partial", True, id="a table"),
+        pytest.param(f"night/.report.html.{HEX}.partial", True, id="the page"),
+        pytest.param("night/run.json", False, id="a report"),
+        pytest.param(f"night/.notes.txt.{HEX}.partial", False, id="of a file that no report has"),
+        pytest.param(f"night/run.json.{HEX}.partial", False, id="a name that does not hide"),
+        pytest.param("night/.run.json.0123.partial", False, id="of another writer"),
+        pytest.param(f"night/kept/.run.json.{HEX}.partial", False, id="in a folder that somebody put there"),
+        pytest.param(f".run.json.{HEX}.partial", False, id="in no report"),
+    ],
+)
+def test_torn_writes_beside_reports_are_known_by_their_names(path: str, is_torn: bool) -> None:
+    found = torn_reports([ObjectInfo(path, 7, datetime.fromtimestamp(NOW - 2 * HOUR, UTC))])
+    assert [item.place for item in found] == [path] * is_torn
+    assert by_age(found, NOW, HOUR) == (found, ())
+    assert by_age(found, NOW, 3 * HOUR) == ((), found)
 
 
 @pytest.fixture(params=["folder", "memory"])
