@@ -17,7 +17,7 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection
 from flows.cluster_keys import longest_shard_seconds
 from flows.config import EvaluationConfig
-from flows.dataset import catalog_name, list_dataset, preparation
+from flows.dataset import RunCatalog, catalog_name, list_dataset, preparation
 from flows.folders import check_folders
 from flows.isolation import ending_of, find_poison, try_alone
 from flows.preflight import needs_of
@@ -60,12 +60,11 @@ def ingest_dataset(config: EvaluationConfig) -> StageSummary:
         return run_ingest(config, connection)
 
 
-def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    store = config.store.open()
-    return leaving_out(
-        lambda: ingest_catalog(config, plan_catalog(config, store, connection), connection), lambda: None
-    )
+def run_ingest(config: EvaluationConfig, connection: Connection, catalog: RunCatalog | None = None) -> StageSummary:
+    """The body of the flow: plan minus ledger, on the workers of `connection`; the plan is left in `catalog`."""
+    planned = catalog or RunCatalog(config)
+    plan = partial(plan_catalog, config, config.store.open(), connection)
+    return leaving_out(lambda: ingest_catalog(config, planned.renew(plan), connection), lambda: None)
 
 
 def ingest_catalog(

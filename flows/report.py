@@ -14,7 +14,7 @@ from prefect import flow
 
 from flows.artifacts import is_watched, publish_link, publish_table
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import require_catalog
+from flows.dataset import RunCatalog
 from flows.folders import check_folders
 from flows.model_check import find_model
 from flows.predict import find_plan, plan_predict
@@ -78,10 +78,9 @@ def report_dataset(config: EvaluationConfig) -> RunResult:
         return run_report(config, ())
 
 
-def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunResult:
+def run_report(config: EvaluationConfig, stages: Sequence[StageSummary], known: RunCatalog | None = None) -> RunResult:
     """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
-    store = config.store.open()
-    catalog = require_catalog(config, store)
+    store, catalog = config.store.open(), (known or RunCatalog(config)).get()
     plan = plan_report(config, catalog, store)
     content = content_of(config, catalog, plan)
     identity = Identity(config.report.run_id or content[:12], config.dataset.name, plan.model)
