@@ -94,7 +94,7 @@ def config_in(folder: Path, **sections: Any) -> EvaluationConfig:
 def connection() -> Iterator[Connection]:
     # In this process, so that it sees stores in memory; over TCP, for a configuration takes no other address.
     options = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-    with LocalCluster(n_workers=1, threads_per_worker=2, **options) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
         section = config_in(Path("/"), cluster={"kind": "address", "address": cluster.scheduler_address}).cluster
         with Connection(section) as connection:
             yield connection
