@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from flows.config import ConfigError, EvaluationConfig
 from flows.report import reports_folder
 from flows.verify import in_threads, is_named
-from storage.litter import Litter, by_age, committed_in, remove, sort_files, torn_reports
+from storage.litter import COMMITTED, Litter, by_age, committed_in, remove, sort_files, torn_reports
 from storage.objects import ObjectStore
 from storage.set_aside import store_clock
 
@@ -50,16 +50,18 @@ def clean_store(config: EvaluationConfig, older_than_hours: float, *, dry_run: b
     found = sort_files(listed, store_clock(store), older_than_seconds)
     torn, n_young_torn = _clean_reports(ObjectStore(reports_folder(config)), older_than_seconds, dry_run)
     decide = committed_in if dry_run else remove
-    reasons = list(in_threads(lambda litter: decide(store, litter), found.old))
-    removed = [litter for litter, reason in zip(found.old, reasons, strict=True) if not reason]
+    standings = list(in_threads(lambda litter: decide(store, litter), found.old))
+    removed = [litter for litter, standing in zip(found.old, standings, strict=True) if not standing.reason]
     kept = [
-        (litter.place, reason)
-        for litter, reason in zip(found.old, reasons, strict=True)
-        if reason not in ("", "committed")
+        (litter.place, standing.reason)
+        for litter, standing in zip(found.old, standings, strict=True)
+        if standing.reason not in ("", COMMITTED)
     ]
-    young = [litter for litter in found.young if committed_in(store, litter) != "committed"]
+    young = list(in_threads(lambda litter: committed_in(store, litter), found.young))
+    n_young = sum(standing.reason != COMMITTED for standing in young)
     foreign = [path for path in found.foreign if not is_named(config, store, path)]
-    return Cleaning((*removed, *torn), tuple(kept), len(young) + n_young_torn, tuple(foreign), dry_run)
+    foreign += [path for standing in (*standings, *young) for path in standing.foreign]
+    return Cleaning((*removed, *torn), tuple(kept), n_young + n_young_torn, tuple(foreign), dry_run)
 
 
 def _clean_reports(reports: ObjectStore, older_than_seconds: float, dry_run: bool) -> tuple[list[Litter], int]:

@@ -81,33 +81,49 @@ def _place(path: StorePath) -> str:
     return path.attempt or path.path
 
 
-def committed_in(store: ObjectStore, litter: Litter) -> str:
-    """Why an attempt may not go: "" where nobody committed it, as far as the ledger says now."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger says of what may be litter."""
+
+    reason: str = ""
+    """Why it may not go; "" where it may."""
+    foreign: tuple[str, ...] = ()
+    """Files of a committed attempt that its record does not name: somebody else gave them names such as we give."""
+
+
+COMMITTED = "committed"
+
+
+def committed_in(store: ObjectStore, litter: Litter) -> Standing:
+    """Whether an attempt may go: as long as nobody committed it, as far as the ledger says now."""
     if not litter.key:
-        return ""
+        return Standing()
     path = judge(record_path(litter.stage, litter.key))
     try:
         entry = check_record(path, store.read(path.path))
     except FileNotFoundError:
-        return ""
+        return Standing()
     if isinstance(entry, Finding):
-        return "its record is damaged and does not say which attempt it means; run segscale repair"
-    return "committed" if entry.path == litter.place else ""
+        return Standing("its record is damaged and does not say which attempt it means; run segscale repair")
+    if entry.path != litter.place:
+        return Standing()
+    named = {f"{entry.path}/{name}" for name in entry.objects}
+    return Standing(COMMITTED, tuple(file.path for file in litter.files if file.path not in named))
 
 
-def remove(store: ObjectStore, litter: Litter) -> str:
-    """Remove litter file by file; returns why it was kept, or "".
+def remove(store: ObjectStore, litter: Litter) -> Standing:
+    """Remove litter file by file; says why it was kept, where it was.
 
     The ledger is asked right before, and again afterwards: a worker that was stopped for longer than the age asked for
     may have committed in between, and that must not pass in silence.
     """
-    reason = committed_in(store, litter)
-    if reason:
-        return reason
+    before = committed_in(store, litter)
+    if before.reason:
+        return before
     for file in litter.files:
         store.remove(file.path)
     if not store.listing(litter.place):
         # On a disk the folders are left; nobody else writes to this one.
         store.remove(litter.place)
-    late = committed_in(store, litter)
-    return f"{late} while it was being removed; run segscale repair" if late else ""
+    late = committed_in(store, litter).reason
+    return Standing(f"{late} while it was being removed; run segscale repair" if late else "")

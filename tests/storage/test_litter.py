@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.ledger import Entry, Ledger, fresh_attempt, record_path
-from storage.litter import Litter, by_age, committed_in, remove, sort_files, torn_reports
+from storage.litter import COMMITTED, Litter, Standing, by_age, committed_in, remove, sort_files, torn_reports
 from storage.objects import ObjectInfo, ObjectStore
 from storage.set_aside import store_clock
 
@@ -97,8 +97,8 @@ def test_an_attempt_that_nobody_committed_goes_and_its_folder_with_it(store: Obj
     Ledger(store).commit(won)
     found = litter_in(store)
     assert set(found) == {won.path, dead.path}
-    assert remove(store, found[won.path]) == "committed"
-    assert remove(store, found[dead.path]) == ""
+    assert remove(store, found[won.path]) == Standing(COMMITTED)
+    assert remove(store, found[dead.path]) == Standing()
     assert not store.exists(dead.path)
     assert [item.path for item in store.listing()] == [record_path("ingest", KEY), f"{won.path}/rows.parquet"]
 
@@ -106,9 +106,9 @@ def test_an_attempt_that_nobody_committed_goes_and_its_folder_with_it(store: Obj
 def test_an_attempt_committed_after_it_was_listed_stays(store: ObjectStore) -> None:
     entry = write_attempt(store)
     (litter,) = litter_in(store).values()
-    assert committed_in(store, litter) == ""
+    assert committed_in(store, litter) == Standing()
     Ledger(store).commit(entry)
-    assert remove(store, litter) == "committed"
+    assert remove(store, litter) == Standing(COMMITTED)
     assert store.read(f"{entry.path}/rows.parquet") == b"rows"
 
 
@@ -124,13 +124,13 @@ def test_a_commit_while_its_attempt_is_removed_is_said(store: ObjectStore, monke
         removed(self, path)
 
     monkeypatch.setattr(ObjectStore, "remove", remove_late)
-    assert "run segscale repair" in remove(store, litter)
+    assert "run segscale repair" in remove(store, litter).reason
 
 
 def test_a_worker_that_wakes_up_after_its_attempt_went_commits_nothing(store: ObjectStore) -> None:
     entry = write_attempt(store)
     (litter,) = litter_in(store).values()
-    assert remove(store, litter) == ""
+    assert remove(store, litter) == Standing()
     with pytest.raises(OSError, match=r"rows\.parquet is gone"):
         Ledger(store).commit(entry)
     assert Ledger(store).done("ingest") == frozenset()
@@ -140,7 +140,7 @@ def test_an_attempt_stays_where_its_record_cannot_be_read(store: ObjectStore) ->
     entry = write_attempt(store)
     store.write(record_path("ingest", KEY), b"{")
     (litter,) = litter_in(store).values()
-    assert "damaged" in remove(store, litter)
+    assert "damaged" in remove(store, litter).reason
     assert store.read(f"{entry.path}/rows.parquet") == b"rows"
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_came_into_the_folder_stays(store: ObjectStore) -> None:
     entry = write_attempt(store)
     (litter,) = litter_in(store).values()
     store.write(f"{entry.path}/notes.txt", b"mine")
-    assert remove(store, litter) == ""
+    assert remove(store, litter) == Standing()
     assert [item.path for item in store.listing()] == [f"{entry.path}/notes.txt"]
 
 
