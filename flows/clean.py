@@ -1,13 +1,15 @@
-"""Clean: remove from a store what nobody committed and nobody is at any more."""
+"""Clean: remove from a store and its reports what nobody committed and nobody is at any more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.config import ConfigError, EvaluationConfig
+from flows.report import reports_folder
 from flows.verify import in_threads, is_named
-from storage.litter import Litter, committed_in, remove, sort_files
+from storage.litter import COMMITTED, Litter, by_age, committed_in, remove, sort_files, torn_reports
+from storage.objects import ObjectStore
 from storage.set_aside import store_clock
 
 SECONDS_PER_HOUR = 3600.0
@@ -35,26 +37,44 @@ class Cleaning:
 def clean_store(config: EvaluationConfig, older_than_hours: float, *, dry_run: bool = False) -> Cleaning:
     """Remove attempts without a commit, unfinished writes and what was set aside, if older than `older_than_hours`.
 
-    Ages go by the clock of the store, not of this machine; even a dry run writes an object to read it, and removes
-    that again. What is committed, younger, or not Segscale's stays. Raises ConfigError where there is no store.
+    Unfinished writes beside the reports of the data set go as well. Ages go by the clock of the store, not of this
+    machine; even a dry run writes an object to read it, and removes that again. What is committed, younger, or not
+    Segscale's stays. Raises ConfigError where there is no store.
     """
     store = config.store.open()
     if not store.exists(""):
         raise ConfigError(f"store.path: expected a store, found none at {store.url}")
+    older_than_seconds = older_than_hours * SECONDS_PER_HOUR
     # Listed before the ledger is asked: an attempt that is listed and has no record then was not committed when listed.
     listed = store.listing()
-    found = sort_files(listed, store_clock(store), older_than_hours * SECONDS_PER_HOUR)
+    found = sort_files(listed, store_clock(store), older_than_seconds)
+    torn, n_young_torn = _clean_reports(ObjectStore(reports_folder(config)), older_than_seconds, dry_run)
     decide = committed_in if dry_run else remove
-    reasons = list(in_threads(lambda litter: decide(store, litter), found.old))
-    removed = [litter for litter, reason in zip(found.old, reasons, strict=True) if not reason]
+    standings = list(in_threads(lambda litter: decide(store, litter), found.old))
+    removed = [litter for litter, standing in zip(found.old, standings, strict=True) if not standing.reason]
     kept = [
-        (litter.place, reason)
-        for litter, reason in zip(found.old, reasons, strict=True)
-        if reason not in ("", "committed")
+        (litter.place, standing.reason)
+        for litter, standing in zip(found.old, standings, strict=True)
+        if standing.reason not in ("", COMMITTED)
     ]
-    young = [litter for litter in found.young if committed_in(store, litter) != "committed"]
+    young = list(in_threads(lambda litter: committed_in(store, litter), found.young))
+    n_young = sum(standing.reason != COMMITTED for standing in young)
     foreign = [path for path in found.foreign if not is_named(config, store, path)]
-    return Cleaning(tuple(removed), tuple(kept), len(young), tuple(foreign), dry_run)
+    foreign += [path for standing in (*standings, *young) for path in standing.foreign]
+    return Cleaning((*removed, *torn), tuple(kept), n_young + n_young_torn, tuple(foreign), dry_run)
+
+
+def _clean_reports(reports: ObjectStore, older_than_seconds: float, dry_run: bool) -> tuple[list[Litter], int]:
+    """The unfinished writes beside the reports of a data set that are old, removed, and how many are not old yet."""
+    torn = torn_reports(reports.listing())
+    if not torn:
+        return [], 0
+    # The clock of their own disk or server: reports need not lie where the store does.
+    old, young = by_age(torn, store_clock(reports), older_than_seconds)
+    if not dry_run:
+        for litter in old:
+            remove(reports, litter)
+    return [replace(litter, place=f"{reports.url}/{litter.place}") for litter in old], len(young)
 
 
 def describe(cleaning: Cleaning) -> str:

@@ -101,7 +101,8 @@ def run_command(config: EvaluationConfig) -> int:
 @_config_command("ingest")
 def ingest_command(config: EvaluationConfig) -> int:
     """Normalise the data set and chunk it into Zarr shards."""
-    from flows.check import check_dataset, check_folders
+    from flows.check import check_dataset
+    from flows.folders import check_folders
     from flows.ingest import ingest_dataset
 
     check_dataset(config)
@@ -115,8 +116,8 @@ def predict_command(config: EvaluationConfig) -> int:
     from flows.model_check import check_model, look_ahead
 
     look_ahead(config)
-    from flows.check import check_folders
     from flows.dataset import require_catalog
+    from flows.folders import check_folders
     from flows.predict import predict_dataset
 
     require_catalog(config, config.store.open())
@@ -128,8 +129,8 @@ def predict_command(config: EvaluationConfig) -> int:
 @_config_command("score")
 def score_command(config: EvaluationConfig) -> int:
     """Count existing predictions against the ingested references."""
-    from flows.check import check_folders
     from flows.dataset import require_catalog
+    from flows.folders import check_folders
     from flows.score import score_dataset
 
     require_catalog(config, config.store.open())
@@ -140,8 +141,8 @@ def score_command(config: EvaluationConfig) -> int:
 @_config_command("report")
 def report_command(config: EvaluationConfig) -> int:
     """Write the Parquet tables from the committed counts."""
-    from flows.check import check_folders
     from flows.dataset import require_catalog
+    from flows.folders import check_folders
     from flows.report import report_dataset
 
     require_catalog(config, config.store.open())
@@ -152,7 +153,8 @@ def report_command(config: EvaluationConfig) -> int:
 @_config_command("train")
 def train_command(config: EvaluationConfig) -> int:
     """Train UNet++ on the ingested training split."""
-    from flows.check import check_dataset, check_folders
+    from flows.check import check_dataset
+    from flows.folders import check_folders
     from flows.train import check_training, train_model
 
     check_dataset(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import pandas as pd
@@ -104,3 +105,27 @@ def require_catalog(config: EvaluationConfig, store: ObjectStore) -> pd.DataFram
     if catalog is None:
         raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run ingest first")
     return catalog
+
+
+class RunCatalog:
+    """The catalog that a run works with, from its ingest to its report.
+
+    A store keeps one catalog of a name, and another driver's ingest may write it anew at any time. What a run has made
+    and counted is named by its own catalog, so all its stages take that one. It is held here and nowhere else: of a
+    million images it is hundreds of megabytes. No dataclass, for Prefect looks into those of its arguments.
+    """
+
+    def __init__(self, config: EvaluationConfig, frame: pd.DataFrame | None = None) -> None:
+        self._config, self._frame = config, frame
+
+    def get(self) -> pd.DataFrame:
+        """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
+        if self._frame is None:
+            self._frame = require_catalog(self._config, self._config.store.open())
+        return self._frame
+
+    def renew(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The catalog that `plan` makes, from now on; the one before ends first."""
+        self._frame = None
+        self._frame = plan()
+        return self._frame

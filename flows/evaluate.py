@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from flows.check import check, scores_predictions
 from flows.cluster import Connection
 from flows.config import EvaluationConfig
-from flows.dataset import require_catalog
+from flows.dataset import RunCatalog
 from flows.ingest import run_ingest
 from flows.predict import run_predict
 from flows.preflight import needs_of
@@ -29,13 +29,14 @@ def evaluate_dataset(config: EvaluationConfig) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again."""
     check(config)
     with turn(config.dataset.name):
+        catalog = RunCatalog(config)
         with Connection(config.cluster, needs_of(config)) as connection:
-            stages = [_stage("ingest", run_ingest)(config, connection)]
-            if scores_predictions(config, require_catalog(config, config.store.open())):
-                stages.append(_stage("score", run_score)(config, connection))
+            stages = [_stage("ingest", run_ingest)(config, connection, catalog)]
+            if scores_predictions(config, catalog.get()):
+                stages.append(_stage("score", run_score)(config, connection, catalog))
             else:
-                stages.append(_stage("predict", run_predict)(config, connection))
-        return _stage("report", run_report, retries=2)(config, tuple(stages))
+                stages.append(_stage("predict", run_predict)(config, connection, catalog))
+        return _stage("report", run_report, retries=2)(config, tuple(stages), catalog)
 
 
 def _stage(name: str, body: Callable[P, R], retries: int = 0) -> Callable[P, R]:

@@ -17,7 +17,8 @@ from flows import worker
 from flows.cluster import ClusterLostError, Connection
 from flows.cluster_keys import longest_shard_seconds
 from flows.config import EvaluationConfig
-from flows.dataset import catalog_name, list_dataset, preparation
+from flows.dataset import RunCatalog, catalog_name, list_dataset, preparation
+from flows.folders import check_folders
 from flows.isolation import ending_of, find_poison, try_alone
 from flows.preflight import needs_of
 from flows.progress import StageProgress
@@ -54,16 +55,16 @@ ScanSeconds: TypeAlias = Callable[[ScanJob], float]
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_ingest(config, connection)
 
 
-def run_ingest(config: EvaluationConfig, connection: Connection) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`."""
-    store = config.store.open()
-    return leaving_out(
-        lambda: ingest_catalog(config, plan_catalog(config, store, connection), connection), lambda: None
-    )
+def run_ingest(config: EvaluationConfig, connection: Connection, catalog: RunCatalog | None = None) -> StageSummary:
+    """The body of the flow: plan minus ledger, on the workers of `connection`; the plan is left in `catalog`."""
+    planned = catalog or RunCatalog(config)
+    plan = partial(plan_catalog, config, config.store.open(), connection)
+    return leaving_out(lambda: ingest_catalog(config, planned.renew(plan), connection), lambda: None)
 
 
 def ingest_catalog(

@@ -17,7 +17,8 @@ from flows import worker
 from flows.answers import answered
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import require_catalog
+from flows.dataset import RunCatalog
+from flows.folders import check_folders
 from flows.ingest import run_ingest, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
 from flows.preflight import needs_of
@@ -42,18 +43,28 @@ SAMPLES = 3
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_predict(config, connection)
 
 
-def run_predict(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
+def run_predict(
+    config: EvaluationConfig,
+    connection: Connection,
+    catalog: RunCatalog | None = None,
+    only: Collection[str] | None = None,
+) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    return leaving_out(lambda: _predict(config, connection, only), lambda: run_ingest(config, connection))
+    run = catalog or RunCatalog(config)
+    return leaving_out(
+        lambda: _predict(config, connection, run.get(), only), lambda: run_ingest(config, connection, run)
+    )
 
 
-def _predict(config: EvaluationConfig, connection: Connection, only: Collection[str] | None) -> StageSummary:
+def _predict(
+    config: EvaluationConfig, connection: Connection, catalog: pd.DataFrame, only: Collection[str] | None
+) -> StageSummary:
     store = config.store.open()
-    catalog = require_catalog(config, store)
     model = find_model(config)
     prediction = resolve(config, catalog, model, store, connection)
     ingested = shard_plans(config, catalog)

@@ -83,7 +83,9 @@ def check_workers(client: Client, config: Cluster, needs: Needs, describe: Calla
     """
     _await_workers(client, config, describe)
     _check_scheduler(client, config)
-    _check_resources(client, config)
+    workers = answered(client, client.scheduler.identity, n_workers=-1)["workers"]
+    _check_threads(workers)
+    _check_resources(workers, config)
     answers = _ask(client, config, needs)
     ours = own_versions()
     complaints = []
@@ -127,8 +129,18 @@ def _check_scheduler(client: Client, config: Cluster) -> None:
             )
 
 
-def _check_resources(client: Client, config: Cluster) -> None:
-    for address, worker in sorted(answered(client, client.scheduler.identity, n_workers=-1)["workers"].items()):
+def _check_threads(workers: Mapping[str, Mapping[str, Any]]) -> None:
+    # A time limit ends its whole process, and there is one dump of what hangs in it: a shard beside it would end too.
+    for address, worker in sorted(workers.items()):
+        if worker["nthreads"] != 1:
+            raise ConfigError(
+                f"cluster: expected workers of one thread, for what ends a shard ends its process, {address} has "
+                f"{worker['nthreads']}; start it with --nthreads 1, and more of them with --nworkers"
+            )
+
+
+def _check_resources(workers: Mapping[str, Mapping[str, Any]], config: Cluster) -> None:
+    for address, worker in sorted(workers.items()):
         offered: Mapping[str, float] = worker.get("resources", {})
         for name, amount in config.resources.items():
             if offered.get(name, 0) < amount:

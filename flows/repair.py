@@ -12,12 +12,13 @@ from prefect import flow
 from flows.check import scores_predictions
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import catalog_name
+from flows.dataset import RunCatalog, catalog_name
+from flows.folders import check_folders
 from flows.ingest import ingest_catalog, plan_catalog
 from flows.model_check import find_model
 from flows.predict import PLAN, find_plan, plan_key, plan_predict, run_predict
 from flows.preflight import needs_of
-from flows.report import content_of, plan_report, report_of, run_report
+from flows.report import content_of, plan_report, report_of, reports_folder, run_report
 from flows.score import plan_score, run_score
 from flows.stage import StageSummary
 from flows.turn import turn
@@ -61,6 +62,7 @@ class Repair:
 @flow(name="repair-dataset")
 def repair_dataset(config: EvaluationConfig) -> Repair:
     """Verify every byte, set aside what is broken, and do just that work again."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_repair(config, connection)
 
@@ -82,9 +84,7 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     # After that, for a quarantine whose record is damaged cannot be read: it ended when it was set aside.
     lifted = tuple(held.name for held in lift(store))
     wanted = waiting(store) | {(item.stage, item.key) for item in before.findings if item.kind == "missing record"}
-    catalog = read_catalog(store, catalog_name(config))
-    if catalog is None:
-        catalog = plan_catalog(config, store, connection)
+    catalog = RunCatalog(config, _sound_catalog(config, store, connection))
     stages = _redo(config, catalog, store, connection, wanted)
     report = _rewrite_report(config, catalog, store, stages)
     after = inspect(config, full=False)
@@ -93,24 +93,30 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     return Repair(moved, stages, lifted, elsewhere, report, tuple(remaining))
 
 
+def _sound_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
+    """The catalog as it is, or where it was damaged and set aside a new one."""
+    found = read_catalog(store, catalog_name(config))
+    return plan_catalog(config, store, connection) if found is None else found
+
+
 def _redo(
-    config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore, connection: Connection, wanted: Shards
+    config: EvaluationConfig, catalog: RunCatalog, store: ObjectStore, connection: Connection, wanted: Shards
 ) -> tuple[StageSummary, ...]:
     """Do those of the wanted shards that are this configuration's."""
-    counted = _counted_on(config, catalog, store)
-    ingested = {key for key in rows_by_shard(catalog) if (shard_plan.STAGE, key) in wanted}
+    counted = _counted_on(config, catalog.get(), store)
+    ingested = {key for key in rows_by_shard(catalog.get()) if (shard_plan.STAGE, key) in wanted}
     # What is counted again is counted on an ingested shard, which may be gone as well.
     ingested |= {ingest_key for shard, ingest_key in counted.items() if shard in wanted}
     ingested -= Ledger(store).done(shard_plan.STAGE)
-    stages = [ingest_catalog(config, catalog, connection, ingested)] if ingested else []
-    if scores_predictions(config, catalog):
+    stages = [ingest_catalog(config, catalog.get(), connection, ingested)] if ingested else []
+    if scores_predictions(config, catalog.get()):
         keys = {key for stage, key in counted if (stage, key) in wanted}
-        return (*stages, run_score(config, connection, keys)) if keys else tuple(stages)
+        return (*stages, run_score(config, connection, catalog, keys)) if keys else tuple(stages)
     keys = {key for stage, key in counted if (stage, key) in wanted}
     if not counted and (PLAN, plan_key(config, find_model(config))) in wanted:
         # Resolved anew it may be another plan, and then no shard that was counted before is one of this run.
-        return (*stages, run_predict(config, connection))
-    return (*stages, run_predict(config, connection, keys)) if keys else tuple(stages)
+        return (*stages, run_predict(config, connection, catalog))
+    return (*stages, run_predict(config, connection, catalog, keys)) if keys else tuple(stages)
 
 
 def _counted_on(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> dict[tuple[str, str], str]:
@@ -134,7 +140,7 @@ def _restore_plan(config: EvaluationConfig, catalog: pd.DataFrame, store: Object
     be another, and all would have to be predicted again.
     """
     done = Ledger(store).done(predict.STAGE) | {key for stage, key in waiting(store) if stage == predict.STAGE}
-    for report in find_reports(f"{config.report.path.rstrip('/')}/{config.dataset.name}"):
+    for report in find_reports(reports_folder(config)):
         try:
             run = report.run()
             prediction = Prediction(**{**run["plan"], "heads": tuple(run["plan"]["heads"])})
@@ -149,18 +155,19 @@ def _restore_plan(config: EvaluationConfig, catalog: pd.DataFrame, store: Object
 
 
 def _rewrite_report(
-    config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore, stages: Sequence[StageSummary]
+    config: EvaluationConfig, catalog: RunCatalog, store: ObjectStore, stages: Sequence[StageSummary]
 ) -> str:
     """Write the report again where it is damaged; returns its place, or "" where there is none or it is sound."""
     try:
-        report = report_of(config, content_of(config, catalog, plan_report(config, catalog, store)))
+        plan = plan_report(config, catalog.get(), store)
     except ConfigError:
         # Nothing was predicted yet, so there is no report either.
         return ""
+    report = report_of(config, content_of(config, catalog.get(), plan))
     if not verification.check_report(report):
         return ""
     logger.info("repair: the report at %s is written again", report.path)
-    return run_report(config, stages).path
+    return run_report(config, stages, catalog).path
 
 
 def describe(repair: Repair) -> str:

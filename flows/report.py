@@ -14,7 +14,8 @@ from prefect import flow
 
 from flows.artifacts import is_watched, publish_link, publish_table
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import require_catalog
+from flows.dataset import RunCatalog
+from flows.folders import check_folders
 from flows.model_check import find_model
 from flows.predict import find_plan, plan_predict
 from flows.progress import timed
@@ -72,14 +73,14 @@ class ReportPlan:
 @flow(name="report-dataset")
 def report_dataset(config: EvaluationConfig) -> RunResult:
     """Write the report of a data set whose predictions are counted."""
+    check_folders(config)
     with turn(config.dataset.name):
         return run_report(config, ())
 
 
-def run_report(config: EvaluationConfig, stages: Sequence[StageSummary]) -> RunResult:
+def run_report(config: EvaluationConfig, stages: Sequence[StageSummary], known: RunCatalog | None = None) -> RunResult:
     """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
-    store = config.store.open()
-    catalog = require_catalog(config, store)
+    store, catalog = config.store.open(), (known or RunCatalog(config)).get()
     plan = plan_report(config, catalog, store)
     content = content_of(config, catalog, plan)
     identity = Identity(config.report.run_id or content[:12], config.dataset.name, plan.model)
@@ -137,8 +138,12 @@ def content_of(config: EvaluationConfig, catalog: pd.DataFrame, plan: ReportPlan
 
 def report_of(config: EvaluationConfig, content: str) -> Report:
     """Where the report of a run lies, or will lie, whose `content_of` is given."""
-    run_id = config.report.run_id or content[:12]
-    return Report(ObjectStore(f"{config.report.path.rstrip('/')}/{config.dataset.name}/{run_id}"))
+    return Report(ObjectStore(f"{reports_folder(config)}/{config.report.run_id or content[:12]}"))
+
+
+def reports_folder(config: EvaluationConfig) -> str:
+    """The folder or URL of all reports of a data set."""
+    return f"{config.report.path.rstrip('/')}/{config.dataset.name}"
 
 
 def _deciding(prediction: Prediction) -> dict[str, Any]:

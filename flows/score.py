@@ -11,7 +11,8 @@ from prefect import flow
 from flows import worker
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import preparation, require_catalog
+from flows.dataset import RunCatalog, preparation
+from flows.folders import check_folders
 from flows.ingest import run_ingest, shard_plans
 from flows.preflight import needs_of
 from flows.stage import StageSummary, leaving_out, run_stage
@@ -24,18 +25,26 @@ from tasks.score import Counting, ScoreJob
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
+    check_folders(config)
     with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
         return run_score(config, connection)
 
 
-def run_score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None = None) -> StageSummary:
+def run_score(
+    config: EvaluationConfig,
+    connection: Connection,
+    catalog: RunCatalog | None = None,
+    only: Collection[str] | None = None,
+) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    return leaving_out(lambda: _score(config, connection, only), lambda: run_ingest(config, connection))
+    run = catalog or RunCatalog(config)
+    return leaving_out(lambda: _score(config, connection, run.get(), only), lambda: run_ingest(config, connection, run))
 
 
-def _score(config: EvaluationConfig, connection: Connection, only: Collection[str] | None) -> StageSummary:
+def _score(
+    config: EvaluationConfig, connection: Connection, catalog: pd.DataFrame, only: Collection[str] | None
+) -> StageSummary:
     store = config.store.open()
-    catalog = require_catalog(config, store)
     jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     arguments = (preparation(config), Counting(config.metrics.threshold))

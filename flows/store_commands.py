@@ -39,8 +39,8 @@ def repair_command(config: str, workers: int | None, scheduler: str | None, run_
     """Set aside what verify --full finds broken, and do just that work again. Exits 1 where something remains."""
     prepare_process(quiet)
     chosen = override(load_config(config), run_id=run_id, workers=workers, scheduler=scheduler)
-    from flows.check import check_folders
     from flows.cluster import check_cluster
+    from flows.folders import check_folders
     from flows.repair import describe, repair_dataset
 
     check_cluster(chosen.cluster)

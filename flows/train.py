@@ -16,7 +16,8 @@ from prefect import flow
 from flows.artifacts import publish_table
 from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import require_catalog
+from flows.dataset import RunCatalog
+from flows.folders import check_folders
 from flows.ingest import run_ingest
 from flows.preflight import needs_of
 from flows.progress import StageProgress
@@ -37,11 +38,13 @@ MEMORY_SHARE = 0.7
 @flow(name="train-model")
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
+    check_folders(config)
     check_training(config)
     with turn(config.dataset.name):
+        catalog = RunCatalog(config)
         with Connection(config.cluster, needs_of(config)) as connection:
-            run_ingest(config, connection)
-        return run_train(config)
+            run_ingest(config, connection, catalog)
+        return run_train(config, catalog)
 
 
 def check_training(config: EvaluationConfig) -> None:
@@ -55,10 +58,9 @@ def check_training(config: EvaluationConfig) -> None:
         raise ConfigError(f"train.initial_weights: expected a file of weights, none is at {chosen.initial_weights}")
 
 
-def run_train(config: EvaluationConfig) -> str:
+def run_train(config: EvaluationConfig, known: RunCatalog) -> str:
     """The body of the flow, in this process: the shards that the catalog names are read and trained on."""
-    store = config.store.open()
-    catalog = require_catalog(config, store)
+    store, catalog = config.store.open(), known.get()
     _check_groups(config, catalog)
     entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]
     n_failed = sum(int(entry.facts["n_failed"]) for entry in entries)

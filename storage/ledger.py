@@ -13,6 +13,8 @@ from storage.objects import Digest, ObjectStore
 
 SCHEMA_VERSION = 1
 CHECKSUM = "sha256"
+REPAIR = "segscale repair sets it aside and does this work again"
+"""Said to whoever meets a damaged record, or one whose objects are damaged or gone."""
 
 
 def content_key(content: Mapping[str, Any]) -> str:
@@ -72,7 +74,7 @@ class Ledger:
         try:
             return decode_record(self.store.read(path), stage, key)
         except ValueError as error:
-            raise ValueError(f"{self.store.url}/{path} is no commit record ({error})") from error
+            raise ValueError(f"{self.store.url}/{path} is no commit record ({error}); {REPAIR}") from error
 
     def find(self, stage: str, key: str) -> Entry | None:
         """The commit of one piece of work, or None where it has not been done."""
@@ -84,14 +86,35 @@ class Ledger:
     def commit(self, entry: Entry) -> Entry:
         """Record finished work and return the record that stands: this one, or that of whoever was first.
 
-        The objects must have been written before. A loser's objects are removed: equal keys mean equal bytes.
+        The objects must have been written before; raises OSError naming those that are gone, so that the work gets
+        another attempt. A loser's objects are removed: equal keys mean equal bytes.
         """
+        self._require_objects(entry)
         if self.store.create_exclusive(record_path(entry.stage, entry.key), encode_record(entry)):
             return entry
         standing = self.read(entry.stage, entry.key)
         if entry.objects and entry.path != standing.path:
             self.store.remove(entry.path)
         return standing
+
+    def _require_objects(self, entry: Entry) -> None:
+        """Raise OSError where an attempt that is about to be committed has lost objects; costs one listing."""
+        if not entry.objects:
+            return
+        # A worker that was suspended for longer than `segscale clean` was told to wait wakes up to an attempt that is
+        # gone, and a record of it would end every later run. What goes between this look and the record is not seen
+        # here: `clean` asks the ledger again once it has removed an attempt (storage/litter.py) and says so. Only a
+        # worker that was suspended at this very place, until `clean` was through, passes both; the readers of its
+        # record then name `segscale repair`.
+        there = {item.path for item in self.store.listing(entry.path)}
+        missing = [name for name in sorted(entry.objects) if f"{entry.path}/{name}" not in there]
+        if missing:
+            raise OSError(
+                f"{self.store.url}/{entry.path}: expected the {len(entry.objects)} objects that were written for "
+                f"{entry.stage}/{entry.key[:12]}, {missing[0]} is gone"
+                + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+                + "; nothing is committed (`segscale clean` removes what is older than `--older-than`)"
+            )
 
     def record(self, stage: str, key: str, facts: Mapping[str, Any]) -> Entry:
         """Commit facts that have no objects of their own, such as a plan record; the first ones recorded stand."""

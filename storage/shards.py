@@ -15,7 +15,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from storage import tables
-from storage.ledger import Entry, Ledger, fresh_attempt
+from storage.ledger import REPAIR, Entry, Ledger, fresh_attempt
 from storage.objects import Digest, ObjectStore
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"
@@ -87,11 +87,24 @@ def read_rows(store: ObjectStore, entry: Entry) -> pd.DataFrame:
 
 
 def read_object(store: ObjectStore, entry: Entry, name: str) -> bytes:
-    """One object of a committed shard. Raises ValueError where the ledger knows none of that name, or other bytes."""
+    """One object of a committed shard, checked against the ledger.
+
+    Raises ValueError where the ledger knows none of that name or other bytes, FileNotFoundError where it is gone; for
+    what was committed and is not there as it was, the message says what mends it.
+    """
     digest: Digest | None = entry.objects.get(name)
     if digest is None:
         raise ValueError(f"shard {entry.stage}/{entry.key[:12]} holds no {name}; it holds {sorted(entry.objects)}")
-    return store.read_checked(f"{entry.path}/{name}", digest)
+    path = f"{entry.path}/{name}"
+    try:
+        return store.read_checked(path, digest)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{store.url}/{path} is gone: committed {digest.size_bytes} bytes with sha256 {digest.sha256[:12]}, found "
+            f"none; {REPAIR}"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{error}; {REPAIR}") from None
 
 
 def open_arrays(store: ObjectStore, entry: Entry, *names: str) -> tuple[ZarrArray, ...]:

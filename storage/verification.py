@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from storage import shards, tables
 from storage.catalog import COLUMNS, is_of_its_name
-from storage.ledger import Entry, decode_record, is_as_written
+from storage.ledger import REPAIR, Entry, decode_record, is_as_written
 from storage.locations import located, os_errors
 from storage.objects import Digest, ObjectInfo, ObjectStore
 from storage.reports import RUN, Report, ReportError
 from storage.store_paths import StorePath
 from storage.table_files import DAMAGE
 
-REPAIR = "segscale repair sets it aside and does this work again"
 SOURCE_BLOCK_BYTES = 1 << 20
 
 

@@ -93,7 +93,8 @@ none. After the fault the run was started again until it ended with 0. After tha
 - the ledger is the plan: every planned key is committed once, no other is, and every object is what was committed;
 - every image is in the report exactly once, as `ok` or `failed`;
 - every Parquet table is byte for byte that of a run that nothing happened to;
-- what lies in the store beside that is unfinished writes and attempts without a record, nothing else{clean}.
+- what lies in the store and among the reports beside that is unfinished writes and attempts without a record, nothing
+  else{clean}.
 
 `seen` gives the exit codes, of the disturbed run first, a negative one being a signal, and how many files were left. A
 killed worker costs its shard an attempt, a killed driver or scheduler a second run. Damage of committed data ends a run

@@ -23,23 +23,23 @@ from flows import cli
 from flows.check import check, scores_predictions
 from flows.cluster import Connection
 from flows.config import EvaluationConfig
-from flows.dataset import require_catalog
+from flows.dataset import RunCatalog
 from flows.ingest import run_ingest
 from flows.predict import run_predict
 from flows.report import RunResult, run_report
 from flows.score import run_score
-from storage.objects import ObjectStore
 from tasks.report_html import page  # noqa: F401  # loaded once, before any fork
 
 
 def evaluate(config: EvaluationConfig) -> RunResult:
     """`flows.evaluate.evaluate_dataset` with its stages as plain functions."""
     check(config)
+    catalog = RunCatalog(config)
     with Connection(config.cluster) as connection:
-        stages = [run_ingest(config, connection)]
-        scores = scores_predictions(config, require_catalog(config, ObjectStore(config.store.path)))
-        stages.append((run_score if scores else run_predict)(config, connection))
-    return run_report(config, tuple(stages))
+        stages = [run_ingest(config, connection, catalog)]
+        scores = scores_predictions(config, catalog.get())
+        stages.append((run_score if scores else run_predict)(config, connection, catalog))
+    return run_report(config, tuple(stages), catalog)
 
 
 def repair(config: EvaluationConfig) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -110,12 +111,7 @@ def perform(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) ->
         invariants.check_ledger(config)
         invariants.check_report(work, undisturbed)
         litter = clean(scene)
-        torn = len(list(work.glob("reports/*/*/.*.partial")))
-        return (
-            f"exit {', '.join(map(str, scene.codes))}"
-            + (f"; {litter} files left for clean" if litter else "")
-            + (f"; {torn} unfinished writes stay beside the report" if torn else "")
-        )
+        return f"exit {', '.join(map(str, scene.codes))}" + (f"; {litter} files left for clean" if litter else "")
     finally:
         rig.arm()
         remove(work)
@@ -123,14 +119,21 @@ def perform(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) ->
 
 def clean(scene: Scene) -> int:
     """Remove what nothing names, as `segscale clean --older-than 0` does; returns how many files that were."""
-    before = list(invariants.unnamed(scene.config))
+    before, torn = list(invariants.unnamed(scene.config)), list(unfinished_reports(scene.work))
     strange = [name for name in before if not invariants.KNOWN_LITTER.fullmatch(name) and "set-aside" not in name]
     assert not strange, f"files that no clean can know: {strange}"
     if HAS_STORE_COMMANDS:
         scene.command("clean", str(scene.config), "--older-than", "0")
-        left = list(invariants.unnamed(scene.config))
+        left = [*invariants.unnamed(scene.config), *unfinished_reports(scene.work)]
         assert not left, f"left over after clean: {left}"
-    return len(before)
+    return len(before) + len(torn)
+
+
+def unfinished_reports(work: Path) -> Iterator[str]:
+    """All that lies beside the files of reports."""
+    for path in sorted((work / "reports").rglob("*")):
+        if path.is_file() and not re.fullmatch(r"\w+\.parquet|run\.json|report\.html", path.name):
+            yield path.relative_to(work).as_posix()
 
 
 def forget(scene: Scene, damaged: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
-from flows.config import parse_config
+from flows.config import ConfigError, parse_config
 from flows.preflight import (
     Needs,
     StoreUnusableError,
     answer_probe,
+    check_workers,
     describe_difference,
     needs_of,
     own_versions,
     probe_name,
 )  # fmt: skip
+from flows.sections import Cluster
 from storage.objects import ObjectStore
 
 TOKEN = "aa"
@@ -87,3 +90,17 @@ def test_a_store_that_lets_two_create_one_object_is_named(tmp_path: Path, monkey
 )
 def test_differences_name_both_sides(theirs: dict[str, str], said: str) -> None:
     assert describe_difference(theirs, {"python": "3.11", "numpy": "2.4"}) == said
+
+
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_workers_have_one_thread(n_threads: int) -> None:
+    options = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(n_workers=1, threads_per_worker=n_threads, **options) as cluster, Client(cluster) as client:
+        asked = Cluster(kind="address", address=cluster.scheduler_address)
+        if n_threads == 1:
+            check_workers(client, asked, Needs())
+            return
+        with pytest.raises(
+            ConfigError, match=r"expected workers of one thread.*tcp://.* has 4; start it with --nthreads"
+        ):
+            check_workers(client, asked, Needs())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.ledger import Entry, Ledger, fresh_attempt, record_path
-from storage.litter import Litter, committed_in, remove, sort_files
+from storage.litter import COMMITTED, Litter, Standing, by_age, committed_in, remove, sort_files, torn_reports
 from storage.objects import ObjectInfo, ObjectStore
 from storage.set_aside import store_clock
 
@@ -54,6 +54,30 @@ def test_what_may_go(name: str) -> None:
         assert litter.size_bytes == 7 * len(files)
 
 
+HEX = "1" * 32
+
+
+@pytest.mark.parametrize(
+    ("path", "is_torn"),
+    [
+        pytest.param(f"night/.run.json.{HEX}.partial", True, id="run.json"),
+        pytest.param(f"6b1ae0395e44/.per_image.parquet.{HEX}.partial", True, id="a table"),
+        pytest.param(f"night/.report.html.{HEX}.partial", True, id="the page"),
+        pytest.param("night/run.json", False, id="a report"),
+        pytest.param(f"night/.notes.txt.{HEX}.partial", False, id="of a file that no report has"),
+        pytest.param(f"night/run.json.{HEX}.partial", False, id="a name that does not hide"),
+        pytest.param("night/.run.json.0123.partial", False, id="of another writer"),
+        pytest.param(f"night/kept/.run.json.{HEX}.partial", False, id="in a folder that somebody put there"),
+        pytest.param(f".run.json.{HEX}.partial", False, id="in no report"),
+    ],
+)
+def test_torn_writes_beside_reports_are_known_by_their_names(path: str, is_torn: bool) -> None:
+    found = torn_reports([ObjectInfo(path, 7, datetime.fromtimestamp(NOW - 2 * HOUR, UTC))])
+    assert [item.place for item in found] == [path] * is_torn
+    assert by_age(found, NOW, HOUR) == (found, ())
+    assert by_age(found, NOW, 3 * HOUR) == ((), found)
+
+
 @pytest.fixture(params=["folder", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     return ObjectStore(str(tmp_path / "store") if request.param == "folder" else f"memory://{uuid.uuid4().hex}")
@@ -73,8 +97,8 @@ def test_an_attempt_that_nobody_committed_goes_and_its_folder_with_it(store: Obj
     Ledger(store).commit(won)
     found = litter_in(store)
     assert set(found) == {won.path, dead.path}
-    assert remove(store, found[won.path]) == "committed"
-    assert remove(store, found[dead.path]) == ""
+    assert remove(store, found[won.path]) == Standing(COMMITTED)
+    assert remove(store, found[dead.path]) == Standing()
     assert not store.exists(dead.path)
     assert [item.path for item in store.listing()] == [record_path("ingest", KEY), f"{won.path}/rows.parquet"]
 
@@ -82,9 +106,9 @@ def test_an_attempt_that_nobody_committed_goes_and_its_folder_with_it(store: Obj
 def test_an_attempt_committed_after_it_was_listed_stays(store: ObjectStore) -> None:
     entry = write_attempt(store)
     (litter,) = litter_in(store).values()
-    assert committed_in(store, litter) == ""
+    assert committed_in(store, litter) == Standing()
     Ledger(store).commit(entry)
-    assert remove(store, litter) == "committed"
+    assert remove(store, litter) == Standing(COMMITTED)
     assert store.read(f"{entry.path}/rows.parquet") == b"rows"
 
 
@@ -94,18 +118,29 @@ def test_a_commit_while_its_attempt_is_removed_is_said(store: ObjectStore, monke
     removed = ObjectStore.remove
 
     def remove_late(self: ObjectStore, path: str) -> None:
-        Ledger(self).commit(entry)
+        # Its worker wakes up after the ledger was asked, while the first object is still there.
+        if not Ledger(self).done("ingest"):
+            Ledger(self).commit(entry)
         removed(self, path)
 
     monkeypatch.setattr(ObjectStore, "remove", remove_late)
-    assert "run segscale repair" in remove(store, litter)
+    assert "run segscale repair" in remove(store, litter).reason
+
+
+def test_a_worker_that_wakes_up_after_its_attempt_went_commits_nothing(store: ObjectStore) -> None:
+    entry = write_attempt(store)
+    (litter,) = litter_in(store).values()
+    assert remove(store, litter) == Standing()
+    with pytest.raises(OSError, match=r"rows\.parquet is gone"):
+        Ledger(store).commit(entry)
+    assert Ledger(store).done("ingest") == frozenset()
 
 
 def test_an_attempt_stays_where_its_record_cannot_be_read(store: ObjectStore) -> None:
     entry = write_attempt(store)
     store.write(record_path("ingest", KEY), b"{")
     (litter,) = litter_in(store).values()
-    assert "damaged" in remove(store, litter)
+    assert "damaged" in remove(store, litter).reason
     assert store.read(f"{entry.path}/rows.parquet") == b"rows"
 
 
@@ -113,7 +148,7 @@ def test_a_file_that_came_into_the_folder_stays(store: ObjectStore) -> None:
     entry = write_attempt(store)
     (litter,) = litter_in(store).values()
     store.write(f"{entry.path}/notes.txt", b"mine")
-    assert remove(store, litter) == ""
+    assert remove(store, litter) == Standing()
     assert [item.path for item in store.listing()] == [f"{entry.path}/notes.txt"]
 
 

@@ -185,7 +185,7 @@ def test_a_truncated_object_is_noticed(store: ObjectStore, place: str, keep: int
     entry = _commit(store, images=_images())
     path = f"{entry.path}/arrays.zarr/{place}"
     store.write(path, store.read(path)[:keep])
-    with pytest.raises(ValueError, match=f"{place} is damaged"):
+    with pytest.raises(ValueError, match=f"{place} is damaged.*; segscale repair"):
         open_arrays(store, entry, "images")
 
 
@@ -203,7 +203,7 @@ def test_a_flipped_bit_in_the_pixels_is_noticed(store: ObjectStore) -> None:
 def test_a_lost_object_is_never_read_as_zeros(store: ObjectStore, place: str) -> None:
     entry = _commit(store, images=_images())
     store.remove(f"{entry.path}/{place}")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=f"{entry.path}/{place} is gone: committed .*; segscale repair"):
         (read_rows(store, entry) if place == ROWS else open_arrays(store, entry, "images"))
 
 
