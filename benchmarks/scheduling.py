@@ -9,8 +9,9 @@ commits a real part with a real record. For each number of images:
   of the run; and beside that what planning takes where anything changed.
 
 Then a scheduler with `--workers` workers in one process that compute nothing and commit a record without a part: shards
-per second through the stream of a driver and the ledger. Disk and machine count, so a plain probe of the disk stands
-beside: objects per second written the same way (a file, its sync, its name, the sync of its folder) by two processes.
+per second through the stream of a driver and the ledger. Disk and machine count, so two plain probes stand
+beside: objects per second written the same way (a file, its sync, its name, the sync of its folder) by two processes,
+and before each stage the same work done by two processes that nobody schedules.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -258,11 +259,19 @@ def _write_objects(folder: str, number: int, seconds: float) -> float:
     return count / seconds
 
 
-def probe_disk(folder: Path, seconds: float) -> float:
-    """Objects per second of two processes that do nothing but write them."""
+def _do_shards(folder: str, number: int, seconds: float) -> float:
+    store, end, count = ObjectStore(folder), time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        stand_in(StandIn(hashlib.sha256(f"{number}/{count}".encode()).hexdigest(), 122), store)
+        count += 1
+    return count / seconds
+
+
+def probe(do: Callable[[str, int, float], float], folder: Path, seconds: float) -> float:
+    """How many per second two processes do that do nothing else: no scheduler can be faster."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        list(pool.map(_write_objects, [str(folder)] * 2, [2, 3], [0.1] * 2))
-        return sum(pool.map(_write_objects, [str(folder)] * 2, [0, 1], [seconds] * 2))
+        list(pool.map(do, [str(folder)] * 2, [2, 3], [0.1] * 2))
+        return sum(pool.map(do, [str(folder)] * 2, [0, 1], [seconds] * 2))
 
 
 def main() -> None:
@@ -280,11 +289,11 @@ def main() -> None:
     print(f"{'':40}{'median':>8} {'lowest':>8} {'highest':>8}")
     with tempfile.TemporaryDirectory(dir=options.store) as folder:
         root = Path(folder)
-        print(
-            f"{'disk, objects/s by two processes':40}{probe_disk(root / 'probe', 0.5 if options.short else 3):8.0f}",
-            flush=True,
-        )
+        seconds = 0.5 if options.short else 3
+        print(f"{'disk, objects/s by two processes':40}{probe(_write_objects, root / 'objects', seconds):8.0f}")
         for n_images in options.images:
+            bare = probe(_do_shards, root / f"bare-{n_images}", seconds)
+            print(f"\n{'the work alone by two processes, shards/s':40}{bare:8.1f}", flush=True)
             measure(n_images, root / str(n_images), options.rounds, 2)
         if options.workers:
             simulate(options.workers, options.shards, ObjectStore(str(root / "simulated")))
