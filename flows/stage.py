@@ -104,7 +104,11 @@ def run_stage(
     if held:
         raise QuarantinedError([one.name for one in held], summary)
     missing = planned.keys() - Ledger(store).done(stage) - {shard.key for shard in lost}
-    assert not missing, f"{stage}: shards {sorted(missing)} came back and are not committed"
+    if missing:
+        raise WorkLostError(
+            f"{stage}: {len(missing)} of {len(planned)} shards were committed and are not any more, the first "
+            f"{min(missing)[:12]}: a repair beside this run, or somebody else, took them away; run again to resume"
+        )
     if lost:
         raise WorkLostError(
             f"{stage}: {len(lost)} of {len(planned)} shards were not finished, the first because of {lost[0].error}; "

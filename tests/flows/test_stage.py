@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flows import stage
-from flows.stage import ShardPlan, _Bench
+from flows.stage import ShardPlan, WorkLostError, _Bench, run_stage
 from flows.stream import Finished, Lost
+from storage.objects import ObjectStore
 from storage.quarantine import Held
+from tasks.ingest import ShardDone
 
 IMAGES: dict[str, tuple[str, ...]] = {"a": ("1", "2"), "b": ("3", "4"), "c": ("5", "6")}
 
@@ -68,3 +71,14 @@ def test_what_is_no_image_s_fault_holds_none(
 
 def test_a_shard_that_ends_no_worker_alone_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isolate(monkeypatch, IMAGES, lambda _: False) == [Finished("shard", None, 1)]
+
+
+def test_what_was_committed_and_taken_away_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = Finished("shard", ShardDone("shard", 1, 0), 1)
+    monkeypatch.setattr(stage, "stream_shards", lambda *_, **__: [done])
+    connection: Any = SimpleNamespace(client=None)
+    planned = {"shard": ShardPlan(1, 1.0, dict)}
+    with pytest.raises(
+        WorkLostError, match=r"predict: 1 of 1 shards were committed and are not any more, .* run again"
+    ):
+        run_stage("predict", planned, Job, lambda: None, connection, ObjectStore(str(tmp_path)))
