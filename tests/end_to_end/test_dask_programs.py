@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from flows.preflight import Needs
 from flows.sections import Cluster
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.dask_programs import DaskPrograms, dask_programs, end
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -31,12 +31,6 @@ NO_SEGSCALE = """
 import sys
 sys.modules["flows"] = None
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.end_to_end.kubernetes_api import kubernetes_api
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +41,6 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "compose.yaml"
 def commands(page: str) -> list[str]:
     unfenced = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"^ {4}(\S.*)$", unfenced, re.MULTILINE)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def image_environment(scratch: Path) -> dict[str, str]:

@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from flows import turn as turns
 from storage import shards
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -141,12 +141,6 @@ class Team:
 
 def by_name(name: str) -> dict[str, Any]:
     return {"name": {"any_": [name]}}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def postgres_binaries() -> Path:

@@ -18,7 +18,8 @@ from flows.preflight import Needs
 from flows.sections import Cluster
 from tasks.phantom import write_phantoms
 from tests.end_to_end.clusters_page import commands_of
-from tests.end_to_end.slurm import Slurm, await_true, free_port, missing_programs, started_slurm
+from tests.end_to_end.slurm import Slurm, await_true, missing_programs, started_slurm
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

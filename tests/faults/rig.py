@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from distributed import Client
 from PIL import Image
 
 from tasks.phantom import write_phantoms
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PLANTED = Path(__file__).with_name("planted")
@@ -59,7 +59,7 @@ class Rig:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._zygote: subprocess.Popen[str] | None = None
         self._number = 0
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def address(self) -> str:
@@ -247,13 +247,6 @@ def _kill_tree(process: subprocess.Popen[Any]) -> None:
             continue
     process.wait()
     psutil.wait_procs(children, timeout=20)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def remove(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from flows.stream import ATTEMPTS, Finished, Limits, Lost, stream_shards
 from tests.end_to_end.dask_programs import dask_programs
 from tests.faults.scene import await_true
 from tests.flows.stream_work import Deed, do
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +35,6 @@ def connection() -> Iterator[Connection]:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "FIRST_PAUSE", 0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(connection: Connection, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
