@@ -46,8 +46,6 @@ class KubernetesApi:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     """As they came in."""
     job_came: threading.Event = field(default_factory=threading.Event)
-    watched: set[str] = field(default_factory=set)
-    """Paths of what is watched in the namespace."""
     refused: list[str] = field(default_factory=list)
     """Paths out of the namespace, for which an account of the namespace has no right."""
 
@@ -77,7 +75,6 @@ def kubernetes_api(namespace: str) -> Iterator[KubernetesApi]:
                 self.answer(200, DISCOVERY[path])
             elif f"/namespaces/{api.namespace}/" in self.path:
                 if "watch=" in question:
-                    api.watched.add(path)
                     # Nothing happens here: a watch stays open until its end.
                     ended.wait(5)
                 self.answer(
