@@ -184,11 +184,11 @@ class _Stream:
             name, result = self._ended.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
         except queue.Empty:
             return None
+        if name not in self._under_way:
+            # It was given up: how it ended after all is nobody's concern.
+            return None
         if isinstance(result, Exception):
             raise result
-        if name not in self._under_way:
-            # It was given up, and its end is that of what was cancelled.
-            return None
         attempt, future = self._under_way.pop(name)
         outcome = self._outcome(future, attempt, result)
         future.release()
