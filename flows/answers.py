@@ -25,3 +25,8 @@ def answered(client: Client, ask: Callable[..., Any], *arguments: Any, **named: 
             f"the scheduler {client.scheduler.address} has not answered for {ANSWER_SECONDS:.0f} s; what was committed "
             "stays: see whether it is stopped or cut off, and run again"
         ) from None
+
+
+def workers_of(client: Client) -> dict[str, dict[str, Any]]:
+    """What the scheduler knows of its workers, by their addresses."""
+    return dict(answered(client, client.scheduler.identity, n_workers=-1)["workers"])

@@ -11,7 +11,7 @@ from typing import Self
 import dask
 from distributed import Client, SpecCluster
 
-from flows.answers import answered
+from flows.answers import answered, workers_of
 from flows.cluster_address import check_address, open_client
 from flows.cluster_keys import OWN_MACHINE
 from flows.cluster_kubernetes import check_kubernetes, kubernetes_cluster
@@ -133,7 +133,5 @@ def patience_seconds(client: Client) -> float:
 
 def neighbours(client: Client) -> int:
     """Workers that share a machine, where they are most."""
-    hosts = Counter(
-        worker["host"] for worker in answered(client, client.scheduler.identity, n_workers=-1)["workers"].values()
-    )
+    hosts = Counter(worker["host"] for worker in workers_of(client).values())
     return max(hosts.values(), default=1)

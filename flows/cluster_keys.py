@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from flows.sections import Cluster
 
 OWN_MACHINE = ("local", "gpus")
 """Kinds whose workers are processes of this machine, with the driver's own files and libraries."""
@@ -65,10 +61,13 @@ def walltime_seconds(text: str) -> int:
     return (hours * 60 + minutes) * 60 + seconds
 
 
-def longest_shard_seconds(cluster: Cluster) -> float:
-    """What the time limit of a shard may be: workers that come to the end of their lives start no shard's limit anew
-    for ever, if half of them is left enough of theirs for the whole of it."""
-    if cluster.kind != "slurm":
+def longest_shard_seconds(kind: str, walltime: str) -> float:
+    """What the time limit of a shard may be: half of a worker's life, where workers come to the end of it.
+
+    A shard that is handed on starts its limit anew; so half of the workers have enough of their lives left for all of
+    it. Without end (inf) for other kinds.
+    """
+    if kind != "slurm":
         return math.inf
-    lifetime, stagger = lifetime_seconds(cluster.walltime)
+    lifetime, stagger = lifetime_seconds(walltime)
     return (lifetime - stagger) / 2

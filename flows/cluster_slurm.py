@@ -30,9 +30,10 @@ def check_slurm(config: Cluster) -> None:
         raise ConfigError(
             'cluster.kind: "slurm" submits jobs with sbatch, which is not on the PATH; run it where it is'
         )
-    if config.shard_seconds > longest_shard_seconds(config):
+    longest = longest_shard_seconds(config.kind, config.walltime)
+    if config.shard_seconds > longest:
         raise ConfigError(
-            f"cluster.shard_seconds: expected at most {longest_shard_seconds(config):.0f} with walltime "
+            f"cluster.shard_seconds: expected at most {longest:.0f} with walltime "
             f"{config.walltime}, half the life of a worker, got {config.shard_seconds:g}: a shard that takes longer is "
             "handed on and started again for ever; set a longer walltime"
         )

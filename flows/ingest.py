@@ -45,8 +45,6 @@ logger = logging.getLogger("segscale")
 SCAN_FILES = 64
 LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
 """The time limit of a shard where none is configured: some 15 times what the published network takes on one core."""
-
-
 SECONDS_PER_FILE = 30.0
 """So much longer may a worker look at files for each of them, where nothing is configured: they may be far away."""
 ScanSeconds: TypeAlias = Callable[[ScanJob], float]
@@ -65,6 +63,17 @@ def run_ingest(config: EvaluationConfig, connection: Connection, catalog: RunCat
     planned = catalog or RunCatalog(config)
     plan = partial(plan_catalog, config, config.store.open(), connection)
     return leaving_out(lambda: ingest_catalog(config, planned.renew(plan), connection), lambda: None)
+
+
+def over_catalog(
+    config: EvaluationConfig,
+    connection: Connection,
+    catalog: RunCatalog | None,
+    body: Callable[[pd.DataFrame], StageSummary],
+) -> StageSummary:
+    """The summary of `body` over the catalog of a run; where images are quarantined, over one planned without them."""
+    run = catalog or RunCatalog(config)
+    return leaving_out(lambda: body(run.get()), lambda: run_ingest(config, connection, run))
 
 
 def ingest_catalog(
@@ -87,11 +96,12 @@ def ingest_catalog(
 def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
     """What is known of each ingested shard, by its key."""
     slices = catalog["depth"].clip(lower=1)
+    longest = longest_shard_seconds(config.cluster.kind, config.cluster.walltime)
     megapixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy() / 1e6
 
     def seconds(rows: npt.NDArray[np.int64]) -> float:
         found = LEAST_SECONDS + SECONDS_PER_MEGAPIXEL * float(megapixels[rows].sum())
-        return config.cluster.shard_seconds or min(found, longest_shard_seconds(config.cluster))
+        return config.cluster.shard_seconds or min(found, longest)
 
     return {
         key: ShardPlan(len(rows), seconds(rows), partial(_contents, catalog, rows))

@@ -19,10 +19,10 @@ from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import RunCatalog
 from flows.folders import check_folders
-from flows.ingest import run_ingest, shard_plans
+from flows.ingest import over_catalog, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
 from flows.preflight import needs_of
-from flows.stage import StageSummary, leaving_out, run_stage
+from flows.stage import StageSummary, run_stage
 from flows.stream import Finished, Limits, stream_shards
 from flows.turn import turn
 from flows.worker import EnginePlugin, EngineUnavailable, PlanJob
@@ -55,10 +55,7 @@ def run_predict(
     only: Collection[str] | None = None,
 ) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    run = catalog or RunCatalog(config)
-    return leaving_out(
-        lambda: _predict(config, connection, run.get(), only), lambda: run_ingest(config, connection, run)
-    )
+    return over_catalog(config, connection, catalog, lambda planned: _predict(config, connection, planned, only))
 
 
 def _predict(

@@ -17,7 +17,7 @@ from typing import Any
 
 from distributed import Client
 
-from flows.answers import answered
+from flows.answers import workers_of
 from flows.config import ConfigError, EvaluationConfig
 from flows.errors import ClusterLostError
 from flows.sections import Cluster
@@ -83,7 +83,7 @@ def check_workers(client: Client, config: Cluster, needs: Needs, describe: Calla
     """
     _await_workers(client, config, describe)
     _check_scheduler(client, config)
-    workers = answered(client, client.scheduler.identity, n_workers=-1)["workers"]
+    workers = workers_of(client)
     _check_threads(workers)
     _check_resources(workers, config)
     answers = _ask(client, config, needs)
@@ -106,7 +106,7 @@ def _await_workers(client: Client, config: Cluster, describe: Callable[[], str])
     try:
         client.wait_for_workers(wanted, timeout=config.wait_seconds)
     except TimeoutError:
-        found = len(answered(client, client.scheduler.identity, n_workers=-1)["workers"])
+        found = len(workers_of(client))
         said = describe()
         raise ClusterLostError(
             f"cluster.workers: expected {wanted} or more workers within {config.wait_seconds:g} s (wait_seconds), "

@@ -13,9 +13,9 @@ from flows.cluster import Connection
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import RunCatalog, preparation
 from flows.folders import check_folders
-from flows.ingest import run_ingest, shard_plans
+from flows.ingest import over_catalog, shard_plans
 from flows.preflight import needs_of
-from flows.stage import StageSummary, leaving_out, run_stage
+from flows.stage import StageSummary, run_stage
 from flows.turn import turn
 from storage.catalog import rows_by_shard
 from tasks import score
@@ -37,8 +37,7 @@ def run_score(
     only: Collection[str] | None = None,
 ) -> StageSummary:
     """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    run = catalog or RunCatalog(config)
-    return leaving_out(lambda: _score(config, connection, run.get(), only), lambda: run_ingest(config, connection, run))
+    return over_catalog(config, connection, catalog, lambda planned: _score(config, connection, planned, only))
 
 
 def _score(

@@ -148,33 +148,37 @@ class _Bench:
             yield outcome
             return
         contents = self.planned[job.key].contents()
-        ending, why = ending_of(outcome), ""
-        poison: dict[str, str] = {}
-        if self._ends_without_images(job):
-            why = "workers end at it without any of its images: the network, its settings or a library"
-        elif not (
-            poison := find_poison(list(contents), lambda ids: ending_of(self._try(replace(job, only=tuple(ids)))))
-        ):
-            why = "workers end at the whole shard and at no image of it alone: memory, perhaps"
-        elif len(poison) == len(contents) > 1:
-            why = (
-                "workers end at every image of it alone: the machine, its settings (cluster.shard_seconds), or a "
-                "library; files that are all like that have to be left out by hand"
-            )
+        if self._ending(job, NO_IMAGE):
+            poison, why = {}, "without any of its images: the network, its settings or a library"
+        else:
+            poison = find_poison(list(contents), lambda ids: self._ending(job, *ids))
+            why = _other_cause(len(poison), len(contents))
         if why:
-            yield Lost(job.key, f"{ending}: {why}", outcome.attempts)
+            yield Lost(job.key, f"{ending_of(outcome)}: workers end at it {why}", outcome.attempts)
             return
-        for name, word in poison.items():
-            yield Held(name, contents[name], self.stage, word)
+        for name, ending in poison.items():
+            yield Held(name, contents[name], self.stage, ending)
 
-    def _ends_without_images(self, job: Any) -> bool:
-        return bool(ending_of(self._try(replace(job, only=(NO_IMAGE,)))))
+    def _ending(self, job: Any, *ids: str) -> str:
+        return ending_of(self._try(replace(job, only=ids)))
 
     def _try(self, job: Any) -> Finished | Lost:
         return try_alone(self.connection.client, self.work, job, *self.arguments, seconds=self._seconds)
 
     def _seconds(self, key: str) -> float:
         return self.planned[key].seconds
+
+
+def _other_cause(n_poison: int, n_images: int) -> str:
+    """Where the images found cannot be to blame, at what else workers end; "" where they are."""
+    if not n_poison:
+        return "as a whole and at no image of it alone: memory, perhaps"
+    if n_poison == n_images > 1:
+        return (
+            "and at every image of it alone: the machine, its settings (cluster.shard_seconds), or a library; files "
+            "that are all like that have to be left out by hand"
+        )
+    return ""
 
 
 def _with(summary: StageSummary, outcome: Finished) -> StageSummary:

@@ -42,9 +42,7 @@ def encode_table(
         sink,
         compression=compression,
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[
-            name for name in (table.column_names if dictionary is None else dictionary) if name not in split
-        ],
+        use_dictionary=list(dictionary) if dictionary else [name for name in table.column_names if name not in split],
         column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
         write_page_checksum=page_checksums,
     )

@@ -62,8 +62,8 @@ def test_the_limit_of_a_shard_leaves_workers_the_life_for_it(monkeypatch: pytest
     monkeypatch.setattr("shutil.which", lambda _: "sbatch")
     hour = Cluster(kind="slurm", workers=1, walltime="01:00:00")
     # 54 minutes of life, of which a worker may miss three.
-    assert longest_shard_seconds(hour) == 51 * 30
-    assert longest_shard_seconds(Cluster()) == float("inf")
+    assert longest_shard_seconds(hour.kind, hour.walltime) == 51 * 30
+    assert longest_shard_seconds("local", "") == float("inf")
     check_slurm(hour.model_copy(update={"shard_seconds": 1530.0}))
     with pytest.raises(ConfigError, match=r"cluster.shard_seconds: expected at most 1530 with walltime 01:00:00"):
         check_slurm(hour.model_copy(update={"shard_seconds": 1531.0}))
