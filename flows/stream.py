@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import logging
@@ -23,8 +24,11 @@ from flows.cluster import ClusterLostError, bring_back, expected_workers, patien
 from flows.time_limit import run_limited, seconds_taken
 
 logger = logging.getLogger("segscale")
-# Two for each worker: one at work, one that is there when it ends.
 SHARDS_PER_WORKER = 2
+"""One at work, one that is there when it ends."""
+WORD_SECONDS = 0.05
+"""So long it takes at most until a worker has another shard for one that ended: Dask sends words in batches. Of shards
+that are shorter more are at hand; a worker that dies takes all that it has with it, which costs these little."""
 ATTEMPTS = 3
 DEATHS = 2
 """So often workers may die at a shard that had others beside it; then it is tried alone, with nothing else to blame."""
@@ -38,6 +42,12 @@ LIMITS_IN_ALL = 4.0
 """So many of its time limits an attempt may be under way, queue and moves included. Workers that come to the end of
 their lives hand a shard on without a word, and each starts it, and its limit, from the beginning."""
 
+FETCH_SECONDS = 0.05
+"""Shards that end within so long share the requests for their results. A request for each would cost as much as all
+else that Dask does for it, while others take their places at the workers."""
+
+_ENDED = object()
+"""Stands for the result of an attempt while that is still on a worker."""
 _GIVEN_UP = object()
 """Stands for the result of an attempt that nobody waits for any more."""
 
@@ -82,7 +92,7 @@ class Limits:
     """For the shard of a key."""
     deaths: int = DEATHS
     window: int = 0
-    """Shards under way at a time; 0: `SHARDS_PER_WORKER` for each worker."""
+    """Shards under way at a time; 0: `SHARDS_PER_WORKER` for each worker, and more of those that take no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +113,11 @@ def stream_shards(
 ) -> Iterator[Finished | Lost]:
     """Run ``work(job, *arguments)`` for each job on the workers and yield an outcome for each, as it finishes.
 
-    `jobs` is drawn from only as fast as shards finish, so neither the jobs nor the results of a large run are ever in
-    memory together. A shard whose work raises is tried again after a pause, on whichever worker is free, three times in
-    all, while the others go on. One at which workers died, or ended because it took too long, is tried once more; the
-    second time it comes back as `Lost` with a word in `deadly`. Raises ClusterLostError where the scheduler is gone, or
-    no worker comes back.
+    The work returns a small record, never None. `jobs` is drawn from only as fast as shards finish, so neither the
+    jobs nor the results of a large run are ever in memory together. A shard whose work raises is tried again after a
+    pause, on whichever worker is free, three times in all, while the others go on. One at which workers died, or ended
+    because it took too long, is tried once more; the second time it comes back as `Lost` with a word in `deadly`.
+    Raises ClusterLostError where the scheduler is gone, or no worker comes back.
     """
     stream = _Stream(client, work, arguments, limits)
     source = iter(jobs)
@@ -136,15 +146,19 @@ class _Stream:
         self._under_way: dict[str, tuple[_Attempt, Future]] = {}
         self._paused: list[tuple[float, int, _Attempt]] = []
         self._numbers = itertools.count()
-        self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._ended: set[str] = set()
+        self._to_fetch: dict[str, Future] = {}
         self._window = limits.window
         self._longest = 0.0
+        self._n_ended = 0
         self._looked = self._workers_seen = time.monotonic()
         self._look()
 
     def room(self) -> int:
-        """How many more shards may be under way now."""
-        return max(0, self._window - len(self._under_way) - len(self._paused))
+        """How many more shards may be under way now; those whose results are on their way are at work no more."""
+        at_work = len(self._under_way) - min(len(self._ended), self._window)
+        return max(0, self._window - at_work - len(self._paused))
 
     def is_busy(self) -> bool:
         return bool(self._under_way or self._paused)
@@ -162,18 +176,31 @@ class _Stream:
         self._client.loop.add_callback(self._follow, name, future)
 
     async def _follow(self, name: str, future: Future) -> None:
-        """Fetch a result as soon as it is there, on the thread of the client, where many share a request.
+        """Say that an attempt has ended, and fetch its result with those that end soon after it.
 
-        One that was lost with its worker is computed again by Dask; what was committed is found then.
+        On the thread of the client, whatever the reader of the stream is at. A result that was lost with its worker is
+        computed again by Dask; what was committed is found then.
         """
+        await future.exception(asynchronous=True)
+        if future.status in ("error", "cancelled"):
+            self._news.put((name, None))
+            return
+        self._news.put((name, _ENDED))
+        self._to_fetch[name] = future
+        if len(self._to_fetch) > 1:
+            return
+        await asyncio.sleep(FETCH_SECONDS)
+        futures, self._to_fetch = self._to_fetch, {}
+        results: dict[str, Any] = {}
         try:
-            results = await self._client.gather({name: future}, errors="skip", asynchronous=True)
-            self._ended.put((name, results[name]))
+            results = await self._client.gather(futures, errors="skip", asynchronous=True)
         except Exception as error:  # noqa: BLE001  # raised where the stream is read
-            self._ended.put((name, error))
+            results = dict.fromkeys(futures, error)
+        for named in results.items():
+            self._news.put(named)
 
     def next_outcome(self) -> Finished | Lost | None:
-        """Wait for something to end; None where it is to be tried again, or where nothing came for a while."""
+        """Wait for news; None where they are no outcome, or where none came for a while."""
         now = time.monotonic()
         while self._paused and self._paused[0][0] <= now:
             self.submit(heapq.heappop(self._paused)[2])
@@ -181,7 +208,7 @@ class _Stream:
             self._look()
         pause = self._paused[0][0] - now if self._paused else LOOK_SECONDS
         try:
-            name, result = self._ended.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
+            name, result = self._news.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
         except queue.Empty:
             return None
         if name not in self._under_way:
@@ -189,7 +216,16 @@ class _Stream:
             return None
         if isinstance(result, Exception):
             raise result
+        if result is _ENDED:
+            self._ended.add(name)
+            return None
+        return self._take(name, result)
+
+    def _take(self, name: str, result: Any) -> Finished | Lost | None:
+        """What became of an attempt that is under way no more; None where the shard is to be tried again."""
         attempt, future = self._under_way.pop(name)
+        self._ended.discard(name)
+        self._n_ended += 1
         outcome = self._outcome(future, attempt, result)
         future.release()
         if isinstance(outcome, _Attempt):
@@ -208,7 +244,7 @@ class _Stream:
 
     def _look(self) -> None:
         """Take the size of the window from the workers there are; end where none has been there for too long."""
-        self._looked = time.monotonic()
+        seconds, self._looked = max(time.monotonic() - self._looked, 1e-3), time.monotonic()
         if self._client.status not in ("running", "connecting"):
             raise ClusterLostError("the scheduler is gone; what was committed stays, run again")
         count = worker_count(self._client)
@@ -222,8 +258,11 @@ class _Stream:
             )
         for name, (attempt, _) in self._under_way.items():
             if self._looked > attempt.given_up:
-                self._ended.put((name, _GIVEN_UP))
-        self._window = self._limits.window or SHARDS_PER_WORKER * max(1, count, expected_workers(self._client))
+                self._news.put((name, _GIVEN_UP))
+        self._window = self._limits.window or int(
+            SHARDS_PER_WORKER * max(1, count, expected_workers(self._client)) + self._n_ended / seconds * WORD_SECONDS
+        )
+        self._n_ended = 0
 
     def _patience(self) -> float:
         return max(NO_WORKERS_SECONDS, patience_seconds(self._client))
@@ -233,11 +272,11 @@ class _Stream:
         key = attempt.job.key
         if result is _GIVEN_UP:
             return self._death(attempt, f"TimeLimit: it was not done in {LIMITS_IN_ALL:.0f} times its limit")
+        if result is not None:
+            # It is here, whether or not its worker has died with it since.
+            return Finished(key, result, attempt.number)
         if future.status == "cancelled":
             raise ClusterLostError(f"shard {key[:12]} was cancelled: the cluster was closed or lost its state")
-        if future.status != "error":
-            # Its result is here, whether or not its worker has died with it since.
-            return Finished(key, result, attempt.number)
         error = future.exception()
         if isinstance(error, KilledWorker):
             taken = seconds_taken(self._client, future.key)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 from storage.object_kind import ObjectInfo, StoreRefusedError
@@ -103,8 +104,8 @@ def _synced_temporary(target: Path, data: bytes) -> Iterator[Path]:
 
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, each of them durably: a name is on disk once its parent was synced."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
+    missing = takewhile(lambda path: not path.exists(), (folder, *folder.parents))
+    for path in reversed(list(missing)):
         path.mkdir(exist_ok=True)
         _sync_folder(path.parent)
 

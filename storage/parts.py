@@ -55,7 +55,7 @@ _COMPRESSION = {field.name: "snappy" for field in SCHEMA} | {f"{name}.list.eleme
 
 def encode_part(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The Parquet file of a part. Each row has the names of `SCHEMA`; None is null."""
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
     return tables.encode_table(
         table, metadata={"schema_version": SCHEMA_VERSION}, dictionary=_TEXTS, compression=_COMPRESSION
     )

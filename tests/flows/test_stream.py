@@ -135,7 +135,8 @@ def test_jobs_are_drawn_only_as_fast_as_they_finish(connection: Connection, tmp_
             drawn.append(str(number))
             yield Deed(f"deed{number}")
 
-    window = stream.SHARDS_PER_WORKER * 2
+    # As many as may be under way, and as many again whose results are.
+    window = 2 * stream.SHARDS_PER_WORKER * 2
     for finished, _ in enumerate(stream_shards(connection.client, do, jobs(), str(tmp_path)), start=1):
         assert len(drawn) <= finished + window
     assert len(drawn) == 40
@@ -152,10 +153,10 @@ def test_without_workers_a_run_ends(connection: Connection, tmp_path: Path, monk
 def test_a_result_that_is_here_outlives_its_worker(tmp_path: Path) -> None:
     with Connection(Cluster(workers=1)) as connection:
         client: Any = connection.client
-        outcomes: Any = stream_shards(client, do, [Deed("first"), Deed("second")], str(tmp_path))
+        outcomes: Any = stream_shards(client, do, [Deed("first"), Deed("second", "prepare", 1)], str(tmp_path))
         next(outcomes)
-        # Fetched, and not yet read by the driver.
-        await_true(lambda: outcomes.gi_frame.f_locals["stream"]._ended.qsize() == 1, 60, "the result to be fetched")
+        # Known to have ended, and fetched; neither is read by the driver yet.
+        await_true(lambda: outcomes.gi_frame.f_locals["stream"]._news.qsize() == 2, 60, "the result to be fetched")
         second = next(future for name, future in client.futures.items() if "-second-" in name)
         pid = next(iter(client.run(os.getpid).values()))
         os.kill(pid, signal.SIGKILL)
