@@ -219,11 +219,24 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
     hashed = hashlib.sha256(b'{"columns":{')
     # As `content_key` writes it, but a column at a time: of a million images the whole text is a gigabyte.
     for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"})):
-        values = catalog[name].map(file_name) if name in ROLES else catalog[name]
-        text = json.dumps({name: _plain_values(values)}, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        hashed.update(("," * (place > 0) + text[1:-1]).encode("ascii"))
+        column = catalog[name]
+        values = [file_name(url) for url in column.to_list()] if name in ROLES else _plain_values(column)
+        hashed.update(f"{',' * (place > 0)}{json.dumps(name)}:{_json_list(values)}".encode("ascii"))
     hashed.update(b"}}")
     return hashed.hexdigest()
+
+
+def _json_list(values: list[Any]) -> str:
+    """What `content_key` makes of a list; of texts that need no escapes in an eighth of the time."""
+    try:
+        joined = '","'.join(values)
+    except TypeError:
+        # Not texts alone.
+        joined = "\\"
+    plain = joined.isascii() and joined.isprintable() and "\\" not in joined
+    if values and plain and joined.count('"') == 2 * (len(values) - 1):
+        return f'["{joined}"]'
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _plain_values(values: pd.Series[Any]) -> list[str | int | float | None]:

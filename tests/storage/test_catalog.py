@@ -22,6 +22,7 @@ from storage.catalog import (
     shard_capacity,
     write_catalog,
 )
+from storage.ledger import content_key
 from storage.objects import ObjectStore
 
 NAMES = st.text(alphabet="abcdefgh0123_é", min_size=1, max_size=6)
@@ -325,6 +326,17 @@ def test_the_cut_into_shards_is_no_part_of_the_hash() -> None:
     # shard_images changes how the work is cut, and no number and no label.
     other = _catalog(["t0", "t1", "t2"], [0, 0, 0])
     assert catalog_sha256(other) == catalog_sha256(_catalog())
+
+
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8"), max_size=4) | st.sampled_from(['"', '","', "\\", "\x7f", ""]), max_size=4
+    )
+)
+def test_texts_are_hashed_as_a_content_key_is(texts: list[str]) -> None:
+    catalog = pd.DataFrame({"error": pd.Series(texts, dtype="str"), "width": range(len(texts))})
+    columns = {"error": texts, "width": list(range(len(texts)))}
+    assert catalog_sha256(catalog) == content_key({"columns": columns})
 
 
 def test_a_group_without_end_has_a_hash() -> None:
