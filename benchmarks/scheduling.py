@@ -9,9 +9,10 @@ commits a real part with a real record. For each number of images:
   of the run; and beside that what planning takes where anything changed.
 
 Then a scheduler with `--workers` workers in one process that compute nothing and commit a record without a part: shards
-per second through the stream of a driver and the ledger. Disk and machine count, so two plain probes stand
+per second through the stream of a driver and the ledger. Disk and machine count, so plain probes stand
 beside: objects per second written the same way (a file, its sync, its name, the sync of its folder) by two processes,
-and before each stage the same work done by two processes that nobody schedules.
+shards through two workers that do nothing, and before each stage its work done by two processes that nobody schedules.
+On two cores a shard costs at least what it costs in both of the latter.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import pandas as pd
 import psutil
 from distributed import Client
 from made_set import made_files, made_listing
-from made_work import StandIn, record, stand_in
+from made_work import StandIn, nothing, record, stand_in
 
 from flows.cluster import Connection
 from flows.ingest import _scan_jobs
@@ -201,10 +202,9 @@ def simulate(n_workers: int, n_shards: int, store: ObjectStore) -> None:
 
 
 def print_stream(client: Client, n_shards: int, store: ObjectStore) -> None:
-    keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(n_shards)]
     process, memory, marks = psutil.Process(), [], [time.perf_counter()]
     tenth = max(1, n_shards // 10)
-    for number, _ in enumerate(stream_shards(client, record, (StandIn(key, 122) for key in keys), store), 1):
+    for number, _ in enumerate(stream_shards(client, record, made_jobs(n_shards), store), 1):
         if number % tenth == 0:
             memory.append(process.memory_info().rss)
             marks.append(time.perf_counter())
@@ -212,6 +212,20 @@ def print_stream(client: Client, n_shards: int, store: ObjectStore) -> None:
     assert len(Ledger(store).done(predict.STAGE)) == n_shards
     print(line(f"shards/s, {n_shards} of them, by tenths", rates))
     print(f"{'driver, MB at a tenth; peak after':40}{memory[0] / 1e6:8.0f} {max(memory) / 1e6:8.0f}", flush=True)
+
+
+def print_idle(n_shards: int, store: ObjectStore) -> None:
+    """Print how fast shards go through two workers that have nothing to do at them."""
+    with Connection(Cluster(kind="local", workers=2)) as connection:
+        list(stream_shards(connection.client, nothing, made_jobs(2), store))
+        start = time.perf_counter()
+        list(stream_shards(connection.client, nothing, made_jobs(n_shards), store))
+        seconds = time.perf_counter() - start
+    print(line("shards/s, no work by two workers", [n_shards / seconds]), flush=True)
+
+
+def made_jobs(n_shards: int) -> Iterator[StandIn]:
+    return (StandIn(hashlib.sha256(str(number).encode()).hexdigest(), 122) for number in range(n_shards))
 
 
 def _write_objects(folder: str, number: int, seconds: float) -> float:
@@ -253,10 +267,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.store) as folder:
         root = Path(folder)
         seconds = 0.5 if options.short else 3
-        print(f"{'disk, objects/s by two processes':40}{probe(_write_objects, root / 'objects', seconds):8.0f}")
+        print(line("objects/s, disk, by two processes", [probe(_write_objects, root / "objects", seconds)], digits=0))
+        print_idle(50 if options.short else 2000, ObjectStore(str(root / "idle")))
         for n_images in options.images:
             bare = probe(_do_shards, root / f"bare-{n_images}", seconds)
-            print(f"\n{'the work alone by two processes, shards/s':40}{bare:8.1f}", flush=True)
+            print("\n" + line("shards/s, work alone by two processes", [bare]), flush=True)
             measure(n_images, root / str(n_images), options.rounds, 2)
         if options.workers:
             simulate(options.workers, options.shards, ObjectStore(str(root / "simulated")))
