@@ -267,7 +267,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.store) as folder:
         root = Path(folder)
         seconds = 0.5 if options.short else 3
-        print(line("objects/s, disk, by two processes", [probe(_write_objects, root / "objects", seconds)], digits=0))
+        print(line("objects/s, disk, by two processes", [probe(_write_objects, root / "objects", seconds)]))
         print_idle(50 if options.short else 2000, ObjectStore(str(root / "idle")))
         for n_images in options.images:
             bare = probe(_do_shards, root / f"bare-{n_images}", seconds)

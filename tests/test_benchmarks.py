@@ -189,9 +189,16 @@ def test_what_a_run_costs_beside_its_images_is_measured() -> None:
     printed = short_form("scheduling.py", "--short")
     assert re.search(r"^3000 images in \d+ shards$", printed, re.MULTILINE)
     assert re.search(r"^10 simulated workers, there after \d+ s$", printed, re.MULTILINE)
-    names = ["objects/s, disk, by two processes", "shards/s, no work by two workers", "shards/s, work alone by two processes",
-             "shards/s, all", "shards/s, tenth by tenth", "resume: read the planned catalog, s", "resume: all steps, s",
-             "shards/s, 100 of them, by tenths"]  # fmt: skip
+    names = [
+        "objects/s, disk, by two processes",
+        "shards/s, no work by two workers",
+        "shards/s, work alone by two processes",
+        "shards/s, all",
+        "shards/s, tenth by tenth",
+        "resume: read the planned catalog, s",
+        "resume: all steps, s",
+        "shards/s, 100 of them, by tenths",
+    ]
     for name in names:
         median, lowest, highest = rates(printed, name)
         assert 0 < lowest <= median <= highest
