@@ -178,8 +178,7 @@ class _Stream:
     async def _follow(self, name: str, future: Future) -> None:
         """Say that an attempt has ended, and fetch its result with those that end soon after it.
 
-        On the thread of the client, whatever the reader of the stream is at. A result that was lost with its worker is
-        computed again by Dask; what was committed is found then.
+        On the thread of the client, whatever the reader of the stream is at.
         """
         await future.exception(asynchronous=True)
         if future.status in ("error", "cancelled"):
@@ -191,13 +190,16 @@ class _Stream:
             return
         await asyncio.sleep(FETCH_SECONDS)
         futures, self._to_fetch = self._to_fetch, {}
-        results: dict[str, Any] = {}
+        # Of what is asked for in one turn of its loop Dask makes one request; each answer comes when it is there.
+        await asyncio.gather(*(self._fetch(name, future) for name, future in futures.items()))
+
+    async def _fetch(self, name: str, future: Future) -> None:
+        """Fetch a result; one that was lost with its worker is computed again, and what was committed found then."""
         try:
-            results = await self._client.gather(futures, errors="skip", asynchronous=True)
+            results = await self._client.gather({name: future}, errors="skip", asynchronous=True)
+            self._news.put((name, results[name]))
         except Exception as error:  # noqa: BLE001  # raised where the stream is read
-            results = dict.fromkeys(futures, error)
-        for named in results.items():
-            self._news.put(named)
+            self._news.put((name, error))
 
     def next_outcome(self) -> Finished | Lost | None:
         """Wait for news; None where they are no outcome, or where none came for a while."""
@@ -215,6 +217,8 @@ class _Stream:
             # It was given up: how it ended after all is nobody's concern.
             return None
         if isinstance(result, Exception):
+            # A client that was closed meanwhile fails at anything.
+            self._require_scheduler()
             raise result
         if result is _ENDED:
             self._ended.add(name)
@@ -245,8 +249,7 @@ class _Stream:
     def _look(self) -> None:
         """Take the size of the window from the workers there are; end where none has been there for too long."""
         seconds, self._looked = max(time.monotonic() - self._looked, 1e-3), time.monotonic()
-        if self._client.status not in ("running", "connecting"):
-            raise ClusterLostError("the scheduler is gone; what was committed stays, run again")
+        self._require_scheduler()
         count = worker_count(self._client)
         bring_back(self._client)
         if count:
@@ -263,6 +266,10 @@ class _Stream:
             SHARDS_PER_WORKER * max(1, count, expected_workers(self._client)) + self._n_ended / seconds * WORD_SECONDS
         )
         self._n_ended = 0
+
+    def _require_scheduler(self) -> None:
+        if self._client.status not in ("running", "connecting"):
+            raise ClusterLostError("the scheduler is gone; what was committed stays, run again")
 
     def _patience(self) -> float:
         return max(NO_WORKERS_SECONDS, patience_seconds(self._client))

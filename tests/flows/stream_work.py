@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.time_limit import other_limit
+from tests.faults.scene import await_true
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Deed:
 
     key: str
     act: str = ""
-    """die, hang, raise or prepare (take long before the work begins); anything else is to succeed."""
+    """die, hang, raise, prepare (take long before the work begins) or await (that the folder holds `go`, but for the
+    first attempt); anything else is to succeed."""
     times: int = 1_000
     """So often it does that; then it succeeds."""
 
@@ -26,6 +28,8 @@ def do(deed: Deed, folder: str) -> str:
     """The deed; leaves a file for each attempt."""
     number = len(list(Path(folder).glob(f"{deed.key}-*")))
     (Path(folder) / f"{deed.key}-{number}").touch()
+    if deed.act == "await" and number > 0:
+        await_true((Path(folder) / "go").exists, 60, "go")
     if number < deed.times:
         if deed.act == "die":
             os.kill(os.getpid(), signal.SIGKILL)

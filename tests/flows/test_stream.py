@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,54 @@ def test_a_result_that_is_here_outlives_its_worker(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         await_true(lambda: second.status != "finished", 60, "the worker to be missed")
         assert list(outcomes) == [Finished("second", "second", 1)]
+
+
+def when_ended(client: Any, keys: set[str], then: Callable[[], None]) -> threading.Thread:
+    """Wait on another thread until the shards of these keys have ended, and do something."""
+
+    def has_ended(key: str) -> bool:
+        return any(f"-{key}-" in name and state.status == "finished" for name, state in list(client.futures.items()))
+
+    def watch() -> None:
+        await_true(lambda: all(map(has_ended, keys)), 60, f"the end of {keys}")
+        then()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_result_that_is_lost_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So long that a worker dies between the end of both and the fetching.
+    monkeypatch.setattr(stream, "FETCH_SECONDS", 5.0)
+    with Connection(Cluster(workers=2)) as connection:
+        client: Any = connection.client
+        client.wait_for_workers(2, timeout=60)
+
+        def kill() -> None:
+            holders = {name.split("-")[2]: address for name, (address,) in client.who_has().items()}
+            assert holders["lost"] != holders["sound"]
+            os.kill(client.run(os.getpid, workers=[holders["lost"]])[holders["lost"]], signal.SIGKILL)
+
+        killer = when_ended(client, {"lost", "sound"}, kill)
+        outcomes = stream_shards(client, do, [Deed("lost", "await"), Deed("sound")], str(tmp_path))
+        assert next(iter(outcomes)) == Finished("sound", "sound", 1)
+        await_true(lambda: attempts(tmp_path, "lost") == 2, 60, "the lost one to be begun again")
+        (tmp_path / "go").touch()
+        assert list(outcomes) == [Finished("lost", "lost", 1)]
+        killer.join()
+
+
+def test_a_client_that_is_closed_before_a_result_is_fetched_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "FETCH_SECONDS", 1.0)
+    with Connection(Cluster(workers=1)) as connection:
+        client: Any = connection.client
+        closer = when_ended(client, {"deed"}, client.close)
+        with pytest.raises(ClusterLostError, match="run again"):
+            list(stream_shards(client, do, [Deed("deed")], str(tmp_path)))
+        closer.join()
 
 
 def test_a_worker_whose_nanny_gave_up_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
