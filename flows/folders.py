@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import uuid
 from collections.abc import Callable
@@ -10,13 +11,16 @@ from flows.config import ConfigError, EvaluationConfig
 from storage.objects import ObjectStore, StoreRefusedError
 
 logger = logging.getLogger("segscale")
+# No mistake in the configuration: the same one will do when there is room again.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def check_folders(config: EvaluationConfig) -> None:
     """The store takes exclusive commits and the reports can be written: tried with objects that are removed again.
 
     Every flow that writes asks this first, for a flow that is deployed is not started by the command line. A store that
-    only a single driver may use is said to be one in a warning, every time. Raises ConfigError.
+    only a single driver may use is said to be one in a warning, every time. Raises ConfigError, and OSError where
+    there is no room.
     """
     if config.store.path.startswith("memory:"):
         raise ConfigError(f"store.path: expected what all workers see, got {config.store.path} of this process alone")
@@ -40,6 +44,8 @@ def _probe(key: str, path: str, attempt: Callable[[], None]) -> None:
     try:
         attempt()
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise OSError(error.errno, f"{key}: {path}: {error.strerror}") from error
         # Every kind of store has errors of its own kind for the same few mistakes.
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ConfigError(f"{key}: expected a folder or URL that can be written, got {path}: {reason}") from error

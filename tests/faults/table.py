@@ -160,7 +160,8 @@ def full_disk(folder: str, spare_bytes: int, without: tuple[str, ...]) -> Callab
             if without:
                 scene.copy_finished(without=without)
             ballast = fill(disk, spare_bytes)
-            assert scene.run() == 3
+            code = scene.run()
+            assert code == 3, f"exit {code}: {scene.said}"
             assert "No space left" in scene.said[-1], scene.said
             ballast.unlink()
             assert scene.run() == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pkgutil
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +49,19 @@ def refuse(_: ObjectStore) -> None:
 def test_all_flows_are_found() -> None:
     expected = {"evaluate", "ingest", "predict", "score", "report", "repair"}
     assert set(FLOWS) == {f"{name}-dataset" for name in expected} | {"train-model"}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_mistake_in_the_configuration(
+    code: int, config: EvaluationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(_: ObjectStore) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(ObjectStore, "check_exclusive", is_full)
+    with pytest.raises(OSError, match=rf"store\.path: .*store: {os.strerror(code)}") as raised:
+        check_folders(config)
+    assert raised.value.errno == code
 
 
 @pytest.mark.parametrize("name", FLOWS)
