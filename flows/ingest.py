@@ -14,6 +14,7 @@ import pandas as pd
 from prefect import flow
 
 from flows import worker
+from flows.attempts import Finished, Limits, Lost
 from flows.cluster import ClusterLostError, Connection
 from flows.cluster_keys import longest_shard_seconds
 from flows.config import EvaluationConfig
@@ -23,7 +24,7 @@ from flows.isolation import ending_of, find_poison, try_alone
 from flows.preflight import needs_of
 from flows.progress import StageProgress
 from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
-from flows.stream import Finished, Limits, Lost, stream_shards
+from flows.stream import stream_shards
 from flows.turn import turn
 from flows.worker import ScanJob
 from storage.catalog import (

@@ -8,7 +8,8 @@ from typing import Any
 
 from distributed import Client
 
-from flows.stream import Finished, Job, Limits, Lost, stream_shards
+from flows.attempts import Finished, Job, Limits, Lost
+from flows.stream import stream_shards
 
 logger = logging.getLogger("segscale")
 

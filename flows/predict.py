@@ -15,6 +15,7 @@ from prefect import flow
 
 from flows import worker
 from flows.answers import answered
+from flows.attempts import Finished, Limits
 from flows.cluster import ClusterLostError, Connection, neighbours
 from flows.config import ConfigError, EvaluationConfig
 from flows.dataset import RunCatalog
@@ -23,7 +24,7 @@ from flows.ingest import over_catalog, shard_plans
 from flows.model_check import ModelFile, check_facts, find_model
 from flows.preflight import needs_of
 from flows.stage import StageSummary, run_stage
-from flows.stream import Finished, Limits, stream_shards
+from flows.stream import stream_shards
 from flows.turn import turn
 from flows.worker import EnginePlugin, EngineUnavailable, PlanJob
 from flows.worker_engine import ModelRequest

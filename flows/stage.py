@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flows.attempts import Finished, Limits, Lost
 from flows.cluster import ClusterLostError, Connection
 from flows.isolation import ending_of, find_poison, try_alone
 from flows.progress import StageProgress, timed
-from flows.stream import Finished, Limits, Lost, stream_shards
+from flows.stream import stream_shards
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from storage.quarantine import Held, quarantine

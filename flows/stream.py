@@ -5,35 +5,27 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import logging
-import math
 import queue
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from distributed import Client, Future
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
+from flows.attempts import UNLIMITED, Attempt, Finished, Job, Limits, Lost, after_death, after_error, pause_seconds
 from flows.cluster import ClusterLostError, bring_back, expected_workers, patience_seconds, worker_count
 from flows.time_limit import run_limited, seconds_taken
 
-logger = logging.getLogger("segscale")
 SHARDS_PER_WORKER = 2
 """One at work, one that is there when it ends."""
 WORD_SECONDS = 0.05
 """So long it takes at most until a worker has another shard for one that ended: Dask sends words in batches. Of shards
 that are shorter more are at hand; a worker that dies takes all that it has with it, which costs these little."""
-ATTEMPTS = 3
-DEATHS = 2
-"""So often workers may die at a shard that had others beside it; then it is tried alone, with nothing else to blame."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before another attempt: the first, doubled each time, half of it left to chance."""
 LOOK_SECONDS = 5.0
 """So often the cluster is looked at while nothing comes back."""
 NO_WORKERS_SECONDS = 300.0
@@ -52,62 +44,6 @@ _GIVEN_UP = object()
 """Stands for the result of an attempt that nobody waits for any more."""
 
 
-class PermanentError(RuntimeError):
-    """What no further attempt can change."""
-
-
-class Job(Protocol):
-    """A piece of work that knows its key."""
-
-    @property
-    def key(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A shard that was finished."""
-
-    key: str
-    result: Any
-    """What the work returned: a small record."""
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A shard that no attempt finished; the next run tries it again."""
-
-    key: str
-    error: str
-    attempts: int
-    deadly: str = ""
-    """WorkerDied or TimeLimit where workers ended at it: something in it may end them. Empty for what was raised."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How patient a stream is."""
-
-    seconds: Callable[[str], float]
-    """For the shard of a key."""
-    deaths: int = DEATHS
-    window: int = 0
-    """Shards under way at a time; 0: `SHARDS_PER_WORKER` for each worker, and more of those that take no time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    job: Job
-    number: int
-    deaths: int = 0
-    given_up: float = math.inf
-    """When nobody waits for it any more, by the monotonic clock."""
-
-
-UNLIMITED = Limits(lambda _: 3600.0)
-"""For what has no images: an hour, since nothing waits for ever."""
-
-
 def stream_shards(
     client: Client, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any, limits: Limits = UNLIMITED
 ) -> Iterator[Finished | Lost]:
@@ -124,7 +60,7 @@ def stream_shards(
     try:
         while True:
             for job in itertools.islice(source, stream.room()):
-                stream.submit(_Attempt(job, 1))
+                stream.submit(Attempt(job, 1))
             if not stream.is_busy():
                 return
             outcome = stream.next_outcome()
@@ -143,8 +79,8 @@ class _Stream:
         self._client, self._work, self._arguments, self._limits = client, work, arguments, limits
         # Dask knows work by its name, and other drivers may be at the same shards for other stores.
         self._name = f"{getattr(work, '__name__', 'work')}-{uuid.uuid4().hex[:12]}"
-        self._under_way: dict[str, tuple[_Attempt, Future]] = {}
-        self._paused: list[tuple[float, int, _Attempt]] = []
+        self._under_way: dict[str, tuple[Attempt, Future]] = {}
+        self._paused: list[tuple[float, int, Attempt]] = []
         self._numbers = itertools.count()
         self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._ended: set[str] = set()
@@ -163,7 +99,7 @@ class _Stream:
     def is_busy(self) -> bool:
         return bool(self._under_way or self._paused)
 
-    def submit(self, attempt: _Attempt) -> None:
+    def submit(self, attempt: Attempt) -> None:
         name = f"{self._name}-{attempt.job.key}-{next(self._numbers)}"
         seconds = self._limits.seconds(attempt.job.key)
         future = self._client.submit(
@@ -232,8 +168,9 @@ class _Stream:
         self._n_ended += 1
         outcome = self._outcome(future, attempt, result)
         future.release()
-        if isinstance(outcome, _Attempt):
-            self._pause(outcome)
+        if isinstance(outcome, Attempt):
+            at = time.monotonic() + pause_seconds(outcome)
+            heapq.heappush(self._paused, (at, next(self._numbers), outcome))
             return None
         return outcome
 
@@ -241,10 +178,6 @@ class _Stream:
         """Let go of what is under way: nobody waits for it any more."""
         for _, future in self._under_way.values():
             future.release()
-
-    def _pause(self, attempt: _Attempt) -> None:
-        seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt.number - 2)) * random.uniform(0.5, 1.0)
-        heapq.heappush(self._paused, (time.monotonic() + seconds, next(self._numbers), attempt))
 
     def _look(self) -> None:
         """Take the size of the window from the workers there are; end where none has been there for too long."""
@@ -274,11 +207,12 @@ class _Stream:
     def _patience(self) -> float:
         return max(NO_WORKERS_SECONDS, patience_seconds(self._client))
 
-    def _outcome(self, future: Future, attempt: _Attempt, result: Any) -> Finished | Lost | _Attempt:
+    def _outcome(self, future: Future, attempt: Attempt, result: Any) -> Finished | Lost | Attempt:
         """What became of a shard: finished, lost, or to be tried again."""
         key = attempt.job.key
         if result is _GIVEN_UP:
-            return self._death(attempt, f"TimeLimit: it was not done in {LIMITS_IN_ALL:.0f} times its limit")
+            late = f"TimeLimit: it was not done in {LIMITS_IN_ALL:.0f} times its limit"
+            return after_death(attempt, late, self._limits.deaths)
         if result is not None:
             # It is here, whether or not its worker has died with it since.
             return Finished(key, result, attempt.number)
@@ -288,20 +222,5 @@ class _Stream:
         if isinstance(error, KilledWorker):
             taken = seconds_taken(self._client, future.key)
             late = f"TimeLimit: it took more than {taken:.0f} s" if taken is not None else ""
-            return self._death(attempt, late or "WorkerDied: a worker died at it")
-        text = f"{type(error).__name__}: {error}"
-        return Lost(key, text, attempt.number) if isinstance(error, PermanentError) else self._again(attempt, text)
-
-    def _again(self, attempt: _Attempt, reason: str) -> Lost | _Attempt:
-        key = attempt.job.key
-        if attempt.number >= ATTEMPTS:
-            return Lost(key, reason, attempt.number)
-        logger.warning("shard %s: attempt %d failed, trying again: %s", key[:12], attempt.number, reason)
-        return replace(attempt, number=attempt.number + 1)
-
-    def _death(self, attempt: _Attempt, reason: str) -> Lost | _Attempt:
-        key, deaths = attempt.job.key, attempt.deaths + 1
-        if deaths >= self._limits.deaths:
-            return Lost(key, reason, attempt.number, deadly=reason.partition(":")[0])
-        logger.warning("shard %s: attempt %d, trying again: %s", key[:12], attempt.number, reason)
-        return replace(attempt, number=attempt.number + 1, deaths=deaths)
+            return after_death(attempt, late or "WorkerDied: a worker died at it", self._limits.deaths)
+        return after_error(attempt, error)

@@ -13,7 +13,7 @@ import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.system import MEMORY_LIMIT
 
-from flows.stream import PermanentError
+from flows.attempts import PermanentError
 from flows.time_limit import other_limit
 from flows.worker_engine import ModelRequest, build_engine
 from storage.objects import ObjectStore

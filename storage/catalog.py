@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -228,14 +229,12 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
 
 def _json_list(values: list[Any]) -> str:
     """What `content_key` makes of a list; of texts that need no escapes in an eighth of the time."""
-    try:
+    # Raised where they are not texts alone.
+    with contextlib.suppress(TypeError):
         joined = '","'.join(values)
-    except TypeError:
-        # Not texts alone.
-        joined = "\\"
-    plain = joined.isascii() and joined.isprintable() and "\\" not in joined
-    if values and plain and joined.count('"') == 2 * (len(values) - 1):
-        return f'["{joined}"]'
+        plain = joined.isascii() and joined.isprintable() and "\\" not in joined
+        if values and plain and joined.count('"') == 2 * (len(values) - 1):
+            return f'["{joined}"]'
     return json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 

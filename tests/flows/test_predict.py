@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from flows import predict
+from flows.attempts import UNLIMITED, Finished, Lost
 from flows.errors import ClusterLostError
-from flows.stream import UNLIMITED, Finished, Lost
 from flows.worker import PlanJob
 
 DEADLY = "WorkerDied"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flows import stage
+from flows.attempts import Finished, Lost
 from flows.stage import ShardPlan, WorkLostError, _Bench, run_stage
-from flows.stream import Finished, Lost
 from storage.objects import ObjectStore
 from storage.quarantine import Held
 from tasks.ingest import ShardDone

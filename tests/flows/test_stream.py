@@ -14,10 +14,11 @@ import pytest
 from distributed import Client
 
 from flows import answers, stream
+from flows.attempts import ATTEMPTS, DEATHS, Finished, Limits, Lost
 from flows.cluster import ClusterLostError, Connection
 from flows.isolation import try_alone
 from flows.sections import Cluster
-from flows.stream import ATTEMPTS, Finished, Limits, Lost, stream_shards
+from flows.stream import stream_shards
 from tests.end_to_end.dask_programs import dask_programs
 from tests.faults.scene import await_true
 from tests.flows.stream_work import Deed, do
@@ -35,7 +36,7 @@ def connection() -> Iterator[Connection]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("flows.attempts.FIRST_PAUSE", 0.05)
 
 
 def run(connection: Connection, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
@@ -85,7 +86,7 @@ def test_what_hangs_is_ended_by_its_own_worker(connection: Connection, tmp_path:
     stuck = found["stuck"]
     assert isinstance(stuck, Lost)
     assert (stuck.deadly, stuck.error) == ("TimeLimit", "TimeLimit: it took more than 1 s")
-    assert attempts(tmp_path, "stuck") == stream.DEATHS
+    assert attempts(tmp_path, "stuck") == DEATHS
 
 
 def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(connection: Connection, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from dask.system import CPU_COUNT
 
 from flows import worker
-from flows.stream import PermanentError
+from flows.attempts import PermanentError
 from flows.worker import EngineError, EnginePlugin, PlanJob
 from flows.worker_engine import ModelRequest, threads_of
 from storage.objects import ObjectStore
