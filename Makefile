@@ -31,7 +31,7 @@ lint: $(INSTALLED) ## Style and formatting
 	$(BIN)/ruff format --check .
 
 types: $(INSTALLED) ## Types, strict
-	$(BIN)/mypy --explicit-package-bases flows tasks storage tests examples docs/scripts
+	$(BIN)/mypy --explicit-package-bases segscale tests examples docs/scripts
 
 fast: $(INSTALLED) ## Tests that start no process, server or model
 	$(BIN)/pytest -m "not slow" $(PARALLEL)

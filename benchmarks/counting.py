@@ -28,7 +28,7 @@ import numpy as np
 from machine_memory import read_bandwidth
 from made_images import Arrays, Pixels, Setting, made_images
 
-from tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 THREADS = 2
 OURS = (f"segscale uint8, {THREADS} threads", f"segscale float32, {THREADS} threads")

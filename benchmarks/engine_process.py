@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from made_engines import EngineName, make_engine
 
-from tasks.engines import Precision
+from segscale.tasks.engines import Precision
 
 START_SECONDS = 0.5
 """From the order to the first moment; half of it is spent computing already, so that all are at work by then."""

@@ -27,9 +27,9 @@ from made_engines import make_engine, settle_threads
 from made_networks import Network, made_model, made_pixels, unit_recipes
 from turns import Contestant, Rates, take_turns
 
-from storage import shards
-from storage.objects import ObjectStore
-from tasks.engines import Engine
+from segscale.storage import shards
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.engines import Engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from made_images import Setting, made_images
 
-from storage import shards
-from storage.ledger import Entry, Ledger
-from storage.objects import ObjectStore
-from tasks.ingest import IMAGES, REFERENCES
-from tasks.metrics.overlap import count_overlap
-from tasks.normalize import IGNORED
-from tasks.shard_plan import STAGE as INGEST
+from segscale.storage import shards
+from segscale.storage.ledger import Entry, Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.ingest import IMAGES, REFERENCES
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.normalize import IGNORED
+from segscale.tasks.shard_plan import STAGE as INGEST
 
 REPEATS = 5
 BATCH = 8

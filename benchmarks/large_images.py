@@ -26,14 +26,14 @@ import pandas as pd
 import psutil
 from PIL import Image
 
-from storage import catalog
-from storage.objects import ObjectStore
-from tasks import scan, shard_plan
-from tasks.engines import Engine, EngineFacts, check_batch
-from tasks.ingest import ingest_shard
-from tasks.metrics.overlap import count_overlap
-from tasks.predict import Prediction, PredictJob, predict_key, predict_shard
-from tasks.shard_plan import Preparation
+from segscale.storage import catalog
+from segscale.storage.objects import ObjectStore
+from segscale.tasks import scan, shard_plan
+from segscale.tasks.engines import Engine, EngineFacts, check_batch
+from segscale.tasks.ingest import ingest_shard
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.predict import Prediction, PredictJob, predict_key, predict_shard
+from segscale.tasks.shard_plan import Preparation
 
 STEPS = ("write", "ingest", "predict")
 MEAN = "mean"
@@ -165,9 +165,9 @@ def build_engine(network: str, tile: int) -> Engine:
     if network == MEAN:
         return MeanEngine()
     # TensorFlow takes seconds and memory, and the other steps do without it.
-    from tasks.engines.keras import KerasEngine
-    from tasks.models.bundled import bundled_path
-    from tasks.models.model_file import load_model
+    from segscale.tasks.engines.keras import KerasEngine
+    from segscale.tasks.models.bundled import bundled_path
+    from segscale.tasks.models.model_file import load_model
 
     engine = KerasEngine(load_model(Path(bundled_path(network))))
     engine.probabilities(np.zeros((1, tile, tile, 1), np.uint8), np.ones((1, 4), np.float32))

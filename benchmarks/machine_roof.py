@@ -16,7 +16,7 @@ import numpy as np
 from machine_memory import read_bandwidth
 from turns import Contestant, Rates, take_turns
 
-from tasks.engines.openvino_runtime import load_openvino
+from segscale.tasks.engines.openvino_runtime import load_openvino
 
 SIDE = 4096
 """Large enough that a product is bound by arithmetic, small enough for a fraction of a second in float32."""

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal, get_args
 
-from tasks.engines import Engine, Precision
+from segscale.tasks.engines import Engine, Precision
 
 EngineName = Literal["keras", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -20,15 +20,15 @@ def make_engine(
     OpenVINO's graph is converted by another process and kept beside the model: TensorFlow is loaded for Keras alone.
     """
     if name == "openvino":
-        from tasks.conversion import converted_graph
-        from tasks.engines.openvino import OpenVinoEngine
+        from segscale.tasks.conversion import converted_graph
+        from segscale.tasks.engines.openvino import OpenVinoEngine
 
         sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
         graph = converted_graph(model, sha256, level, False, model.parent)
         return OpenVinoEngine(graph, precision=precision, threads=threads)
     settle_threads(threads)
-    from tasks.engines.keras import KerasEngine
-    from tasks.models.model_file import load_model
+    from segscale.tasks.engines.keras import KerasEngine
+    from segscale.tasks.models.model_file import load_model
 
     return KerasEngine(load_model(model), level=level, precision=precision, device=device)
 
@@ -40,6 +40,6 @@ def settle_threads(threads: int) -> None:
     """
     import keras
 
-    from tasks.engines.keras import prepare_runtime
+    from segscale.tasks.engines.keras import prepare_runtime
 
     prepare_runtime(threads if keras.backend.backend() == "tensorflow" else 0)

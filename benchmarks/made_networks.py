@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tasks.models.unet_plus_plus import build_unet_plus_plus
-from tasks.networks import select_outputs
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks.networks import select_outputs
 
 UNIT = (-np.inf, np.inf, 0.0, 255.0)
 """The recipe of 8-bit images: nothing is clipped, 255 becomes 1."""

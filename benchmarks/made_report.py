@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from storage.catalog import COLUMNS
-from storage.objects import ObjectStore
-from storage.reports import Report, write_report
-from tasks.metrics.settings import ScoreSettings
-from tasks.report import Counted, Identity, Layout, build_tables
+from segscale.storage.catalog import COLUMNS
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import Report, write_report
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.report import Counted, Identity, Layout, build_tables
 
 SIDE = 256
 LARGEST_SHARE = 0.3

@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from storage.catalog import MEMORY_COLUMNS
-from tasks.scan import CODE_VERSION
+from segscale.storage.catalog import MEMORY_COLUMNS
+from segscale.tasks.scan import CODE_VERSION
 
 SIDE = 256
 ROLES = ("image", "reference", "prediction")
@@ -29,7 +29,7 @@ def made_listing(n_images: int) -> pd.DataFrame:
 
 
 def made_files(listing: pd.DataFrame) -> pd.DataFrame:
-    """As `flows.ingest.scan_files` gives them: a row for each role and file, `MEMORY_COLUMNS`."""
+    """As `segscale.flows.ingest.scan_files` gives them: a row for each role and file, `MEMORY_COLUMNS`."""
     frames = []
     for role in ROLES:
         is_image = role == "image"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage import parts, shards
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
-from tasks import predict
-from tasks.ingest import ShardDone
+from segscale.storage import parts, shards
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.tasks import predict
+from segscale.tasks.ingest import ShardDone
 
 
 @dataclass(frozen=True, slots=True)

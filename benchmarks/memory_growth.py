@@ -19,7 +19,7 @@ import psutil
 from made_engines import ENGINES, EngineName, make_engine
 from made_networks import SMALL, made_model, unit_recipes
 
-from tasks.engines import Precision
+from segscale.tasks.engines import Precision
 
 SHARES = (0.1, 0.5, 1.0)
 

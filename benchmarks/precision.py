@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.phantom import write_phantoms
+from segscale.tasks.phantom import write_phantoms
 
 PRECISIONS = ("float32", "bfloat16")
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)

@@ -25,17 +25,17 @@ import pandas as pd
 import zarr
 from numcodecs.zstd import Zstd
 
-from storage import parts, shards, tables
-from storage.ledger import Entry
-from storage.objects import ObjectStore
-from tasks.counting import count_rows
-from tasks.engines import EngineFacts
-from tasks.inference import plan_pieces, read_batches
-from tasks.kept import to_labels
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.predict import Prediction, PredictJob, batch_shape, predict_shard
-from tasks.shard_plan import STAGE
-from tasks.shard_rows import ShardRow
+from segscale.storage import parts, shards, tables
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.counting import count_rows
+from segscale.tasks.engines import EngineFacts
+from segscale.tasks.inference import plan_pieces, read_batches
+from segscale.tasks.kept import to_labels
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.predict import Prediction, PredictJob, batch_shape, predict_shard
+from segscale.tasks.shard_plan import STAGE
+from segscale.tasks.shard_rows import ShardRow
 
 SIDE, BATCH = 256, 8
 KEY = "ab" * 32

@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 from made_report import write_made_report
 
-from flows.rescore import describe, open_rescoring
-from storage.reports import open_report
-from tasks.metrics.bootstrap import Resampled, resample
-from tasks.metrics.intervals import sums_of_metric
-from tasks.metrics.kept_thresholds import counts_at, curve, pair_names, score_at
-from tasks.metrics.metric_table import DICE
-from tasks.metrics.settings import ScoreSettings
-from tasks.rescore import Changes, rescore
+from segscale.flows.reports.rescore import describe, open_rescoring
+from segscale.storage.reports import open_report
+from segscale.tasks.metrics.bootstrap import Resampled, resample
+from segscale.tasks.metrics.intervals import sums_of_metric
+from segscale.tasks.metrics.kept_thresholds import counts_at, curve, pair_names, score_at
+from segscale.tasks.metrics.metric_table import DICE
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.rescore import Changes, rescore
 
 SETTINGS = ScoreSettings(batch_sizes=(2, 8, 32, 128, 1024), bootstrap=0)
 INDEX, THRESHOLD_COUNT = 20, 64

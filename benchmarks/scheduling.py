@@ -39,18 +39,25 @@ from distributed import Client
 from made_set import made_files, made_listing
 from made_work import StandIn, nothing, record, stand_in
 
-from flows.cluster import Connection
-from flows.ingest import _scan_jobs
-from flows.predict import plan_predict
-from flows.sections import Cluster
-from flows.stage import ShardPlan, run_stage
-from flows.stream import stream_shards
-from storage.catalog import SourceMemory, catalog_sha256, read_catalog, read_planned, rows_by_shard, write_catalog
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
-from tasks import predict, scan, shard_plan
-from tasks.predict import Prediction, PredictJob
-from tasks.shard_plan import Preparation
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.config.sections import Cluster
+from segscale.flows.ingest import _scan_jobs
+from segscale.flows.predict import plan_predict
+from segscale.flows.shards.stage import ShardPlan, run_stage
+from segscale.flows.shards.stream import stream_shards
+from segscale.storage.catalog import (
+    SourceMemory,
+    catalog_sha256,
+    read_catalog,
+    read_planned,
+    rows_by_shard,
+    write_catalog,
+)
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.tasks import predict, scan, shard_plan
+from segscale.tasks.predict import Prediction, PredictJob
+from segscale.tasks.shard_plan import Preparation
 
 SHARD_IMAGES = 170
 """A million images then lie in 8,192 shards: halved 13 times, the tree has 122 images in a leaf on average."""

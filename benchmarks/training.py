@@ -19,15 +19,15 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from tasks.normalize import Recipe
-from tasks.training.checkpoint import Checkpoint
-from tasks.training.feed import training_batches
-from tasks.training.loop import Training, train_network
-from tasks.training.network import build_network, head_loss
-from tasks.training.patches import plan_patches
-from tasks.training.sample import Sample
-from tasks.training.settings import TrainSettings
-from tasks.training.split import Split
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training.checkpoint import Checkpoint
+from segscale.tasks.training.feed import training_batches
+from segscale.tasks.training.loop import Training, train_network
+from segscale.tasks.training.network import build_network, head_loss
+from segscale.tasks.training.patches import plan_patches
+from segscale.tasks.training.sample import Sample
+from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.split import Split
 
 FULL = TrainSettings(epochs=8, steps_per_epoch=8)
 SHORT = TrainSettings(epochs=2, steps_per_epoch=2, filters=(2, 4, 8), patch=32, batch_size=2)

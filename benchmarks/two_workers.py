@@ -18,8 +18,8 @@ from engine_process import EngineOrder, EngineProcess, rates_together
 from made_engines import ENGINES, EngineName
 from made_networks import NORMALIZED, SMALL, TINY, Network, made_model
 
-from tasks.engines import Precision
-from tasks.engines.selection import choose_engine
+from segscale.tasks.engines import Precision
+from segscale.tasks.engines.selection import choose_engine
 
 NETWORKS = {"norm": NORMALIZED, "small": SMALL}
 WORKERS = 2

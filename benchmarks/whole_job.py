@@ -27,11 +27,11 @@ from made_engines import ENGINES
 from made_networks import NORMALIZED, PLAIN, SMALL, TINY, Network, made_model
 from made_shapes import draw_set
 
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
-from storage.reports import open_report
-from tasks.engines import Precision
-from tasks.engines.selection import EngineName, choose_engine
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import open_report
+from segscale.tasks.engines import Precision
+from segscale.tasks.engines.selection import EngineName, choose_engine
 
 NETWORKS = {"plain": PLAIN, "norm": NORMALIZED, "small": SMALL}
 STEADY_GOAL, START_GOAL = 0.9, 15.0

@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from flows.config import ConfigError, EvaluationConfig
-from storage import sources
-from storage.catalog import COLUMNS, read_catalog
-from storage.ledger import content_key
-from storage.objects import ObjectStore
-from storage.sources import ListingError
-from tasks.shard_plan import Preparation
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.storage import sources
+from segscale.storage.catalog import COLUMNS, read_catalog
+from segscale.storage.ledger import content_key
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import ListingError
+from segscale.tasks.shard_plan import Preparation
 
 BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.
@@ -30,7 +30,7 @@ REPORT_COLUMNS = frozenset(
 
 
 def list_dataset(config: EvaluationConfig) -> pd.DataFrame:
-    """A row per image as `storage.sources` lists it. Raises ConfigError where that does not work."""
+    """A row per image as `segscale.storage.sources` lists it. Raises ConfigError where that does not work."""
     dataset = config.dataset
     if dataset.layout not in BUILT_LAYOUTS:
         raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")

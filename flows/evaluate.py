@@ -9,16 +9,16 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from flows.check import check, scores_predictions
-from flows.cluster import Connection
-from flows.config import EvaluationConfig
-from flows.dataset import RunCatalog
-from flows.ingest import run_ingest
-from flows.predict import run_predict
-from flows.preflight import needs_of
-from flows.report import RunResult, run_report
-from flows.score import run_score
-from flows.turn import turn
+from segscale.flows.checks.evaluation import check, scores_predictions
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.cluster.preflight import needs_of
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import RunCatalog
+from segscale.flows.ingest import run_ingest
+from segscale.flows.predict import run_predict
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.report import RunResult, run_report
+from segscale.flows.score import run_score
 
 P = ParamSpec("P")
 R = TypeVar("R")

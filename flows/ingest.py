@@ -13,21 +13,21 @@ import numpy.typing as npt
 import pandas as pd
 from prefect import flow
 
-from flows import worker
-from flows.attempts import Finished, Limits, Lost
-from flows.cluster import ClusterLostError, Connection
-from flows.cluster_keys import longest_shard_seconds
-from flows.config import EvaluationConfig
-from flows.dataset import RunCatalog, catalog_name, list_dataset, preparation
-from flows.folders import check_folders
-from flows.isolation import ending_of, find_poison, try_alone
-from flows.preflight import needs_of
-from flows.progress import StageProgress
-from flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
-from flows.stream import stream_shards
-from flows.turn import turn
-from flows.worker import ScanJob
-from storage.catalog import (
+from segscale.flows.checks.folders import check_folders
+from segscale.flows.cluster.connection import ClusterLostError, Connection
+from segscale.flows.cluster.preflight import needs_of
+from segscale.flows.config.cluster_keys import longest_shard_seconds
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import RunCatalog, catalog_name, list_dataset, preparation
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.progress import StageProgress
+from segscale.flows.shards.bisection import ending_of, find_poison, try_alone
+from segscale.flows.shards.retry import Finished, Limits, Lost
+from segscale.flows.shards.stage import ShardPlan, StageSummary, leaving_out, run_stage
+from segscale.flows.shards.stream import stream_shards
+from segscale.flows.worker import work as worker
+from segscale.flows.worker.work import ScanJob
+from segscale.storage.catalog import (
     MEMORY_COLUMNS,
     SourceMemory,
     places_among,
@@ -36,11 +36,11 @@ from storage.catalog import (
     source_keys,
     write_catalog,
 )
-from storage.objects import ObjectStore
-from storage.quarantine import Held, quarantine, quarantined
-from storage.sources import ROLES, file_name
-from tasks import scan, shard_plan
-from tasks.scan import SourceFacts
+from segscale.storage.objects import ObjectStore
+from segscale.storage.quarantine import Held, quarantine, quarantined
+from segscale.storage.sources import ROLES, file_name
+from segscale.tasks import scan, shard_plan
+from segscale.tasks.scan import SourceFacts
 
 logger = logging.getLogger("segscale")
 SCAN_FILES = 64

@@ -13,27 +13,27 @@ import pandas as pd
 from distributed import Client
 from prefect import flow
 
-from flows import worker
-from flows.answers import answered
-from flows.attempts import Finished, Limits
-from flows.cluster import ClusterLostError, Connection, neighbours
-from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import RunCatalog
-from flows.folders import check_folders
-from flows.ingest import over_catalog, shard_plans
-from flows.model_check import ModelFile, check_facts, find_model
-from flows.preflight import needs_of
-from flows.stage import StageSummary, run_stage
-from flows.stream import stream_shards
-from flows.turn import turn
-from flows.worker import EnginePlugin, EngineUnavailable, PlanJob
-from flows.worker_engine import ModelRequest
-from storage.catalog import rows_by_shard
-from storage.ledger import Ledger, content_key
-from storage.objects import ObjectStore
-from tasks import predict
-from tasks.engine_plan import EnginePlan, as_record
-from tasks.predict import Prediction, PredictJob
+from segscale.flows.checks.folders import check_folders
+from segscale.flows.checks.model import ModelFile, check_facts, find_model
+from segscale.flows.cluster.connection import ClusterLostError, Connection, neighbours
+from segscale.flows.cluster.preflight import needs_of
+from segscale.flows.cluster.scheduler import answered
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.dataset import RunCatalog
+from segscale.flows.ingest import over_catalog, shard_plans
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.shards.retry import Finished, Limits
+from segscale.flows.shards.stage import StageSummary, run_stage
+from segscale.flows.shards.stream import stream_shards
+from segscale.flows.worker import work as worker
+from segscale.flows.worker.engine import ModelRequest
+from segscale.flows.worker.work import EnginePlugin, EngineUnavailable, PlanJob
+from segscale.storage.catalog import rows_by_shard
+from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.objects import ObjectStore
+from segscale.tasks import predict
+from segscale.tasks.engine_plan import EnginePlan, as_record
+from segscale.tasks.predict import Prediction, PredictJob
 
 logger = logging.getLogger("segscale")
 PLAN = "plan"
@@ -86,7 +86,7 @@ class Plan:
     prediction: Prediction
     """What is part of every key."""
     engine: dict[str, Any]
-    """How it was resolved: `tasks.engine_plan.EnginePlan` as plain values."""
+    """How it was resolved: `segscale.tasks.engine_plan.EnginePlan` as plain values."""
 
 
 def plan_key(config: EvaluationConfig, model: ModelFile) -> str:

@@ -13,7 +13,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from flows.artifacts import set_progress, start_progress
+from segscale.flows.prefect.artifacts import set_progress, start_progress
 
 logger = logging.getLogger("segscale")
 # Each update of an artifact is a request to the server, and each plain line is read by somebody.

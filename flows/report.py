@@ -12,28 +12,28 @@ from typing import Any
 import pandas as pd
 from prefect import flow
 
-from flows.artifacts import is_watched, publish_link, publish_table
-from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import RunCatalog
-from flows.folders import check_folders
-from flows.model_check import find_model
-from flows.predict import find_plan, plan_predict
-from flows.progress import timed
-from flows.score import plan_score
-from flows.stage import StageSummary
-from flows.turn import turn
-from storage.catalog import catalog_sha256
-from storage.ledger import Entry, Ledger, content_key
-from storage.objects import ObjectStore
-from storage.reports import Report, write_report
-from storage.sources import file_name
-from storage.tables import decode_frame
-from tasks import predict, score, shard_plan
-from tasks import report as report_tables
-from tasks.metrics.diagnose import diagnose
-from tasks.metrics.settings import ScoreSettings
-from tasks.predict import Prediction
-from tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
+from segscale.flows.checks.folders import check_folders
+from segscale.flows.checks.model import find_model
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.dataset import RunCatalog
+from segscale.flows.predict import find_plan, plan_predict
+from segscale.flows.prefect.artifacts import is_watched, publish_link, publish_table
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.progress import timed
+from segscale.flows.score import plan_score
+from segscale.flows.shards.stage import StageSummary
+from segscale.storage.catalog import catalog_sha256
+from segscale.storage.ledger import Entry, Ledger, content_key
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import Report, write_report
+from segscale.storage.sources import file_name
+from segscale.storage.tables import decode_frame
+from segscale.tasks import predict, score, shard_plan
+from segscale.tasks import report as report_tables
+from segscale.tasks.metrics.diagnose import diagnose
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.predict import Prediction
+from segscale.tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
 
 logger = logging.getLogger("segscale")
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
@@ -199,7 +199,7 @@ def _run_record(
 
 def _render(contents: Mapping[str, bytes], run: Mapping[str, Any], settings: ScoreSettings) -> bytes:
     # matplotlib takes a while to load: only who writes a page pays for it.
-    from tasks.report_html.page import render_report
+    from segscale.tasks.report_html.page import render_report
 
     tables = {name.removesuffix(".parquet"): decode_frame(data) for name, data in contents.items()}
     judged = {name: tables[name] for name in ("per_image", "per_sample", "batch_summed", "gap")}

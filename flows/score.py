@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 from prefect import flow
 
-from flows import worker
-from flows.cluster import Connection
-from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import RunCatalog, preparation
-from flows.folders import check_folders
-from flows.ingest import over_catalog, shard_plans
-from flows.preflight import needs_of
-from flows.stage import StageSummary, run_stage
-from flows.turn import turn
-from storage.catalog import rows_by_shard
-from tasks import score
-from tasks.score import Counting, ScoreJob
+from segscale.flows.checks.folders import check_folders
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.cluster.preflight import needs_of
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.dataset import RunCatalog, preparation
+from segscale.flows.ingest import over_catalog, shard_plans
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.shards.stage import StageSummary, run_stage
+from segscale.flows.worker import work as worker
+from segscale.storage.catalog import rows_by_shard
+from segscale.tasks import score
+from segscale.tasks.score import Counting, ScoreJob
 
 
 @flow(name="score-dataset")

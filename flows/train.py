@@ -13,21 +13,21 @@ import psutil
 from distributed.system import MEMORY_LIMIT
 from prefect import flow
 
-from flows.artifacts import publish_table
-from flows.cluster import Connection
-from flows.config import ConfigError, EvaluationConfig
-from flows.dataset import RunCatalog
-from flows.folders import check_folders
-from flows.ingest import run_ingest
-from flows.preflight import needs_of
-from flows.progress import StageProgress
-from flows.turn import turn
-from storage.catalog import COLUMNS, rows_by_shard
-from storage.ledger import Ledger
-from tasks import shard_plan
+from segscale.flows.checks.folders import check_folders
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.cluster.preflight import needs_of
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.dataset import RunCatalog
+from segscale.flows.ingest import run_ingest
+from segscale.flows.prefect.artifacts import publish_table
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.progress import StageProgress
+from segscale.storage.catalog import COLUMNS, rows_by_shard
+from segscale.storage.ledger import Ledger
+from segscale.tasks import shard_plan
 
 if TYPE_CHECKING:
-    from tasks.train import TrainJob
+    from segscale.tasks.train import TrainJob
 
 logger = logging.getLogger("segscale")
 SHOWN = ("epoch", "split", "loss", "regularization", "dice_per_sample", "dice_batch_summed", "dice_pooled")
@@ -69,8 +69,8 @@ def run_train(config: EvaluationConfig, known: RunCatalog) -> str:
     if n_failed:
         logger.warning("train: %d images failed in ingest and are left out", n_failed)
     # TensorFlow is imported by those who train, not by whoever loads this module.
-    from tasks.samples import bytes_of_samples
-    from tasks.train import train
+    from segscale.tasks.samples import bytes_of_samples
+    from segscale.tasks.train import train
 
     _check_memory(bytes_of_samples(catalog))
     rows: list[Mapping[str, Any]] = []
@@ -92,9 +92,9 @@ def run_train(config: EvaluationConfig, known: RunCatalog) -> str:
 
 def train_job(config: EvaluationConfig, catalog: pd.DataFrame) -> TrainJob:
     """What `[train]` asks for, with what follows from the data set filled in."""
-    from tasks.train import SplitRule, TrainJob
-    from tasks.training.augmentation import Augmentation
-    from tasks.training.settings import TrainSettings
+    from segscale.tasks.train import SplitRule, TrainJob
+    from segscale.tasks.training.augmentation import Augmentation
+    from segscale.tasks.training.settings import TrainSettings
 
     chosen, n_classes = config.train, len(config.dataset.classes)
     asked = chosen.model_dump()

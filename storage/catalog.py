@@ -19,9 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage import tables
-from storage.objects import ObjectStore
-from storage.sources import ROLES, file_name
+from segscale.storage import tables
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import ROLES, file_name
 
 logger = logging.getLogger("segscale")
 _PLANNED_FROM, _CONTENT = "planned_from", "content_sha256"

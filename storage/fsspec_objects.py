@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.object_kind import ObjectInfo, StoreRefusedError
+from segscale.storage.object_kind import ObjectInfo, StoreRefusedError
 
 _MEMORY_LOCK = threading.Lock()
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from storage.objects import Digest, ObjectStore
+from segscale.storage.objects import Digest, ObjectStore
 
 SCHEMA_VERSION = 1
 CHECKSUM = "sha256"
@@ -103,7 +103,7 @@ class Ledger:
             return
         # A worker that was suspended for longer than `segscale clean` was told to wait wakes up to an attempt that is
         # gone, and a record of it would end every later run. What goes between this look and the record is not seen
-        # here: `clean` asks the ledger again once it has removed an attempt (storage/litter.py) and says so. Only a
+        # here: `clean` asks the ledger again once it has removed an attempt (storage/garbage.py) and says so. Only a
         # worker that was suspended at this very place, until `clean` was through, passes both; the readers of its
         # record then name `segscale repair`.
         there = {item.path for item in self.store.listing(entry.path)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from storage.http_client import HTTP_PROTOCOLS, stay_client
+from segscale.storage.http_client import HTTP_PROTOCOLS, stay_client
 
 S3_PROTOCOLS = ("s3://", "s3a://")
 # How long one request may take to be accepted, and to be answered once it was sent.

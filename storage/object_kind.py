@@ -24,7 +24,7 @@ class ObjectInfo:
 
 
 class ObjectKind(Protocol):
-    """One kind of store. Paths are relative to its root; `storage.objects` says what is promised."""
+    """One kind of store. Paths are relative to its root; `segscale.storage.objects` says what is promised."""
 
     def read(self, path: str) -> bytes:
         """Raises FileNotFoundError."""

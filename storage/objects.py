@@ -9,11 +9,11 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
-from storage.folder_objects import FolderObjects
-from storage.fsspec_objects import FsspecObjects
-from storage.locations import S3_PROTOCOLS, located, refuse_secrets
-from storage.object_kind import ObjectInfo, ObjectKind, StoreRefusedError
-from storage.s3_objects import S3Objects
+from segscale.storage.folder_objects import FolderObjects
+from segscale.storage.fsspec_objects import FsspecObjects
+from segscale.storage.locations import S3_PROTOCOLS, located, refuse_secrets
+from segscale.storage.object_kind import ObjectInfo, ObjectKind, StoreRefusedError
+from segscale.storage.s3_objects import S3Objects
 
 __all__ = ["Digest", "ObjectInfo", "ObjectStore", "StoreRefusedError"]
 

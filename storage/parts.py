@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import shards, tables
-from storage.ledger import Entry
-from storage.objects import ObjectStore
+from segscale.storage import shards, tables
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
 
 SCHEMA_VERSION = "1"
 BINS = 256

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from storage.ledger import Ledger, content_key
-from storage.objects import ObjectStore
+from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.objects import ObjectStore
 
 STAGE = "quarantine"
 """Of its records in the ledger."""

@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from storage import tables
-from storage.locations import located, os_errors
-from storage.objects import Digest, ObjectStore
-from storage.report_versions import CURRENT, VersionError, parse_version, upgrade
-from storage.table_files import DAMAGE, DamagedFileError, TableFile, footer_sha256, open_table_file
+from segscale.storage import tables
+from segscale.storage.locations import located, os_errors
+from segscale.storage.objects import Digest, ObjectStore
+from segscale.storage.report_versions import CURRENT, VersionError, parse_version, upgrade
+from segscale.storage.table_files import DAMAGE, DamagedFileError, TableFile, footer_sha256, open_table_file
 
 SCHEMA_VERSION = str(CURRENT)
 RUN = "run.json"

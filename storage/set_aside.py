@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from storage.ledger import Entry, record_path
-from storage.objects import ObjectStore
-from storage.store_paths import SET_ASIDE, judge
-from storage.verification import Finding, check_record
+from segscale.storage.ledger import Entry, record_path
+from segscale.storage.objects import ObjectStore
+from segscale.storage.store_paths import SET_ASIDE, judge
+from segscale.storage.verification import Finding, check_record
 
 FINDINGS = "findings.json"
 WHOLE_SHARDS = frozenset({"damaged record", "damaged object", "missing object"})

@@ -14,9 +14,9 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from storage import tables
-from storage.ledger import REPAIR, Entry, Ledger, fresh_attempt
-from storage.objects import Digest, ObjectStore
+from segscale.storage import tables
+from segscale.storage.ledger import REPAIR, Entry, Ledger, fresh_attempt
+from segscale.storage.objects import Digest, ObjectStore
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, read_whole, refuse_secrets
-from storage.roots import DataRoots
+from segscale.storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, read_whole, refuse_secrets
+from segscale.storage.roots import DataRoots
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
 FILE_COLUMNS = ("url", "relative", "version")

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.locations import located
-from storage.objects import ObjectStore
+from segscale.storage.locations import located
+from segscale.storage.objects import ObjectStore
 
 DAMAGE = (pa.ArrowException, OSError, TypeError, ValueError, LookupError, AttributeError)
 """What pyarrow and pandas raise for bytes and footers that say what cannot be, such as a type that nobody knows."""

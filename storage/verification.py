@@ -7,14 +7,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from storage import shards, tables
-from storage.catalog import COLUMNS, is_of_its_name
-from storage.ledger import REPAIR, Entry, decode_record, is_as_written
-from storage.locations import located, os_errors
-from storage.objects import Digest, ObjectInfo, ObjectStore
-from storage.reports import RUN, Report, ReportError
-from storage.store_paths import StorePath
-from storage.table_files import DAMAGE
+from segscale.storage import shards, tables
+from segscale.storage.catalog import COLUMNS, is_of_its_name
+from segscale.storage.ledger import REPAIR, Entry, decode_record, is_as_written
+from segscale.storage.locations import located, os_errors
+from segscale.storage.objects import Digest, ObjectInfo, ObjectStore
+from segscale.storage.reports import RUN, Report, ReportError
+from segscale.storage.store_paths import StorePath
+from segscale.storage.table_files import DAMAGE
 
 SOURCE_BLOCK_BYTES = 1 << 20
 

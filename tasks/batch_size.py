@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines import Engine
+from segscale.tasks.engines import Engine
 
 MAX_IMAGES = 16
 """Larger batches gain nothing on any device tried, and what fills up a short one is computed for nothing."""

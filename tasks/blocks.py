@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage import shards
+from segscale.storage import shards
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A model file converted to an OpenVINO graph, once for all runs: ``python -m tasks.conversion MODEL.keras GRAPH ...``.
+"""A model file converted to an OpenVINO graph, once for all runs: ``python -m segscale.tasks.conversion ...``.
 
 A program of its own, so that a worker computes with OpenVINO and never has TensorFlow in its memory.
 """
@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tasks.engines.graph_cache import cache_folder, cached_graph, graph_path
-from tasks.engines.heads import Level
-from tasks.engines.openvino_graph import OpenVinoGraph, write_graph
-from tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
+from segscale.tasks.engines.graph_cache import cache_folder, cached_graph, graph_path
+from segscale.tasks.engines.heads import Level
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph, write_graph
+from segscale.tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
 
 CODE_VERSION = 1
 """Raised with every change of tasks/engines/openvino_conversion.py that changes graphs."""
@@ -57,7 +57,7 @@ def convert_here(model: Any, weights_sha256: str, level: Level, ensemble: bool) 
 
     Raises ValueError where it cannot be converted, or the level is not there.
     """
-    from tasks.engines.openvino_conversion import convert
+    from segscale.tasks.engines.openvino_conversion import convert
 
     def make(path: Path) -> None:
         write_graph(convert(model, level, ensemble), path)
@@ -77,7 +77,7 @@ def _identity(weights_sha256: str, level: Level, ensemble: bool) -> dict[str, ob
 
 def _convert(model: Path, graph: Path, level: Level, ensemble: bool) -> None:
     # -P: nothing in the folder that the command was given in may stand in for a module.
-    command = [sys.executable, "-P", "-m", "tasks.conversion", str(model), str(graph), "--level", str(level)]
+    command = [sys.executable, "-P", "-m", "segscale.tasks.conversion", str(model), str(graph), "--level", str(level)]
     command += ["--ensemble"] if ensemble else []
     # Whatever Keras runs on elsewhere, a graph is traced by TensorFlow, and no GPU is worth waking up for it.
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
@@ -93,14 +93,14 @@ def _convert(model: Path, graph: Path, level: Level, ensemble: bool) -> None:
 def main() -> int:
     """Convert and exit 0, or print in one line why not and exit 2 or 3."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(prog="tasks.conversion")
+    parser = argparse.ArgumentParser(prog="segscale.tasks.conversion")
     parser.add_argument("model", type=Path)
     parser.add_argument("graph", type=Path)
     parser.add_argument("--level", default="all", type=lambda level: level if level == "all" else int(level))
     parser.add_argument("--ensemble", action="store_true")
     asked = parser.parse_args()
-    from tasks.engines.openvino_conversion import ConversionError, convert
-    from tasks.models.model_file import load_model
+    from segscale.tasks.engines.openvino_conversion import ConversionError, convert
+    from segscale.tasks.models.model_file import load_model
 
     try:
         write_graph(convert(load_model(asked.model), asked.level, asked.ensemble), asked.graph)

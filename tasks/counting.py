@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from storage import parts
-from tasks.metrics.overlap import OverlapCounts
+from segscale.storage import parts
+from segscale.tasks.metrics.overlap import OverlapCounts
 
 
 @dataclass(frozen=True, slots=True)

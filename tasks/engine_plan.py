@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from storage import shards
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
-from tasks.batch_size import BatchSize, find_batch_size
-from tasks.blocks import BlockReader, Place
-from tasks.engines import Engine, EngineFacts, Precision
-from tasks.engines.selection import Choice, EngineName
-from tasks.inference import Batch, Merging, plan_pieces, read_batches
-from tasks.ingest import IMAGES, REFERENCES
-from tasks.parity import Parity, Piece, compare
-from tasks.predict import Prediction, batch_shape, refused_rows
-from tasks.shard_plan import STAGE as INGEST
-from tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.storage import shards
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.batch_size import BatchSize, find_batch_size
+from segscale.tasks.blocks import BlockReader, Place
+from segscale.tasks.engines import Engine, EngineFacts, Precision
+from segscale.tasks.engines.selection import Choice, EngineName
+from segscale.tasks.inference import Batch, Merging, plan_pieces, read_batches
+from segscale.tasks.ingest import IMAGES, REFERENCES
+from segscale.tasks.parity import Parity, Piece, compare
+from segscale.tasks.predict import Prediction, batch_shape, refused_rows
+from segscale.tasks.shard_plan import STAGE as INGEST
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows
 
 PARITY_IMAGES = 32
 """So many of the shard's images, the first ones, are predicted in both precisions."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage import shards
-from tasks.blocks import BlockReader, Place
-from tasks.engines import EngineFacts
-from tasks.pipeline import stage
-from tasks.shard_plan import PADDING
-from tasks.shard_rows import ShardRow
-from tasks.tiling import Tile, TileSum, fill_padded, plan_tiles
+from segscale.storage import shards
+from segscale.tasks.blocks import BlockReader, Place
+from segscale.tasks.engines import EngineFacts
+from segscale.tasks.prefetch import stage
+from segscale.tasks.shard_plan import PADDING
+from segscale.tasks.shard_rows import ShardRow
+from segscale.tasks.tiling import Tile, TileSum, fill_padded, plan_tiles
 
 BatchShape = tuple[int, int, int]
 """Images or tiles of a batch, their height and width."""

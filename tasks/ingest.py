@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from storage import shards, tables
-from storage.objects import ObjectStore
-from storage.sources import file_name, read_catalogued
-from tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
-from tasks.readers import UnreadableImage, read_label_map, read_picture
-from tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
-from tasks.tiling import fill_padded
+from segscale.storage import shards, tables
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import file_name, read_catalogued
+from segscale.tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
+from segscale.tasks.readers import UnreadableImage, read_label_map, read_picture
+from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
+from segscale.tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
 

@@ -1,4 +1,4 @@
-"""What a model file holds, as one line of JSON: ``python -m tasks.inspection FILE.keras SHA256 [--convert LEVEL]``.
+"""What a model file holds, as one line of JSON: ``python -m segscale.tasks.inspection FILE SHA256 [--convert LEVEL]``.
 
 A program of its own, so that a driver can check a model without TensorFlow in its own memory. What was found is kept in
 the user's cache. The network that is loaded anyway can be converted for OpenVINO as well: the driver reads the line and
@@ -18,9 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tasks.conversion import convert_here
-from tasks.engines.graph_cache import cache_folder
-from tasks.engines.heads import Level
+from segscale.tasks.conversion import convert_here
+from segscale.tasks.engines.graph_cache import cache_folder
+from segscale.tasks.engines.heads import Level
 
 CODE_VERSION = 2
 """Raised with every change of what makes a model file usable."""
@@ -58,14 +58,14 @@ def _identity(weights_sha256: str) -> dict[str, object]:
 def main() -> int:
     """Print the facts and exit 0, or print why the file cannot be used and exit 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(prog="tasks.inspection")
+    parser = argparse.ArgumentParser(prog="segscale.tasks.inspection")
     parser.add_argument("model", type=Path)
     parser.add_argument("sha256")
     parser.add_argument("--convert", type=lambda level: level if level == "all" else int(level), metavar="LEVEL")
     parser.add_argument("--ensemble", action="store_true")
     asked = parser.parse_args()
-    from tasks.models.model_file import inspect_model, load_model
-    from tasks.models.unet_plus_plus import supervised_levels
+    from segscale.tasks.models.model_file import inspect_model, load_model
+    from segscale.tasks.models.unet_plus_plus import supervised_levels
 
     try:
         model = load_model(asked.model)

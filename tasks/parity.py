@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics import scores
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.normalize import IGNORED
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.normalize import IGNORED
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage import parts, shards
-from storage.ledger import Ledger, content_key
-from storage.objects import ObjectStore
-from tasks.blocks import BlockReader, Place
-from tasks.counting import Failure, count_rows, failed_rows
-from tasks.engines import Engine
-from tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
-from tasks.ingest import IMAGES, REFERENCES, ShardDone
-from tasks.kept import Kept
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.normalize import IGNORED
-from tasks.pipeline import Behind, ahead, stage
-from tasks.shard_plan import STAGE as INGEST
-from tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.storage import parts, shards
+from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.blocks import BlockReader, Place
+from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.engines import Engine
+from segscale.tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
+from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
+from segscale.tasks.kept import Kept
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.normalize import IGNORED
+from segscale.tasks.prefetch import Behind, ahead, stage
+from segscale.tasks.shard_plan import STAGE as INGEST
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows
 
 STAGE = "predict"
 CODE_VERSION = 3

@@ -11,18 +11,18 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from storage import catalog as catalogs
-from storage import parts
-from storage.ledger import Entry
-from storage.objects import ObjectStore
-from storage.reports import encode_report_table
-from storage.sources import file_name
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.gap import gap
-from tasks.metrics.intervals import intervals
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.thresholds import cumulate
+from segscale.storage import catalog as catalogs
+from segscale.storage import parts
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import encode_report_table
+from segscale.storage.sources import file_name
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.intervals import intervals
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.thresholds import cumulate
 
 CODE_VERSION = 2
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""

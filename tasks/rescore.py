@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.gap import gap
-from tasks.metrics.kept_thresholds import aggregate, counts_at, kept_index, pair_names
-from tasks.metrics.layout import over_classes
-from tasks.metrics.metric_table import DICE, TVERSKY
-from tasks.metrics.panel import OVER_CLASSES, panel_of
-from tasks.metrics.settings import EmptyPolicy, ScoreSettings
-from tasks.metrics.statistics import mean
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.kept_thresholds import aggregate, counts_at, kept_index, pair_names
+from segscale.tasks.metrics.layout import over_classes
+from segscale.tasks.metrics.metric_table import DICE, TVERSKY
+from segscale.tasks.metrics.panel import OVER_CLASSES, panel_of
+from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
+from segscale.tasks.metrics.statistics import mean
 
 COUNTS = tuple(field.name for field in fields(CountColumns))
 KEYS = ("image_id", "class_index", "head")

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from storage import shards
-from storage.catalog import COLUMNS
-from storage.ledger import Entry
-from storage.objects import ObjectStore
-from tasks import ingest
-from tasks.shard_rows import read_shard_rows, sound
-from tasks.training.sample import Sample
+from segscale.storage import shards
+from segscale.storage.catalog import COLUMNS
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.tasks import ingest
+from segscale.tasks.shard_rows import read_shard_rows, sound
+from segscale.tasks.training.sample import Sample
 
 
 def load_samples(store: ObjectStore, entries: Sequence[Entry], catalog: pd.DataFrame) -> list[Sample]:

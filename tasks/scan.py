@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage.sources import file_name, read_file
-from tasks.readers import UnreadableImage, read_header
+from segscale.storage.sources import file_name, read_file
+from segscale.tasks.readers import UnreadableImage, read_header
 
 CODE_VERSION = 2
 """Raised when a file may be judged differently than before, so that what was remembered of it is forgotten."""

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from storage import parts, shards
-from storage.ledger import Ledger, content_key
-from storage.objects import ObjectStore
-from storage.sources import file_name, read_catalogued
-from tasks.counting import Failure, count_rows, failed_rows
-from tasks.ingest import REFERENCES, ShardDone, to_labels
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.normalize import IGNORED
-from tasks.readers import holds_probabilities, read_label_map, read_probabilities
-from tasks.shard_plan import STAGE as INGEST
-from tasks.shard_plan import Preparation
-from tasks.shard_rows import read_shard_rows, sound
+from segscale.storage import parts, shards
+from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import file_name, read_catalogued
+from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.ingest import REFERENCES, ShardDone, to_labels
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.normalize import IGNORED
+from segscale.tasks.readers import holds_probabilities, read_label_map, read_probabilities
+from segscale.tasks.shard_plan import STAGE as INGEST
+from segscale.tasks.shard_plan import Preparation
+from segscale.tasks.shard_rows import read_shard_rows, sound
 
 STAGE = "score"
 CODE_VERSION = 2

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from storage import catalog
-from storage.ledger import content_key
-from storage.quarantine import Held
-from storage.shards import CHUNK_ROWS
-from storage.sources import ROLES, file_name
-from storage.tables import frame_sha256
-from tasks.normalize import Method
-from tasks.tiling import bucket_side
+from segscale.storage import catalog
+from segscale.storage.ledger import content_key
+from segscale.storage.quarantine import Held
+from segscale.storage.shards import CHUNK_ROWS
+from segscale.storage.sources import ROLES, file_name
+from segscale.storage.tables import frame_sha256
+from segscale.tasks.normalize import Method
+from segscale.tasks.tiling import bucket_side
 
 STAGE = "ingest"
 CODE_VERSION = 1

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage import shards
-from storage.ledger import Entry
-from storage.objects import ObjectStore
-from tasks.normalize import Recipe
+from segscale.storage import shards
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.normalize import Recipe
 
 
 @dataclass(frozen=True, slots=True)

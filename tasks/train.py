@@ -18,19 +18,19 @@ from typing import Any
 import keras
 import pandas as pd
 
-from storage import tables
-from storage.ledger import Entry, content_key
-from storage.objects import Digest, ObjectStore
-from tasks.models.model_file import save_model
-from tasks.models.official_weights import load_weights_by_name
-from tasks.samples import load_samples
-from tasks.training.checkpoint import Checkpoint, decode_checkpoint
-from tasks.training.curves import draw_curves
-from tasks.training.event_log import write_event_log
-from tasks.training.history import Row, history_table
-from tasks.training.loop import Training, train_network
-from tasks.training.settings import TrainSettings
-from tasks.training.split import Split, split_samples
+from segscale.storage import tables
+from segscale.storage.ledger import Entry, content_key
+from segscale.storage.objects import Digest, ObjectStore
+from segscale.tasks.models.model_file import save_model
+from segscale.tasks.models.official_weights import load_weights_by_name
+from segscale.tasks.samples import load_samples
+from segscale.tasks.training.checkpoint import Checkpoint, decode_checkpoint
+from segscale.tasks.training.curves import draw_curves
+from segscale.tasks.training.event_log import write_event_log
+from segscale.tasks.training.history import Row, history_table
+from segscale.tasks.training.loop import Training, train_network
+from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.split import Split, split_samples
 
 CODE_VERSION = 1
 """Raised when equal settings and samples would give other weights."""

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tasks.phantom import write_phantoms
+from segscale.tasks.phantom import write_phantoms
 
 if TYPE_CHECKING:
     from tests.storage.s3_server import S3Server

@@ -11,12 +11,14 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from ruamel.yaml import YAML
 
-from flows.config import EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
-FLOW_MODULES = sorted(path.stem for path in (ROOT / "flows").glob("*.py"))
+FLOW_MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "flows").rglob("[a-z]*.py")
+)
 
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[entry["name"] for entry in DEPLOYMENTS])
 
@@ -29,7 +31,7 @@ def test_names_are_unique() -> None:
 def test_every_flow_has_a_deployment() -> None:
     found = set()
     for name in FLOW_MODULES:
-        module = import_module(f"flows.{name}")
+        module = import_module(f"segscale.{name}")
         own = [
             key
             for key, value in vars(module).items()
@@ -62,7 +64,7 @@ def test_paths_do_not_depend_on_the_folder_of_a_worker(deployment: dict[str, Any
     config = EvaluationConfig.model_validate(deployment["parameters"]["config"])
     paths = [config.dataset.images, config.dataset.references, config.dataset.manifest, config.predictions.path]
     paths += [config.store.path, config.report.path]
-    if deployment["entrypoint"] == "flows.train.train_model":
+    if deployment["entrypoint"] == "segscale.flows.train.train_model":
         paths.append(config.train.output)
     relative = [path for path in paths if path and "://" not in path and not Path(path).is_absolute()]
     assert relative == []
@@ -75,7 +77,7 @@ def test_no_schedule_runs_before_somebody_says_so(deployment: dict[str, Any]) ->
 
 def test_the_main_job_and_the_training_are_scheduled() -> None:
     scheduled = [entry["entrypoint"] for entry in DEPLOYMENTS if entry.get("schedules")]
-    assert scheduled == ["flows.evaluate.evaluate_dataset", "flows.train.train_model"]
+    assert scheduled == ["segscale.flows.evaluate.evaluate_dataset", "segscale.flows.train.train_model"]
 
 
 def test_the_nightly_run_is_the_main_job() -> None:

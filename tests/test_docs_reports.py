@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.cli import run
-from storage.reports import TABLES, open_report
-from tasks.metrics.settings import ScoreSettings
-from tasks.rescore import at_threshold, rescore
+from segscale.flows.cli.main import run
+from segscale.storage.reports import TABLES, open_report
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.rescore import at_threshold, rescore
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_every_python_example_runs_and_is_right(place: int, folder: Path, monkey
 
 
 def test_all_three_readers_are_shown() -> None:
-    for library in ("storage.reports", "duckdb", "polars"):
+    for library in ("segscale.storage.reports", "duckdb", "polars"):
         assert sum(library in block for block in blocks("python")) >= 3
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.metrics.diagnose import check_arrays
+from segscale.tasks.metrics.diagnose import check_arrays
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = SimpleNamespace(**runpy.run_path(str(DOCS / "scripts" / "why_batch_summed_differs.py")))
@@ -197,7 +197,7 @@ class TestInKeras:
                 formula(one_hot[..., 1:], softmax)
 
     def test_total_loss_is_the_sum_of_the_heads_with_the_penalty(self) -> None:
-        from tasks.models.unet_plus_plus import build_unet_plus_plus
+        from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
         model = build_unet_plus_plus(
             channels=1, outputs=2, filters=(4, 4, 4, 4, 4), dropout=0.0, l2=1e-2, activation="softmax"
@@ -215,7 +215,7 @@ class TestInKeras:
     def test_expected_penalty_is_that_of_a_fresh_network(self) -> None:
         import keras
 
-        from tasks.models.unet_plus_plus import build_unet_plus_plus
+        from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
         keras.utils.set_random_seed(0)
         model = build_unet_plus_plus(channels=3, outputs=2, activation="softmax")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.config import EvaluationConfig, load_config, parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, load_config, parse_config
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.toml"))

@@ -15,19 +15,37 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "tasks", "storage")
+PACKAGES = tuple(f"segscale.{room}" for room in ROOMS)
+FLOWS, TASKS, STORAGE = PACKAGES
 ORCHESTRATORS = ("prefect", "dask", "distributed")
 NETWORK_LIBRARIES = ("tensorflow", "keras")
-PARTS = ("tasks.readers", "tasks.models", "tasks.engines", "tasks.metrics")
+PARTS = ("segscale.tasks.readers", "segscale.tasks.models", "segscale.tasks.engines", "segscale.tasks.metrics")
 SEES_STORAGE = (
-    "tasks.engine_plan",
-    "tasks.ingest", "tasks.predict", "tasks.score", "tasks.report", "tasks.train", "tasks.samples",
-    "tasks.counting", "tasks.shard_rows", "tasks.scan", "tasks.shard_plan", "tasks.blocks", "tasks.inference",
-)  # fmt: skip
+    "segscale.tasks.engine_plan",
+    "segscale.tasks.ingest",
+    "segscale.tasks.predict",
+    "segscale.tasks.score",
+    "segscale.tasks.report",
+    "segscale.tasks.train",
+    "segscale.tasks.samples",
+    "segscale.tasks.counting",
+    "segscale.tasks.shard_rows",
+    "segscale.tasks.scan",
+    "segscale.tasks.shard_plan",
+    "segscale.tasks.blocks",
+    "segscale.tasks.inference",
+)
 BUILDS_NETWORKS = (
-    "tasks.engines.keras", "tasks.engines.openvino_conversion", "tasks.models", "tasks.networks", "tasks.train",
-    "tasks.training.history", "tasks.training.loop", "tasks.training.network",
-)  # fmt: skip
-LIGHT = ("tasks.models", "tasks.models.bundled")
+    "segscale.tasks.engines.keras",
+    "segscale.tasks.engines.openvino_conversion",
+    "segscale.tasks.models",
+    "segscale.tasks.networks",
+    "segscale.tasks.train",
+    "segscale.tasks.training.history",
+    "segscale.tasks.training.loop",
+    "segscale.tasks.training.network",
+)
+LIGHT = ("segscale.tasks.models", "segscale.tasks.models.bundled")
 
 Imports = dict[str, frozenset[str]]
 
@@ -39,7 +57,11 @@ def is_within(module: str, packages: tuple[str, ...]) -> bool:
 
 def read_imports(root: Path) -> Imports:
     """Every module of the rooms under `root` with all that it imports, also inside functions and for types only."""
-    paths = {name_of(path.relative_to(root)): path for room in ROOMS for path in sorted((root / room).rglob("*.py"))}
+    paths = {
+        name_of(path.relative_to(root)): path
+        for room in ROOMS
+        for path in sorted((root / "segscale" / room).rglob("*.py"))
+    }
     return {module: frozenset(_imported(path, paths.keys())) for module, path in paths.items()}
 
 
@@ -83,18 +105,18 @@ class Rule:
 each_rule = pytest.mark.parametrize(
     "rule",
     [
-        pytest.param(Rule(("storage",), ("tasks", "flows")), id="storage knows neither tasks nor flows"),
-        pytest.param(Rule(("tasks",), ("flows",)), id="tasks know no flows"),
-        pytest.param(Rule(("tasks", "storage"), ORCHESTRATORS), id="orchestrators are for flows"),
-        pytest.param(Rule(("tasks",), ("storage",), SEES_STORAGE), id="only units of work see storage"),
+        pytest.param(Rule((STORAGE,), (TASKS, FLOWS)), id="storage knows neither tasks nor flows"),
+        pytest.param(Rule((TASKS,), (FLOWS,)), id="tasks know no flows"),
+        pytest.param(Rule((TASKS, STORAGE), ORCHESTRATORS), id="orchestrators are for flows"),
+        pytest.param(Rule((TASKS,), (STORAGE,), SEES_STORAGE), id="only units of work see storage"),
         *(
             pytest.param(
-                Rule((part,), ("storage", *(other for other in PARTS if other != part))), id=f"{part} stands alone"
+                Rule((part,), (STORAGE, *(other for other in PARTS if other != part))), id=f"{part} stands alone"
             )
             for part in PARTS
         ),
         pytest.param(
-            Rule(("flows", "tasks", "storage"), NETWORK_LIBRARIES, BUILDS_NETWORKS),
+            Rule(PACKAGES, NETWORK_LIBRARIES, BUILDS_NETWORKS),
             id="networks are built in few places",
         ),
     ],
@@ -140,19 +162,19 @@ def modules_of(room: str, besides: tuple[str, ...] = ()) -> list[str]:
 
 
 def test_importing_storage_loads_nothing_above_it() -> None:
-    forbidden = (*ORCHESTRATORS, *NETWORK_LIBRARIES, "tasks", "flows")
-    assert brought_in(modules_of("storage"), forbidden, ROOT) == {}
+    forbidden = (*ORCHESTRATORS, *NETWORK_LIBRARIES, TASKS, FLOWS)
+    assert brought_in(modules_of(STORAGE), forbidden, ROOT) == {}
 
 
 def test_importing_tasks_loads_no_orchestrator_and_no_network_library() -> None:
-    modules = [*modules_of("tasks", besides=BUILDS_NETWORKS), *LIGHT]
-    units = {f"tasks.{name}" for name in ("ingest", "predict", "score", "report", "readers", "engines", "metrics")}
-    assert units | {"tasks", "tasks.metrics.overlap"} <= set(modules)
-    assert brought_in(modules, (*ORCHESTRATORS, *NETWORK_LIBRARIES, "flows"), ROOT) == {}
+    modules = [*modules_of(TASKS, besides=BUILDS_NETWORKS), *LIGHT]
+    units = {f"{TASKS}.{name}" for name in ("ingest", "predict", "score", "report", "readers", "engines", "metrics")}
+    assert units | {TASKS, "segscale.tasks.metrics.overlap"} <= set(modules)
+    assert brought_in(modules, (*ORCHESTRATORS, *NETWORK_LIBRARIES, FLOWS), ROOT) == {}
 
 
 def test_importing_flows_loads_no_network_library() -> None:
-    assert brought_in(modules_of("flows"), NETWORK_LIBRARIES, ROOT) == {}
+    assert brought_in(modules_of(FLOWS), NETWORK_LIBRARIES, ROOT) == {}
 
 
 @pytest.mark.parametrize("forbidden", [*ORCHESTRATORS, *NETWORK_LIBRARIES])
@@ -167,7 +189,10 @@ def test_a_forbidden_package_is_reported_however_deep(forbidden: str, tmp_path: 
 
 
 def test_the_real_package_is_reported_too() -> None:
-    assert brought_in(["storage", "flows.cluster"], ORCHESTRATORS, ROOT).keys() >= {"dask", "distributed"}
+    assert brought_in([STORAGE, "segscale.flows.cluster.connection"], ORCHESTRATORS, ROOT).keys() >= {
+        "dask",
+        "distributed",
+    }
 
 
 def drawn_imports() -> dict[str, list[str]]:
@@ -176,18 +201,18 @@ def drawn_imports() -> dict[str, list[str]]:
     picture = re.search(r"^```imports\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert picture, "docs/architecture.md: expected a fenced block of the language `imports`"
     lines = [line.split() for line in picture.group(1).splitlines() if line.strip()]
-    return {package: [name for name in names if name != "-"] for package, *names in lines}
+    return {f"segscale.{package}": [f"segscale.{name}" for name in names if name != "-"] for package, *names in lines}
 
 
 def found_imports(packages: tuple[str, ...]) -> dict[str, set[str]]:
     """What the modules of each package import of the others."""
     found: dict[str, set[str]] = {package: set() for package in packages}
     for module, names in read_imports(ROOT).items():
-        if module == "tasks":
+        if module == TASKS:
             assert not names, "tasks/__init__.py imports nothing, for it belongs to no drawn package"
             continue
         owner = owner_of(module, packages)
-        found[owner] |= {owner_of(name, packages) for name in names if is_within(name, ROOMS)} - {owner}
+        found[owner] |= {owner_of(name, packages) for name in names if is_within(name, PACKAGES)} - {owner}
     return found
 
 
@@ -200,8 +225,20 @@ def owner_of(module: str, packages: tuple[str, ...]) -> str:
 def test_the_drawn_layers_are_those_of_the_code() -> None:
     drawn = drawn_imports()
     found = found_imports(tuple(drawn))
-    arrows = {f"{package} -> {name}" for package, names in found.items() for name in names}
-    assert {f"{package} -> {name}" for package, names in drawn.items() for name in names} == arrows
+    as_drawn = {package: sorted(names) for package, names in drawn.items()}
+    assert as_drawn == {package: sorted(names) for package, names in found.items()}, "\n" + picture_of(found)
+
+
+def picture_of(found: dict[str, set[str]]) -> str:
+    """The lines that the code would draw, for whoever brings the page up to date."""
+    width = max(map(len, found)) - len("segscale.")
+    return "\n".join(
+        f"{_short(package):<{width}}  {' '.join(sorted(map(_short, names))) or '-'}" for package, names in found.items()
+    )
+
+
+def _short(module: str) -> str:
+    return module.removeprefix("segscale.")
 
 
 def test_the_layers_are_drawn_from_the_bottom_up() -> None:

@@ -20,17 +20,17 @@ import zarr
 from pydantic import ValidationError
 from zarr.storage import MemoryStore
 
-from flows.cluster_kubernetes import read_spec
-from flows.config import ConfigError, load_config, parse_config
-from flows.report import recorded
-from flows.sections import Cluster
-from flows.serve import read_deployments
-from storage.ledger import Entry, Ledger
-from storage.objects import ObjectStore
-from storage.shards import commit_shard, open_arrays
-from storage.tables import encode_frame
-from tasks.phantom import write_phantoms
-from tasks.readers import UnreadableImage, read_header, read_label_map, read_picture, read_probabilities
+from segscale.flows.cluster.kubernetes import read_spec
+from segscale.flows.config.evaluation import ConfigError, load_config, parse_config
+from segscale.flows.config.sections import Cluster
+from segscale.flows.prefect.serve import read_deployments
+from segscale.flows.report import recorded
+from segscale.storage.ledger import Entry, Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.storage.shards import commit_shard, open_arrays
+from segscale.storage.tables import encode_frame
+from segscale.tasks.phantom import write_phantoms
+from segscale.tasks.readers import UnreadableImage, read_header, read_label_map, read_picture, read_probabilities
 from tests.unsafe_calls import HARMLESS_IN, unsafe
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +99,8 @@ def test_the_search_finds_what_it_is_for(source: str) -> None:
         "from numpy import load\nload(x, allow_pickle=False)", "import yaml\nyaml.safe_load(x)",
         "import numpy as np\nnp.lib.format.read_array(x, allow_pickle=False)", "pd.read_parquet(x)",
         "import keras\nkeras.saving.load_model(x, safe_mode=True)", "network.load_weights(x)", "network.compile(x)",
-        "from tasks.models.model_file import load_model\nload_model(x)", "import re\nre.compile(x)", "archive.read(x)",
+        "from segscale.tasks.models.model_file import load_model\nload_model(x)",
+        "import re\nre.compile(x)", "archive.read(x)",
         "from ruamel.yaml import YAML\nYAML(typ='safe').load(x)",
         "from importlib import import_module\nimport_module('jax')",
         "import subprocess\nsubprocess.run([x])", "getattr(x, 'name')", "'No pickle is read here, nor is one loaded.'",
@@ -201,7 +202,7 @@ image = keras.Input((None, None, 1))
 keras.Model(image, keras.layers.Lambda(explode, output_shape=(None, None, 1))(image)).save(sys.argv[1])
 pathlib.Path(mark).unlink(missing_ok=True)
 keras.config.disable_unsafe_deserialization() if hasattr(keras.config, "disable_unsafe_deserialization") else None
-from tasks.models.model_file import load_model
+from segscale.tasks.models.model_file import load_model
 try:
     load_model(sys.argv[1])
 except ValueError as error:

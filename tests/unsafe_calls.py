@@ -38,8 +38,8 @@ HARMLESS = {
     "tomllib.loads": "likewise",
     "yaml.safe_load": "likewise: no tag makes an object of a class",
     "ruamel.yaml.YAML().load": "as safe as the YAML, whose making is looked at: see HARMLESS_WITH",
-    "tasks.models.model_file.load_model": "Segscale's own, which refuses all but standard layers",
-    "tasks.readers.arrays.read_array": "Segscale's own, which asks NumPy with allow_pickle=False",
+    "segscale.tasks.models.model_file.load_model": "Segscale's own, which refuses all but standard layers",
+    "segscale.tasks.readers.arrays.read_array": "Segscale's own, which asks NumPy with allow_pickle=False",
 }
 """What is safe wherever it stands, with the reason."""
 
@@ -52,7 +52,10 @@ HARMLESS_WITH: dict[str, tuple[str, object]] = {
 """What is safe where it is called with this keyword, written out."""
 
 HARMLESS_IN = {
-    ("flows/serve.py", "importlib.import_module"): "takes modules of flows alone, which are code of this installation",
+    (
+        "flows/prefect/serve.py",
+        "importlib.import_module",
+    ): "takes our own flows alone",
     (
         "tasks/networks.py",
         "type().from_config",

@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from flows.histories import read_history
-from storage import tables
-from tasks.metrics.diagnose_history import diagnose_history
-from tasks.training.curves import draw_curves
+from segscale.flows.reports.histories import read_history
+from segscale.storage import tables
+from segscale.tasks.training.curves import draw_curves
+from segscale.tasks.training.diagnosis.diagnose import diagnose_history
 
 DOCS = Path(__file__).parents[1]
 TEMPLATE = Path(__file__).with_name("loss-and-metric.template.md")

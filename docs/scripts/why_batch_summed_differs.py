@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from tasks.counting import count_rows
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.overlap import count_overlap
-from tasks.metrics.panel import CHANNELS
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import EmptyPolicy, ScoreSettings
-from tasks.phantom import draw_phantom
-from tasks.plot_style import PER_SAMPLE, POOLED
+from segscale.tasks.counting import count_rows
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics.panel import CHANNELS
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
+from segscale.tasks.phantom import draw_phantom
+from segscale.tasks.plot_style import PER_SAMPLE, POOLED
 
 Float32Array = NDArray[np.float32]
 Formula = Callable[[Float32Array, Float32Array], np.float32]

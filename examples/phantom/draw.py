@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tasks.phantom import write_phantoms
+from segscale.tasks.phantom import write_phantoms
 
 if __name__ == "__main__":
     print(write_phantoms(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines import Engine, EngineFacts
+from segscale.tasks.engines import Engine, EngineFacts
 
 _ROWS, _COLUMNS = 2, 3  # of probabilities (heads, B, H, W, outputs)
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (_COLUMNS,), (_ROWS,), (_ROWS, _COLUMNS))

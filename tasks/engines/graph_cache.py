@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.engines.openvino_graph import OpenVinoGraph, read_graph
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph, read_graph
 
 logger = logging.getLogger("segscale")
 

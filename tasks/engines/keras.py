@@ -14,10 +14,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from tasks.engines import EngineFacts, Precision, check_batch
-from tasks.engines.hardware import cpu_flags, has_float16
-from tasks.engines.heads import Level, choose_heads
-from tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.engines import EngineFacts, Precision, check_batch
+from segscale.tasks.engines.hardware import cpu_flags, has_float16
+from segscale.tasks.engines.heads import Level, choose_heads
+from segscale.tasks.networks import select_outputs, stride, with_policy
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 

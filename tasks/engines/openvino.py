@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines import EngineFacts, Precision, check_batch
-from tasks.engines.hardware import cpu_flags, has_bfloat16, usable_cores
-from tasks.engines.openvino_graph import OpenVinoGraph
-from tasks.engines.openvino_runtime import load_openvino
-from tasks.normalize import Recipe, apply_recipe
+from segscale.tasks.engines import EngineFacts, Precision, check_batch
+from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16, usable_cores
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph
+from segscale.tasks.engines.openvino_runtime import load_openvino
+from segscale.tasks.normalize import Recipe, apply_recipe
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tasks.engines.heads import Level, choose_heads
-from tasks.engines.openvino_graph import OpenVinoGraph
-from tasks.engines.openvino_runtime import load_openvino, unreported
-from tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.engines.heads import Level, choose_heads
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph
+from segscale.tasks.engines.openvino_runtime import load_openvino, unreported
+from segscale.tasks.networks import select_outputs, stride, with_policy
 
 CONVERTERS = ("openvino", "keras", "tensorflow")
 """The libraries that a converted graph depends on."""

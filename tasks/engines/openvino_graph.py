@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.engines.heads import HeadChoice
+from segscale.tasks.engines.heads import HeadChoice
 
 _FACTS, _TOPOLOGY, _WEIGHTS = "facts.json", "graph.xml", "graph.bin"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.engines import Precision
-from tasks.engines.hardware import cpu_flags, has_bfloat16_matrix_units, sees_nvidia_gpu
-from tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
+from segscale.tasks.engines import Precision
+from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16_matrix_units, sees_nvidia_gpu
+from segscale.tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
 
 EngineName = Literal["keras", "openvino"]
 

@@ -13,13 +13,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
-from tasks.metrics.metric_table import METRICS
-from tasks.metrics.panel import panel_of
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import QUANTILES, mean, spread, standard_deviation
+from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
+from segscale.tasks.metrics.metric_table import METRICS
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import QUANTILES, mean, spread, standard_deviation
 
 PER_SAMPLE_COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "mean": "float64", "std": "float64", **dict.fromkeys(QUANTILES, "float64"),

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.metrics.findings import Finding
-from tasks.metrics.metric_table import DICE
-from tasks.metrics.prediction_signatures import ClassCase
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean
+from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.metric_table import DICE
+from segscale.tasks.metrics.prediction_signatures import ClassCase
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import mean
 
 VISIBLE = 0.01
 """Difference of a score that a reader of two decimals sees."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.findings import Finding
+from segscale.tasks.metrics.findings import Finding
 
 WHITE = 255
 SHOWN = 8

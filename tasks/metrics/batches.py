@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
-from tasks.metrics.metric_table import METRICS, Metric
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean, standard_deviation, weighted_mean
+from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
+from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import mean, standard_deviation, weighted_mean
 
 SHUFFLES = 20
 """Seeded orders behind shuffle_mean and shuffle_std: enough to see whether a score lives off its order."""

@@ -11,17 +11,17 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from tasks.metrics import scores
-from tasks.metrics.count_columns import CountColumns, Float64Array
-from tasks.metrics.intervals import MAX_UNDEFINED, MIN_UNITS
-from tasks.metrics.layout import Row, seed_of, table
-from tasks.metrics.metric_table import DICE, TVERSKY, Metric
-from tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
-from tasks.metrics.paired_tests import holm, permutation_test, wilcoxon_test
-from tasks.metrics.pairing import PairedClass, Pairs, pair_images, refuse_different_settings
-from tasks.metrics.panel import MACRO, OVER_CLASSES, Stratum
-from tasks.metrics.ratios import Ratio
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
+from segscale.tasks.metrics.intervals import MAX_UNDEFINED, MIN_UNITS
+from segscale.tasks.metrics.layout import Row, seed_of, table
+from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
+from segscale.tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
+from segscale.tasks.metrics.paired_tests import holm, permutation_test, wilcoxon_test
+from segscale.tasks.metrics.pairing import PairedClass, Pairs, pair_images, refuse_different_settings
+from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, Stratum
+from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.settings import ScoreSettings
 
 KEYS: dict[str, str | None] = {
     "class_index": "Int64", "class_name": "str", "head_a": None, "head_b": None, "metric": "str",

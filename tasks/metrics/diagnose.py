@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.metrics import array_signatures
-from tasks.metrics.aggregate_signatures import (
+from segscale.tasks.metrics import array_signatures
+from segscale.tasks.metrics.aggregate_signatures import (
     batch_size_notes,
     failed_images,
     gap_notes,
     short_last_batch_notes,
     smoothed_empty_references,
 )
-from tasks.metrics.array_signatures import Arrays
-from tasks.metrics.findings import Finding, by_severity
-from tasks.metrics.panel import panel_of
-from tasks.metrics.prediction_signatures import broken_prediction, cases_of
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.array_signatures import Arrays
+from segscale.tasks.metrics.findings import Finding, by_severity
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.prediction_signatures import broken_prediction, cases_of
+from segscale.tasks.metrics.settings import ScoreSettings
 
 
 def diagnose(

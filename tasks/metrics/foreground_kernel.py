@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.compiled import compiled
-from tasks.metrics.pixel_runs import (
+from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.metrics.pixel_runs import (
     BINS,
     ZERO,
     Float32Array,

@@ -11,15 +11,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from tasks.metrics import scores
-from tasks.metrics.batches import batch
-from tasks.metrics.count_columns import CountColumns, Float64Array
-from tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
-from tasks.metrics.metric_table import DICE, TVERSKY, Metric
-from tasks.metrics.panel import OVER_CLASSES, panel_of
-from tasks.metrics.ratios import Ratio
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.batches import batch
+from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
+from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
+from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
+from segscale.tasks.metrics.panel import OVER_CLASSES, panel_of
+from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import mean
 
 TERMS = ("per_sample_mean", "pooled", "gap", "covariance_term", "smoothing_term", "undefined_term")
 COLUMNS: dict[str, str | None] = {**KEY_COLUMNS, **dict.fromkeys(TERMS, "float64"), "n_classes_defined": "Int64"}

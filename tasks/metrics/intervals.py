@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
-from tasks.metrics.count_columns import CountColumns, Int64Array
-from tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
-from tasks.metrics.metric_table import METRICS, Metric
-from tasks.metrics.panel import Panel, Stratum, panel_of
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
+from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
+from segscale.tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
+from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.panel import Panel, Stratum, panel_of
+from segscale.tasks.metrics.settings import ScoreSettings
 
 MIN_UNITS = 10
 """Below this many units an interval would claim more than they can tell."""

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.metrics.batches import batch
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.metric_table import METRICS, Metric
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean
+from segscale.tasks.metrics.batches import batch
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import mean
 
 BLOCK_ROWS = 1 << 15
 """Rows that are scored at once along the thresholds: their columns stay in the processor's cache."""

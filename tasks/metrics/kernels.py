@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.metrics.compiled import compiled
-from tasks.metrics.foreground_kernel import (
+from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.metrics.foreground_kernel import (
     BLOCK,
     CELLS,
     EDGES,
@@ -25,7 +25,15 @@ from tasks.metrics.foreground_kernel import (
     locate,
     sums_of_lanes,
 )
-from tasks.metrics.pixel_runs import BINS, ZERO, Float32Array, Float64Array, Int64Array, IntegerArray, as_float32
+from segscale.tasks.metrics.pixel_runs import (
+    BINS,
+    ZERO,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    IntegerArray,
+    as_float32,
+)
 
 COPIES = 4
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.panel import MACRO, OVER_CLASSES, Panel, Stratum
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, Panel, Stratum
 
 ResultT = TypeVar("ResultT")
 Row = dict[str, Any]

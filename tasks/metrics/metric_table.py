@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.metrics import ratios, scores
-from tasks.metrics.count_columns import CountColumns, Float64Array
-from tasks.metrics.ratios import Ratio
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics import ratios, scores
+from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
+from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.settings import ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics import pixel_runs
-from tasks.metrics.foreground_kernel import count_two_classes
-from tasks.metrics.kernels import count_argmax, count_labels
-from tasks.metrics.overlap_inputs import (
+from segscale.tasks.metrics import pixel_runs
+from segscale.tasks.metrics.foreground_kernel import count_two_classes
+from segscale.tasks.metrics.kernels import count_argmax, count_labels
+from segscale.tasks.metrics.overlap_inputs import (
     native_labels,
     native_probabilities,
     refuse_bad_labels,

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks.metrics import scores
-from tasks.metrics.bootstrap import UnitSums, resample, sums_of_units, weigh
-from tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
-from tasks.metrics.metric_table import METRICS, Metric
-from tasks.metrics.paired_tests import swap_patterns
-from tasks.metrics.ratios import Ratio
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.bootstrap import UnitSums, resample, sums_of_units, weigh
+from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
+from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.paired_tests import swap_patterns
+from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import mean
 
 NO_RANKS = "a pooled score has no value per image to rank"
 MEAN_OF_CLASSES = "a mean over classes is not the score of an image"

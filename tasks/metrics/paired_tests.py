@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from tasks.metrics.bootstrap import CHUNK_WEIGHTS
-from tasks.metrics.count_columns import Float64Array
-from tasks.metrics.intervals import MAX_UNDEFINED
+from segscale.tasks.metrics.bootstrap import CHUNK_WEIGHTS
+from segscale.tasks.metrics.count_columns import Float64Array
+from segscale.tasks.metrics.intervals import MAX_UNDEFINED
 
 EXACT_UNITS = 13
 """Up to this many units every pattern of swaps is visited (8,192 of them)."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.panel import Panel, Stratum, panel_of
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.panel import Panel, Stratum, panel_of
+from segscale.tasks.metrics.settings import ScoreSettings
 
 SCORE_FIELDS = ("empty", "smooth", "tversky_alpha", "tversky_beta")
 """Settings that make scores of the same counts differ."""

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.metrics.count_columns import CountColumns, Int64Array
-from tasks.metrics.per_image import is_ok
+from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
+from segscale.tasks.metrics.per_image import is_ok
 
 OVER_CLASSES = -1
 """class_index of what is said over classes: MACRO, MICRO and CHANNELS."""

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.metrics import scores
-from tasks.metrics.count_columns import CountColumns, Float64Array
-from tasks.metrics.metric_table import DICE, METRICS, TVERSKY, Metric
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
+from segscale.tasks.metrics.metric_table import DICE, METRICS, TVERSKY, Metric
+from segscale.tasks.metrics.settings import ScoreSettings
 
 
 def score_images(counts: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.metrics import scores
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.findings import Finding
-from tasks.metrics.panel import OVER_CLASSES, Panel
-from tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.panel import OVER_CLASSES, Panel
+from segscale.tasks.metrics.ratios import Ratio
 
 CONSTANT_SPREAD = 1e-8
 """Relative variance of the probabilities of an image below which they are one number; float32 rounds at 6e-8."""

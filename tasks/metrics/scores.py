@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics import ratios
-from tasks.metrics.ratios import Ratio
-from tasks.metrics.settings import EmptyPolicy
+from segscale.tasks.metrics import ratios
+from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.settings import EmptyPolicy
 
 Numbers: TypeAlias = float | NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.metrics.count_columns import Float64Array, Int64Array
+from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 """Column and level; between two scores quantiles are interpolated linearly."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.overlap import BINS
+from segscale.tasks.metrics.overlap import BINS
 
 Int64Array = NDArray[np.int64]
 

@@ -23,8 +23,8 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
-from tasks.models.names import default_name
-from tasks.models.reference_encoding import Encoding, check_encoding, encode
+from segscale.tasks.models.names import default_name
+from segscale.tasks.models.reference_encoding import Encoding, check_encoding, encode
 
 ReductionAxes = Literal["per_sample", "batch"]
 """What is summed before dividing: the pixels of an image, or of all images of a batch."""

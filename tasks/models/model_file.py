@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from tasks.models.unet_plus_plus import Activation, check_head
-from tasks.networks import last_layer, stride
+from segscale.tasks.models.unet_plus_plus import Activation, check_head
+from segscale.tasks.networks import last_layer, stride
 
 
 @dataclass(frozen=True, slots=True)

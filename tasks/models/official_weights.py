@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tasks.models.weights_file import LayerWeights, stored_layers
+from segscale.tasks.models.weights_file import LayerWeights, stored_layers
 
 Shapes = tuple[tuple[int, ...], ...]
 _UNIT = re.compile(r"(conv|bn|norm)([1-9])([1-9])_([12])(_bn|_norm)?")

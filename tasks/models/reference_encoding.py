@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from tasks.normalize import IGNORED
+from segscale.tasks.normalize import IGNORED
 
 Encoding = Literal["index", "one_hot"]
 """index: a class per pixel, (B, H, W) or (B, H, W, 1), 255 ignored. one_hot: (B, H, W, C) of 0 and 1."""

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from tasks.models.names import default_name
-from tasks.models.reference_encoding import Encoding, check_encoding, encode
+from segscale.tasks.models.names import default_name
+from segscale.tasks.models.reference_encoding import Encoding, check_encoding, encode
 
 # Counts of images are split at this size: sums of either part over a batch stay exact in float32.
 _COARSE = 4096.0

@@ -18,7 +18,7 @@ their images, so a short last batch counts for what it holds.
     empty         the score where hard reference and hard prediction (for soft sums: at 0.5) both lack the class: "nan"
                   leaves it out, "one", "zero", "smooth" (s/s). Any other is undefined only if its denominator less s
                   is 0. Where all are undefined the result is NaN.
-    reference     how it is encoded. `tasks.models.reference_encoding` says what fits, and what is ignored.
+    reference     how it is encoded. `segscale.tasks.models.reference_encoding` says what fits, and what is ignored.
 
 ValueError says what does not fit; there are no sample weights. Metrics of one network give the same operations the same
 inputs, which compilers merge: together they read the pixels once. What each costs is the time to compile it.
@@ -33,8 +33,8 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
-from tasks.models.reference_encoding import Encoding
-from tasks.models.segmentation_metric import (
+from segscale.tasks.models.reference_encoding import Encoding
+from segscale.tasks.models.segmentation_metric import (
     Overlap,
     Pixels,
     SegmentationMetric,

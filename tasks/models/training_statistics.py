@@ -12,8 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tasks.models.reference_encoding import Encoding
-from tasks.models.segmentation_metric import (
+from segscale.tasks.models.reference_encoding import Encoding
+from segscale.tasks.models.segmentation_metric import (
     Pixels,
     SegmentationMetric,
     accumulate,

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
-from tasks.networks import select_outputs
+from segscale.tasks.networks import select_outputs
 
 Activation = Literal["sigmoid", "softmax"]
 Normalization = Literal["none", "batch"]

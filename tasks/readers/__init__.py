@@ -1,9 +1,9 @@
 """Readers of image and label files, one small protocol with a well-kept library behind each."""
 
-from tasks.readers.formats import read_header, read_picture, reader_for
-from tasks.readers.labels import read_label_map
-from tasks.readers.picture import Header, Picture, Reader, UnreadableImage
-from tasks.readers.probabilities import holds_probabilities, read_probabilities
+from segscale.tasks.readers.formats import read_header, read_picture, reader_for
+from segscale.tasks.readers.labels import read_label_map
+from segscale.tasks.readers.picture import Header, Picture, Reader, UnreadableImage
+from segscale.tasks.readers.probabilities import holds_probabilities, read_probabilities
 
 __all__ = [
     "Header",

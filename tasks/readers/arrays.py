@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.readers.picture import (
+from segscale.tasks.readers.picture import (
     Header,
     Picture,
     UnreadableImage,

@@ -1,10 +1,10 @@
 """The known file formats, chosen by the ending of a name."""
 
-from tasks.readers.arrays import NumpyReader
-from tasks.readers.jpeg import JpegReader
-from tasks.readers.picture import Header, Picture, Reader, UnreadableImage
-from tasks.readers.png import PngReader
-from tasks.readers.tiff import TiffReader
+from segscale.tasks.readers.arrays import NumpyReader
+from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.picture import Header, Picture, Reader, UnreadableImage
+from segscale.tasks.readers.png import PngReader
+from segscale.tasks.readers.tiff import TiffReader
 
 READERS: tuple[Reader, ...] = (PngReader(), JpegReader(), TiffReader(), NumpyReader())
 

@@ -6,8 +6,16 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from tasks.readers.picture import Header, Picture, UnreadableImage, check_signature, check_size, decoding, native_pixels
-from tasks.readers.pillow import decoded
+from segscale.tasks.readers.picture import (
+    Header,
+    Picture,
+    UnreadableImage,
+    check_signature,
+    check_size,
+    decoding,
+    native_pixels,
+)
+from segscale.tasks.readers.pillow import decoded
 
 _CHANNELS = {"L": 1, "RGB": 3}
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.readers.channels import single_channel
-from tasks.readers.formats import reader_for
-from tasks.readers.picture import UnreadableImage, native_pixels
+from segscale.tasks.readers.channels import single_channel
+from segscale.tasks.readers.formats import reader_for
+from segscale.tasks.readers.picture import UnreadableImage, native_pixels
 
 _INT32 = np.iinfo(np.int32)
 

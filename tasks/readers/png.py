@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from tasks.readers.channels import is_grey_palette, not_opaque, palette_colours, without_opaque_alpha
-from tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
-from tasks.readers.pillow import decoded
-from tasks.readers.png_structure import (
+from segscale.tasks.readers.channels import is_grey_palette, not_opaque, palette_colours, without_opaque_alpha
+from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
+from segscale.tasks.readers.pillow import decoded
+from segscale.tasks.readers.png_structure import (
     GREY,
     GREY_ALPHA,
     PALETTE,

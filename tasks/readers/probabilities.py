@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.readers.arrays import NumpyReader, read_array, read_array_header
-from tasks.readers.formats import reader_for
-from tasks.readers.picture import UnreadableImage
-from tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
+from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
+from segscale.tasks.readers.formats import reader_for
+from segscale.tasks.readers.picture import UnreadableImage
+from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 ROUNDING = 1e-5
 """How far beyond 0 or 1 a probability may lie through rounding (a float16 softmax); it is then set to 0 or 1."""

@@ -11,9 +11,17 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from tasks.readers.channels import is_grey_palette, palette_colours, without_opaque_alpha
-from tasks.readers.picture import Header, Picture, UnreadableImage, check_size, decoding, native_pixels, picture_dtype
-from tasks.readers.tiff_structure import check_series, count_pages
+from segscale.tasks.readers.channels import is_grey_palette, palette_colours, without_opaque_alpha
+from segscale.tasks.readers.picture import (
+    Header,
+    Picture,
+    UnreadableImage,
+    check_size,
+    decoding,
+    native_pixels,
+    picture_dtype,
+)
+from segscale.tasks.readers.tiff_structure import check_series, count_pages
 
 _DEPTH_AXES = "ZQI"  # depth; unnamed; pages in sequence
 _CHANNEL_AXES = "CS"  # channels in planes of their own; samples of a pixel

@@ -8,13 +8,20 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from tasks.metrics.panel import OVER_CLASSES
-from tasks.report_html import plots
-from tasks.report_html.curves import Float64Array, ImageScores, batch_curve, image_scores, largest, threshold_curve
-from tasks.report_html.gap_sentence import Gap, sentence
-from tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, Tables, rows_of, whole_set
-from tasks.report_html.words import images as images_in_words
-from tasks.report_html.words import number, score, signed, small
+from segscale.tasks.metrics.panel import OVER_CLASSES
+from segscale.tasks.report_html import plots
+from segscale.tasks.report_html.curves import (
+    Float64Array,
+    ImageScores,
+    batch_curve,
+    image_scores,
+    largest,
+    threshold_curve,
+)
+from segscale.tasks.report_html.gap_sentence import Gap, sentence
+from segscale.tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, Tables, rows_of, whole_set
+from segscale.tasks.report_html.words import images as images_in_words
+from segscale.tasks.report_html.words import number, score, signed, small
 
 MAX_CLASSES = 4
 """Classes with plots."""

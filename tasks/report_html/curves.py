@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.metrics import scores
-from tasks.metrics.per_image import is_ok
-from tasks.metrics.ratios import Ratio
-from tasks.metrics.settings import EmptyPolicy
-from tasks.report_html.headline import matches, rows_of, whole_set
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.per_image import is_ok
+from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.settings import EmptyPolicy
+from segscale.tasks.report_html.headline import matches, rows_of, whole_set
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tasks.report_html.words import score, signed
+from segscale.tasks.report_html.words import score, signed
 
 _WEIGHTY = (
     "images with more foreground, reference and prediction together, score {}, and pooling gives them more weight"

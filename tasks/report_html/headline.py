@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.metrics.panel import CHANNELS, MACRO, MICRO, OVER_CLASSES
+from segscale.tasks.metrics.panel import CHANNELS, MACRO, MICRO, OVER_CLASSES
 
 METRICS = {"dice": "Dice", "tversky": "Tversky"}
 """Metrics of the headline with their names."""

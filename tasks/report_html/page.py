@@ -8,12 +8,12 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from tasks.metrics.findings import Finding, by_severity
-from tasks.metrics.panel import MACRO
-from tasks.report_html import words
-from tasks.report_html.class_section import class_sections, gap_of
-from tasks.report_html.gap_sentence import sentence
-from tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
+from segscale.tasks.metrics.findings import Finding, by_severity
+from segscale.tasks.metrics.panel import MACRO
+from segscale.tasks.report_html import words
+from segscale.tasks.report_html.class_section import class_sections, gap_of
+from segscale.tasks.report_html.gap_sentence import sentence
+from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
 
 TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
 """Tables that the page needs; `thresholds` is shown where there is one."""

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
-from tasks.report_html.curves import BatchCurve, Float64Array, ImageScores, Int64Array, ThresholdCurve, spaced
+from segscale.tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
+from segscale.tasks.report_html.curves import BatchCurve, Float64Array, ImageScores, Int64Array, ThresholdCurve, spaced
 
 MAX_POINTS = 1000
 """Points drawn of one plot."""

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
+from segscale.tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
 
 Float64Array = NDArray[np.float64]
 

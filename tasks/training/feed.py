@@ -11,11 +11,11 @@ import numpy as np
 from absl import logging as absl_logging
 from numpy.typing import NDArray
 
-from tasks.normalize import IGNORED, apply_recipe
-from tasks.tiling import pad_to
-from tasks.training.augmentation import Augmentation, augment
-from tasks.training.patches import PatchPlan, cut_patch, draw_position
-from tasks.training.sample import Sample
+from segscale.tasks.normalize import IGNORED, apply_recipe
+from segscale.tasks.tiling import pad_to
+from segscale.tasks.training.augmentation import Augmentation, augment
+from segscale.tasks.training.patches import PatchPlan, cut_patch, draw_position
+from segscale.tasks.training.sample import Sample
 
 _CHANGE = 3  # the stream of augmentation, apart from those of the plan
 

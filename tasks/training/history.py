@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.models.training_metrics import (
+from segscale.tasks.models.training_metrics import (
     BatchSummedDice,
     BatchSummedTversky,
     PerSampleDice,
@@ -21,14 +21,14 @@ from tasks.models.training_metrics import (
     PooledDice,
     PooledTversky,
 )
-from tasks.models.training_statistics import (
+from segscale.tasks.models.training_statistics import (
     ForegroundShares,
     ImageCounts,
     OperatingPoint,
     SmoothedDiceByReference,
     SparseCategoricalAccuracy,
 )
-from tasks.training.settings import TrainSettings
+from segscale.tasks.training.settings import TrainSettings
 
 SPLITS = ("training", "validation")
 AGGREGATIONS = ("per_sample", "batch_summed", "pooled")

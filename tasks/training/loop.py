@@ -12,16 +12,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tasks.engines.keras import limit_threads
-from tasks.models.reference_encoding import check_shapes, check_values
-from tasks.training.checkpoint import Arrays, Best, Checkpoint
-from tasks.training.feed import Batch, WaitingClock, training_batches, validation_batches
-from tasks.training.history import Row, epoch_row, measures
-from tasks.training.network import SupervisedNetwork, build_network, compiled_network
-from tasks.training.patches import PatchPlan, plan_patches
-from tasks.training.sample import check_samples
-from tasks.training.settings import TrainSettings
-from tasks.training.split import Split
+from segscale.tasks.engines.keras import limit_threads
+from segscale.tasks.models.reference_encoding import check_shapes, check_values
+from segscale.tasks.training.checkpoint import Arrays, Best, Checkpoint
+from segscale.tasks.training.feed import Batch, WaitingClock, training_batches, validation_batches
+from segscale.tasks.training.history import Row, epoch_row, measures
+from segscale.tasks.training.network import SupervisedNetwork, build_network, compiled_network
+from segscale.tasks.training.patches import PatchPlan, plan_patches
+from segscale.tasks.training.sample import check_samples
+from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.split import Split
 
 JUDGE = "dice_per_sample"
 """The score of the validation images that says which epoch is best."""

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from tasks.models.losses import DiceCrossEntropy, FocalTversky, Tversky, WeightedDice
-from tasks.models.unet_plus_plus import build_unet_plus_plus
-from tasks.training.settings import LossName, TrainSettings
+from segscale.tasks.models.losses import DiceCrossEntropy, FocalTversky, Tversky, WeightedDice
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks.training.settings import LossName, TrainSettings
 
 
 class SupervisedNetwork(keras.Model):  # type: ignore[misc]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.normalize import IGNORED
-from tasks.training.sample import Sample
+from segscale.tasks.normalize import IGNORED
+from segscale.tasks.training.sample import Sample
 
 _ORDER, _PLACE = 1, 2  # keep the streams of one seed apart
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.normalize import IGNORED, Recipe
+from segscale.tasks.normalize import IGNORED, Recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from tasks.training.augmentation import Augmentation
+from segscale.tasks.training.augmentation import Augmentation
 
 DEFAULT_AUGMENTATION = Augmentation(degrees=15.0, scaling=0.1, elastic=2.0)
 
@@ -51,7 +51,7 @@ class TrainSettings:
     schedule: Schedule = "cosine"
     """cosine: the learning rate falls along a half cosine to 0 after the last step."""
     loss: LossName = "dice_cross_entropy"
-    """What every head is trained with, see tasks.models.losses."""
+    """What every head is trained with, see segscale.tasks.models.losses."""
     reduction_axes: ReductionAxes = "per_sample"
     """Whether a loss divides once per patch or once per batch."""
     class_weights: tuple[float, ...] = (0.3, 0.7)

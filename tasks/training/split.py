@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from tasks.training.sample import Sample
+from segscale.tasks.training.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from flows.cluster import ClusterLostError, Connection
-from flows.config import ConfigError, load_config
-from flows.preflight import Needs
-from flows.sections import Cluster
+from segscale.flows.cluster.connection import ClusterLostError, Connection
+from segscale.flows.cluster.preflight import Needs
+from segscale.flows.config.evaluation import ConfigError, load_config
+from segscale.flows.config.sections import Cluster
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.dask_programs import DaskPrograms, dask_programs, end
 from tests.ports import free_port
@@ -29,7 +29,7 @@ importlib.metadata.version = lambda name: "1.0" if name == "numpy" else real(nam
 """
 NO_SEGSCALE = """
 import sys
-sys.modules["flows"] = None
+sys.modules["segscale"] = None
 """
 
 

@@ -16,7 +16,7 @@ import pytest
 import zarr
 from PIL import Image
 
-from tasks.models.bundled import FOLDER, bundled_names
+from segscale.tasks.models.bundled import FOLDER, bundled_names
 
 pytestmark = pytest.mark.slow
 

@@ -28,10 +28,10 @@ from prefect import flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
-from flows import turn as turns
-from storage import shards
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
+from segscale.flows.prefect import concurrency as turns
+from segscale.storage import shards
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
 from tests.ports import free_port
 
 pytestmark = pytest.mark.slow

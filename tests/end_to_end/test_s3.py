@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from s3fs import S3FileSystem
 
-from storage.objects import ObjectInfo, ObjectStore
+from segscale.storage.objects import ObjectInfo, ObjectStore
 from tests.storage.s3_server import SECRET, TOKEN, S3Server
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,8 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from storage.catalog import pack
-from tasks.tiling import bucket_side
+from segscale.storage.catalog import pack
+from segscale.tasks.tiling import bucket_side
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.score_set import score_sections
 

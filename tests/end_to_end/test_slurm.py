@@ -12,11 +12,11 @@ from typing import Any
 import dask
 import pytest
 
-from flows.cluster import ClusterLostError, Connection
-from flows.config import ConfigError
-from flows.preflight import Needs
-from flows.sections import Cluster
-from tasks.phantom import write_phantoms
+from segscale.flows.cluster.connection import ClusterLostError, Connection
+from segscale.flows.cluster.preflight import Needs
+from segscale.flows.config.evaluation import ConfigError
+from segscale.flows.config.sections import Cluster
+from segscale.tasks.phantom import write_phantoms
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.slurm import Slurm, await_true, missing_programs, started_slurm
 from tests.ports import free_port

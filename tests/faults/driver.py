@@ -18,21 +18,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import flows.evaluate
-from flows import cli
-from flows.check import check, scores_predictions
-from flows.cluster import Connection
-from flows.config import EvaluationConfig
-from flows.dataset import RunCatalog
-from flows.ingest import run_ingest
-from flows.predict import run_predict
-from flows.report import RunResult, run_report
-from flows.score import run_score
-from tasks.report_html import page  # noqa: F401  # loaded once, before any fork
+import segscale.flows.evaluate
+from segscale.flows.checks.evaluation import check, scores_predictions
+from segscale.flows.cli import main as cli
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import RunCatalog
+from segscale.flows.ingest import run_ingest
+from segscale.flows.predict import run_predict
+from segscale.flows.report import RunResult, run_report
+from segscale.flows.score import run_score
+from segscale.tasks.report_html import page  # noqa: F401  # loaded once, before any fork
 
 
 def evaluate(config: EvaluationConfig) -> RunResult:
-    """`flows.evaluate.evaluate_dataset` with its stages as plain functions."""
+    """`segscale.flows.evaluate.evaluate_dataset` with its stages as plain functions."""
     check(config)
     catalog = RunCatalog(config)
     with Connection(config.cluster) as connection:
@@ -43,8 +43,8 @@ def evaluate(config: EvaluationConfig) -> RunResult:
 
 
 def repair(config: EvaluationConfig) -> Any:
-    """`flows.repair.repair_dataset` likewise."""
-    from flows.repair import run_repair
+    """`segscale.flows.maintenance.repair.repair_dataset` likewise."""
+    from segscale.flows.maintenance.repair import run_repair
 
     with Connection(config.cluster) as connection:
         return run_repair(config, connection)
@@ -84,9 +84,9 @@ def answer(request: dict[str, Any]) -> int | None:
 
 
 def main() -> None:
-    flows.evaluate.evaluate_dataset = evaluate  # type: ignore[assignment]
-    if find_spec("flows.repair") is not None:
-        import_module("flows.repair").repair_dataset = repair  # type: ignore[attr-defined]
+    segscale.flows.evaluate.evaluate_dataset = evaluate  # type: ignore[assignment]
+    if find_spec("segscale.flows.maintenance.repair") is not None:
+        import_module("segscale.flows.maintenance.repair").repair_dataset = repair  # type: ignore[attr-defined]
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)

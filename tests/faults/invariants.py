@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from flows.config import load_config
-from flows.dataset import require_catalog
-from flows.model_check import find_model
-from flows.predict import find_plan, plan_predict
-from flows.score import plan_score
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
+from segscale.flows.checks.model import find_model
+from segscale.flows.config.evaluation import load_config
+from segscale.flows.dataset import require_catalog
+from segscale.flows.predict import find_plan, plan_predict
+from segscale.flows.score import plan_score
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
 
 # What an attempt that was cut short may leave: a write of which a part is there, or objects that no record names.
 KNOWN_LITTER = re.compile(r"(.*/)?\.[^/]+\.[0-9a-f]{32}\.partial|shards/\w+/[0-9a-f]{2}/[0-9a-f]{64}/[0-9a-f]{16}/.+")

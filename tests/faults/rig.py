@@ -19,7 +19,7 @@ import psutil
 from distributed import Client
 from PIL import Image
 
-from tasks.phantom import write_phantoms
+from segscale.tasks.phantom import write_phantoms
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from tests.faults import invariants
 from tests.faults.invariants import Undisturbed
 from tests.faults.rig import Armed, Driver, Rig, remove, write_config
 
-HAS_STORE_COMMANDS = find_spec("flows.clean") is not None
+HAS_STORE_COMMANDS = find_spec("segscale.flows.maintenance.clean") is not None
 """`segscale verify`, `repair` and `clean` are there; until then this module does by hand what they do."""
 RUNS = 3
 

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from storage.objects import ObjectStore
+from segscale.storage.objects import ObjectStore
 
 MEET_SECONDS = 120
 DRIVER = "STOPPABLE_DRIVER"
@@ -89,7 +89,7 @@ def _meet(path: str) -> None:
 if __name__ == "__main__":
     os.environ[DRIVER] = str(os.getpid())
     plant("driver")
-    from flows.cli import main
+    from segscale.flows.cli.main import main
 
     main()
 elif __name__ == "__mp_main__":

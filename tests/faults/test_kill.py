@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tasks.phantom import write_phantoms
+from segscale.tasks.phantom import write_phantoms
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.models.model_file import load_model
-from tasks.phantom import write_phantoms
+from segscale.tasks.models.model_file import load_model
+from segscale.tasks.phantom import write_phantoms
 
 pytestmark = pytest.mark.slow
 

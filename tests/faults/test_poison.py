@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from storage.objects import ObjectStore
-from storage.quarantine import lift, quarantined
+from segscale.storage.objects import ObjectStore
+from segscale.storage.quarantine import lift, quarantined
 
 pytestmark = pytest.mark.slow
 

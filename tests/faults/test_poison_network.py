@@ -31,7 +31,7 @@ def plant(module):
 
 class Planter(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "tasks.inference":
+        if name != "segscale.tasks.inference":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         execute = spec.loader.exec_module

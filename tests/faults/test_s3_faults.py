@@ -15,8 +15,8 @@ import psutil
 import pytest
 from s3fs import S3FileSystem
 
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
 from tests.storage.s3_server import Fault, FaultProxy, Request, S3Server, running_proxy
 
 pytestmark = pytest.mark.slow

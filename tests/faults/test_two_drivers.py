@@ -21,9 +21,9 @@ from typing import Any
 import psutil
 import pytest
 
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
-from storage.reports import open_report
+from segscale.storage.ledger import Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import open_report
 
 pytestmark = pytest.mark.slow
 

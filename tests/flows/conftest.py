@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from storage.objects import ObjectStore
-from storage.reports import encode_report_table, write_report
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.gap import gap
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import encode_report_table, write_report
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
 
 N_PIXELS = 400
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")

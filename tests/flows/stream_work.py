@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.time_limit import other_limit
+from segscale.flows.shards.timeout import other_limit
 from tests.faults.scene import await_true
 
 

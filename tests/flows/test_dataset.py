@@ -6,16 +6,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.config import ConfigError, EvaluationConfig, load_config, parse_config
-from flows.dataset import REPORT_COLUMNS, catalog_name, list_dataset, preparation, require_catalog
-from storage import parts
-from storage.catalog import COLUMNS, write_catalog
-from storage.objects import ObjectStore
-from storage.shards import commit_shard
-from tasks.counting import Failure, failed_rows
-from tasks.metrics.settings import ScoreSettings
-from tasks.report import Identity, Layout, build_tables, collect
-from tasks.shard_plan import Preparation
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, parse_config
+from segscale.flows.dataset import REPORT_COLUMNS, catalog_name, list_dataset, preparation, require_catalog
+from segscale.storage import parts
+from segscale.storage.catalog import COLUMNS, write_catalog
+from segscale.storage.objects import ObjectStore
+from segscale.storage.shards import commit_shard
+from segscale.tasks.counting import Failure, failed_rows
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.report import Identity, Layout, build_tables, collect
+from segscale.tasks.shard_plan import Preparation
 
 FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
 HEAD = "image_id,image,reference"

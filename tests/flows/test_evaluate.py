@@ -14,12 +14,12 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from flows import evaluate
-from flows.cluster import Connection
-from flows.config import EvaluationConfig, parse_config
-from flows.dataset import RunCatalog, require_catalog
-from flows.ingest import plan_catalog
-from flows.score import run_score
+from segscale.flows import evaluate
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.dataset import RunCatalog, require_catalog
+from segscale.flows.ingest import plan_catalog
+from segscale.flows.score import run_score
 
 pytestmark = pytest.mark.slow
 N_IMAGES, N_ADDED = 4, 2
@@ -94,7 +94,7 @@ def test_a_catalog_is_read_by_its_name_once(monkeypatch: pytest.MonkeyPatch, con
         read.append("once")
         return pd.DataFrame({"image_id": ["stored"]})
 
-    monkeypatch.setattr("flows.dataset.require_catalog", read_by_name)
+    monkeypatch.setattr("segscale.flows.dataset.require_catalog", read_by_name)
     catalog = RunCatalog(config)
     assert catalog.get() is catalog.get()
     assert read == ["once"]

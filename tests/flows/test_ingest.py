@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from flows.cluster import Connection
-from flows.config import EvaluationConfig, parse_config
-from flows.dataset import catalog_name, list_dataset
-from flows.ingest import plan_catalog
-from storage import tables
-from storage.catalog import MEMORY_COLUMNS, SourceMemory, catalog_path
-from storage.objects import ObjectStore
-from storage.quarantine import Held, quarantine
-from tasks import scan, shard_plan
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.dataset import catalog_name, list_dataset
+from segscale.flows.ingest import plan_catalog
+from segscale.storage import tables
+from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, catalog_path
+from segscale.storage.objects import ObjectStore
+from segscale.storage.quarantine import Held, quarantine
+from segscale.tasks import scan, shard_plan
 
 NOBODY = cast("Connection", None)
 

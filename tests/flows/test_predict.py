@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from flows import predict
-from flows.attempts import UNLIMITED, Finished, Lost
-from flows.errors import ClusterLostError
-from flows.worker import PlanJob
+from segscale.flows import predict
+from segscale.flows.errors import ClusterLostError
+from segscale.flows.shards.retry import UNLIMITED, Finished, Lost
+from segscale.flows.worker.work import PlanJob
 
 DEADLY = "WorkerDied"
 

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows import train
-from flows.config import ConfigError, EvaluationConfig
-from storage.catalog import COLUMNS
+from segscale.flows import train
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.storage.catalog import COLUMNS
 
 
 def config(dataset: dict[str, Any] | None = None, metrics: dict[str, Any] | None = None, **chosen: Any) -> Any:
@@ -54,7 +54,7 @@ def test_a_job_is_what_the_configuration_says() -> None:
 
 @pytest.mark.slow
 def test_the_defaults_of_the_file_are_those_of_the_record() -> None:
-    from tasks.training.settings import TrainSettings
+    from segscale.tasks.training.settings import TrainSettings
 
     settings = train.train_job(config(), catalog([1])).settings
     assert settings == TrainSettings(epochs=30)

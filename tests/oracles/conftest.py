@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tasks.metrics.overlap import OverlapCounts
+from segscale.tasks.metrics.overlap import OverlapCounts
 
 COUNTS = (
     "true_positive", "false_positive", "false_negative", "true_negative", "soft_intersection", "soft_prediction_sum",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.metrics.statistics import mean, spread
+from segscale.tasks.metrics.statistics import mean, spread
 
 DATA = Path(os.environ.get("SEGSCALE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FOLDER = DATA / "oracles" / "brats_percase"

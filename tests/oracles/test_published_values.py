@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
-from tasks.metrics.statistics import mean
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.statistics import mean
 
 PerImageOf = Callable[[list[OverlapCounts]], pd.DataFrame]
 

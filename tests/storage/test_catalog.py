@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.catalog import (
+from segscale.storage.catalog import (
     COLUMNS,
     MEMORY_COLUMNS,
     SHARD_BYTES,
@@ -22,8 +22,8 @@ from storage.catalog import (
     shard_capacity,
     write_catalog,
 )
-from storage.ledger import content_key
-from storage.objects import ObjectStore
+from segscale.storage.ledger import content_key
+from segscale.storage.objects import ObjectStore
 
 NAMES = st.text(alphabet="abcdefgh0123_é", min_size=1, max_size=6)
 SETS = st.dictionaries(NAMES, st.integers(1, 9), max_size=60)  # image ids with their slices

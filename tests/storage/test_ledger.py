@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.ledger import Entry, Ledger, content_key, fresh_attempt
-from storage.objects import Digest, ObjectStore
+from segscale.storage.ledger import Entry, Ledger, content_key, fresh_attempt
+from segscale.storage.objects import Digest, ObjectStore
 
 KEY = "ab" * 32
 JSON = st.recursive(

@@ -1,6 +1,6 @@
 import pytest
 
-from storage.locations import SecretInUrlError, located, redacted, refuse_secrets
+from segscale.storage.locations import SecretInUrlError, located, redacted, refuse_secrets
 
 SECRET = "plantedSecret"
 

@@ -16,7 +16,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
-from storage.objects import Digest, ObjectStore, StoreRefusedError
+from segscale.storage.objects import Digest, ObjectStore, StoreRefusedError
 
 RACERS_PER_PROCESS = 10
 PROCESSES = 4
@@ -24,7 +24,7 @@ ROUNDS = 6
 
 RACER = """
 import sys, threading
-from storage.objects import ObjectStore
+from segscale.storage.objects import ObjectStore
 store, process, threads, rounds = ObjectStore(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 barrier, won = threading.Barrier(threads), []
 def race(thread):
@@ -45,7 +45,7 @@ print(*won, sep="\\n", flush=True)
 
 KILLED_WRITER = """
 import os, sys
-from storage.objects import ObjectStore
+from segscale.storage.objects import ObjectStore
 os.fsync = lambda descriptor: os._exit(9)
 store = ObjectStore(sys.argv[1])
 getattr(store, sys.argv[2])("catalog/set", b"new" * 1000)

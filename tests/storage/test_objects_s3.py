@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from storage.ledger import Entry, Ledger, fresh_attempt
-from storage.objects import ObjectStore, StoreRefusedError
+from segscale.storage.ledger import Entry, Ledger, fresh_attempt
+from segscale.storage.objects import ObjectStore, StoreRefusedError
 from tests.storage.s3_server import SECRET, TOKEN, Fault, FaultProxy, Request, S3Server, running_proxy
 
 pytestmark = pytest.mark.slow
 
 KEY = "ab" * 32
-WRITE_ONE = "import sys; from storage.objects import ObjectStore; ObjectStore(sys.argv[1]).write('x', b'1')"
+WRITE_ONE = "import sys; from segscale.storage.objects import ObjectStore; ObjectStore(sys.argv[1]).write('x', b'1')"
 
 
 @pytest.fixture(scope="module")

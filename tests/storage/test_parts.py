@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage.ledger import Entry
-from storage.objects import ObjectStore
-from storage.parts import BINS, COUNTS, HISTOGRAMS, SCHEMA, SOFT_SUMS, encode_part, histogram, read_part
-from storage.shards import commit_shard
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.storage.parts import BINS, COUNTS, HISTOGRAMS, SCHEMA, SOFT_SUMS, encode_part, histogram, read_part
+from segscale.storage.shards import commit_shard
 
 Row = dict[str, Any]
 

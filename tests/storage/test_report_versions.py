@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pandas as pd
 import pytest
 
-from storage.report_versions import CURRENT, STEPS, Step, VersionError, parse_version, upgrade
+from segscale.storage.report_versions import CURRENT, STEPS, Step, VersionError, parse_version, upgrade
 
 
 def _rename(name: str, frame: pd.DataFrame) -> pd.DataFrame:

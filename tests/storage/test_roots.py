@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from storage.roots import DataRoots
-from storage.sources import ListingError, file_version, read_file, read_manifest
-from storage.verification import check_source
+from segscale.storage.roots import DataRoots
+from segscale.storage.sources import ListingError, file_version, read_file, read_manifest
+from segscale.storage.verification import check_source
 
 
 @pytest.fixture

@@ -13,10 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from storage.ledger import Entry, Ledger
-from storage.objects import Digest, ObjectStore
-from storage.shards import CHUNK_ROWS, ROWS, as_numpy, commit_shard, encode_arrays, open_arrays, read_object, read_rows
-from storage.tables import encode_frame
+from segscale.storage.ledger import Entry, Ledger
+from segscale.storage.objects import Digest, ObjectStore
+from segscale.storage.shards import (
+    CHUNK_ROWS,
+    ROWS,
+    as_numpy,
+    commit_shard,
+    encode_arrays,
+    open_arrays,
+    read_object,
+    read_rows,
+)
+from segscale.storage.tables import encode_frame
 
 KEY = "cd" * 32
 FRAME = pd.DataFrame({"image_id": ["a", "b"], "start": [0, 2]})

@@ -7,8 +7,8 @@ import fsspec
 import pandas as pd
 import pytest
 
-from storage.objects import ObjectStore
-from storage.sources import (
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import (
     FILE_COLUMNS,
     ListingError,
     file_name,

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage.tables import ROW_GROUP_ROWS, decode_frame, encode_frame, encode_table, frame_sha256
+from segscale.storage.tables import ROW_GROUP_ROWS, decode_frame, encode_frame, encode_table, frame_sha256
 
 
 def _frame() -> pd.DataFrame:

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import shards, tables
-from storage.ledger import Entry, Ledger, encode_record, record_path
-from storage.objects import Digest, ObjectStore
-from storage.set_aside import set_aside, waiting
-from storage.store_paths import judge
-from storage.verification import (
+from segscale.storage import shards, tables
+from segscale.storage.ledger import Entry, Ledger, encode_record, record_path
+from segscale.storage.objects import Digest, ObjectStore
+from segscale.storage.set_aside import set_aside, waiting
+from segscale.storage.store_paths import judge
+from segscale.storage.verification import (
     Finding,
     check_catalog,
     check_record,

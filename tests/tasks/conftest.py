@@ -17,15 +17,15 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage import shards
-from storage.catalog import MEMORY_COLUMNS, rows_by_shard
-from storage.ledger import Entry, Ledger
-from storage.objects import ObjectStore
-from storage.sources import ROLES, files_by_stem
-from tasks import ingest, scan, shard_plan
-from tasks.ingest import ShardDone
-from tasks.shard_plan import Preparation
-from tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.storage import shards
+from segscale.storage.catalog import MEMORY_COLUMNS, rows_by_shard
+from segscale.storage.ledger import Entry, Ledger
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import ROLES, files_by_stem
+from segscale.tasks import ingest, scan, shard_plan
+from segscale.tasks.ingest import ShardDone
+from segscale.tasks.shard_plan import Preparation
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows
 
 Files = Mapping[str, Any]
 

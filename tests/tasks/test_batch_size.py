@@ -8,8 +8,8 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from tasks.batch_size import MAX_IMAGES, BatchSize, find_batch_size, peak_bytes
-from tasks.engines import EngineFacts
+from segscale.tasks.batch_size import MAX_IMAGES, BatchSize, find_batch_size, peak_bytes
+from segscale.tasks.engines import EngineFacts
 
 PIXELS, RECIPE = np.zeros((1, 32, 64, 1), np.uint8), np.ones((1, 4), np.float32)
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storage import shards
-from storage.objects import ObjectStore
-from tasks.blocks import BlockReader, Place
+from segscale.storage import shards
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.blocks import BlockReader, Place
 
 PIXELS = np.arange(6 * 8 * 3 * 2, dtype=np.uint16).reshape(6, 8, 3, 2)
 

@@ -11,18 +11,18 @@ from typing import Any
 import keras
 import pytest
 
-from tasks import conversion
-from tasks.conversion import UnconvertibleError, converted_graph
-from tasks.engines.heads import HeadChoice
-from tasks.models.model_file import save_model
-from tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks import conversion
+from segscale.tasks.conversion import UnconvertibleError, converted_graph
+from segscale.tasks.engines.heads import HeadChoice
+from segscale.tasks.models.model_file import save_model
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
 WORKER = """
 import hashlib, sys
 from pathlib import Path
 import numpy as np
-from tasks.conversion import converted_graph
-from tasks.engines.openvino import OpenVinoEngine
+from segscale.tasks.conversion import converted_graph
+from segscale.tasks.engines.openvino import OpenVinoEngine
 model, folder = Path(sys.argv[1]), Path(sys.argv[2])
 graph = converted_graph(model, hashlib.sha256(model.read_bytes()).hexdigest(), "all", True, folder)
 recipe = np.array([[-np.inf, np.inf, 0, 255]], np.float32)

@@ -5,9 +5,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from storage import parts
-from tasks.counting import Failure, count_rows, failed_rows
-from tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.storage import parts
+from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0], [0, 0, 255, 0]], np.uint8)
 FOREGROUND = np.array([[0.75, 0.25, 0.5, 0.0], [0.0, 0.0, 1.0, 0.0]], np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.engine_plan import EnginePlan, as_record, plan_engine
-from tasks.engines import Engine, EngineFacts, Precision, check_batch
-from tasks.engines.selection import Choice
-from tasks.normalize import Recipe, apply_recipe
-from tasks.predict import Prediction
+from segscale.tasks.engine_plan import EnginePlan, as_record, plan_engine
+from segscale.tasks.engines import Engine, EngineFacts, Precision, check_batch
+from segscale.tasks.engines.selection import Choice
+from segscale.tasks.normalize import Recipe, apply_recipe
+from segscale.tasks.predict import Prediction
 
 MakeSet = Callable[..., Any]
 AUTO = Choice("openvino", "bfloat16", "it is the fastest here")

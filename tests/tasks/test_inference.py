@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from storage import shards
-from storage.objects import ObjectStore
-from tasks.engines import EngineFacts
-from tasks.inference import Band, Merging, Piece, plan_pieces, read_batches
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.shard_rows import ShardRow
+from segscale.storage import shards
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.engines import EngineFacts
+from segscale.tasks.inference import Band, Merging, Piece, plan_pieces, read_batches
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.shard_rows import ShardRow
 
 FACTS = EngineFacts("fake", "cpu:0", "float32", "1", ("head_1", "head_2"), 2, 1, 3, 1)
 

@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
-from storage.ledger import Ledger
-from storage.shards import CHUNK_ROWS, ROWS, read_object
-from tasks import shard_plan
-from tasks.ingest import ingest_shard
-from tasks.normalize import IGNORED, apply_recipe
-from tasks.scan import MINIMUM_SIDE, SourceFacts, inspect_files
-from tasks.shard_plan import plan_shards
+from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
+from segscale.storage.ledger import Ledger
+from segscale.storage.shards import CHUNK_ROWS, ROWS, read_object
+from segscale.tasks import shard_plan
+from segscale.tasks.ingest import ingest_shard
+from segscale.tasks.normalize import IGNORED, apply_recipe
+from segscale.tasks.scan import MINIMUM_SIDE, SourceFacts, inspect_files
+from segscale.tasks.shard_plan import plan_shards
 
 MakeSet = Callable[..., Any]
 HEIGHT, WIDTH = 20, 24

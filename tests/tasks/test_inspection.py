@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks import inspection
-from tasks.inspection import known_facts, remember_facts
+from segscale.tasks import inspection
+from segscale.tasks.inspection import known_facts, remember_facts
 
 SHA256 = "ab" * 32
 FACTS: dict[str, Any] = {"channels": 1, "n_classes": 2, "levels": [1, 2, 3, 4]}

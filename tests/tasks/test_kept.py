@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.kept import Kept, quantize, to_labels
-from tasks.normalize import IGNORED
+from segscale.tasks.kept import Kept, quantize, to_labels
+from segscale.tasks.normalize import IGNORED
 
 
 @given(p=st.floats(0, 1, width=32), k=st.integers(1, 255))

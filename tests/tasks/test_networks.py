@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.models.unet_plus_plus import build_unet_plus_plus
-from tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks.networks import select_outputs, stride, with_policy
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.normalize import IGNORED, Method, Recipe, apply_recipe, find_recipe, to_class_indices
+from segscale.tasks.normalize import IGNORED, Method, Recipe, apply_recipe, find_recipe, to_class_indices
 
 WINDOW = (-1000.0, 400.0)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.parity import Parity, Piece, compare
+from segscale.tasks.parity import Parity, Piece, compare
 
 REFERENCE = np.array([[1, 1, 0, 0]], np.uint8)
 FOUND = (0.9, 0.8, 0.1, 0.2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.phantom import SITES, SIZES, draw_phantom, write_phantoms
+from segscale.tasks.phantom import SITES, SIZES, draw_phantom, write_phantoms
 
 
 def test_phantom_is_the_same_whenever_it_is_drawn() -> None:

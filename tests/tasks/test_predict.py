@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storage import parts, shards
-from storage.ledger import Entry, Ledger
-from tasks import inference, predict
-from tasks.engines import EngineFacts, check_batch
-from tasks.kept import Kept, quantize
-from tasks.normalize import Recipe, apply_recipe
-from tasks.pipeline import StageError
-from tasks.predict import Prediction, PredictJob, batch_shape, predict_key, predict_shard
+from segscale.storage import parts, shards
+from segscale.storage.ledger import Entry, Ledger
+from segscale.tasks import inference, predict
+from segscale.tasks.engines import EngineFacts, check_batch
+from segscale.tasks.kept import Kept, quantize
+from segscale.tasks.normalize import Recipe, apply_recipe
+from segscale.tasks.predict import Prediction, PredictJob, batch_shape, predict_key, predict_shard
+from segscale.tasks.prefetch import StageError
 
 MakeSet = Callable[..., Any]
 BROKEN = 254

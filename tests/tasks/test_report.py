@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from storage import parts
-from storage.catalog import COLUMNS
-from storage.ledger import Entry
-from storage.objects import ObjectStore
-from storage.shards import commit_shard
-from tasks.counting import Failure, count_rows, failed_rows
-from tasks.metrics.overlap import count_overlap
-from tasks.metrics.settings import ScoreSettings
-from tasks.report import Counted, Identity, Layout, build_tables, collect, headline, score_settings
+from segscale.storage import parts
+from segscale.storage.catalog import COLUMNS
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.storage.shards import commit_shard
+from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect, headline, score_settings
 
 IDENTITY = Identity("0a1b2c", "nuclei", "phantom")
 SETTINGS = ScoreSettings(bootstrap=20, batch_sizes=(1, 2))

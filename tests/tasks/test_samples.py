@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.samples import bytes_of_samples, load_samples
+from segscale.tasks.samples import bytes_of_samples, load_samples
 
 GREY = np.arange(40 * 50, dtype=np.uint8).reshape(40, 50)
 MASK = (GREY > 100).astype(np.uint8) * 255

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storage import parts
-from storage.catalog import rows_by_shard
-from storage.ledger import Ledger
-from tasks import score
-from tasks.score import Counting, match_probabilities, plan_job, score_shard
+from segscale.storage import parts
+from segscale.storage.catalog import rows_by_shard
+from segscale.storage.ledger import Ledger
+from segscale.tasks import score
+from segscale.tasks.score import Counting, match_probabilities, plan_job, score_shard
 
 MakeSet = Callable[..., Any]
 HEIGHT, WIDTH = 12, 9

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.shards import open_arrays
-from tasks import ingest
-from tasks.normalize import Recipe
-from tasks.shard_rows import ShardRow, read_shard_rows, sound
+from segscale.storage.shards import open_arrays
+from segscale.tasks import ingest
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 
 MakeSet = Callable[..., Any]
 PIXELS = {name: np.random.default_rng(seed).integers(0, 256, (3, 9, 7), np.uint8) for seed, name in enumerate("ab")}

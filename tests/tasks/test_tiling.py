@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.tiling import (
+from segscale.tasks.tiling import (
     STRIDE,
     PaddingMode,
     Tile,

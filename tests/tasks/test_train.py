@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from storage import tables
-from tasks import train
-from tasks.models.model_file import load_model
-from tasks.train import SplitRule, TrainJob
-from tasks.training.history import Row
-from tasks.training.settings import TrainSettings
+from segscale.storage import tables
+from segscale.tasks import train
+from segscale.tasks.models.model_file import load_model
+from segscale.tasks.train import SplitRule, TrainJob
+from segscale.tasks.training.history import Row
+from segscale.tasks.training.settings import TrainSettings
 
 pytestmark = pytest.mark.slow
 

@@ -89,7 +89,7 @@ def _shifted_time() -> float:
 
 
 def plant_store(module: ModuleType) -> None:
-    """Around the methods of `storage.objects.ObjectStore`."""
+    """Around the methods of `segscale.storage.objects.ObjectStore`."""
     store = module.ObjectStore
     for name, verb in (("write", "write"), ("create_exclusive", "commit")):
         setattr(store, name, _around(getattr(store, name), verb))
@@ -134,7 +134,7 @@ def _is_armed(moment: str, path: str) -> bool:
     return False
 
 
-MODULES = frozenset({"storage.objects", "storage.folder_objects"})
+MODULES = frozenset({"segscale.storage.objects", "segscale.storage.folder_objects"})
 """Where there are such things, whichever of them it is in."""
 
 
@@ -154,7 +154,7 @@ class _Planter(importlib.abc.MetaPathFinder):
                 execute(module)
                 if hasattr(module, "_synced_temporary"):
                     plant_temporary(module)
-                if name == "storage.objects":
+                if name == "segscale.storage.objects":
                     plant_store(module)
 
             spec.loader.exec_module = planted  # type: ignore[method-assign]

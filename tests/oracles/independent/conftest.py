@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.overlap import OverlapCounts, count_overlap
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
 
 DATA = Path(os.environ.get("SEGSCALE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from medpy.metric import binary
 
-from tasks.metrics import scores
+from segscale.tasks.metrics import scores
 
 if TYPE_CHECKING:
     from tests.oracles.independent.conftest import Masks

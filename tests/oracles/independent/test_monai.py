@@ -12,8 +12,8 @@ from monai.losses import DiceLoss, TverskyLoss
 from monai.metrics import DiceMetric, compute_confusion_matrix_metric, compute_dice, compute_iou, get_confusion_matrix
 from numpy.typing import NDArray
 
-from tasks.metrics import scores
-from tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.overlap import count_overlap
 
 if TYPE_CHECKING:
     from tests.oracles.independent.conftest import Masks

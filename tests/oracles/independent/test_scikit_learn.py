@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
-from tasks.metrics import scores
-from tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 if TYPE_CHECKING:
     from tests.oracles.independent.conftest import Masks

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK
 from numpy.typing import NDArray
 
-from tasks.metrics import scores
+from segscale.tasks.metrics import scores
 
 if TYPE_CHECKING:
     from tests.oracles.independent.conftest import Masks

@@ -18,8 +18,8 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.segmentation import dice_score, generalized_dice_score, mean_iou
 from torchmetrics.segmentation import DiceScore
 
-from tasks.metrics import scores
-from tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 if TYPE_CHECKING:
     from tests.oracles.independent.conftest import Masks

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,13 @@ def loaded_runtimes(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("statement", ["import tasks", "import tasks.engines", "import tasks.phantom"])
+@pytest.mark.parametrize(
+    "statement", ["import segscale.tasks", "import segscale.tasks.engines", "import segscale.tasks.phantom"]
+)
 def test_import_loads_no_runtime(statement: str) -> None:
     assert loaded_runtimes(statement) == set()
 
 
 @pytest.mark.slow
 def test_the_proof_can_fail() -> None:
-    assert "keras" in loaded_runtimes("import tasks.engines.keras")
+    assert "keras" in loaded_runtimes("import segscale.tasks.engines.keras")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.engines import EngineFacts
-from tasks.engines.flips import FlippedEngine
+from segscale.tasks.engines import EngineFacts
+from segscale.tasks.engines.flips import FlippedEngine
 
 RECIPE = np.array([[-np.inf, np.inf, 0, 1]], np.float32)
 

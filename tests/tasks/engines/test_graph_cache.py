@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.graph_cache import cache_folder, cached_graph
-from tasks.engines.heads import HeadChoice
-from tasks.engines.openvino_graph import OpenVinoGraph, read_graph, write_graph
+from segscale.tasks.engines.graph_cache import cache_folder, cached_graph
+from segscale.tasks.engines.heads import HeadChoice
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph, read_graph, write_graph
 
 GRAPH = OpenVinoGraph(b"<net/>", b"weights", HeadChoice(("a",), ("a",)), 1, 1, 1, "openvino 1")
 

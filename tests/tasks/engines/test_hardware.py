@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.hardware import (
+from segscale.tasks.engines.hardware import (
     cpu_flags,
     has_bfloat16,
     has_bfloat16_matrix_units,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.engines.heads import Level, choose_heads
+from segscale.tasks.engines.heads import Level, choose_heads
 
 FOUR = ("head_1", "head_2", "head_3", "head_4")
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.engines import keras as keras_engine
-from tasks.engines.keras import KerasEngine, limit_threads, normalize, prepare_runtime
-from tasks.models.unet_plus_plus import build_unet_plus_plus, prune
-from tasks.normalize import Recipe, apply_recipe
+from segscale.tasks.engines import keras as keras_engine
+from segscale.tasks.engines.keras import KerasEngine, limit_threads, normalize, prepare_runtime
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus, prune
+from segscale.tasks.normalize import Recipe, apply_recipe
 
 INFINITE = np.inf
 UNIT = (-INFINITE, INFINITE, 0.0, 255.0)

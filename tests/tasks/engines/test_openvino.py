@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.engines import Engine, Precision, openvino
-from tasks.engines.hardware import cpu_flags, has_bfloat16
-from tasks.engines.heads import Level
-from tasks.engines.keras import KerasEngine
-from tasks.engines.openvino import OpenVinoEngine
-from tasks.engines.openvino_conversion import convert
-from tasks.engines.openvino_graph import OpenVinoGraph
-from tasks.normalize import Recipe, apply_recipe
+from segscale.tasks.engines import Engine, Precision, openvino
+from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16
+from segscale.tasks.engines.heads import Level
+from segscale.tasks.engines.keras import KerasEngine
+from segscale.tasks.engines.openvino import OpenVinoEngine
+from segscale.tasks.engines.openvino_conversion import convert
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph
+from segscale.tasks.normalize import Recipe, apply_recipe
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="graphs are traced by TensorFlow")
 needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(cpu_flags()), reason="the CPU has no bfloat16")

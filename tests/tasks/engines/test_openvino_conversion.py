@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.engines import openvino_conversion
-from tasks.engines.heads import HeadChoice
-from tasks.engines.openvino_conversion import ConversionError, convert
-from tasks.engines.openvino_graph import OpenVinoGraph
-from tasks.engines.openvino_runtime import load_openvino
+from segscale.tasks.engines import openvino_conversion
+from segscale.tasks.engines.heads import HeadChoice
+from segscale.tasks.engines.openvino_conversion import ConversionError, convert
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph
+from segscale.tasks.engines.openvino_runtime import load_openvino
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="graphs are traced by TensorFlow")
 

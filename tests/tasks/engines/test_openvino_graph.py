@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.heads import HeadChoice
-from tasks.engines.openvino_graph import OpenVinoGraph, read_graph, write_graph
+from segscale.tasks.engines.heads import HeadChoice
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph, read_graph, write_graph
 
 GRAPH = OpenVinoGraph(
     topology=b"<net/>",

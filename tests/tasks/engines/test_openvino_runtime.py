@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines import openvino_runtime
-from tasks.engines.openvino_runtime import load_openvino, unreported
+from segscale.tasks.engines import openvino_runtime
+from segscale.tasks.engines.openvino_runtime import load_openvino, unreported
 
 
 def imported_with(statement: str, home: Path) -> list[str]:
@@ -20,7 +20,7 @@ def imported_with(statement: str, home: Path) -> list[str]:
 
 
 def test_the_import_is_silent(tmp_path: Path) -> None:
-    statement = "from tasks.engines.openvino_runtime import load_openvino; load_openvino().Core()"
+    statement = "from segscale.tasks.engines.openvino_runtime import load_openvino; load_openvino().Core()"
     assert imported_with(statement, tmp_path) == []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.engines.selection import Choice, Surroundings, choose_engine
+from segscale.tasks.engines.selection import Choice, Surroundings, choose_engine
 
 GPU = Surroundings(gpu=True, openvino=True, matrix_units=True)
 AMX = Surroundings(gpu=False, openvino=True, matrix_units=True)
@@ -74,7 +74,7 @@ def test_openvino_that_is_not_installed_is_refused() -> None:
 
 def test_choosing_loads_no_runtime() -> None:
     code = (
-        "import sys; from tasks.engines.selection import choose_engine; choose_engine('auto', 'auto'); "
+        "import sys; from segscale.tasks.engines.selection import choose_engine; choose_engine('auto', 'auto'); "
         "print(*(name for name in ('tensorflow', 'keras', 'openvino') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.metric_table import METRICS
-from tasks.metrics.panel import panel_of
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.metric_table import METRICS
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]

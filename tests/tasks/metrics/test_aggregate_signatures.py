@@ -5,18 +5,18 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.aggregate_signatures import (
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.aggregate_signatures import (
     batch_size_notes,
     failed_images,
     gap_notes,
     short_last_batch_notes,
     smoothed_empty_references,
 )
-from tasks.metrics.gap import gap
-from tasks.metrics.panel import panel_of
-from tasks.metrics.prediction_signatures import ClassCase, cases_of
-from tasks.metrics.settings import EmptyPolicy, ScoreSettings
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.prediction_signatures import ClassCase, cases_of
+from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 

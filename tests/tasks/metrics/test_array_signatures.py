@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.metrics.diagnose import check_arrays
+from segscale.tasks.metrics.diagnose import check_arrays
 
 MASK = np.zeros((2, 16, 16), np.uint8)
 MASK[0, 3:9, 4:12], MASK[1, 10:13, 2:7] = 1, 1

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.metrics import bootstrap
-from tasks.metrics.bootstrap import BLOCK_UNITS, UnitSums, mean_of, resample, weigh
+from segscale.tasks.metrics import bootstrap
+from segscale.tasks.metrics.bootstrap import BLOCK_UNITS, UnitSums, mean_of, resample, weigh
 
 
 def _weights(n_units: int, n_resamples: int) -> np.ndarray:

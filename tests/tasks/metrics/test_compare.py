@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.compare import CHANGED_COLUMNS, DIFFERENCE_COLUMNS, Comparison, compare
-from tasks.metrics.paired_tests import holm
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.compare import CHANGED_COLUMNS, DIFFERENCE_COLUMNS, Comparison, compare
+from segscale.tasks.metrics.paired_tests import holm
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.metrics import compiled
+from segscale.tasks.metrics import compiled
 
 CALLER = """
-from tasks.metrics.callee import one
-from tasks.metrics.compiled import compiled
+from segscale.tasks.metrics.callee import one
+from segscale.tasks.metrics.compiled import compiled
 
 @compiled
 def two():
@@ -21,7 +21,7 @@ def two():
 print(two())
 """
 CALLEE = """
-from tasks.metrics.compiled import compiled
+from segscale.tasks.metrics.compiled import compiled
 
 @compiled
 def one():
@@ -31,9 +31,9 @@ def one():
 
 def run_caller(root: Path, value: int) -> str:
     """What the caller says in a process of its own, with a callee of this value."""
-    (root / "tasks" / "metrics" / "callee.py").write_text(CALLEE.format(value=value))
+    (root / "segscale" / "tasks" / "metrics" / "callee.py").write_text(CALLEE.format(value=value))
     environment = {name: text for name, text in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    command = [sys.executable, "-c", "import tasks.metrics.caller"]
+    command = [sys.executable, "-c", "import segscale.tasks.metrics.caller"]
     return subprocess.run(
         command, cwd=root, env={**environment, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -41,9 +41,9 @@ def run_caller(root: Path, value: int) -> str:
 
 @pytest.mark.slow
 def test_a_function_is_compiled_anew_when_one_that_it_calls_in_another_file_has_changed(tmp_path: Path) -> None:
-    package = tmp_path / "tasks" / "metrics"
+    package = tmp_path / "segscale" / "tasks" / "metrics"
     package.mkdir(parents=True)
-    for folder in (package, package.parent):
+    for folder in (package, *package.parents[:2]):
         (folder / "__init__.py").touch()
     shutil.copy(compiled.__file__, package / "compiled.py")
     (package / "caller.py").write_text(CALLER)

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.diagnose import diagnose
-from tasks.metrics.findings import Finding
-from tasks.metrics.gap import gap
-from tasks.metrics.overlap import count_overlap
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.diagnose import diagnose
+from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Float32Array = NDArray[np.float32]
 Spoil = Callable[[NDArray[np.uint8], Float32Array], Float32Array]

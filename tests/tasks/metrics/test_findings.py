@@ -1,6 +1,6 @@
 """The record of a finding, and the order in which findings are told."""
 
-from tasks.metrics.findings import Finding, Severity, by_severity
+from segscale.tasks.metrics.findings import Finding, Severity, by_severity
 
 
 def _finding(signature: str, severity: Severity) -> Finding:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.gap import gap, leave_one_out
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.gap import gap, leave_one_out
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tasks.metrics.intervals import intervals
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.intervals import intervals
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]
@@ -139,7 +139,7 @@ def test_macro_of_one_foreground_class_is_that_class(frame_of: Frames) -> None:
 def test_macro_names_the_class_that_is_too_rare_for_an_interval(
     frame_of: Frames, row_of: Rows, monkeypatch: pytest.MonkeyPatch, min_units: int, reason: str
 ) -> None:
-    monkeypatch.setattr("tasks.metrics.intervals.MIN_UNITS", min_units)
+    monkeypatch.setattr("segscale.tasks.metrics.intervals.MIN_UNITS", min_units)
     tumour = frame_of([(6, 2, 4)] * 2 + [(0, 0, 0)] * 38).query("class_index == 1")
     frame = pd.concat([frame_of(_images(40)), tumour.assign(class_index=2, class_name="tumour")])
     table = intervals(frame, ScoreSettings(bootstrap=200))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.metrics.kept_thresholds import CURVE_METRICS, counts_at, curve, kept_index, pair_names, score_at
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.kept_thresholds import CURVE_METRICS, counts_at, curve, kept_index, pair_names, score_at
+from segscale.tasks.metrics.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(batch_sizes=(1, 2, 3))
 
@@ -107,7 +107,7 @@ def test_the_curve_worked_by_hand() -> None:
 def test_the_curve_is_every_threshold_to_the_last_bit(
     metric: str, empty: str, block_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.metrics.kept_thresholds.BLOCK_ROWS", block_rows)
+    monkeypatch.setattr("segscale.tasks.metrics.kept_thresholds.BLOCK_ROWS", block_rows)
     chosen = ScoreSettings(batch_sizes=(), empty=empty, smooth=0.5)  # type: ignore[arg-type]
     points = curve(_thresholds(), metric, chosen)
     for index, point in enumerate(points.itertuples(), start=1):

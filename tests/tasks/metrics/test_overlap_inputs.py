@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics.overlap import count_overlap
 
 REFERENCE = np.zeros((4, 5), np.uint8)
 P = np.zeros((4, 5), np.float32)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.metrics.overlap import CLASS_COLUMNS, OverlapCounts, count_overlap
+from segscale.tasks.metrics.overlap import CLASS_COLUMNS, OverlapCounts, count_overlap
 
 KINDS = ("label map", "uint8", "float16", "float32", "float64")
 INTEGERS = tuple(name for name in CLASS_COLUMNS if not name.startswith("soft"))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.metrics.count_columns import CountColumns
-from tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
+from segscale.tasks.metrics.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(bootstrap=50)
 

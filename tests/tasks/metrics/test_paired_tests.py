@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.metrics.paired_tests import (
+from segscale.tasks.metrics.paired_tests import (
     EXACT_UNITS,
     holm,
     permutation_test,

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.metrics.pairing import pair_images, refuse_different_settings
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.pairing import pair_images, refuse_different_settings
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 COUNTS = [(6, 2, 4), (0, 0, 5), (50, 1, 1)]

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.metrics.gap import gap
-from tasks.metrics.metric_table import METRICS
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.metric_table import METRICS
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]

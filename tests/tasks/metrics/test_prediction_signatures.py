@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.metrics.findings import Finding
-from tasks.metrics.panel import panel_of
-from tasks.metrics.prediction_signatures import broken_prediction, cases_of
+from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.prediction_signatures import broken_prediction, cases_of
 
 Frames = Callable[..., pd.DataFrame]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.metrics import scores
+from segscale.tasks.metrics import scores
 
 COUNT = st.integers(0, 10**12)
 

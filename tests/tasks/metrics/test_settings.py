@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.settings import ScoreSettings
 
 
 @pytest.mark.parametrize(

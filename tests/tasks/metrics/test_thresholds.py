@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.metrics.overlap import count_overlap
-from tasks.metrics.thresholds import cumulate
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics.thresholds import cumulate
 
 
 @pytest.mark.parametrize("threshold_count", [2, 64, 256])

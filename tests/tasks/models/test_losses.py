@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keras import ops
 from numpy.typing import NDArray
 
-from tasks.models.losses import DiceCrossEntropy, FocalTversky, Tversky, WeightedDice
+from segscale.tasks.models.losses import DiceCrossEntropy, FocalTversky, Tversky, WeightedDice
 
 Pixels = NDArray[np.float64]
 Definition = Callable[[Pixels, Pixels], float]

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.models.official_weights import Misfit, WeightsReport, load_weights_by_name, place_of
-from tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks.models.official_weights import Misfit, WeightsReport, load_weights_by_name, place_of
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
 FILTERS = (2, 3, 4, 5, 6)
 SMALL = (2, 3)

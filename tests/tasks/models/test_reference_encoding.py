@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.models.reference_encoding import (
+from segscale.tasks.models.reference_encoding import (
     Encoding,
     Shape,
     check_model_output,
@@ -18,7 +18,7 @@ from tasks.models.reference_encoding import (
     check_values,
     encode,
 )
-from tasks.models.unet_plus_plus import build_unet_plus_plus
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
 
 def arrays(*tensors: Any) -> list[NDArray[Any]]:

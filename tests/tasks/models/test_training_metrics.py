@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from keras import ops
 from numpy.typing import NDArray
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.overlap import CLASS_COLUMNS, count_overlap
-from tasks.metrics.settings import EmptyPolicy as EmptyPolicyOfReports
-from tasks.metrics.settings import ScoreSettings
-from tasks.models.losses import DiceCrossEntropy
-from tasks.models.segmentation_metric import Pixels, SegmentationMetric, accumulate, total
-from tasks.models.training_metrics import (
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.overlap import CLASS_COLUMNS, count_overlap
+from segscale.tasks.metrics.settings import EmptyPolicy as EmptyPolicyOfReports
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.models.losses import DiceCrossEntropy
+from segscale.tasks.models.segmentation_metric import Pixels, SegmentationMetric, accumulate, total
+from segscale.tasks.models.training_metrics import (
     BatchSummedDice,
     BatchSummedTversky,
     EmptyPolicy,

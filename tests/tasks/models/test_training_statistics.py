@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.models.losses import DiceCrossEntropy
-from tasks.models.training_metrics import PerSampleDice
-from tasks.models.training_statistics import (
+from segscale.tasks.models.losses import DiceCrossEntropy
+from segscale.tasks.models.training_metrics import PerSampleDice
+from segscale.tasks.models.training_statistics import (
     ForegroundShares,
     ImageCounts,
     OperatingPoint,

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.models.model_file import inspect_model
-from tasks.models.unet_plus_plus import build_unet_plus_plus, prune, supervised_levels
-from tasks.networks import stride
+from segscale.tasks.models.model_file import inspect_model
+from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus, prune, supervised_levels
+from segscale.tasks.networks import stride
 
 IMAGES = np.random.default_rng(0).random((2, 16, 24, 1), dtype=np.float32)
 

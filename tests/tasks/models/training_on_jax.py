@@ -20,13 +20,13 @@ import test_losses  # type: ignore[import-not-found]
 import test_training_metrics  # type: ignore[import-not-found]
 import test_training_statistics  # type: ignore[import-not-found]
 
-from tasks.models.segmentation_metric import accumulate
-from tasks.normalize import Recipe
-from tasks.training.checkpoint import Checkpoint
-from tasks.training.loop import Training, train_network
-from tasks.training.sample import Sample
-from tasks.training.settings import TrainSettings
-from tasks.training.split import Split
+from segscale.tasks.models.segmentation_metric import accumulate
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training.checkpoint import Checkpoint
+from segscale.tasks.training.loop import Training, train_network
+from segscale.tasks.training.sample import Sample
+from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.split import Split
 
 
 def check_losses_agree_with_their_definitions_and_have_finite_gradients() -> None:

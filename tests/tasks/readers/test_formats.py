@@ -6,11 +6,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tasks.readers import UnreadableImage, read_header, read_picture, reader_for
-from tasks.readers.arrays import NumpyReader
-from tasks.readers.jpeg import JpegReader
-from tasks.readers.png import PngReader
-from tasks.readers.tiff import TiffReader
+from segscale.tasks.readers import UnreadableImage, read_header, read_picture, reader_for
+from segscale.tasks.readers.arrays import NumpyReader
+from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.png import PngReader
+from segscale.tasks.readers.tiff import TiffReader
 
 PIXELS = np.arange(5 * 6, dtype=np.uint8).reshape(5, 6)
 

@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.readers import UnreadableImage, read_label_map
+from segscale.tasks.readers import UnreadableImage, read_label_map
 
 MakePng = Callable[..., bytes]
 GREY, RGB, PALETTE = 0, 2, 3

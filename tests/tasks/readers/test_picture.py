@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from tasks.readers.picture import (
+from segscale.tasks.readers.picture import (
     DECODED_BYTES_LIMIT,
     PLANE_PIXELS_LIMIT,
     Header,

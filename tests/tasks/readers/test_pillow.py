@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.readers import pillow
+from segscale.tasks.readers import pillow
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "I;16", "P", "RGB", "RGBA"])

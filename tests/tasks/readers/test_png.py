@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.readers.picture import UnreadableImage
-from tasks.readers.png import PngReader
+from segscale.tasks.readers.picture import UnreadableImage
+from segscale.tasks.readers.png import PngReader
 
 READER = PngReader()
 MakePng = Callable[..., bytes]

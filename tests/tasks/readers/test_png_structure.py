@@ -3,10 +3,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.readers import png_structure
-from tasks.readers.picture import UnreadableImage
-from tasks.readers.png import PngReader
-from tasks.readers.png_structure import parse_png
+from segscale.tasks.readers import png_structure
+from segscale.tasks.readers.picture import UnreadableImage
+from segscale.tasks.readers.png import PngReader
+from segscale.tasks.readers.png_structure import parse_png
 
 MakePng = Callable[..., bytes]
 GREY, RGB, PALETTE = 0, 2, 3

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from tasks.readers import UnreadableImage, holds_probabilities, read_probabilities
+from segscale.tasks.readers import UnreadableImage, holds_probabilities, read_probabilities
 
 
 def tiff(values: NDArray[Any]) -> bytes:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.readers.picture import UnreadableImage
-from tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
+from segscale.tasks.readers.picture import UnreadableImage
+from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 READER = TiffReader()
 RAMP = np.arange(5 * 6 * 7).reshape(5, 6, 7)

@@ -2,8 +2,8 @@ import struct
 
 import pytest
 
-from tasks.readers.picture import UnreadableImage
-from tasks.readers.tiff_structure import count_pages
+from segscale.tasks.readers.picture import UnreadableImage
+from segscale.tasks.readers.tiff_structure import count_pages
 
 
 def chain(*next_offsets: int) -> bytes:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.metrics.aggregate import batch_summed, per_sample
-from tasks.metrics.gap import gap
-from tasks.metrics.intervals import intervals
-from tasks.metrics.per_image import score_images
-from tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.intervals import intervals
+from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.settings import ScoreSettings
 
 THRESHOLD_COUNT = 8
 N_PIXELS = 400

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.metrics.gap import leave_one_out
-from tasks.metrics.settings import EmptyPolicy, ScoreSettings
-from tasks.report_html.curves import batch_curve, image_scores, largest, spaced, threshold_curve
+from segscale.tasks.metrics.gap import leave_one_out
+from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
+from segscale.tasks.report_html.curves import batch_curve, image_scores, largest, spaced, threshold_curve
 
 MakeTables = Callable[..., dict[str, pd.DataFrame]]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.report_html.gap_sentence import Gap, sentence
+from segscale.tasks.report_html.gap_sentence import Gap, sentence
 
 
 def _gap(per_sample: float, pooled: float, covariance: float, smoothing: float, undefined: float) -> Gap:

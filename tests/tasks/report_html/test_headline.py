@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.metrics.settings import ScoreSettings
-from tasks.report_html.headline import HeadlineRow, headline_of
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.report_html.headline import HeadlineRow, headline_of
 
 MakeTables = Callable[..., dict[str, pd.DataFrame]]
 

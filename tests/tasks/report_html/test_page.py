@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.metrics.findings import Finding, Severity
-from tasks.metrics.settings import ScoreSettings
-from tasks.report_html.page import MAX_FAILURES, TABLES, render_report
+from segscale.tasks.metrics.findings import Finding, Severity
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.report_html.page import MAX_FAILURES, TABLES, render_report
 
 MakeTables = Callable[..., dict[str, pd.DataFrame]]
 MakeRun = Callable[..., dict[str, Any]]
@@ -214,7 +214,7 @@ def test_plots_are_of_the_last_head(make_tables: MakeTables, make_run: MakeRun) 
 def test_subsets_of_points_are_said(
     make_tables: MakeTables, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.report_html.plots.MAX_POINTS", 20)
+    monkeypatch.setattr("segscale.tasks.report_html.plots.MAX_POINTS", 20)
     page = Page(render_report(make_tables(60), make_run(60)))
     assert "20 of them are drawn, evenly spaced by size; the medians are of all." in page.words
     assert "are drawn, both ends whole." in page.words

@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from tasks.report_html import plots
-from tasks.report_html.curves import BatchCurve, ImageScores, ThresholdCurve, largest
+from segscale.tasks.report_html import plots
+from segscale.tasks.report_html.curves import BatchCurve, ImageScores, ThresholdCurve, largest
 
 ALT = "Dice of <b> & others"
 

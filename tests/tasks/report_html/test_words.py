@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.report_html import words
+from segscale.tasks.report_html import words
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.training.augmentation import NO_AUGMENTATION, Augmentation, augment
+from segscale.tasks.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 
 STRONG = Augmentation(degrees=30.0, scaling=0.3, elastic=6.0, warped_share=1.0)
 WARP = Augmentation(False, degrees=30.0, scaling=0.3, elastic=6.0, warped_share=1.0, intensity=0.0, shift=0.0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tasks.training.checkpoint import Best, Checkpoint, decode_checkpoint
+from segscale.tasks.training.checkpoint import Best, Checkpoint, decode_checkpoint
 
 ROW = {"epoch": 3, "split": "training", "loss": 0.1, "dice_per_sample": math.nan}
 ARRAYS = (np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.uint32), np.zeros((0, 2), np.float16))

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tasks.training import curves
-from tasks.training.curves import HEADS, REGULARIZATION, draw_curves
+from segscale.tasks.training import curves
+from segscale.tasks.training.curves import HEADS, REGULARIZATION, draw_curves
 
 N_EPOCHS = 12
 

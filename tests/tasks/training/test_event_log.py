@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.training.event_log import FILE, write_event_log
+from segscale.tasks.training.event_log import FILE, write_event_log
 
 HISTORY = pd.DataFrame(
     {

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tasks.normalize import Recipe, apply_recipe
-from tasks.training.augmentation import NO_AUGMENTATION, Augmentation
-from tasks.training.feed import Batch, WaitingClock, training_batches, validation_batches
-from tasks.training.patches import PatchPlan, plan_patches
-from tasks.training.sample import Sample
+from segscale.tasks.normalize import Recipe, apply_recipe
+from segscale.tasks.training.augmentation import NO_AUGMENTATION, Augmentation
+from segscale.tasks.training.feed import Batch, WaitingClock, training_batches, validation_batches
+from segscale.tasks.training.patches import PatchPlan, plan_patches
+from segscale.tasks.training.sample import Sample
 
 RECIPE = Recipe(-math.inf, math.inf, 0.0, 255.0)
 STRONG = Augmentation(degrees=30.0, scaling=0.2, elastic=2.0, warped_share=0.5)
@@ -157,9 +157,9 @@ PROBE = """
 import json, math, sys
 sys.modules["jax"] = None
 import numpy as np
-from tasks.normalize import Recipe
-from tasks.training.feed import validation_batches
-from tasks.training.sample import Sample
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training.feed import validation_batches
+from segscale.tasks.training.sample import Sample
 sample = Sample("a", np.zeros((3, 3, 1)), Recipe(-math.inf, math.inf, 0.0, 1.0), np.zeros((3, 3), np.uint8))
 assert len(list(validation_batches([sample], 4, 1, 1))) == 1
 print(json.dumps([name for name in ("tensorflow", "keras", "grain") if name in sys.modules]))

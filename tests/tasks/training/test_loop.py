@@ -8,16 +8,16 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.models.model_file import inspect_model
-from tasks.models.training_metrics import PerSampleDice
-from tasks.normalize import Recipe
-from tasks.training import loop
-from tasks.training.checkpoint import Best, Checkpoint, decode_checkpoint
-from tasks.training.history import Row
-from tasks.training.loop import Training, learning_rate_at, train_network
-from tasks.training.sample import Sample
-from tasks.training.settings import TrainSettings
-from tasks.training.split import Split
+from segscale.tasks.models.model_file import inspect_model
+from segscale.tasks.models.training_metrics import PerSampleDice
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training import loop
+from segscale.tasks.training.checkpoint import Best, Checkpoint, decode_checkpoint
+from segscale.tasks.training.history import Row
+from segscale.tasks.training.loop import Training, learning_rate_at, train_network
+from segscale.tasks.training.sample import Sample
+from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.split import Split
 
 UNIT = Recipe(-np.inf, np.inf, 0.0, 255.0)
 SMALL = TrainSettings(epochs=2, filters=(2, 3), patch=8, batch_size=2, dropout=0.2, l2=1e-4, seed=3)

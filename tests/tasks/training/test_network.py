@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.models.losses import DiceCrossEntropy, FocalTversky, Tversky, WeightedDice
-from tasks.training.network import SupervisedNetwork, build_network, compiled_network, head_loss
-from tasks.training.settings import TrainSettings
+from segscale.tasks.models.losses import DiceCrossEntropy, FocalTversky, Tversky, WeightedDice
+from segscale.tasks.training.network import SupervisedNetwork, build_network, compiled_network, head_loss
+from segscale.tasks.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(
     epochs=1, filters=(2, 3, 4), patch=8, batch_size=4, dropout=0.2, l2=1e-2, head_weights=(0.5, 2.0), loss="dice"

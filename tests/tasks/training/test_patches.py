@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.normalize import Recipe
-from tasks.training.patches import cut_patch, draw_position, plan_patches
-from tasks.training.sample import Sample
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training.patches import cut_patch, draw_position, plan_patches
+from segscale.tasks.training.sample import Sample
 
 RECIPE = Recipe(-math.inf, math.inf, 0.0, 1.0)
 

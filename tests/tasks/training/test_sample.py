@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.normalize import Recipe
-from tasks.training.sample import Sample, check_samples
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training.sample import Sample, check_samples
 
 UNIT = Recipe(-math.inf, math.inf, 0.0, 255.0)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.training.settings import TrainSettings
+from segscale.tasks.training.settings import TrainSettings
 
 SMALL = TrainSettings(epochs=1, filters=(2, 3), patch=8, batch_size=2)
 

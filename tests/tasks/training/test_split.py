@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.normalize import Recipe
-from tasks.training.sample import Sample
-from tasks.training.split import Split, hash_share, split_samples
+from segscale.tasks.normalize import Recipe
+from segscale.tasks.training.sample import Sample
+from segscale.tasks.training.split import Split, hash_share, split_samples
 
 PIXELS, REFERENCE = np.zeros((2, 2, 1), np.uint8), np.zeros((2, 2), np.uint8)
 RECIPE = Recipe(-math.inf, math.inf, 0.0, 1.0)

@@ -1,0 +1,273 @@
+"""The command line: segscale COMMAND ..."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segscale.flows.cli.maintenance import STORE_COMMANDS
+from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, override
+
+READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
+"""Commands that commit nothing."""
+
+
+def main() -> None:
+    """Run a command and exit with the code that says how it ended."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; returns the exit code, never raises for what a user can mend."""
+    try:
+        return int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
+    except click.exceptions.Exit as request:
+        return int(request.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        stays = "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
+        return _say(f"interrupted{stays}", INTERRUPTED)
+    except click.ClickException as error:
+        return _say(error.format_message(), WRONG)
+    except ConfigError as error:
+        return _say(str(error), WRONG)
+    except Exception as error:
+        if os.environ.get("SEGSCALE_TRACEBACK"):
+            raise
+        stays = "" if _only_reads(arguments) else "what was committed stays; "
+        return _say(f"{_first_line(error)} ({stays}SEGSCALE_TRACEBACK=1 shows where)", LOST)
+
+
+def _only_reads(arguments: list[str]) -> bool:
+    return not READERS.isdisjoint(arguments[:1])
+
+
+def _say(message: str, code: int) -> int:
+    print(f"segscale: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _first_line(error: Exception) -> str:
+    # Asked for only when something was raised: a command that needs no cluster starts without Dask.
+    from segscale.flows.cluster.connection import ClusterLostError
+
+    text = (str(error).splitlines() or [""])[0]
+    return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="segscale")
+def commands() -> None:
+    """Evaluate segmentation at the scale of a data set."""
+
+
+def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig], int]], click.Command]:
+    """A command that takes CONFIG.toml and the common options, and hands its body the resolved configuration."""
+
+    def decorate(body: Callable[[EvaluationConfig], int]) -> click.Command:
+        @commands.command(name, help=body.__doc__)
+        @click.argument("config", type=click.Path(dir_okay=False))
+        @click.option("--run-id", metavar="NAME", help="Name of the report's folder; default: made from what was run.")
+        @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
+        @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
+        @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
+        def command(config: str, quiet: bool, **options: Any) -> int:
+            prepare_process(quiet)
+            return body(override(load_config(config), **options))
+
+        return command
+
+    return decorate
+
+
+@_config_command("run")
+def run_command(config: EvaluationConfig) -> int:
+    """Ingest, predict (or score), report. Resumes by itself."""
+    from segscale.flows.checks.model import look_ahead
+
+    look_ahead(config)
+    from segscale.flows.checks.evaluation import check
+    from segscale.flows.evaluate import evaluate_dataset
+
+    check(config)
+    return _finish(config, evaluate_dataset(config))
+
+
+@_config_command("ingest")
+def ingest_command(config: EvaluationConfig) -> int:
+    """Normalise the data set and chunk it into Zarr shards."""
+    from segscale.flows.checks.evaluation import check_dataset
+    from segscale.flows.checks.folders import check_folders
+    from segscale.flows.ingest import ingest_dataset
+
+    check_dataset(config)
+    check_folders(config)
+    return _stage_done(config, ingest_dataset(config))
+
+
+@_config_command("predict")
+def predict_command(config: EvaluationConfig) -> int:
+    """Run the model over the ingested shards and count."""
+    from segscale.flows.checks.model import check_model, look_ahead
+
+    look_ahead(config)
+    from segscale.flows.checks.folders import check_folders
+    from segscale.flows.dataset import require_catalog
+    from segscale.flows.predict import predict_dataset
+
+    require_catalog(config, config.store.open())
+    check_model(config)
+    check_folders(config)
+    return _stage_done(config, predict_dataset(config))
+
+
+@_config_command("score")
+def score_command(config: EvaluationConfig) -> int:
+    """Count existing predictions against the ingested references."""
+    from segscale.flows.checks.folders import check_folders
+    from segscale.flows.dataset import require_catalog
+    from segscale.flows.score import score_dataset
+
+    require_catalog(config, config.store.open())
+    check_folders(config)
+    return _stage_done(config, score_dataset(config))
+
+
+@_config_command("report")
+def report_command(config: EvaluationConfig) -> int:
+    """Write the Parquet tables from the committed counts."""
+    from segscale.flows.checks.folders import check_folders
+    from segscale.flows.dataset import require_catalog
+    from segscale.flows.report import report_dataset
+
+    require_catalog(config, config.store.open())
+    check_folders(config)
+    return _finish(config, report_dataset(config))
+
+
+@_config_command("train")
+def train_command(config: EvaluationConfig) -> int:
+    """Train UNet++ on the ingested training split."""
+    from segscale.flows.checks.evaluation import check_dataset
+    from segscale.flows.checks.folders import check_folders
+    from segscale.flows.train import check_training, train_model
+
+    check_dataset(config)
+    check_folders(config)
+    check_training(config)
+    print(train_model(config))
+    return DONE
+
+
+@commands.command("demo")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("work/demo"), show_default=True
+)
+@click.option("--images", type=click.IntRange(min=8), default=240, show_default=True, help="Phantom images to draw.")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
+def demo_command(output: Path, images: int, quiet: bool) -> int:
+    """Draw a phantom data set and evaluate the bundled model on it, end to end."""
+    prepare_process(quiet)
+    from segscale.flows.checks.model import look_ahead
+    from segscale.flows.cli.demo import demo_config, draw_demo
+
+    config = demo_config(output)
+    look_ahead(config)
+    draw_demo(output, images)
+    from segscale.flows.checks.evaluation import check
+    from segscale.flows.evaluate import evaluate_dataset
+
+    check(config)
+    return _finish(config, evaluate_dataset(config))
+
+
+@commands.command("rescore")
+@click.argument("report", metavar="REPORT")
+@click.option("--threshold", type=float, metavar="T", help="A kept threshold, k/threshold_count.")
+@click.option("--alpha", "tversky_alpha", type=float, metavar="A", help="Tversky weight of false positives.")
+@click.option("--beta", "tversky_beta", type=float, metavar="B", help="Tversky weight of false negatives.")
+@click.option("--smooth", type=float, metavar="S", help="Added to numerator and denominator.")
+@click.option("--batch-size", "batch_sizes", type=int, multiple=True, metavar="N", help="May be given several times.")
+@click.option("--empty", metavar="POLICY", help="Score where both masks are empty: nan, one, zero or smooth.")
+@click.option("--by", "group_by", multiple=True, metavar="COLUMN", help="Strata: a group column; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print whole tables as one JSON object.")
+def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
+    """New scores from a report alone: no images, no model. What is not given stays as in the run."""
+    from segscale.flows.reports import rescore
+
+    rescoring = rescore.open_rescoring(report, rescore.changes_of(changes))
+    print(rescore.to_json(rescoring) if as_json else rescore.describe(rescoring))
+    if as_json:
+        print("\n".join(rescoring.notes), file=sys.stderr)
+    return DONE
+
+
+@commands.command("compare")
+@click.argument("report_a", metavar="REPORT_A")
+@click.argument("report_b", metavar="REPORT_B")
+@click.option("--by", multiple=True, metavar="COLUMN", help="Strata: a column of per_image; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print whole tables as one JSON object.")
+def compare_command(report_a: str, report_b: str, by: tuple[str, ...], as_json: bool) -> int:
+    """Two runs over the same images, compared image by image."""
+    from segscale.flows.reports.compare import compare_reports, describe
+    from segscale.flows.reports.tables import tables_as_json
+
+    found = compare_reports(report_a, report_b, by)
+    print(tables_as_json(found.tables) if as_json else describe(found))
+    return DONE
+
+
+@commands.command("diagnose")
+@click.argument("path", metavar="REPORT|HISTORY")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+def diagnose_command(path: str, as_json: bool) -> int:
+    """What in the numbers says that an evaluation, or a training, is wrong."""
+    from segscale.flows.reports.diagnose import describe, diagnose_path, findings_table
+    from segscale.flows.reports.tables import tables_as_json
+
+    findings = diagnose_path(path)
+    print(tables_as_json({"findings": findings_table(findings)}) if as_json else describe(findings))
+    return DONE
+
+
+@commands.command("serve")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("deploy/prefect.yaml"),
+    show_default=True,
+    help="Deployments and schedules, as `prefect deploy` reads them.",
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def serve_command(path: Path, quiet: bool) -> int:
+    """Register the deployments of a prefect.yaml with the Prefect server and run what is due, until stopped."""
+    prepare_process(quiet)
+    from segscale.flows.prefect.serve import serve
+
+    serve(path)
+    return DONE
+
+
+for _command in STORE_COMMANDS:
+    commands.add_command(_command)
+
+
+def _stage_done(config: EvaluationConfig, summary: Any) -> int:
+    print(
+        f"{summary.stage}: {summary.shards} shards, {summary.reused} of them done before; "
+        f"{summary.images} images now, {summary.failed} failed"
+    )
+    return FAILURES if summary.failed > config.report.max_failure_rate * summary.images else DONE
+
+
+def _finish(config: EvaluationConfig, result: Any) -> int:
+    from segscale.flows.cli.summary import describe_result
+
+    print(describe_result(result))
+    return FAILURES if result.failure_rate > config.report.max_failure_rate else DONE

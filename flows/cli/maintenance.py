@@ -1,0 +1,74 @@
+"""The commands that look after a store: verify, repair, clean."""
+
+from __future__ import annotations
+
+import click
+
+from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
+from segscale.flows.config.evaluation import load_config, override
+
+_config = click.argument("config", type=click.Path(dir_okay=False))
+_quiet = click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
+_run_id = click.option("--run-id", metavar="NAME", help="Name of the report's folder, if it was given one.")
+
+
+@click.command("verify")
+@_config
+@click.option("--full", is_flag=True, help="Hash and decode every object, and hash the source files again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+@_run_id
+@_quiet
+def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, quiet: bool) -> int:
+    """What is wrong with the store and the report; writes nothing. Exits 1 where something is."""
+    prepare_process(quiet)
+    chosen = override(load_config(config), run_id=run_id)
+    from segscale.flows.maintenance import verify
+
+    inspection = verify.inspect(chosen, full=full)
+    print(verify.as_json(inspection) if as_json else verify.describe(inspection))
+    return FAILURES if inspection.findings else DONE
+
+
+@click.command("repair")
+@_config
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
+@click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
+@_run_id
+@_quiet
+def repair_command(config: str, workers: int | None, scheduler: str | None, run_id: str | None, quiet: bool) -> int:
+    """Set aside what verify --full finds broken, and do just that work again. Exits 1 where something remains."""
+    prepare_process(quiet)
+    chosen = override(load_config(config), run_id=run_id, workers=workers, scheduler=scheduler)
+    from segscale.flows.checks.folders import check_folders
+    from segscale.flows.cluster.connection import check_cluster
+    from segscale.flows.maintenance.repair import describe, repair_dataset
+
+    check_cluster(chosen.cluster)
+    check_folders(chosen)
+    repaired = repair_dataset(chosen)
+    print(describe(repaired))
+    return FAILURES if repaired.remaining else DONE
+
+
+@click.command("clean")
+@_config
+@click.option(
+    "--older-than",
+    "hours",
+    type=click.FloatRange(min=0),
+    required=True,
+    metavar="HOURS",
+    help="More than any attempt takes; 0 only while nothing runs.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and leave it.")
+def clean_command(config: str, hours: float, dry_run: bool) -> int:
+    """Remove attempts that nobody committed and what was set aside, if older than HOURS."""
+    prepare_process(quiet=False)
+    chosen = load_config(config)
+    from segscale.flows.maintenance.clean import clean_store, describe
+
+    print(describe(clean_store(chosen, hours, dry_run=dry_run)))
+    return DONE
+
+
+STORE_COMMANDS = (verify_command, repair_command, clean_command)

@@ -1,0 +1,1 @@
+"""The workers of a run: a Dask cluster, found or started."""

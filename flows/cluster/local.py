@@ -1,0 +1,86 @@
+"""Workers on this machine: processes that start and end with the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from dask.system import CPU_COUNT
+from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, Status
+from distributed.system import MEMORY_LIMIT
+
+from segscale.flows.config.evaluation import ConfigError
+from segscale.flows.config.sections import Cluster
+from segscale.tasks.engines.hardware import visible_gpus
+
+# A worker that holds a compiled network, its activations and a shard.
+WORKER_BYTES = 3 * 1000**3
+
+
+def check_gpus(config: Cluster) -> None:
+    """Raise ConfigError for fewer visible GPUs than workers are asked for."""
+    found = len(visible_gpus())
+    if found < max(1, config.workers):
+        raise ConfigError(
+            f"cluster.kind: expected {config.workers or 'one or more'} visible GPUs for a worker each, found "
+            f"{found} (CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); use "
+            '"local" for workers on the CPU'
+        )
+
+
+def local_workers(config: Cluster) -> int:
+    """How many worker processes this machine gets: as configured, or one per core as far as the memory goes.
+
+    Of a container, these are the cores and the memory that it may use.
+    """
+    return config.workers or max(1, min(int(CPU_COUNT), MEMORY_LIMIT // WORKER_BYTES))
+
+
+def local_cluster(config: Cluster) -> LocalCluster:
+    """Start worker processes with one thread each."""
+    n_workers = local_workers(config)
+    return LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        # A network takes all of a GPU: several processes on one would fail each other. `gpus` gives each its own.
+        env={"CUDA_VISIBLE_DEVICES": ""} if n_workers > 1 else {},
+        processes=True,
+        # Any free port: 8787 may be another run's.
+        dashboard_address="127.0.0.1:0",
+        host="127.0.0.1",
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def gpu_cluster(config: Cluster) -> SpecCluster:
+    """Start one process with one thread for each GPU, which sees no other."""
+    gpus = visible_gpus()[: config.workers or None]
+    options = {
+        "nthreads": 1,
+        "host": "127.0.0.1",
+        # Dask's own share of the memory goes by threads, and these workers have one each whatever their number.
+        "memory_limit": MEMORY_LIMIT // len(gpus),
+        "resources": {"GPU": 1},
+        "silence_logs": logging.CRITICAL,
+    }
+    workers = {
+        f"gpu-{gpu}": {"cls": Nanny, "options": {**options, "env": {"CUDA_VISIBLE_DEVICES": gpu}}} for gpu in gpus
+    }
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
+    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+def start_missing(cluster: SpecCluster) -> None:
+    """Start the workers of a cluster that it should have and whose nannies have given up; returns at once.
+
+    A nanny starts a new process for each that ends. Where that fails as well, for want of memory perhaps, it closes for
+    good, and nothing else would take its place.
+    """
+
+    def forget_closed() -> None:
+        for name, nanny in list(cluster.workers.items()):
+            if nanny.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+
+    cluster.loop.add_callback(forget_closed)
+    cluster.scale(len(cluster.worker_spec))

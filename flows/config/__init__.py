@@ -1,0 +1,1 @@
+"""The configuration: frozen records, read from TOML, validated where they enter."""

@@ -1,0 +1,132 @@
+"""The configuration: one frozen record, read from TOML, validated where it enters."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import ValidationError, model_validator
+
+from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Section, Store
+from segscale.flows.config.training import Train
+
+S = TypeVar("S", bound=Section)
+
+
+class ConfigError(ValueError):
+    """The configuration or the command is wrong, or asks for something that is not there: exit code 2.
+
+    The message is one line: which key, what was expected, what was given.
+    """
+
+
+class EvaluationConfig(Section):
+    """Everything a run is asked to do. Frozen; an unknown key is an error."""
+
+    dataset: Dataset
+    predictions: Predictions = Predictions()
+    model: Model = Model()
+    metrics: Metrics = Metrics()
+    store: Store = Store()
+    cluster: Cluster = Cluster()
+    report: Report = Report()
+    train: Train = Train()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.predictions.path and self.model.path:
+            raise ValueError("model.path, predictions.path: expected one of them, got both")
+        if self.train.class_weights and len(self.train.class_weights) != len(self.dataset.classes):
+            raise ValueError(
+                f"train.class_weights: expected a weight for each of {len(self.dataset.classes)} classes, "
+                f"got {list(self.train.class_weights)}"
+            )
+        return self
+
+
+def load_config(path: str | Path) -> EvaluationConfig:
+    """Read a TOML file; relative paths in it are meant relative to its folder and come back absolute.
+
+    Raises ConfigError in one line: the file, the key, what was expected, what was given.
+    """
+    file = Path(path)
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected a configuration file, found none") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: expected a TOML file: {error}") from None
+    return parse_config(document, base=file.resolve().parent, source=str(path))
+
+
+def parse_config(document: dict[str, Any], *, base: Path, source: str) -> EvaluationConfig:
+    """Validate a configuration given as tables; `base` is the folder that relative paths start from."""
+    try:
+        config = EvaluationConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_one_line(error)}") from None
+    return config.model_copy(
+        update={
+            "dataset": _anchored(config.dataset, base, "images", "references", "manifest", "roots"),
+            "predictions": _anchored(config.predictions, base, "path"),
+            "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,
+            "store": _anchored(config.store, base, "path"),
+            "cluster": _anchored(config.cluster, base, "tls_ca", "tls_cert", "tls_key", "job_folder", "spec"),
+            "report": _anchored(config.report, base, "path"),
+            "train": _anchored(config.train, base, "output", "initial_weights"),
+        }
+    )
+
+
+def override(
+    config: EvaluationConfig, *, run_id: str | None = None, workers: int | None = None, scheduler: str | None = None
+) -> EvaluationConfig:
+    """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
+    document = config.model_dump()
+    if scheduler is not None:
+        # What was said of other workers holds for them alone.
+        kept = document["cluster"] if config.cluster.kind == "address" else {}
+        document["cluster"] = {**kept, "kind": "address", "address": scheduler}
+    if workers is not None:
+        document["cluster"]["workers"] = workers
+    if run_id is not None:
+        document["report"]["run_id"] = run_id
+    try:
+        return EvaluationConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"command line: {_one_line(error)}") from None
+
+
+def _anchored(section: S, base: Path, *keys: str) -> S:
+    def anchored(value: Any) -> Any:
+        return tuple(_anchor(path, base) for path in value) if isinstance(value, tuple) else _anchor(value, base)
+
+    return section.model_copy(update={key: anchored(getattr(section, key)) for key in keys})
+
+
+def _anchor(path: str, base: Path) -> str:
+    if not path or "://" in path or Path(path).is_absolute():
+        return path
+    # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
+    return os.path.normpath(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
+
+
+def _one_line(error: ValidationError) -> str:
+    first, *others = error.errors(include_url=False)
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        text = f"{key}: unknown key"
+    elif first["type"] == "missing":
+        text = f"{key}: required, and not given"
+    elif first["type"] == "value_error":
+        said = str(first["ctx"]["error"])
+        # What a section says of one of its keys begins with the key.
+        joint = "." if re.match(r"[a-z_0-9]+(, [a-z_0-9]+)*: ", said) else ": "
+        text = f"{key}{joint}{said}" if key else said
+    else:
+        text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+    return text + (f" (and {len(others)} more)" if others else "")

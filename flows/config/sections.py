@@ -1,0 +1,257 @@
+"""The sections of the configuration: each a frozen record that checks itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
+from segscale.storage.locations import redacted, refuse_secrets
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.metrics.settings import MAX_BATCH_SIZE
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+# What is refused is shown by whoever validates (Prefect too), so it is refused without its secrets.
+Place = Annotated[
+    str, AfterValidator(refuse_secrets), BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url)
+]
+Folder = Annotated[Place, Field(min_length=1)]
+
+
+def _shown_address(address: object) -> object:
+    return (
+        re.sub(r"^(\w+://)?.*@", r"\1***@", redacted(address), flags=re.DOTALL) if isinstance(address, str) else address
+    )
+
+
+def _without_secrets(address: str) -> str:
+    if "@" in address or "?" in address:
+        raise ValueError(
+            f"expected tcp://HOST:PORT or tls://HOST:PORT without user, password or query, got {address!r}; addresses "
+            "are logged, and Dask asks for none: leave it out, and use tls_ca, tls_cert and tls_key"
+        )
+    return address
+
+
+# As with places: shown without its secrets by whoever refuses it.
+Address = Annotated[str, AfterValidator(_without_secrets), BeforeValidator(_shown_address)]
+
+
+def _shown_lines(lines: object) -> object:
+    is_lines = isinstance(lines, list | tuple) and all(isinstance(line, str) for line in lines)
+    return lines if is_lines else "***"
+
+
+# What jobs are told may hold a token: what is no such line is refused without being shown.
+Lines = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_shown_lines)]
+Directive = Annotated[
+    str, Field(pattern=r"^-[^\n]+$"), BeforeValidator(lambda line: line if re.fullmatch(r"-[^\n]+", line) else "***")
+]
+Directives = Annotated[tuple[Directive, ...], Field(strict=False), BeforeValidator(_shown_lines)]
+HISTOGRAM_BINS = 256
+MAX_LEVEL = 8
+# A worker ends before its job does, and needs time to start.
+MIN_WALLTIME_SECONDS = 120
+Level = int | Literal["all"]
+OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
+
+
+class Section(BaseModel):
+    # Strict: "0.5" is no number and true is no 1; only lists may become tuples, and integers floats.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Dataset(Section):
+    """Which images, which references, and what their values mean."""
+
+    name: Name
+    images: Place = ""
+    references: Place = ""
+    manifest: Place = ""
+    roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
+    """Folders that files named by the manifest may lie in, beside the folder of the manifest itself."""
+    layout: Literal["files", "nnunet", "dicom"] = "files"
+    classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
+    label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    ignore_label: int = -1
+    channels: Literal[0, 1, 3] = 0
+    normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
+    window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
+    split: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.manifest) == bool(self.images or self.references):
+            raise ValueError("expected either images and references, or a manifest")
+        if not self.manifest and not (self.images and self.references):
+            raise ValueError("expected both images and references (or a manifest)")
+        if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes: expected 2 to 255 different names, got {len(self.classes)}: {self.classes}")
+        taken = sorted(OVER_CLASSES.intersection(self.classes))
+        if taken:
+            raise ValueError(f"classes: {taken[0]!r} is the reports' name of a score over classes; choose another")
+        if self.label_values and len(self.label_values) != len(self.classes):
+            raise ValueError(
+                f"label_values: expected a value for each of {len(self.classes)} classes, got {list(self.label_values)}"
+            )
+        if len(set(self.label_values)) != len(self.label_values):
+            raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
+        if self.ignore_label in self.label_values:
+            raise ValueError(f"ignore_label: {self.ignore_label} stands in label_values too")
+        if not self.window[0] < self.window[1]:
+            raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
+        if self.split and not self.manifest:
+            raise ValueError("split: needs a manifest with a column named split")
+        if self.roots and not self.manifest:
+            raise ValueError("roots: needs a manifest, whose files may lie in them")
+        return self
+
+
+class Predictions(Section):
+    """Predictions that something else made."""
+
+    path: Place = ""
+
+
+def _checked_level(value: object) -> object:
+    # A union of its own kind would answer a wrong number with one error for each of its members.
+    if value == "all" or (type(value) is int and 1 <= value <= MAX_LEVEL):
+        return value
+    raise ValueError(f'expected 1 to {MAX_LEVEL}, or "all", got {value!r}')
+
+
+class Model(Section):
+    """The network and how it is run."""
+
+    path: Place = ""
+    engine: Literal["auto", "keras", "openvino"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_dice_change: NonNegative = 0.01
+    level: Annotated[Level, PlainValidator(_checked_level, json_schema_input_type=Level)] = 4
+    ensemble: bool = False
+    flips: bool = False
+    batch_size: Annotated[int, Field(ge=0)] = 0
+    tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+
+class Metrics(Section):
+    """What is counted and how scores are made of the counts."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    threshold_count: Annotated[int, Field(ge=2, le=HISTOGRAM_BINS)] = 64
+    tversky_alpha: NonNegative = 0.3
+    tversky_beta: NonNegative = 0.7
+    smooth: NonNegative = 0.0
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)], ...], Field(strict=False)] = (1, 8, 32)
+    empty: Literal["nan", "one", "zero", "smooth"] = "nan"
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    cluster_by: str = ""
+    group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if HISTOGRAM_BINS % self.threshold_count:
+            raise ValueError(f"threshold_count: expected a divisor of {HISTOGRAM_BINS}, got {self.threshold_count}")
+        if self.tversky_alpha + self.tversky_beta == 0:
+            raise ValueError("tversky_alpha, tversky_beta: expected at least one above 0")
+        if "" in self.group_by:
+            raise ValueError(f"group_by: expected names of columns, got {list(self.group_by)}")
+        if len(set(self.group_by)) != len(self.group_by):
+            raise ValueError(f"group_by: expected different columns, got {list(self.group_by)}")
+        if len(set(self.batch_sizes)) != len(self.batch_sizes):
+            raise ValueError(f"batch_sizes: expected different sizes, got {list(self.batch_sizes)}")
+        return self
+
+
+class Store(Section):
+    """Where shards, catalog and ledger live."""
+
+    path: Folder = "work"
+    shard_images: Annotated[int, Field(ge=1, le=65536)] = 128
+    keep: Literal["labels", "probabilities", "none"] = "labels"
+    single_driver: bool = False
+    """Go on with a store that cannot decide between two drivers; there must never be two."""
+
+    def open(self) -> ObjectStore:
+        """The store."""
+        return ObjectStore(self.path, self.single_driver)
+
+
+class Cluster(Section):
+    """The workers. Which kind uses which key: `segscale.flows.config.cluster_keys`."""
+
+    kind: Literal["local", "gpus", "address", "slurm", "kubernetes"] = "local"
+    workers: Annotated[int, Field(ge=0)] = 0
+    adaptive: bool = False
+    """From one worker to `workers`, as there is work."""
+    wait_seconds: Positive = 300.0
+    """How long workers may take to come, and to answer."""
+    address: Address = ""
+    shard_seconds: NonNegative = 0.0
+    """After which a shard is given up by its worker; 0: by its pixels."""
+    resources: dict[str, NonNegative] = {}
+    """What each worker must offer at least, as `dask worker --resources` gives it."""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    cores: Annotated[int, Field(ge=1)] = 1
+    """Of each worker."""
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)? ?[kMGT]i?B$")] = "4GB"
+    """Of each worker."""
+    queue: str = ""
+    account: str = ""
+    walltime: str = "01:00:00"
+    interface: str = ""
+    directives: Directives = ()
+    """Further options of sbatch."""
+    prologue: Lines = ()
+    """Shell commands of a job before its worker starts."""
+    job_folder: str = ""
+    """A folder that all machines share, for the logs of jobs and the keys of their connection."""
+    image: str = ""
+    namespace: str = ""
+    spec: str = ""
+    """A file with a DaskCluster resource."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # By value: a configuration that went through a scheduler comes with every key written out.
+        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if unused := unused_key(self.kind, given):
+            raise ValueError(unused)
+        if self.kind == "address":
+            self._check_address()
+        if self.kind in ("slurm", "kubernetes") and not self.workers and not self.spec:
+            raise ValueError(f'workers: expected how many at most, 1 or more, with kind = "{self.kind}", got 0')
+        if self.kind == "slurm" and walltime_seconds(self.walltime) < MIN_WALLTIME_SECONDS:
+            raise ValueError(f"walltime: expected {MIN_WALLTIME_SECONDS} seconds or more, got {self.walltime!r}")
+        if self.kind == "kubernetes" and bool(self.image) == bool(self.spec):
+            raise ValueError("image, spec: expected the image of the workers, or a file with a DaskCluster")
+        if self.spec and {"cores", "memory"}.intersection(given):
+            raise ValueError("cores, memory: stand in the file that spec names; leave them out")
+        return self
+
+    def _check_address(self) -> None:
+        if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://[^\s/?#]+:\d+", self.address):
+            raise ValueError(f'address: expected one like tcp://HOST:PORT with kind = "address", got {self.address!r}')
+        tls = (self.tls_ca, self.tls_cert, self.tls_key)
+        if any(tls) and not all(tls):
+            raise ValueError("tls_ca, tls_cert, tls_key: expected all three or none")
+        if any(tls) and not self.address.startswith(("tls://", "wss://")):
+            raise ValueError(f"address: expected tls://HOST:PORT with tls_ca, got {self.address!r}")
+
+
+class Report(Section):
+    """Where the tables go, and how many failures a run may have."""
+
+    path: Folder = "reports"
+    run_id: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=100)] = ""
+    """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -1,0 +1,1 @@
+"""The store against its ledger: verified, repaired, cleaned."""

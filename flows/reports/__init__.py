@@ -1,0 +1,1 @@
+"""What is asked of written reports and histories."""

@@ -1,0 +1,109 @@
+"""Compare two written reports: read both, compare their images, show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from segscale.flows.reports.tables import IDENTITY, readable_reports, recorded_settings, whole_table
+from segscale.storage.reports import Report, open_report
+from segscale.tasks.metrics.compare import Comparison, compare
+
+SHOWN_METRICS = ("dice", "tversky")
+SHOWN_IMAGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReportComparison:
+    """Two reports and what they differ in."""
+
+    runs: pd.DataFrame
+    """A row per run: side, path, run_id, dataset, model, n_images, n_failed, threshold."""
+    comparison: Comparison
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What `segscale compare --json` prints."""
+        found = self.comparison
+        return {
+            "runs": self.runs, "differences": found.differences, "images": found.images, "unpaired": found.unpaired,
+        }  # fmt: skip
+
+
+def compare_reports(path_a: str, path_b: str, by: tuple[str, ...] = ()) -> ReportComparison:
+    """Compare the reports in two folders. Raises ConfigError, one line, where one is unusable or they do not match."""
+    with readable_reports():
+        a, b = open_report(path_a), open_report(path_b)
+        settings_a, settings_b = recorded_settings(a), recorded_settings(b)
+        images_a, images_b = whole_table(a, "per_image"), whole_table(b, "per_image")
+        comparison = compare(images_a, images_b, settings_a, settings_b, by)
+        rows = [_run_row("a", a, images_a), _run_row("b", b, images_b)]
+    return ReportComparison(pd.DataFrame(rows), comparison)
+
+
+def describe(found: ReportComparison) -> str:
+    """Dice and Tversky of both runs with intervals and adjusted p-values, the images that changed most, the caveats."""
+    differences = found.comparison.differences
+    chosen = differences[differences["metric"].isin(SHOWN_METRICS) & (differences["class_index"] != 0)]
+    table = pd.DataFrame(
+        {
+            "stratum": chosen["stratum"],
+            "class": chosen["class_name"],
+            "head": chosen["head_b"],
+            "metric": chosen["metric"],
+            "aggregation": chosen["aggregation"],
+            "a": chosen["value_a"],
+            "b": chosen["value_b"],
+            "b - a": chosen["difference"],
+            "low": chosen["low"],
+            "high": chosen["high"],
+            "Wilcoxon p": chosen["wilcoxon_holm"],
+            "permutation p": chosen["permutation_holm"],
+        }
+    )
+    idle = [name for name in ("stratum", "head") if len(table[name].unique()) == 1]
+    images = found.comparison.images
+    changed = images[(images["metric"] == "dice") & (images["class_index"] > 0) & (images["rank"] <= SHOWN_IMAGES)]
+    columns = ["class_name", "head_b", "image_id", "score_a", "score_b", "difference", "pooled_effect"]
+    lines = [
+        *(f"{run.side}: {run.path} ({run.n_images} images, {run.n_failed} failed)" for run in found.runs.itertuples()),
+        "",
+        _text(table.drop(columns=idle)),
+        "p-values are adjusted by Holm over all classes, heads and metrics of a stratum and aggregation",
+        "",
+        "Dice changed most:" if len(changed) else "no image changed its Dice",
+        *([_text(changed[columns])] if len(changed) else []),
+    ]
+    return "\n".join([*lines, *_caveats(found)])
+
+
+def _caveats(found: ReportComparison) -> list[str]:
+    """What makes the two runs less alike than the table looks, a line each."""
+    heads = found.comparison.differences[["head_a", "head_b"]].drop_duplicates()
+    paired = zip(heads["head_a"].tolist(), heads["head_b"].tolist(), strict=True)
+    lines = [f"head {a!r} of a is compared with head {b!r} of b" for a, b in paired if a != b]
+    thresholds = found.runs["threshold"].astype(object).where(found.runs["threshold"].notna(), None).tolist()
+    if thresholds[0] != thresholds[1]:
+        lines.append(f"threshold {thresholds[0]} in a, {thresholds[1]} in b (None: label maps, or classes by argmax)")
+    if len(found.comparison.unpaired):
+        lines.append(f"{len(found.comparison.unpaired)} images failed in a run and enter no difference")
+    return lines
+
+
+def _run_row(side: str, report: Report, per_image: pd.DataFrame) -> dict[str, object]:
+    run = report.run()
+    statuses = per_image.drop_duplicates("image_id")["status"]
+    thresholds = per_image["threshold"].dropna()
+    return {
+        "side": side,
+        "path": report.path,
+        **{name: run[name] for name in IDENTITY},
+        "n_images": len(statuses),
+        "n_failed": int((statuses == "failed").sum()),
+        "threshold": float(thresholds.iloc[0]) if len(thresholds) else None,
+    }
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="-")

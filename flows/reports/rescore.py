@@ -1,0 +1,101 @@
+"""Rescore a written report: read what is needed of it, score anew, show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from segscale.flows.config.evaluation import ConfigError
+from segscale.flows.reports.tables import (
+    IDENTITY,
+    readable_reports,
+    recorded_settings,
+    recorded_threshold_count,
+    tables_as_json,
+)
+from segscale.storage.reports import Report, open_report
+from segscale.tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
+
+
+@dataclass(frozen=True, slots=True)
+class Rescoring:
+    """A report with other settings, its counts read and at the threshold asked for."""
+
+    report: Report
+    run: Mapping[str, Any]
+    plan: Plan
+    per_image: pd.DataFrame
+
+    @property
+    def notes(self) -> list[str]:
+        """What the numbers were made with, as lines."""
+        settings, lines = self.plan.settings, []
+        n_classes = self.per_image["class_index"].nunique()
+        if self.plan.index is not None:
+            lines.append(f"threshold {self.plan.threshold}")
+            if n_classes > 2:
+                lines.append("at a threshold each class is scored against the rest, not by argmax as in the run")
+        else:
+            lines.append("threshold as in the run" if n_classes == 2 else "classes by argmax, as in the run")
+        lines.append(
+            f"Tversky alpha {settings.tversky_alpha} (false positives), beta {settings.tversky_beta} (false "
+            f"negatives); smooth {settings.smooth}; empty {settings.empty}"
+        )
+        return lines
+
+
+def changes_of(options: Mapping[str, Any]) -> Changes:
+    """The options that were given; those that were not are None or empty."""
+    return Changes(**{name: value for name, value in options.items() if value is not None and value != ()})
+
+
+def open_rescoring(path: str, changes: Changes) -> Rescoring:
+    """Read the columns that the changes need. Raises ConfigError, one line, for a wrong report or a wrong change."""
+    with readable_reports():
+        report = open_report(path)
+        run, own = report.run(), recorded_settings(report)
+        threshold_count = None
+        if changes.threshold is not None:
+            if "thresholds.parquet" not in run["files"]:
+                raise ConfigError(f"threshold: {path} keeps no thresholds, its predictions are label maps")
+            threshold_count = recorded_threshold_count(report)
+        plan = plan_rescore(own, threshold_count, report.columns("per_image"), changes)
+        per_image = report.table("per_image", plan.per_image_columns)
+        if plan.index is not None:
+            thresholds = report.table("thresholds", plan.thresholds_columns)
+            per_image = at_threshold(per_image, thresholds, plan.index)
+    return Rescoring(report, run, plan, per_image)
+
+
+def describe(rescoring: Rescoring) -> str:
+    """The headline table as at the end of a run, and what it was made with."""
+    table = headline(rescoring.per_image, rescoring.plan.settings)
+    n_failed = int(table.pop("n_failed").iloc[0])
+    dispensable = {
+        "stratum": not rescoring.plan.settings.group_by,
+        "head": len(table["head"].unique()) == 1,
+        "failed as 0": n_failed == 0,
+    }
+    table = table.drop(columns=[column for column, is_idle in dispensable.items() if is_idle])
+    n_images = rescoring.per_image["image_id"].nunique()
+    lines = [
+        table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="undefined"),
+        "",
+        *rescoring.notes,
+        f"{n_images} images, {n_failed} failed" + (" (see failures.parquet)" if n_failed else ""),
+        f"report: {rescoring.report.path}",
+    ]
+    return "\n".join(lines)
+
+
+def to_json(rescoring: Rescoring) -> str:
+    """One object: per_sample, batch_summed and gap as lists of rows with the report's columns; null for undefined."""
+    identity = {name: rescoring.run[name] for name in IDENTITY}
+    tables = rescore(rescoring.per_image, rescoring.plan.settings)
+    for table in tables.values():
+        for place, (name, value) in enumerate(identity.items()):
+            table.insert(place, name, value)
+    return tables_as_json(tables)

@@ -1,0 +1,89 @@
+"""Tables of a written report for the commands that read one: how it was scored, and rows as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from segscale.flows.config.evaluation import ConfigError
+from segscale.storage.reports import Report, ReportError
+from segscale.tasks.metrics.aggregate import BATCH_SUMMED_COLUMNS, PER_SAMPLE_COLUMNS
+from segscale.tasks.metrics.gap import COLUMNS as GAP_COLUMNS
+from segscale.tasks.metrics.settings import ScoreSettings
+
+IDENTITY = ("run_id", "dataset", "model")
+COLUMNS: Mapping[str, Collection[str]] = {
+    "per_image": ("image_id", "class_index", "class_name", "head", "threshold", "status"),
+    "per_sample": PER_SAMPLE_COLUMNS,
+    "batch_summed": BATCH_SUMMED_COLUMNS,
+    "gap": GAP_COLUMNS,
+}
+"""Without these a table is not what it says; counts and hashes are asked for where they are read."""
+
+
+@contextmanager
+def readable_reports() -> Iterator[None]:
+    """Turn what is wrong with a report, or cannot be asked of it, into a ConfigError of one line."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+
+
+def recorded_settings(report: Report) -> ScoreSettings:
+    """How the scores of a report were made, from its run.json. Raises ReportError where that is not recorded."""
+    names = [field.name for field in fields(ScoreSettings)]
+    run = report.run()
+    try:
+        metrics = run["config"]["metrics"]
+        # JSON has lists where the settings have tuples.
+        values: dict[str, Any] = {
+            name: tuple(metrics[name]) if isinstance(metrics[name], list) else metrics[name] for name in names
+        }
+        if not set(IDENTITY) <= set(run):
+            raise KeyError(IDENTITY)
+        return ScoreSettings(**values)
+    except (KeyError, TypeError, ValueError):
+        raise ReportError(
+            f"{report.path}/run.json: expected the metrics of a Segscale run, got something else"
+        ) from None
+
+
+def recorded_threshold_count(report: Report) -> int:
+    """threshold_count of run.json. Raises ReportError where thresholds.parquet has columns for other thresholds."""
+    n_kept = sum(name.startswith("predicted_") for name in report.columns("thresholds"))
+    recorded = report.run()["config"]["metrics"].get("threshold_count")
+    if type(recorded) is not int or recorded != n_kept + 1:
+        raise ReportError(
+            f"{report.path}/run.json: threshold_count: expected {n_kept + 1}, as thresholds.parquet has {n_kept} "
+            f"thresholds, got {recorded!r}"
+        )
+    return recorded
+
+
+def whole_table(report: Report, name: str) -> pd.DataFrame:
+    """A table of the report with all of COLUMNS. Raises ReportError naming what is missing."""
+    table = report.table(name)
+    missing = [column for column in COLUMNS[name] if column not in table.columns]
+    if missing:
+        raise ReportError(f"{report.path}/{name}.parquet: expected the columns of a report, {missing} are missing")
+    return table
+
+
+def tables_as_json(tables: Mapping[str, pd.DataFrame]) -> str:
+    """One object: the rows of each table, by its name; null for what is undefined."""
+    return json.dumps({name: _records(table) for name, table in tables.items()}, allow_nan=False)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = table.astype(object)
+    return [
+        {str(name): value for name, value in row.items()} for row in plain.where(plain.notna(), None).to_dict("records")
+    ]

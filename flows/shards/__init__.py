@@ -1,0 +1,1 @@
+"""Shards streamed over workers: the window, retries, timeouts, and the search for what ends workers."""

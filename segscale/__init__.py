@@ -1,0 +1,1 @@
+"""Segmentation evaluation at the scale of a data set."""

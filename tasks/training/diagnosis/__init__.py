@@ -1,0 +1,1 @@
+"""What a training history says is wrong."""

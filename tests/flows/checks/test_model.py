@@ -1,0 +1,191 @@
+"""The check of the model: begun early, asked for once, and bounded in time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segscale.flows.checks import model as model_check
+from segscale.flows.checks.model import check_model, look_ahead
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.tasks.conversion import is_converted
+from segscale.tasks.engines.graph_cache import cache_folder
+from segscale.tasks.inspection import known_facts, remember_facts
+from segscale.tasks.models.bundled import bundled_path
+
+FACTS: dict[str, Any] = {"channels": 1, "n_classes": 2, "levels": [4]}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SEGSCALE_CACHE", str(tmp_path / "cache"))
+    model_check._begin_inspection.cache_clear()
+    yield cache_folder()
+    model_check._begin_inspection.cache_clear()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that were started; in the place of each runs a program that says FACTS."""
+    commands: list[list[str]] = []
+    popen = subprocess.Popen
+
+    def start(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return popen([sys.executable, "-c", 'print(\'{"channels": 1, "n_classes": 2, "levels": [4]}\')'], **options)
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    return commands
+
+
+def config_of(folder: Path, content: bytes = b"a model", **model: Any) -> EvaluationConfig:
+    (folder / "model.keras").write_bytes(content)
+    document = {
+        "dataset": {"name": "d", "images": "*.png", "references": "*.png"},
+        "model": {"path": "model.keras", **model},
+        "store": {"path": "store"},
+    }
+    return parse_config(document, base=folder, source="test")
+
+
+def test_what_was_begun_early_is_what_the_check_asks(tmp_path: Path, started: list[list[str]]) -> None:
+    config = config_of(tmp_path)
+    look_ahead(config)
+    check_model(config)
+    check_model(config)
+    assert len(started) == 1
+
+
+def test_a_model_that_is_known_and_converted_starts_nothing(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path)
+    remember_facts(model_check.find_model(config).sha256, FACTS)
+    monkeypatch.setattr("segscale.flows.checks.model.is_converted", lambda *_: True)
+    look_ahead(config)
+    check_model(config)
+    assert started == []
+
+
+def test_a_known_model_is_converted_without_anyone_waiting(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, engine="openvino")
+    remember_facts(model_check.find_model(config).sha256, FACTS)
+    monkeypatch.setattr(model_check._Process, "facts", lambda *_: pytest.fail("waited"))
+    check_model(config)
+    assert [command[-2:] for command in started] == [["--convert", "4"]]
+
+
+def test_keras_needs_no_graph(tmp_path: Path, started: list[list[str]]) -> None:
+    check_model(config_of(tmp_path, engine="keras"))
+    assert "--convert" not in started[0]
+
+
+def test_looking_ahead_says_nothing_of_what_is_wrong(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    (tmp_path / "model.keras").unlink()
+    look_ahead(config)
+    with pytest.raises(ConfigError, match=r"model\.path: expected a \.keras file"):
+        check_model(config)
+
+
+def test_a_file_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    popen, processes = subprocess.Popen, []
+
+    def hang(_command: list[str], **options: Any) -> Any:
+        processes.append(popen([sys.executable, "-c", "import signal; signal.pause()"], **options))
+        return processes[-1]
+
+    monkeypatch.setattr("subprocess.Popen", hang)
+    monkeypatch.setattr(model_check, "INSPECTION_SECONDS", 0.1)
+    with pytest.raises(ConfigError, match=r"model\.keras could not be loaded within 0\.1 s"):
+        check_model(config_of(tmp_path))
+    assert processes[0].wait(30) < 0
+
+
+def test_what_was_wrong_is_said_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that runs the same configuration twice in one process."""
+    popen = subprocess.Popen
+
+    def fail(_command: list[str], **options: Any) -> Any:
+        return popen([sys.executable, "-c", "import sys; sys.exit('no segmentation model')"], **options)
+
+    monkeypatch.setattr("subprocess.Popen", fail)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="no segmentation model"):
+            check_model(config_of(tmp_path))
+
+
+@pytest.mark.parametrize("engine", ["auto", "keras", "openvino"])
+def test_float16_that_no_engine_here_has_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[list[str]], engine: str
+) -> None:
+    monkeypatch.setattr(model_check, "cpu_flags", frozenset)
+    monkeypatch.setattr(model_check, "sees_nvidia_gpu", lambda: False)
+    with pytest.raises(ConfigError, match=r"^model: precision"):
+        check_model(config_of(tmp_path, engine=engine, precision="float16"))
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        pytest.param("torch", "runs on tensorflow or jax, KERAS_BACKEND is 'torch'", id="not built for it"),
+        pytest.param("jax", r"run on jax \(KERAS_BACKEND\), which is not installed", id="not installed"),
+    ],
+)
+def test_a_backend_that_cannot_be_had_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[list[str]], backend: str, words: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr(model_check, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=words):
+        check_model(config_of(tmp_path, engine="keras"))
+    assert started == []
+
+
+def test_openvino_is_not_for_gpus(tmp_path: Path, started: list[list[str]]) -> None:
+    config = config_of(tmp_path, engine="openvino")
+    gpus = config.model_copy(update={"cluster": config.cluster.model_copy(update={"kind": "gpus"})})
+    with pytest.raises(ConfigError, match=r"model\.engine: openvino computes on CPUs"):
+        check_model(gpus)
+    assert started == []
+
+
+def test_a_cache_that_may_not_be_looked_into_has_nothing(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError
+
+    config = config_of(tmp_path, engine="openvino")
+    remember_facts(model_check.find_model(config).sha256, FACTS)
+    monkeypatch.setattr(Path, "exists", refuse)
+    check_model(config)
+    assert len(started) == 1
+
+
+@pytest.mark.slow
+def test_a_bundled_model_is_looked_at_and_converted(tmp_path: Path) -> None:
+    config = config_of(tmp_path, Path(bundled_path("phantom")).read_bytes())
+    check_model(config)
+    model = model_check.find_model(config)
+    facts = known_facts(model.sha256)
+    assert facts is not None
+    assert (facts["n_classes"], facts["levels"]) == (2, [1, 2, 3, 4])
+    begun = model_check._begin_inspection(model, model_check._graph_needed(config))._process
+    assert begun is not None
+    begun._process.wait(120)
+    assert is_converted(model.sha256, 4, False)
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_model_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^model\.path: .*model\.keras"):
+        check_model(config_of(tmp_path))

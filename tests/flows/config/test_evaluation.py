@@ -1,0 +1,385 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, parse_config
+
+FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
+MANIFEST = {"name": "nuclei", "manifest": "manifest.csv"}
+# As the contract prints it.
+CONTRACT = """
+[dataset]
+name = "nuclei"
+images = "images/*.png"
+references = "masks/*.png"
+manifest = ""
+layout = "files"
+classes = ["background", "lesion"]
+label_values = [0, 255]
+ignore_label = -1
+channels = 0
+normalize = "unit"
+window = [-1000.0, 400.0]
+split = ""
+[model]
+path = ""
+engine = "auto"
+precision = "auto"
+max_dice_change = 0.01
+level = 4
+ensemble = false
+flips = false
+batch_size = 0
+tile = 1024
+overlap = 0.25
+[metrics]
+threshold = 0.5
+threshold_count = 64
+tversky_alpha = 0.3
+tversky_beta = 0.7
+smooth = 0.0
+batch_sizes = [1, 8, 32]
+empty = "nan"
+bootstrap = 1000
+confidence = 0.95
+cluster_by = ""
+group_by = []
+seed = 0
+[store]
+path = "work/nuclei"
+shard_images = 128
+keep = "labels"
+[cluster]
+kind = "local"
+workers = 0
+address = ""
+tls_ca = ""
+tls_cert = ""
+tls_key = ""
+resources = {}
+shard_seconds = 0.0
+wait_seconds = 300.0
+adaptive = false
+cores = 1
+memory = "4GB"
+queue = ""
+account = ""
+walltime = "01:00:00"
+interface = ""
+directives = []
+prologue = []
+job_folder = ""
+image = ""
+namespace = ""
+spec = ""
+[report]
+path = "reports"
+max_failure_rate = 0.0
+"""
+
+
+def _parse(document: dict[str, Any]) -> EvaluationConfig:
+    return parse_config(document, base=Path("/base"), source="config.toml")
+
+
+def _refusal(document: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        _parse(document)
+    message = str(caught.value)
+    assert message.startswith("config.toml: ")
+    assert "\n" not in message
+    return message
+
+
+def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
+    written = tomllib.loads(CONTRACT)
+    config = _parse(written)
+    least = _parse({"dataset": FILES | {"label_values": [0, 255]}, "store": {"path": "work/nuclei"}})
+    assert config == least
+    assert config.model_dump(exclude={"train", "predictions"}, include={"model", "metrics", "cluster"}) == {
+        section: {key: tuple(value) if isinstance(value, list) else value for key, value in written[section].items()}
+        for section in ("model", "metrics", "cluster")
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("dataset", "name", "", "pattern"),
+        ("dataset", "name", "../escape", "pattern"),
+        ("dataset", "name", ".hidden", "pattern"),
+        ("dataset", "name", "two words", "pattern"),
+        ("dataset", "name", "line\n", "pattern"),
+        ("dataset", "name", "x" * 101, "at most 100"),
+        ("dataset", "layout", "coco", "'files'"),
+        ("dataset", "classes", ["lesion"], "expected 2 to 255 different names"),
+        ("dataset", "classes", ["a", "a"], "expected 2 to 255 different names"),
+        ("dataset", "classes", [str(number) for number in range(256)], "expected 2 to 255 different names"),
+        ("dataset", "label_values", [0], "expected a value for each of 2 classes, got [0]"),
+        ("dataset", "label_values", [7, 7], "expected different values, got [7, 7]"),
+        ("dataset", "channels", 2, "0, 1 or 3"),
+        ("dataset", "normalize", "minmax", "'unit'"),
+        ("dataset", "window", [400.0, -1000.0], "low < high, got [400.0, -1000.0]"),
+        ("dataset", "window", [1.0, 1.0], "low < high"),
+        ("dataset", "window", [1.0], "window"),
+        ("dataset", "window", [float("-inf"), 0.0], "finite"),
+        ("dataset", "split", "test", "needs a manifest"),
+        ("model", "engine", "torch", "'keras'"),
+        ("model", "precision", "int8", "'bfloat16'"),
+        ("model", "max_dice_change", -0.1, "greater than or equal to 0"),
+        ("model", "level", 0, "expected 1 to 8"),
+        ("model", "level", 9, 'expected 1 to 8, or "all", got 9'),
+        ("model", "level", True, "got True"),
+        ("model", "level", "deep", "got 'deep'"),
+        ("model", "batch_size", -1, "greater than or equal to 0"),
+        ("model", "tile", 0, "greater than or equal to 32"),
+        ("model", "tile", 100, "multiple of 32"),
+        ("model", "overlap", 1.0, "less than 1"),
+        ("model", "overlap", -0.1, "greater than or equal to 0"),
+        ("metrics", "threshold", 0.0, "greater than 0"),
+        ("metrics", "threshold", 1.1, "less than or equal to 1"),
+        ("metrics", "threshold", float("nan"), "finite"),
+        ("metrics", "threshold_count", 1, "greater than or equal to 2"),
+        ("metrics", "threshold_count", 100, "expected a divisor of 256, got 100"),
+        ("metrics", "threshold_count", 512, "less than or equal to 256"),
+        ("metrics", "tversky_alpha", -1.0, "greater than or equal to 0"),
+        ("metrics", "tversky_beta", float("inf"), "finite"),
+        ("metrics", "smooth", -1.0, "greater than or equal to 0"),
+        ("metrics", "batch_sizes", [0], "greater than or equal to 1"),
+        ("metrics", "batch_sizes", [2**63], "less than or equal to 9223372036854775807"),
+        ("metrics", "batch_sizes", [8, 8], "expected different sizes, got [8, 8]"),
+        ("metrics", "empty", "skip", "'nan'"),
+        ("metrics", "bootstrap", -1, "greater than or equal to 0"),
+        ("metrics", "confidence", 0.0, "greater than 0"),
+        ("metrics", "confidence", 1.0, "less than 1"),
+        ("metrics", "group_by", ["site", "site"], "different"),
+        ("metrics", "seed", -1, "greater than or equal to 0"),
+        ("store", "shard_images", 0, "greater than or equal to 1"),
+        ("store", "shard_images", 65537, "less than or equal to 65536"),
+        ("store", "keep", "all", "'probabilities'"),
+        ("cluster", "kind", "ray", "'slurm'"),
+        ("cluster", "kind", "address", "expected one like tcp://HOST:PORT"),
+        ("cluster", "address", "tcp://host:8786", 'is not used with kind = "local", only with "address"'),
+        ("cluster", "workers", -1, "greater than or equal to 0"),
+        ("report", "run_id", "../other", "pattern"),
+        ("report", "run_id", "x" * 101, "at most 100"),
+        ("report", "max_failure_rate", 1.5, "less than or equal to 1"),
+        ("train", "filters", [8, 0], "greater than or equal to 1"),
+        ("train", "filters", [8], "filters: expected at least 2"),
+        ("train", "patch", 33, "multiple of 32"),
+        ("train", "dropout", 1.0, "less than 1"),
+        ("train", "l2", -1.0, "greater than or equal to 0"),
+        ("train", "learning_rate", 0.0, "greater than 0"),
+        ("train", "epochs", 0, "greater than or equal to 1"),
+        ("train", "class_weights", [0.5, 0.6], "sum to 1, got [0.5, 0.6]"),
+        ("train", "class_weights", [0.2, 0.3, 0.5], "each of 2 classes"),
+        ("train", "head_weights", [0.5], "one for each head"),
+        ("train", "head_weights", [1.0, 1.0, 1.0, 0.0], "the last above 0"),
+        ("train", "foreground_share", 1.5, "less than or equal to 1"),
+        ("train", "degrees", 181.0, "less than or equal to 180"),
+        ("train", "loss", "cross_entropy", "'focal_tversky'"),
+        ("train", "reduction_axes", "batch_summed", "'batch'"),
+        ("train", "validation", ["b"], "split_by, validation"),
+        ("train", "split_by", "site", "split_by, validation"),
+        ("train", "validation_by", "site", "validation_by: needs"),
+        ("train", "validation_fraction", 1.0, "less than 1"),
+        ("train", "normalization", "group", "'batch'"),
+        ("train", "activation", "relu", "'sigmoid'"),
+        ("metrics", "threshold", "half", "got 'half'"),
+        ("metrics", "group_by", "site", "tuple"),
+        ("dataset", "classes", "lesion", "tuple"),
+        ("dataset", "label_values", [0, 1.5], "integer"),
+        ("model", "ensemble", "perhaps", "boolean"),
+        ("store", "path", 3, "string"),
+        ("dataset", "images", ["a.png"], "string"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_bad_value_is_refused_in_one_line(section: str, key: str, value: object, words: str) -> None:
+    document: dict[str, Any] = {"dataset": FILES}
+    document[section] = document.get(section, {}) | {key: value}
+    message = _refusal(document)
+    assert f"{section}." in message or f"{section}: " in message
+    assert key in message
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("dataset", "classes", [str(number) for number in range(255)]),
+        ("dataset", "label_values", [255, 0]),
+        ("dataset", "ignore_label", 255),
+        ("dataset", "channels", 3),
+        ("model", "tile", 32),
+        ("model", "overlap", 0.0),
+        ("model", "level", 1),
+        ("model", "level", "all"),
+        ("metrics", "threshold", 1.0),
+        ("metrics", "threshold_count", 256),
+        ("metrics", "threshold_count", 2),
+        ("metrics", "tversky_alpha", 0.0),
+        ("metrics", "batch_sizes", []),
+        ("metrics", "bootstrap", 0),
+        ("store", "shard_images", 65536),
+        ("report", "run_id", "nightly-2026.01_a"),
+        ("report", "max_failure_rate", 1.0),
+    ],
+)
+def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: object) -> None:
+    document: dict[str, Any] = {"dataset": FILES}
+    document[section] = document.get(section, {}) | {key: value}
+    found = getattr(getattr(_parse(document), section), key)
+    assert found == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        pytest.param({}, "dataset: required, and not given", id="empty"),
+        pytest.param({"dataset": {"manifest": "m.csv"}}, "dataset.name: required", id="no name"),
+        pytest.param({"dataset": {"name": "x"}}, "either images and references, or a manifest", id="no sources"),
+        pytest.param({"dataset": FILES | {"manifest": "m.csv"}}, "either images and", id="files and a manifest"),
+        pytest.param({"dataset": {"name": "x", "images": "i"}}, "both images and references", id="images alone"),
+        pytest.param(
+            {"dataset": {"name": "x", "references": "r"}}, "both images and references", id="references alone"
+        ),
+        pytest.param(
+            {"dataset": FILES | {"label_values": [0, 255], "ignore_label": 255}},
+            "ignore_label: 255 stands in label_values too",
+            id="an ignored class",
+        ),
+        pytest.param(
+            {"dataset": FILES, "model": {"path": "phantom"}, "predictions": {"path": "p/*.npy"}},
+            "model.path, predictions.path: expected one of them, got both",
+            id="model and predictions",
+        ),
+        pytest.param(
+            {"dataset": FILES, "metrics": {"tversky_alpha": 0.0, "tversky_beta": 0.0}},
+            "tversky_alpha, tversky_beta: expected at least one above 0",
+            id="weights of nothing",
+        ),
+        pytest.param(
+            {"dataset": FILES, "train": {"filters": [8] * 7, "patch": 32}}, "multiple of 2^6", id="a deep network"
+        ),
+        pytest.param({"dataset": FILES, "dateset": {}}, "dateset: unknown key", id="unknown section"),
+        pytest.param({"dataset": FILES | {"imges": "x"}}, "dataset.imges: unknown key", id="unknown key"),
+        pytest.param({"dataset": FILES, "name": "x"}, "name: unknown key", id="key without a section"),
+        pytest.param({"dataset": "nuclei"}, "dataset", id="a value for a section"),
+        pytest.param({"dataset": [FILES]}, "dataset", id="a list of sections"),
+    ],
+)
+def test_a_configuration_that_does_not_hold_together(document: dict[str, Any], words: str) -> None:
+    assert words in _refusal(document)
+
+
+@pytest.mark.parametrize(
+    "section", ["dataset", "predictions", "model", "metrics", "store", "cluster", "report", "train"]
+)
+def test_no_section_takes_unknown_keys(section: str) -> None:
+    message = _refusal({"dataset": FILES} | {section: (FILES if section == "dataset" else {}) | {"treshold": 1}})
+    assert f"{section}.treshold: unknown key" in message
+
+
+def test_other_errors_are_counted() -> None:
+    message = _refusal({"dataset": FILES, "model": {"tile": 1, "level": 99}, "store": {"keep": "all"}})
+    assert message.endswith("(and 2 more)")
+
+
+def test_relative_paths_start_from_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    (folder / "c.toml").write_text(
+        '[dataset]\nname = "x"\nimages = "images/*.png"\nreferences = "../masks"\n[predictions]\npath = "p/*.npy"\n'
+        '[store]\npath = "work"\n'
+    )
+    config = load_config(folder / "c.toml")
+    assert config.dataset.images == str(folder / "images/*.png")
+    assert Path(config.dataset.references).resolve() == tmp_path / "masks"
+    assert config.predictions.path == str(folder / "p/*.npy")
+    assert config.store.path == str(folder / "work")
+    assert config.report.path == str(folder / "reports")
+    assert config.train.output == str(folder / "model.keras")
+    assert config.dataset.manifest == ""
+
+
+def test_a_file_named_from_elsewhere_keeps_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/c.toml").write_text('[dataset]\nname = "x"\nmanifest = "m.csv"\n')
+    monkeypatch.chdir(tmp_path)
+    assert load_config("sub/c.toml").dataset.manifest == str(tmp_path / "sub/m.csv")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "path", "expected"),
+    [
+        ("dataset", "manifest", "s3://bucket/m.csv", "s3://bucket/m.csv"),
+        ("dataset", "manifest", "/data/m.csv", "/data/m.csv"),
+        ("store", "path", "memory://work", "memory://work"),
+        ("store", "path", "work", "/base/work"),
+        ("model", "path", "phantom", "phantom"),
+        ("model", "path", "models/best.keras", "/base/models/best.keras"),
+        ("model", "path", "best.keras", "/base/best.keras"),
+        ("model", "path", "", ""),
+    ],
+)
+def test_paths(section: str, key: str, path: str, expected: str) -> None:
+    document: dict[str, Any] = {"dataset": MANIFEST}
+    document[section] = document.get(section, {}) | {key: path}
+    assert getattr(getattr(_parse(document), section), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(None, "expected a configuration file, found none", id="no file"),
+        pytest.param(b"[dataset\nname = 1", "expected a TOML file", id="broken"),
+        pytest.param(b'[dataset]\nname = "a"\nname = "b"\n', "expected a TOML file", id="a key twice"),
+        pytest.param(b"\xff\xfe[dataset]", "expected a TOML file", id="no text"),
+        pytest.param(b"", "dataset: required", id="empty"),
+    ],
+)
+def test_files_that_are_no_configuration(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "c.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(file)
+    assert str(caught.value).startswith(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "c.toml"):
+        with pytest.raises(ConfigError, match="expected a"):
+            load_config(path)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(tomllib.loads(CONTRACT), id="the contract's"),
+        pytest.param({"dataset": MANIFEST | {"split": "test"}, "metrics": {"group_by": ["site"]}}, id="manifest"),
+        pytest.param({"dataset": MANIFEST | {"classes": ["background", "liver", "tumour"]}}, id="three classes"),
+        pytest.param({"dataset": FILES, "cluster": {"kind": "address", "address": "tcp://h:1"}}, id="address"),
+        pytest.param({"dataset": FILES, "cluster": {"kind": "slurm", "workers": 2, "prologue": ["a"]}}, id="slurm"),
+    ],
+)
+def test_a_configuration_survives_the_way_to_another_process(document: dict[str, Any]) -> None:
+    # A deployment's parameters travel as JSON.
+    config = _parse(document)
+    assert EvaluationConfig.model_validate(config.model_dump()) == config
+    assert EvaluationConfig.model_validate_json(config.model_dump_json()) == config
+    assert parse_config(config.model_dump(mode="json"), base=Path("/elsewhere"), source="JSON") == config
+
+
+def test_a_configuration_is_frozen() -> None:
+    config = _parse({"dataset": FILES})
+    with pytest.raises(ValidationError, match="frozen"):
+        config.metrics.threshold = 0.7
+    with pytest.raises(ValidationError, match="frozen"):
+        config.store = config.store

@@ -1,0 +1,547 @@
+"""Damage planted in a store of a real run: each is found, repaired, and leaves the final tables as they were."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from distributed import LocalCluster
+from PIL import Image
+
+from segscale.flows.checks.model import find_model
+from segscale.flows.cluster.connection import Connection
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.dataset import catalog_name
+from segscale.flows.ingest import run_ingest
+from segscale.flows.maintenance.clean import clean_store
+from segscale.flows.maintenance.clean import describe as describe_cleaning
+from segscale.flows.maintenance.repair import describe as describe_repair
+from segscale.flows.maintenance.repair import run_repair
+from segscale.flows.maintenance.verify import as_json, describe, in_threads, inspect
+from segscale.flows.predict import PLAN, find_plan, plan_key, plan_predict
+from segscale.flows.report import run_report
+from segscale.flows.score import run_score
+from segscale.flows.shards.stage import WorkLostError
+from segscale.storage import parts, shards, tables
+from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
+from segscale.storage.ledger import Ledger, encode_record, fresh_attempt, record_path
+from segscale.storage.objects import ObjectStore
+from segscale.storage.quarantine import Held, quarantine
+from segscale.tasks import predict
+from segscale.tasks.counting import Failure, failed_rows
+from segscale.tasks.phantom import write_phantoms
+from segscale.tasks.predict import Prediction
+
+pytestmark = pytest.mark.slow
+
+N_IMAGES = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run in a folder of its own."""
+
+    folder: Path
+    config: EvaluationConfig
+    connection: Connection
+
+    @property
+    def store(self) -> ObjectStore:
+        return ObjectStore(self.config.store.path)
+
+    @property
+    def report(self) -> Path:
+        (report,) = (Path(self.config.report.path) / "phantom").iterdir()
+        return report
+
+    def tables(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(self.report.glob("*.parquet"))}
+
+    def entry(self, stage: str) -> Any:
+        """The first commit of a stage, with arrays."""
+        ledger = Ledger(self.store)
+        return ledger.read(stage, min(ledger.done(stage)))
+
+    def copied(self, folder: Path) -> Run:
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Run(folder, config_in(folder), self.connection)
+
+
+def config_in(folder: Path, **sections: Any) -> EvaluationConfig:
+    document = {
+        "dataset": {
+            "name": "phantom", "images": "data/images/*.png", "references": "data/masks", "label_values": [0, 255],
+        },
+        "predictions": {"path": "data/predictions/*.png"},
+        "store": {"path": "store", "shard_images": 3},
+        "metrics": {"bootstrap": 20},
+        "report": {"path": "reports"},
+        **sections,
+    }  # fmt: skip
+    return parse_config(document, base=folder, source="test")
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    # In this process, so that it sees stores in memory; over TCP, for a configuration takes no other address.
+    options = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
+        section = config_in(Path("/"), cluster={"kind": "address", "address": cluster.scheduler_address}).cluster
+        with Connection(section) as connection:
+            yield connection
+
+
+@pytest.fixture(scope="module")
+def finished(connection: Connection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that ended well. Its sources stay where they are in all copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_phantoms(folder / "data", N_IMAGES, seed=3)
+    (folder / "data" / "predictions").mkdir()
+    for mask in (folder / "data" / "masks").glob("*.png"):
+        with Image.open(mask) as image:
+            prediction = image.copy()
+        prediction.paste(0, (0, 0, prediction.width, 40))
+        prediction.save(folder / "data" / "predictions" / mask.name)
+    run = Run(folder, config_in(folder), connection)
+    run_ingest(run.config, connection)
+    run_score(run.config, connection)
+    run_report(run.config, ())
+    return run
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Run:
+    """A copy of the finished run that may be damaged. Its configuration still names the first one's sources."""
+    copy = finished.copied(tmp_path)
+    base = finished.config
+    update = {"store": copy.config.store, "report": copy.config.report}
+    return Run(tmp_path, base.model_copy(update=update), finished.connection)
+
+
+def change(store: ObjectStore, path: str, change: Callable[[bytes], bytes]) -> None:
+    before = store.read(path)
+    after = change(before)
+    assert after != before
+    store.write(path, after)
+
+
+def halved(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+
+
+def record(stage: str, how: Callable[[bytes], bytes]) -> Callable[[Run], None]:
+    return lambda run: change(run.store, record_path(stage, run.entry(stage).key), how)
+
+
+def some_object(stage: str, name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Run], None]:
+    def plant(run: Run) -> None:
+        entry = run.entry(stage)
+        path = next(f"{entry.path}/{known}" for known in sorted(entry.objects) if name in known)
+        change(run.store, path, how) if how else run.store.remove(path)
+
+    return plant
+
+
+def of_another_key(run: Run) -> None:
+    one, other = sorted(Ledger(run.store).done("ingest"))[:2]
+    run.store.write(record_path("ingest", one), run.store.read(record_path("ingest", other)))
+
+
+def whole_attempt(run: Run) -> None:
+    run.store.remove(run.entry("ingest").path)
+
+
+def garbage_committed(run: Run) -> None:
+    entry = run.entry("score")
+    digest = run.store.write(f"{entry.path}/rows.parquet", b"no parquet at all")
+    forged = type(entry)(entry.stage, entry.key, entry.path, {"rows.parquet": digest}, entry.facts)
+    run.store.write(record_path("score", entry.key), encode_record(forged))
+
+
+def every_shard(run: Run) -> None:
+    for stage in ("ingest", "score"):
+        for key in Ledger(run.store).done(stage):
+            change(run.store, record_path(stage, key), halved)
+
+
+def catalog(how: Callable[[bytes], bytes] | None) -> Callable[[Run], None]:
+    def plant(run: Run) -> None:
+        path = catalog_path(catalog_name(run.config))
+        change(run.store, path, how) if how else run.store.remove(path)
+
+    return plant
+
+
+def memory(run: Run) -> None:
+    (path,) = (item.path for item in run.store.listing("catalog/sources-2"))
+    change(run.store, path, flipped)
+
+
+def report_file(name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Run], None]:
+    def plant(run: Run) -> None:
+        path = run.report / name
+        path.write_bytes(how(path.read_bytes())) if how else path.unlink()
+
+    return plant
+
+
+def gone(stage: str) -> Callable[[Run], None]:
+    return lambda run: run.store.remove(record_path(stage, run.entry(stage).key))
+
+
+IMAGES, ROWS = "arrays.zarr/images/c", "rows.parquet"
+BOTH, FULL = (False, True), (True,)
+DAMAGES: dict[str, tuple[Callable[[Run], None], str, tuple[bool, ...], dict[str, int]]] = {
+    # reason: (damage, kind of the finding, found by verify / verify --full, shards done again)
+    "a torn record": (record("ingest", halved), "damaged record", BOTH, {"ingest": 1}),
+    "an empty record": (record("ingest", lambda _: b""), "damaged record", BOTH, {"ingest": 1}),
+    "a record that is no JSON": (record("score", lambda _: b"<html>"), "damaged record", BOTH, {"score": 1}),
+    "a record that is JSON of something else": (record("score", lambda _: b"[]"), "damaged record", BOTH, {"score": 1}),
+    "the record of another key": (of_another_key, "damaged record", BOTH, {"ingest": 1}),
+    "a digit of a record's facts": (
+        record("score", lambda data: data.replace(b'"n_failed": 0', b'"n_failed": 1')),
+        "damaged record", BOTH, {"score": 1},
+    ),
+    "a record that somebody formatted": (
+        record("ingest", lambda data: json.dumps(json.loads(data)).encode()), "damaged record", BOTH, {"ingest": 1},
+    ),
+    "a truncated object": (some_object("ingest", IMAGES, halved), "damaged object", BOTH, {"ingest": 1}),
+    "an empty object": (some_object("score", ROWS, lambda _: b""), "damaged object", BOTH, {"score": 1}),
+    "a flipped bit among the pixels": (some_object("ingest", IMAGES, flipped), "damaged object", FULL, {"ingest": 1}),
+    "a flipped bit in the metadata": (
+        some_object("ingest", "images/zarr.json", flipped), "damaged object", FULL, {"ingest": 1},
+    ),
+    "a flipped bit among the counts": (some_object("score", ROWS, flipped), "damaged object", FULL, {"score": 1}),
+    "zeros instead of pixels": (
+        some_object("ingest", IMAGES, lambda data: bytes(len(data))), "damaged object", FULL, {"ingest": 1},
+    ),
+    "committed, and cannot be decoded": (garbage_committed, "damaged object", FULL, {"score": 1}),
+    "a missing object": (some_object("ingest", IMAGES, None), "missing object", BOTH, {"ingest": 1}),
+    "a missing table of counts": (some_object("score", ROWS, None), "missing object", BOTH, {"score": 1}),
+    "a missing attempt": (whole_attempt, "missing object", BOTH, {"ingest": 1}),
+    "a removed record of what the report was made of": (gone("score"), "missing record", BOTH, {"score": 1}),
+    "a removed record of what the counts were made of": (gone("ingest"), "missing record", BOTH, {"ingest": 1}),
+    "every record torn": (every_shard, "damaged record", BOTH, {"ingest": -1, "score": -1}),
+    "a torn catalog": (catalog(halved), "damaged catalog", BOTH, {}),
+    "a catalog of other columns": (
+        catalog(lambda _: tables.encode_frame(pd.DataFrame({"a": [1]}))), "damaged catalog", BOTH, {},
+    ),
+    "a missing catalog": (catalog(None), "missing catalog", BOTH, {}),
+    "a flipped bit in what is known of sources": (memory, "damaged source memory", FULL, {}),
+    "a flipped bit in a report table": (report_file("gap.parquet", flipped), "damaged report", BOTH, {}),
+    "a missing report table": (report_file("per_image.parquet", None), "damaged report", BOTH, {}),
+    "a run.json that is no JSON": (report_file("run.json", halved), "damaged report", BOTH, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found_and_repaired_and_changes_no_table(run: Run, name: str) -> None:
+    plant, kind, found_by, redone = DAMAGES[name]
+    before, sound = run.tables(), set(snapshot(run.folder))
+    plant(run)
+    for full in (False, True):
+        kinds = {finding.kind for finding in inspect(run.config, full=full).findings}
+        assert kinds == ({kind} if full in found_by else set()), full
+    repaired = run_repair(run.config, run.connection)
+    assert repaired.remaining == (), describe_repair(repaired)
+    n_shards = len(Ledger(run.store).done("ingest"))
+    assert {stage.stage: stage.shards for stage in repaired.stages} == {
+        stage: n_shards if count < 0 else count for stage, count in redone.items()
+    }
+    assert sum(stage.reused for stage in repaired.stages) == 0
+    assert run.tables() == before
+    cleaning = clean_store(run.config, 0)
+    assert (cleaning.kept, cleaning.foreign, cleaning.n_young) == ((), (), 0), describe_cleaning(cleaning)
+    after = inspect(run.config, full=True)
+    assert (after.findings, after.notes) == ([], []), describe(after)
+    # As many files as before: nothing was left over, and nothing sound went. Sources wait for the next run.
+    assert len(sound) - len(snapshot(run.folder)) == int(kind == "damaged source memory")
+    assert not (run.folder / "store" / "set-aside").exists() or not list((run.folder / "store" / "set-aside").iterdir())
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_verify_writes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_object("ingest", IMAGES, flipped)(run)
+    run.store.write(f"{fresh_attempt('ingest', 'ab' * 32)}/rows.parquet", b"left over")
+    before = snapshot(run.folder)
+    folders = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_dir()}
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("verify wrote to the store")
+
+    for method in ("write", "create_exclusive", "remove"):
+        monkeypatch.setattr(ObjectStore, method, refuse)
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        found = inspect(run.config, full=True)
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert [finding.kind for finding in found.findings] == ["damaged object"]
+    assert [note.kind for note in found.notes] == ["attempt"]
+    assert snapshot(run.folder) == before
+    assert {path: path.stat().st_mtime_ns for path in folders} == folders
+
+
+def test_what_is_said_names_what_where_expected_found_and_what_to_do(run: Run) -> None:
+    some_object("score", ROWS, halved)(run)
+    found = inspect(run.config, full=False)
+    (line, count) = describe(found).splitlines()
+    entry = run.entry("score")
+    size = entry.objects[ROWS].size_bytes
+    assert line.startswith(f"damaged object: {entry.path}/{ROWS}: expected {size} bytes with sha256 ")
+    assert f"found {size // 2} bytes; segscale repair" in line
+    assert count.startswith("1 findings; looked at ")
+    document = json.loads(as_json(found))
+    assert set(document) == {"findings", "notes", "checked"}
+    assert document["findings"][0]["key"] == entry.key
+    assert {row["what"]: row["count"] for row in document["checked"]}["records"] == 2 * len(
+        Ledger(run.store).done("ingest")
+    )
+
+
+def test_foreign_files_are_named_and_left_where_they_are(run: Run) -> None:
+    entry = run.entry("ingest")
+    # The last two have names such as shards have, and stand in no record.
+    places = [
+        "notes.txt", "ledger/ingest/readme.md", f"{entry.path}/mine.txt", "old/data.partial",
+        f"{entry.path}/arrays.zarr/mine/zarr.json", f"{entry.path}/arrays.zarr/mine/c/0/0",
+    ]  # fmt: skip
+    for place in places:
+        run.store.write(place, b"mine")
+    found = inspect(run.config, full=False).findings
+    assert sorted(finding.place for finding in found) == sorted(places)
+    assert {finding.kind for finding in found} == {"foreign file"}
+    repaired = run_repair(run.config, run.connection)
+    assert [finding.kind for finding in repaired.remaining] == ["foreign file"] * len(places)
+    cleaning = clean_store(run.config, 0)
+    assert cleaning.removed == ()
+    assert sorted(cleaning.foreign) == sorted(places)
+    assert sorted(clean_store(run.config, 1000).foreign) == sorted(places), "whatever their age"
+    assert all(run.store.read(place) == b"mine" for place in places)
+
+
+def test_reports_inside_the_store_are_not_foreign(finished: Run, tmp_path: Path) -> None:
+    copy = finished.copied(tmp_path)
+    shutil.move(tmp_path / "reports", tmp_path / "store" / "reports")
+    report = copy.config.report.model_copy(update={"path": f"{tmp_path}/store/reports"})
+    config = finished.config.model_copy(update={"store": copy.config.store, "report": report})
+    assert inspect(config, full=False).findings == []
+    assert clean_store(config, 0).foreign == ()
+    assert (tmp_path / "store" / "reports" / "phantom").is_dir()
+
+
+def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Run) -> None:
+    data = shutil.copytree(Path(run.config.dataset.references).parent, run.folder / "own")
+    frame = read_catalog(run.store, catalog_name(run.config))
+    assert frame is not None
+    for role, folder in (("image", "images"), ("reference", "masks"), ("prediction", "predictions")):
+        frame[role] = [f"{data}/{folder}/{Path(url).name}" for url in frame[role]]
+    run.store.write(catalog_path(catalog_name(run.config)), tables.encode_frame(frame))
+    assert inspect(run.config, full=True).findings == []
+    changed, missing = Path(frame["image"].iloc[0]), Path(frame["prediction"].iloc[1])
+    changed.write_bytes(flipped(changed.read_bytes()))
+    missing.unlink()
+    assert inspect(run.config, full=False).findings == []
+    found = {finding.place: finding.kind for finding in inspect(run.config, full=True).findings}
+    assert found == {str(changed): "changed source", str(missing): "missing source"}
+    assert {item.kind for item in run_repair(run.config, run.connection).remaining} == set(found.values())
+    # The shard that holds the changed image cannot be made again: it is said, and nothing is lost by trying.
+    key = str(frame["shard"].iloc[0])
+    before = run.tables()
+    change(run.store, record_path("ingest", key), halved)
+    with pytest.raises(WorkLostError, match="changed while it was being read"):
+        run_repair(run.config, run.connection)
+    assert run.tables() == before
+    shutil.copy(Path(run.config.dataset.references).parent / "images" / changed.name, changed)
+    shutil.copy(Path(run.config.dataset.references).parent / "predictions" / missing.name, missing)
+    # The repair that was cut short is taken up: the shard is known by what was set aside.
+    assert [stage.shards for stage in run_repair(run.config, run.connection).stages] == [1]
+    assert inspect(run.config, full=True).findings == []
+
+
+def test_quarantines_end_the_damaged_one_too(run: Run) -> None:
+    for name in ("one", "two"):
+        quarantine(run.store, Held(name, ("hash",), "ingest", "WorkerDied"))
+    torn = run.store.listing("ledger/quarantine")[0].path
+    change(run.store, torn, halved)
+    assert [finding.place for finding in inspect(run.config, full=False).findings] == [torn]
+    repaired = run_repair(run.config, run.connection)
+    assert (len(repaired.lifted), repaired.elsewhere, repaired.remaining) == (1, 0, ())
+    assert run.store.names("ledger/quarantine") == []
+
+
+def test_shards_of_others_are_set_aside_and_left_to_their_own_run(run: Run) -> None:
+    key = "cd" * 32
+    rows = tables.encode_frame(pd.DataFrame({"image_id": ["a"]}))
+    entry = shards.commit_shard(run.store, "ingest", key, arrays={}, rows=rows, facts={})
+    assert inspect(run.config, full=True).findings == []
+    change(run.store, f"{entry.path}/rows.parquet", halved)
+    repaired = run_repair(run.config, run.connection)
+    assert (repaired.stages, repaired.elsewhere, repaired.remaining) == ((), 1, ())
+    assert "run their configurations" in describe_repair(repaired)
+
+
+def test_a_run_that_is_not_finished_is_no_finding(run: Run) -> None:
+    shutil.rmtree(run.report)
+    gone("score")(run)
+    found = inspect(run.config, full=False)
+    assert found.findings == []
+    assert {note.kind for note in found.notes} == {"attempt", "not done yet", "no report"}
+    repaired = run_repair(run.config, run.connection)
+    assert (repaired.stages, repaired.report) == ((), "")
+
+
+def test_a_store_that_holds_nothing_is_refused(run: Run, tmp_path: Path) -> None:
+    empty = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": f"{tmp_path}/none"})})
+    with pytest.raises(ConfigError, match="run ingest first"):
+        inspect(empty, full=False)
+    with pytest.raises(ConfigError, match="expected a store"):
+        clean_store(empty, 0)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_store_in_memory_is_verified_repaired_and_cleaned_alike(run: Run) -> None:
+    memory = ObjectStore(f"memory://{uuid.uuid4().hex}")
+    for item in run.store.listing():
+        memory.write(item.path, run.store.read(item.path))
+    moved = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": memory.url})})
+    copy = Run(run.folder, moved, run.connection)
+    before = run.tables()
+    some_object("ingest", IMAGES, flipped)(copy)
+    record("score", halved)(copy)
+    memory.write(f"{fresh_attempt('score', 'ab' * 32)}/rows.parquet", b"left over")
+    assert {finding.kind for finding in inspect(moved, full=True).findings} == {"damaged object", "damaged record"}
+    assert run_repair(moved, run.connection).remaining == ()
+    assert clean_store(moved, 1).removed == ()
+    assert len(clean_store(moved, 0).removed) == 2
+    after = inspect(moved, full=True)
+    assert (after.findings, after.notes) == ([], [])
+    assert copy.tables() == before
+
+
+def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Run) -> None:
+    dead = fresh_attempt("ingest", "ab" * 32)
+    run.store.write(f"{dead}/rows.parquet", b"12345")
+    partial = Path(run.store.url) / "ledger" / "ingest" / f".{'ab' * 32}.json.{'1' * 32}.partial"
+    partial.write_bytes(b"123")
+    before = snapshot(run.folder)
+    said = describe_cleaning(clean_store(run.config, 0, dry_run=True))
+    assert f"would remove {dead}: 1 files, 5 bytes" in said
+    assert "would remove 2 leftovers of 8 bytes" in said
+    assert snapshot(run.folder) == before
+    assert "removed 2 leftovers of 8 bytes" in describe_cleaning(clean_store(run.config, 0))
+    assert set(before) - set(snapshot(run.folder)) == {
+        f"store/{dead}/rows.parquet", str(partial.relative_to(run.folder)),
+    }  # fmt: skip
+
+
+def test_cleaning_beside_a_run_takes_nothing_from_it(run: Run) -> None:
+    before = run.tables()
+    every_shard(run)
+    for stage in ("ingest", "score"):
+        run.store.remove(f"ledger/{stage}")
+    shutil.rmtree(run.report)
+    ended = threading.Event()
+    removed: list[object] = []
+
+    def keep_cleaning() -> None:
+        while not ended.is_set():
+            removed.extend(clean_store(run.config, 1).removed)
+
+    cleaner = threading.Thread(target=keep_cleaning)
+    cleaner.start()
+    try:
+        run_ingest(run.config, run.connection)
+        run_score(run.config, run.connection)
+    finally:
+        ended.set()
+        cleaner.join()
+    run_report(run.config, ())
+    assert removed == []
+    assert run.tables() == before
+    assert inspect(run.config, full=True).findings == []
+
+
+def test_a_lost_plan_record_is_restored_from_the_report(finished: Run, tmp_path: Path) -> None:
+    """Resolved anew it might be another plan, and every shard would have to be predicted again."""
+    config = config_in(tmp_path, predictions={}, model={"path": "phantom"}).model_copy(
+        update={"dataset": finished.config.dataset}
+    )
+    run_ingest(config, finished.connection)
+    store = ObjectStore(config.store.path)
+    catalog = read_catalog(store, catalog_name(config))
+    assert catalog is not None
+    model = find_model(config)
+    prediction = Prediction(
+        weights_sha256=model.sha256, engine="openvino", precision="float32", versions={"openvino": "1"},
+        heads=("head_4",), level=4, ensemble=False, flips=False, n_classes=2, batch_size=0, batch_pixels=77,
+        tile=1024, overlap=0.25, threshold=0.5, keep="none",
+    )  # fmt: skip
+    Ledger(store).record(PLAN, plan_key(config, model), {"prediction": asdict(prediction), "engine": {"rate": 0.1}})
+    members = rows_by_shard(catalog)
+    for key, job in plan_predict(catalog, prediction).items():
+        ids = catalog["image_id"].iloc[members[job.ingest_key]]
+        rows = [line for name in ids for line in failed_rows(name, "head_4", 2, Failure("predict", "Made", "up"))]
+        shards.commit_shard(store, predict.STAGE, key, arrays={}, rows=parts.encode_part(rows), facts={})
+    run_report(config, ())
+    assert inspect(config, full=True).findings == []
+    path = record_path(PLAN, plan_key(config, model))
+    sound = store.read(path)
+    change(store, path, lambda data: data.replace(b'"batch_pixels": 77', b'"batch_pixels": 78'))
+    assert [finding.kind for finding in inspect(config, full=False).findings] == ["damaged record"]
+    repaired = run_repair(config, finished.connection)
+    assert (repaired.remaining, repaired.stages) == ((), ())
+    assert store.read(path) == sound
+    found = find_plan(config, model, store)
+    assert found is not None
+    assert found.prediction == prediction
+
+
+def test_the_backup_of_the_page_is_a_whole_store(run: Run) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "store.md").read_text()
+    (command,) = (line.strip() for line in page.splitlines() if line.startswith("    mkdir -p backup"))
+    subprocess.run(["bash", "-c", command], cwd=run.folder, check=True)
+    moved = run.config.store.model_copy(update={"path": f"{run.folder}/backup"})
+    copy = run.config.model_copy(update={"store": moved})
+    found = inspect(copy, full=True)
+    assert (found.findings, found.notes) == ([], [])
+    assert found.checked == inspect(run.config, full=True).checked
+
+
+def test_threads_keep_the_order_and_hold_little_ahead() -> None:
+    drawn = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            drawn.append(number)
+            yield number
+
+    results = in_threads(lambda number: number * 2, items())
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    assert len(drawn) < 50
+    assert list(results) == [2 * number for number in range(3, 1000)]
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda number: 1 // number, [1, 0]))

@@ -1,0 +1,75 @@
+"""Settings from run.json, errors of one line, rows as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segscale.flows.config.evaluation import ConfigError
+from segscale.flows.reports.tables import readable_reports, recorded_settings, tables_as_json, whole_table
+from segscale.storage.reports import ReportError, open_report
+from segscale.tasks.metrics.settings import ScoreSettings
+
+
+def test_settings_are_those_the_run_was_scored_with(write_run: Callable[..., str]) -> None:
+    chosen = ScoreSettings(smooth=1.0, empty="smooth", batch_sizes=(3, 5), group_by=("site",), bootstrap=7)
+    assert recorded_settings(open_report(write_run("run", [(3, 1, 1)], settings=chosen))) == chosen
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        pytest.param(None, id="no configuration"),
+        pytest.param({"smooth": 0.0}, id="settings are missing"),
+        pytest.param([1, 2], id="not a table of settings"),
+    ],
+)
+def test_a_run_without_its_settings_is_no_report(write_run: Callable[..., str], metrics: object) -> None:
+    path = write_run("run", [(3, 1, 1)])
+    run = Path(path, "run.json")
+    run.write_text(json.dumps({**json.loads(run.read_text()), "config": {"metrics": metrics}}))
+    with pytest.raises(ReportError, match=r"run\.json: expected the metrics of a Segscale run"):
+        recorded_settings(open_report(path))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        pytest.param(ValueError("two\n  lines"), "two lines", id="made one line"),
+        pytest.param(IsADirectoryError("a folder"), "a folder", id="of the file system"),
+        pytest.param(ConfigError("as it is"), "as it is", id="said already"),
+    ],
+)
+def test_errors_of_reports_are_one_line(error: Exception, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught, readable_reports():
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def test_what_was_not_foreseen_is_not_called_a_wrong_report() -> None:
+    with pytest.raises(KeyError, match="a mistake of ours"), readable_reports():
+        raise KeyError("a mistake of ours")
+
+
+@pytest.mark.parametrize("name", ["per_image", "per_sample", "batch_summed", "gap"])
+def test_columns_that_a_table_lacks_are_named(
+    write_run: Callable[..., str], overwrite_table: Callable[[str, str, pd.DataFrame], None], name: str
+) -> None:
+    report = open_report(write_run("run", [(3, 1, 1)]))
+    assert len(whole_table(report, name))
+    overwrite_table(report.path, name, report.table(name).drop(columns="head"))
+    with pytest.raises(
+        ReportError, match=rf"{name}\.parquet: expected the columns of a report, \['head'\] are missing"
+    ):
+        whole_table(report, name)
+
+
+def test_rows_as_json() -> None:
+    table = pd.DataFrame({"score": [0.5, np.nan], "n": pd.array([3, None], "Int64"), "name": ["a", None]})
+    expected = {"rows": [{"score": 0.5, "n": 3, "name": "a"}, {"score": None, "n": None, "name": None}], "none": []}
+    assert json.loads(tables_as_json({"rows": table, "none": table.iloc[:0]})) == expected
