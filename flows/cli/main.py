@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from segscale.flows.checks.paths import check_paths
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.route import through_prefect, through_prefect_option
 from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
@@ -81,7 +82,10 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], i
         @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
         def command(config: str, prefect: bool, quiet: bool, **options: Any) -> int:
             prepare_process(quiet)
-            return body(override(load_config(config), **options), through_prefect(prefect))
+            chosen = override(load_config(config), **options)
+            # What is mistyped is said at once: all that follows loads libraries for a second or more.
+            check_paths(chosen)
+            return body(chosen, through_prefect(prefect))
 
         return command
 

@@ -24,14 +24,15 @@ def needs_of(config: EvaluationConfig) -> Needs:
     named = [config.dataset.images, config.dataset.references, config.dataset.manifest, config.predictions.path]
     if "." in config.model.path:
         named.append(config.model.path)
-    return Needs(config.store.path, tuple(dict.fromkeys(_fixed_part(path) for path in named if _is_local(path))))
+    return Needs(config.store.path, tuple(dict.fromkeys(fixed_part(path) for path in named if is_local(path))))
 
 
-def _is_local(path: str) -> bool:
+def is_local(path: str) -> bool:
+    """Whether a place of the configuration is a path that is given."""
     return bool(path) and "://" not in path
 
 
-def _fixed_part(path: str) -> str:
+def fixed_part(path: str) -> str:
     """The path, or of a glob the folder in which it begins."""
     fixed = Path(path)
     while glob.has_magic(str(fixed)) and not fixed.exists():

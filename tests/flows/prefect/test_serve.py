@@ -61,9 +61,7 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
         pytest.param(
             {**GOOD, "parameters": {"config": CONFIG | {"stroe": {}}}}, "'nightly': stroe: unknown key", id="a typo"
         ),
-        pytest.param(
-            {**GOOD, "entrypoint": "segscale.flows.prefect.flows.none"}, "expected a flow", id="no such flow"
-        ),
+        pytest.param({**GOOD, "entrypoint": "segscale.flows.prefect.flows.none"}, "expected a flow", id="no such flow"),
         pytest.param({**GOOD, "entrypoint": "segscale.flows.elsewhere.run"}, "expected a flow", id="no such module"),
         pytest.param({**GOOD, "entrypoint": "os.system"}, "expected a flow like", id="no module of ours"),
         pytest.param(
