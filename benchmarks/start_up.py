@@ -180,7 +180,7 @@ def reports_of(version: Version) -> dict[str, bytes]:
 def wrong_path(version: Version) -> Outcome:
     outcome = version("run", "wrong.toml")
     line = (outcome.err.splitlines() or [""])[-1]
-    if outcome.code != 2 or not line.startswith("segscale: dataset: ") or "nowhere" not in line:
+    if outcome.code != 2 or not line.startswith("segscale: ") or "nowhere" not in line:
         raise RuntimeError(f"{version.name}: a wrong path, exit code {outcome.code}: {outcome.err[-3000:]}")
     return outcome
 
