@@ -9,11 +9,12 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import scores_predictions
 from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
-from segscale.flows.plan import Plan, find_plan
+from segscale.flows.plan import find_plan
 from segscale.flows.predict import predict_images
 from segscale.flows.report import RunResult, write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
+from segscale.tasks.engine_plan import EnginePlan
 
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
@@ -49,11 +50,11 @@ def _check(run: Run) -> None:
             check_model(config)
         else:
             # The number of channels asked for is no part of the plan record.
-            check_facts(config, known.prediction.n_classes, known.engine["facts"]["channels"])
+            check_facts(config, known.prediction.n_classes, known.facts.channels)
     check_folders(config)
 
 
-def _known_plan(run: Run) -> Plan | None:
+def _known_plan(run: Run) -> EnginePlan | None:
     """The plan record of a run before this one, which has loaded this very model, so that it need not be loaded."""
     try:
         return find_plan(run.config, run.model, run.store)

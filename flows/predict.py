@@ -13,7 +13,7 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer
-from segscale.flows.plan import Plan, give_model, resolve
+from segscale.flows.plan import give_model, resolve
 from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary, run_stage
 from segscale.flows.worker import work
@@ -21,6 +21,7 @@ from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.storage.sources import file_name
 from segscale.tasks import predict
+from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.predict import Prediction, PredictJob
 
 
@@ -61,7 +62,7 @@ def plan_predict(catalog: pd.DataFrame, prediction: Prediction) -> dict[str, Pre
     return {job.key: job for job in jobs}
 
 
-def counted_by(config: EvaluationConfig, plan: Plan, keys: Collection[str]) -> Counted:
+def counted_by(config: EvaluationConfig, plan: EnginePlan, keys: Collection[str]) -> Counted:
     """What the report of a prediction is made of."""
     name = file_name(config.model.path).removesuffix(".keras")
-    return Counted(predict.STAGE, tuple(keys), plan.prediction.heads, name, plan.prediction, plan.engine)
+    return Counted(predict.STAGE, tuple(keys), name, plan)

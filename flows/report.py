@@ -121,10 +121,10 @@ def content_of(config: EvaluationConfig, catalog: pd.DataFrame, counted: Counted
         "model": counted.model,
         "code": [
             shard_plan.CODE_VERSION,
-            predict.CODE_VERSION if counted.prediction else score.CODE_VERSION,
+            predict.CODE_VERSION if counted.plan else score.CODE_VERSION,
             report_tables.CODE_VERSION,
         ],
-        "prediction": _deciding(counted.prediction) if counted.prediction else None,
+        "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
     }
     return content_key(content)
 
@@ -176,14 +176,15 @@ def _run_record(
     done = {stage.stage: asdict(stage) for stage in stages}
     for record in done.values():
         record["images_per_second"] = record["images"] / record["seconds"] if record["seconds"] else None
+    planned = counted.plan.record() if counted.plan else {"prediction": None, "engine": None}
     return {
         **asdict(identity),
         "config": recorded(run.config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "catalog_sha256": catalog_sha256(run.catalog),
-        "weights_sha256": counted.prediction.weights_sha256 if counted.prediction else None,
-        "plan": asdict(counted.prediction) if counted.prediction else None,
-        "engine": counted.engine,
+        "weights_sha256": counted.plan.prediction.weights_sha256 if counted.plan else None,
+        "plan": planned["prediction"],
+        "engine": planned["engine"],
         "n_shards": len(entries),
         "stages": {**done, "report": {"seconds": seconds}},
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from segscale.flows.dataset import list_dataset, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.workers import Workers
 from segscale.storage.objects import ObjectStore
-from segscale.tasks.predict import Prediction
+from segscale.tasks.engine_plan import EnginePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,15 @@ class Counted:
     """The one that counted: predict or score."""
     keys: tuple[str, ...]
     """Of its shards, in the order of the ingested ones."""
-    heads: tuple[str, ...] = ("",)
     model: str = ""
-    prediction: Prediction | None = None
-    engine: dict[str, Any] | None = None
-    """How the engine was resolved."""
+    """Its name; empty where something else predicted."""
+    plan: EnginePlan | None = None
+    """What it predicted with; None where something else did."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of the network; one without a name of what something else predicted."""
+        return self.plan.prediction.heads if self.plan else ("",)
 
 
 class Run:

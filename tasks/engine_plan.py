@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from typing import Any, Self
 
 from segscale.storage import shards
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
-from segscale.tasks.batch_size import BatchSize, find_batch_size
+from segscale.tasks.batch_size import BatchSize, BatchTrial, find_batch_size
 from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.engines import Engine, EngineFacts, Precision
 from segscale.tasks.engines.selection import Choice, EngineName
 from segscale.tasks.inference import Batch, Merging, plan_pieces, read_batches
 from segscale.tasks.ingest import IMAGES, REFERENCES
 from segscale.tasks.parity import Parity, Piece, compare
-from segscale.tasks.predict import Prediction, batch_shape, refused_rows
+from segscale.tasks.predict import Asked, Prediction, batch_shape, prediction_of, refused_rows
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows
 
@@ -29,8 +30,10 @@ Build = Callable[[EngineName, Precision], Engine]
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
-    """What was resolved, and why."""
+    """What a run predicts with, and why: the plan record."""
 
+    prediction: Prediction
+    """What is part of every key; the rest is in none."""
     facts: EngineFacts
     reason: str
     """Why this engine and this precision, in a sentence or two."""
@@ -39,21 +42,23 @@ class EnginePlan:
     batch: BatchSize | None
     """None where the size was given, or where no image of the shard can be predicted."""
 
-    def apply(self, prediction: Prediction, padded: tuple[int, int]) -> Prediction:
-        """The plan record with what was resolved; images of the shard are padded to `padded` (height, width)."""
-        resolved = replace(
-            prediction,
-            engine=self.facts.name,
-            precision=self.facts.precision,
-            versions=versions(self.facts),
-            heads=self.facts.heads,
-            n_classes=self.facts.n_classes,
+    def record(self) -> dict[str, dict[str, Any]]:
+        """As JSON, without NaN: `prediction`, and `engine` with how it was resolved."""
+        engine = {"facts": self.facts, "reason": self.reason, "parity": self.parity, "batch": self.batch}
+        return {"prediction": _plain(self.prediction), "engine": _plain(engine)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Out of JSON; what was NaN is NaN again."""
+        engine = record["engine"]
+        facts, parity, batch = engine["facts"], engine["parity"], engine["batch"]
+        return cls(
+            prediction_of(record["prediction"]),
+            EngineFacts(**{**facts, "heads": tuple(facts["heads"])}),
+            engine["reason"],
+            None if parity is None else Parity(**_with_nan(parity)),
+            batch and BatchSize(**{**batch, "trials": tuple(BatchTrial(**trial) for trial in batch["trials"])}),
         )
-        if self.batch is None:
-            return resolved
-        # Of the sample's own size, tiles included: other sizes get as many pixels.
-        _, height, width = batch_shape(*padded, resolved)
-        return replace(resolved, batch_pixels=self.batch.n_images * height * width)
 
 
 def versions(facts: EngineFacts) -> dict[str, str]:
@@ -64,14 +69,14 @@ def versions(facts: EngineFacts) -> dict[str, str]:
 def plan_engine(
     store: ObjectStore,
     ingest_key: str,
-    basis: Prediction,
+    asked: Asked,
     choice: Choice,
     build: Build,
     *,
     max_dice_change: float,
     memory_bytes: int,
-) -> tuple[EnginePlan, Prediction, Engine]:
-    """Resolve engine, precision and batch on an ingested shard; `basis` is the plan record as far as it was asked for.
+) -> tuple[EnginePlan, Engine]:
+    """Resolve engine, precision and batch on an ingested shard, for what was asked.
 
     A reduced precision stands if no image checked changes its Dice by more than `max_dice_change` against float32 of
     the same engine; else, or where no image could be checked, it is float32. The batch is as large as pays and fits
@@ -79,23 +84,33 @@ def plan_engine(
     """
     engine = build(choice.engine, choice.precision)
     sample = _Sample.read(store, ingest_key, engine)
-    plan = _resolved(engine, choice.reason, sample, basis, memory_bytes)
+    plan = _resolved(engine, choice.reason, sample, asked, memory_bytes)
     if engine.facts.precision == "float32":
-        return plan, plan.apply(basis, sample.padded), engine
+        return plan, engine
     full = build(choice.engine, "float32")
-    parity = sample.compare(engine, full, plan.apply(basis, sample.padded))
+    parity = sample.compare(engine, full, plan.prediction)
     reason = f"{choice.reason}; {_verdict(engine.facts.precision, parity, max_dice_change)}"
     if parity.within(max_dice_change):
-        plan = replace(plan, parity=parity, reason=reason)
-    else:
-        engine = full
-        plan = replace(_resolved(full, reason, sample, basis, memory_bytes), parity=parity)
-    return plan, plan.apply(basis, sample.padded), engine
+        return replace(plan, parity=parity, reason=reason), engine
+    return replace(_resolved(full, reason, sample, asked, memory_bytes), parity=parity), full
 
 
-def _resolved(engine: Engine, reason: str, sample: _Sample, basis: Prediction, memory_bytes: int) -> EnginePlan:
-    batch = None if basis.batch_size else sample.find_batch_size(engine, basis, memory_bytes)
-    return EnginePlan(engine.facts, reason, None, batch)
+def _resolved(engine: Engine, reason: str, sample: _Sample, asked: Asked, memory_bytes: int) -> EnginePlan:
+    facts = engine.facts
+    prediction = Prediction(
+        **{**asdict(asked), "n_classes": facts.n_classes},
+        engine=facts.name,
+        precision=facts.precision,
+        versions=versions(facts),
+        heads=facts.heads,
+        batch_pixels=0,
+    )
+    batch = None if asked.batch_size else sample.find_batch_size(engine, prediction, memory_bytes)
+    if batch is not None:
+        # Of the sample's own size, tiles included: other sizes get as many pixels.
+        _, height, width = batch_shape(*sample.padded, prediction)
+        prediction = replace(prediction, batch_pixels=batch.n_images * height * width)
+    return EnginePlan(prediction, facts, reason, None, batch)
 
 
 def _verdict(precision: str, parity: Parity, max_dice_change: float) -> str:
@@ -160,13 +175,13 @@ class _Sample:
                 yield Piece(one.row.image_id, reference[:, : one.row.width], one.probabilities, other.probabilities)
 
 
-def as_record(plan: EnginePlan) -> dict[str, Any]:
-    """The plan as plain values for JSON, without NaN."""
-    record: dict[str, Any] = _plain(asdict(plan))
-    return record
+def _with_nan(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in record.items()}
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -32,16 +32,10 @@ BATCH_IMAGES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """How a run predicts and counts; resolved once, committed, and part of every key."""
+class Asked:
+    """What a configuration says of a prediction."""
 
     weights_sha256: str
-    engine: str
-    precision: str
-    versions: dict[str, str]
-    """Of whatever computes the probabilities."""
-    heads: tuple[str, ...]
-    """What the engine returns along its first axis."""
     level: int | str
     """A number, or "all"; 0 for a network that has no levels."""
     ensemble: bool
@@ -49,14 +43,26 @@ class Prediction:
     """Whether probabilities are the mean over the image and its mirrored copies."""
     n_classes: int
     batch_size: int
-    """Images of one batch; 0: as many as `batch_pixels` holds, at most `BATCH_IMAGES`."""
-    batch_pixels: int
-    """Pixels of one batch where `batch_size` is 0: found by measuring, once per run."""
+    """Images of one batch; 0: as many as are found to pay, at most `BATCH_IMAGES`."""
     tile: int
     overlap: float
     threshold: float
     keep: str
     """labels, probabilities (as uint8 q = min(floor(256 p), 255)) or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Asked):
+    """How a run predicts and counts; resolved once, committed, and part of every key."""
+
+    engine: str
+    precision: str
+    versions: dict[str, str]
+    """Of whatever computes the probabilities."""
+    heads: tuple[str, ...]
+    """What the engine returns along its first axis."""
+    batch_pixels: int
+    """Pixels of one batch where `batch_size` is 0: found by measuring, once per run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,11 @@ def predict_key(ingest_key: str, prediction: Prediction) -> str:
     return content_key(
         {"stage": STAGE, "code_version": CODE_VERSION, "ingest": ingest_key, "prediction": asdict(prediction)}
     )
+
+
+def prediction_of(record: Mapping[str, Any]) -> Prediction:
+    """A prediction out of JSON. Raises TypeError or KeyError for what is none."""
+    return Prediction(**{**record, "heads": tuple(record["heads"])})
 
 
 def batch_shape(height: int, width: int, prediction: Prediction) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ from segscale.storage.reports import ReportError, find_reports
 from segscale.storage.set_aside import set_aside, waiting
 from segscale.storage.verification import Finding
 from segscale.tasks import predict, score, shard_plan
-from segscale.tasks.predict import Prediction
+from segscale.tasks.predict import Prediction, prediction_of
 
 logger = logging.getLogger("segscale")
 Shards = set[tuple[str, str]]
@@ -144,7 +144,7 @@ def _restore_plan(run: Run) -> Prediction | None:
     for report in find_reports(reports_folder(run.config)):
         try:
             record = report.run()
-            prediction = Prediction(**{**record["plan"], "heads": tuple(record["plan"]["heads"])})
+            prediction = prediction_of(record["plan"])
         except (ReportError, TypeError, KeyError):
             continue
         if not done.isdisjoint(plan_predict(run.catalog, prediction)):

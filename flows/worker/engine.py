@@ -8,32 +8,21 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from dask.system import CPU_COUNT
 
+from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.cluster_keys import THREADS
 from segscale.storage.sources import read_file
 from segscale.tasks.engines import Engine, Precision
 from segscale.tasks.engines.flips import FlippedEngine
 from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.selection import EngineName
+from segscale.tasks.predict import Asked
 
 logger = logging.getLogger("segscale")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
-    """Which network a worker shall hold."""
-
-    model_url: str
-    weights_sha256: str
-    level: Level
-    ensemble: bool
-    flips: bool
-    neighbours: int
-    """Workers on one machine, which share its cores; changes the speed only."""
 
 
 @contextmanager
@@ -50,27 +39,27 @@ def _no_chatter() -> Iterator[None]:
         os.close(kept)
 
 
-def build_engine(request: ModelRequest, engine: EngineName, precision: Precision) -> Engine:
+def build_engine(model: ModelFile, asked: Asked, neighbours: int, engine: EngineName, precision: Precision) -> Engine:
     """Load the network that was asked for and make it callable.
 
-    Raises ValueError where the file at the URL is not the one the run was planned with, or for an engine, a level or a
+    `neighbours` are the workers of one machine, which share its cores; their number changes the speed only. Raises
+    ValueError where the file at the URL is not the one the run was planned with, or for an engine, a level or a
     precision that cannot be had.
     """
-    data = read_file(request.model_url)
+    data = read_file(model.url)
     found = hashlib.sha256(data).hexdigest()
-    if found != request.weights_sha256:
-        raise ValueError(
-            f"model {request.model_url}: planned with sha256 {request.weights_sha256[:12]}, here is {found[:12]}"
-        )
+    if found != model.sha256:
+        raise ValueError(f"model {model.url}: planned with sha256 {model.sha256[:12]}, here is {found[:12]}")
+    threads = threads_of(neighbours)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(data)
         make = _openvino_engine if engine == "openvino" else _keras_engine
-        built = make(path, request, precision)
-    return FlippedEngine(built) if request.flips else built
+        built = make(path, asked, precision, threads)
+    return FlippedEngine(built) if asked.flips else built
 
 
-def threads_of(request: ModelRequest) -> int:
+def threads_of(neighbours: int) -> int:
     """Threads for one engine, so that the workers of one machine do not fight for its cores.
 
     SEGSCALE_THREADS says it where workers get their shares from something else: jobs, pods.
@@ -81,10 +70,10 @@ def threads_of(request: ModelRequest) -> int:
             raise ValueError(f"{THREADS}: expected a number of threads, 1 or more, got {given!r}")
         return int(given)
     cores: int = CPU_COUNT
-    return max(1, cores // request.neighbours)
+    return max(1, cores // neighbours)
 
 
-def _keras_engine(path: Path, request: ModelRequest, precision: Precision) -> Engine:
+def _keras_engine(path: Path, asked: Asked, precision: Precision, threads: int) -> Engine:
     # TensorFlow is imported on the workers only, and only by those that compute with it.
     try:
         with _no_chatter():
@@ -96,17 +85,17 @@ def _keras_engine(path: Path, request: ModelRequest, precision: Precision) -> En
     # Every bucket has a shape of its own, and each is traced once: that is meant, and no reason to warn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        prepare_runtime(threads_of(request))
+        prepare_runtime(threads)
     except ValueError as error:
         # JAX has no such setting, and TensorFlow keeps the one that an earlier run on this worker gave it: it is about
         # speed, and no reason to do nothing.
         logger.warning("predict: %s", error)
-    return KerasEngine(load_model(path), level=request.level, ensemble=request.ensemble, precision=precision)
+    return KerasEngine(load_model(path), level=cast(Level, asked.level), ensemble=asked.ensemble, precision=precision)
 
 
-def _openvino_engine(path: Path, request: ModelRequest, precision: Precision) -> Engine:
+def _openvino_engine(path: Path, asked: Asked, precision: Precision, threads: int) -> Engine:
     from segscale.tasks.conversion import converted_graph
     from segscale.tasks.engines.openvino import OpenVinoEngine
 
-    graph = converted_graph(path, request.weights_sha256, request.level, request.ensemble)
-    return OpenVinoEngine(graph, precision=precision, threads=threads_of(request))
+    graph = converted_graph(path, asked.weights_sha256, cast(Level, asked.level), asked.ensemble)
+    return OpenVinoEngine(graph, precision=precision, threads=threads)

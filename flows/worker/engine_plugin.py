@@ -11,33 +11,22 @@ import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.system import MEMORY_LIMIT
 
+from segscale.flows.checks.model import ModelFile
+from segscale.flows.config.sections import Model
 from segscale.flows.shards.retry import PermanentError
 from segscale.flows.shards.timeout import other_limit
-from segscale.flows.worker.engine import ModelRequest, build_engine
+from segscale.flows.worker.engine import build_engine
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions
 from segscale.tasks.engines import Engine, Precision
 from segscale.tasks.engines.selection import Choice, EngineName, Surroundings, choose_engine, look_around
-from segscale.tasks.predict import Prediction
+from segscale.tasks.predict import Asked, Prediction, PredictJob
 
 PLUGIN = "segscale-engine"
 ENGINE_SECONDS = 1800.0
 """The time limit of loading, converting and trying a network, which is no part of any shard's."""
 GPU_EXTRA = "install the extra gpu (README.md)"
-
-
-@dataclass(frozen=True, slots=True)
-class PlanJob:
-    """Asks a worker which engine it would use, tried on a shard."""
-
-    key: str
-    """Of the ingested shard."""
-    choice: tuple[Literal["auto", EngineName], Literal["auto", Precision]]
-    """Engine and precision, as configured."""
-    max_dice_change: float
-    basis: Prediction
-    """The plan record as far as it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +36,24 @@ class EngineUnavailable:
     reason: str
 
 
-def plan_engine(job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction] | EngineUnavailable:
-    """`segscale.tasks.engine_plan.plan_engine` with the engines that this worker can have."""
+def plan_engine(job: PredictJob, store: ObjectStore, model: Model, asked: Asked) -> EnginePlan | EngineUnavailable:
+    """`tasks.engine_plan.plan_engine` with the engines that this worker can have, tried on the shard of a job."""
     try:
-        return plugin_of(job.basis).plan(job, store)
+        return plugin_of(asked).plan(job.ingest_key, store, model)
     except EngineError as error:
         return EngineUnavailable(str(error))
 
 
-def plugin_of(prediction: Prediction) -> EnginePlugin:
-    """Of the worker that this is called on, for the network of a prediction."""
-    plugin = get_worker().plugins[plugin_name(prediction)]
+def plugin_of(asked: Asked) -> EnginePlugin:
+    """Of the worker that this is called on, for the network that was asked for."""
+    plugin = get_worker().plugins[plugin_name(asked)]
     assert isinstance(plugin, EnginePlugin)
     return plugin
 
 
-def plugin_name(network: Prediction | ModelRequest) -> str:
+def plugin_name(asked: Asked) -> str:
     """A name for each network: under one for all, drivers that share workers would get each other's."""
-    return "-".join(map(str, (PLUGIN, network.weights_sha256, network.level, network.ensemble, network.flips)))
+    return "-".join(map(str, (PLUGIN, asked.weights_sha256, asked.level, asked.ensemble, asked.flips)))
 
 
 class EngineError(RuntimeError):
@@ -102,26 +91,27 @@ _HELD = _HeldEngine()
 class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
     """Gives a worker the engines of one network: loaded and compiled once, when the first shard asks for it."""
 
-    def __init__(self, request: ModelRequest) -> None:
-        self.request = request
-        self.name = plugin_name(request)
+    def __init__(self, model: ModelFile, asked: Asked, neighbours: int) -> None:
+        self.model, self.asked, self.neighbours = model, asked, neighbours
+        self.name = plugin_name(asked)
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask on every worker, also on those that join later."""
         self._worker = worker
 
-    def plan(self, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
+    def plan(self, ingest_key: str, store: ObjectStore, model: Model) -> EnginePlan:
         """What this worker would predict a set with; the engine itself is kept for the shards to come.
 
         Where the choice is left to it, a GPU that Keras cannot use is no GPU, and a network that cannot be converted
         is for Keras. Raises EngineError where the engine or the precision asked for cannot be had.
         """
-        here, (engine, precision), said = look_around(), job.choice, list[str]()
+        here, engine, precision, said = look_around(), model.engine, model.precision, list[str]()
         while True:
             choice = _choose(engine, precision, here)
             choice = replace(choice, reason="; ".join([*said, choice.reason]))
             try:
-                return self._plan(job, store, choice, on_gpu=here.gpu and "auto" in job.choice)
+                on_gpu = here.gpu and "auto" in (model.engine, model.precision)
+                return self._plan(ingest_key, store, choice, on_gpu, model.max_dice_change)
             except _NoUseOfGpuError as error:
                 here, reason = replace(here, gpu=False), str(error)
             except EngineError as error:
@@ -130,24 +120,26 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
                 engine, reason = "keras", str(error)
             said.append(reason)
 
-    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice, on_gpu: bool) -> tuple[EnginePlan, Prediction]:
+    def _plan(
+        self, ingest_key: str, store: ObjectStore, choice: Choice, on_gpu: bool, max_dice_change: float
+    ) -> EnginePlan:
         def build(name: EngineName, precision: Precision) -> Engine:
             built = self._build(name, precision)
             if on_gpu and name == "keras" and _is_cpu(built):
                 raise _NoUseOfGpuError(f"a GPU is there, which {built.facts.version} cannot use: {GPU_EXTRA}")
             return built
 
-        plan, prediction, engine = engine_plan.plan_engine(
+        plan, engine = engine_plan.plan_engine(
             store,
-            job.key,
-            job.basis,
+            ingest_key,
+            self.asked,
             choice,
             build,
-            max_dice_change=job.max_dice_change,
+            max_dice_change=max_dice_change,
             memory_bytes=self._spare_bytes(),
         )
         _HELD.put(self.name, engine)
-        return plan, prediction
+        return plan
 
     def engine_for(self, prediction: Prediction) -> Engine:
         """The engine that the plan record of this run names; the first call loads the network.
@@ -173,7 +165,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:
-            built = build_engine(self.request, engine, precision)
+            built = build_engine(self.model, self.asked, self.neighbours, engine, precision)
         except ValueError as error:
             raise EngineError(str(error)) from error
         if "GPU" in self._worker.state.total_resources and _is_cpu(built):
@@ -185,7 +177,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
 
     def _spare_bytes(self) -> int:
         """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
-        limit = self._worker.memory_manager.memory_limit or MEMORY_LIMIT // self.request.neighbours
+        limit = self._worker.memory_manager.memory_limit or MEMORY_LIMIT // self.neighbours
         return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
 
 

@@ -11,7 +11,9 @@ import pytest
 from segscale.flows import evaluate
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
-from segscale.flows.plan import Plan, plan_key
+from segscale.flows.plan import plan_key
+from segscale.tasks.engine_plan import EnginePlan
+from segscale.tasks.engines import EngineFacts
 from segscale.tasks.predict import Prediction
 
 PREDICTION = Prediction(
@@ -33,7 +35,8 @@ def config_of(folder: Path, **dataset: Any) -> EvaluationConfig:
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan record of a network of three channels."""
-    plan = Plan(PREDICTION, {"facts": {"channels": 3}})
+    facts = EngineFacts("keras", "cpu", "float32", "keras 3", ("head_4",), 2, 1, 3, 16)
+    plan = EnginePlan(PREDICTION, facts, "asked for", None, None)
     monkeypatch.setattr(evaluate, "find_plan", lambda *_: plan)
     monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: pd.DataFrame({"image_id": ["a"]}))
     monkeypatch.setattr(evaluate, "check_model", lambda _: pytest.fail("the model was loaded"))

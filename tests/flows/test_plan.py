@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from segscale.flows import plan
+from segscale.flows.checks.model import ModelFile
+from segscale.flows.config.evaluation import parse_config
 from segscale.flows.errors import ClusterLostError
-from segscale.flows.shards.retry import UNLIMITED, Finished, Lost
-from segscale.flows.worker.engine_plugin import PlanJob
+from segscale.flows.shards.retry import Finished, Lost
+from segscale.flows.stage import ShardPlan
 
 DEADLY = "WorkerDied"
 
@@ -21,16 +24,18 @@ def ask(outcomes: dict[str, str]) -> tuple[Any, list[str]]:
 
     def stream(_work: Any, jobs: list[Any], *_: Any, **__: Any) -> list[Finished | Lost]:
         (job,) = jobs
-        tried.append(job.key)
+        tried.append(job.ingest_key)
         reason = outcomes[job.key]
         if not reason:
             return [Finished(job.key, ("the plan of", job.key), 1)]
         return [Lost(job.key, f"{reason}: so it was", 1, reason if reason == DEADLY else "")]
 
-    basis: Any = None
-    jobs = [PlanJob(key, ("auto", "auto"), 0.001, basis) for key in outcomes]
-    run: Any = SimpleNamespace(workers=SimpleNamespace(stream=stream), store=None)
-    return plan._ask(run, jobs, UNLIMITED), tried
+    document = {"dataset": {"name": "d", "images": "x", "references": "x"}, "model": {"path": "phantom"}}
+    config = parse_config(document, base=Path("/"), source="test")
+    run: Any = SimpleNamespace(
+        config=config, model=ModelFile("m", "ff"), store=None, workers=SimpleNamespace(stream=stream)
+    )
+    return plan._ask(run, list(outcomes), dict.fromkeys(outcomes, ShardPlan(1, 1.0, dict))), tried
 
 
 def test_the_first_shard_is_asked() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segscale.tasks.engine_plan import EnginePlan, as_record, plan_engine
+from segscale.tasks.engine_plan import EnginePlan, plan_engine
 from segscale.tasks.engines import Engine, EngineFacts, Precision, check_batch
 from segscale.tasks.engines.selection import Choice
 from segscale.tasks.normalize import Recipe, apply_recipe
-from segscale.tasks.predict import Prediction
+from segscale.tasks.predict import Asked
 
 MakeSet = Callable[..., Any]
 AUTO = Choice("openvino", "bfloat16", "it is the fastest here")
@@ -54,17 +54,17 @@ def data(make_set: MakeSet) -> Any:
     return make_set(images, references)
 
 
-def basis(**changes: Any) -> Prediction:
-    asked = Prediction(
-        weights_sha256="ff", engine="", precision="", versions={}, heads=(), level=4, ensemble=False, flips=False,
-        n_classes=2, batch_size=0, batch_pixels=0, tile=1024, overlap=0.25, threshold=0.5, keep="labels",
+def asked(**changes: Any) -> Asked:
+    usual = Asked(
+        weights_sha256="ff", level=4, ensemble=False, flips=False, n_classes=2, batch_size=0, tile=1024, overlap=0.25,
+        threshold=0.5, keep="labels",
     )  # fmt: skip
-    return replace(asked, **changes)
+    return replace(usual, **changes)
 
 
 def resolve(
     data: Any, shift: float, choice: Choice = AUTO, max_dice_change: float = 0.01, **changes: Any
-) -> tuple[EnginePlan, Prediction, Engine]:
+) -> tuple[EnginePlan, Engine]:
     data.ingest()
     (entry,) = data.entries()
 
@@ -73,14 +73,14 @@ def resolve(
         return ShiftedEngine(precision, shift)
 
     return plan_engine(
-        data.store, entry.key, basis(**changes), choice, build,
+        data.store, entry.key, asked(**changes), choice, build,
         max_dice_change=max_dice_change, memory_bytes=10**12,
     )  # fmt: skip
 
 
 def test_a_precision_that_changes_no_score_stands(data: Any) -> None:
-    plan, prediction, engine = resolve(data, shift=0.001)
-    assert (prediction.precision, engine.facts.precision, plan.facts.precision) == ("bfloat16",) * 3
+    plan, engine = resolve(data, shift=0.001)
+    assert (plan.prediction.precision, engine.facts.precision, plan.facts.precision) == ("bfloat16",) * 3
     assert plan.parity is not None
     assert (plan.parity.n_images, plan.parity.n_flipped, plan.parity.largest_dice_change) == (3, 0, 0.0)
     assert plan.parity.largest_difference == pytest.approx(0.001, rel=1e-3)
@@ -89,8 +89,8 @@ def test_a_precision_that_changes_no_score_stands(data: Any) -> None:
 
 
 def test_a_precision_that_changes_one_image_too_much_is_not_used_and_its_price_is_kept(data: Any) -> None:
-    plan, prediction, engine = resolve(data, shift=0.1)
-    assert (prediction.precision, engine.facts.precision, plan.facts.precision) == ("float32",) * 3
+    plan, engine = resolve(data, shift=0.1)
+    assert (plan.prediction.precision, engine.facts.precision, plan.facts.precision) == ("float32",) * 3
     assert plan.parity is not None
     # 100 true pixels and 100 false ones: Dice 2/3 where it was 1.
     assert plan.parity.largest_dice_change == pytest.approx(1 / 3)
@@ -100,50 +100,50 @@ def test_a_precision_that_changes_one_image_too_much_is_not_used_and_its_price_i
 
 
 def test_the_allowance_decides(data: Any) -> None:
-    _, prediction, _ = resolve(data, shift=0.1, max_dice_change=0.34)
-    assert prediction.precision == "bfloat16"
+    plan, _ = resolve(data, shift=0.1, max_dice_change=0.34)
+    assert plan.prediction.precision == "bfloat16"
 
 
 def test_an_explicit_precision_has_its_price_checked_too(data: Any) -> None:
-    _, prediction, _ = resolve(data, shift=0.1, choice=Choice("openvino", "bfloat16", "asked for"))
-    assert prediction.precision == "float32"
+    plan, _ = resolve(data, shift=0.1, choice=Choice("openvino", "bfloat16", "asked for"))
+    assert plan.prediction.precision == "float32"
 
 
 def test_float32_is_not_checked_against_itself(data: Any) -> None:
-    plan, prediction, _ = resolve(data, shift=0.1, choice=Choice("openvino", "float32", "asked for"))
+    plan, _ = resolve(data, shift=0.1, choice=Choice("openvino", "float32", "asked for"))
     assert plan.parity is None
     assert plan.reason == "asked for"
-    assert prediction.precision == "float32"
+    assert plan.prediction.precision == "float32"
 
 
 def test_where_no_image_can_be_checked_it_is_float32(make_set: MakeSet) -> None:
     broken = make_set({"a.png": b"no image"}, {"a.png": np.zeros((8, 8), np.uint8)})
-    plan, prediction, _ = resolve(broken, shift=0.0)
-    assert prediction.precision == "float32"
+    plan, _ = resolve(broken, shift=0.0)
+    assert plan.prediction.precision == "float32"
     assert plan.batch is None
     assert "unknown" in plan.reason
 
 
 def test_what_is_no_probability_in_the_reduced_precision_is_float32(data: Any) -> None:
-    plan, prediction, _ = resolve(data, shift=2.0)
-    assert prediction.precision == "float32"
+    plan, _ = resolve(data, shift=2.0)
+    assert plan.prediction.precision == "float32"
     assert plan.parity is not None
     assert plan.parity.n_unusable == 1
     assert "1 images have results that are no probabilities" in plan.reason
 
 
 def test_the_batch_is_found_by_trying_and_kept_as_pixels(data: Any) -> None:
-    plan, prediction, _ = resolve(data, shift=0.0)
+    plan, _ = resolve(data, shift=0.0)
     assert plan.batch is not None
     assert plan.batch.trials[0].n_images == 1
     # 40x40 images lie in the store as 64x64.
-    assert prediction.batch_pixels == plan.batch.n_images * 64 * 64
+    assert plan.prediction.batch_pixels == plan.batch.n_images * 64 * 64
 
 
 def test_a_batch_that_was_given_is_not_tried(data: Any) -> None:
-    plan, prediction, _ = resolve(data, shift=0.0, batch_size=3)
+    plan, _ = resolve(data, shift=0.0, batch_size=3)
     assert plan.batch is None
-    assert (prediction.batch_size, prediction.batch_pixels) == (3, 0)
+    assert (plan.prediction.batch_size, plan.prediction.batch_pixels) == (3, 0)
 
 
 def test_an_engine_that_cannot_be_had_says_so(data: Any) -> None:
@@ -154,12 +154,26 @@ def test_an_engine_that_cannot_be_had_says_so(data: Any) -> None:
         raise ValueError(f"{engine} has no {precision}")
 
     with pytest.raises(ValueError, match="openvino has no bfloat16"):
-        plan_engine(data.store, entry.key, basis(), AUTO, build, max_dice_change=0.01, memory_bytes=10**12)
+        plan_engine(data.store, entry.key, asked(), AUTO, build, max_dice_change=0.01, memory_bytes=10**12)
 
 
 def test_the_record_is_plain_json_without_nan(make_set: MakeSet) -> None:
     broken = make_set({"a.png": b"no image"}, {"a.png": np.zeros((8, 8), np.uint8)})
-    plan, _, _ = resolve(broken, shift=0.0)
-    record = as_record(plan)
+    plan, _ = resolve(broken, shift=0.0)
+    record = plan.record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert record["parity"]["largest_dice_change"] is None
+    assert record["engine"]["parity"]["largest_dice_change"] is None
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_a_plan_is_read_as_it_was_written(data: Any, shift: float) -> None:
+    plan, _ = resolve(data, shift)
+    assert EnginePlan.from_record(json.loads(json.dumps(plan.record()))) == plan
+
+
+def test_what_was_nan_is_nan_again(make_set: MakeSet) -> None:
+    plan, _ = resolve(make_set({"a.png": b"no image"}, {"a.png": np.zeros((8, 8), np.uint8)}), shift=0.0)
+    read = EnginePlan.from_record(plan.record())
+    assert read.parity is not None
+    assert np.isnan(read.parity.largest_dice_change)
+    assert read.record() == plan.record()

@@ -7,24 +7,31 @@ from typing import Any
 import pytest
 from dask.system import CPU_COUNT
 
+from segscale.flows.checks.model import ModelFile
+from segscale.flows.config.sections import Model
 from segscale.flows.shards.retry import PermanentError
 from segscale.flows.worker import engine_plugin as held
-from segscale.flows.worker.engine import ModelRequest, threads_of
-from segscale.flows.worker.engine_plugin import EngineError, EnginePlugin, PlanJob
+from segscale.flows.worker.engine import threads_of
+from segscale.flows.worker.engine_plugin import EngineError, EnginePlugin
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions
 from segscale.tasks.engines import EngineFacts
 from segscale.tasks.engines.selection import Choice, Surroundings
-from segscale.tasks.predict import Prediction
+from segscale.tasks.predict import Asked, Prediction
 
 FACTS = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
-REQUEST = ModelRequest("model.keras", "ff", 4, False, False, 2)
+MODEL = ModelFile("model.keras", "ff")
+ASKED = Asked(
+    weights_sha256="ff", level=4, ensemble=False, flips=False, n_classes=2, batch_size=0, tile=1024, overlap=0.25,
+    threshold=0.5, keep="labels",
+)  # fmt: skip
 PLANNED = Prediction(
     weights_sha256="ff", engine="openvino", precision="float32", versions=versions(FACTS), heads=("head_4",), level=4,
     ensemble=False, flips=False, n_classes=2, batch_size=0, batch_pixels=4096, tile=1024, overlap=0.25, threshold=0.5,
     keep="labels",
 )  # fmt: skip
+STORE = ObjectStore("memory://plan")
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +39,8 @@ def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "_HELD", held._HeldEngine())
 
 
-def plugin_of(request: ModelRequest) -> EnginePlugin:
-    made = EnginePlugin(request)
+def plugin_of(asked: Asked) -> EnginePlugin:
+    made = EnginePlugin(MODEL, asked, neighbours=2)
     made.setup(worker_with())
     return made
 
@@ -46,7 +53,7 @@ def worker_with(**resources: float) -> Any:
 
 @pytest.fixture
 def plugin() -> EnginePlugin:
-    return plugin_of(REQUEST)
+    return plugin_of(ASKED)
 
 
 @pytest.fixture
@@ -54,7 +61,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The engines that were built, all of which have the same facts."""
     asked = []
 
-    def build(_: ModelRequest, engine: str, precision: str) -> Any:
+    def build(_model: ModelFile, _asked: Asked, _neighbours: int, engine: str, precision: str) -> Any:
         asked.append((engine, precision))
         return SimpleNamespace(facts=FACTS)
 
@@ -69,38 +76,36 @@ def test_the_engine_of_the_plan_is_built_once(plugin: EnginePlugin, built: list[
 
 @pytest.mark.usefixtures("unconvertible")
 def test_the_engine_of_the_plan_stays_for_the_shards(plugin: EnginePlugin, built: list[tuple[str, str]]) -> None:
-    plugin.plan(PlanJob("key", ("keras", "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+    plugin.plan("key", STORE, Model(engine="keras"))
     # Before the shards the driver registers its plugin again.
-    plugin_of(REQUEST).engine_for(PLANNED)
+    plugin_of(ASKED).engine_for(PLANNED)
     assert built == []
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(replace(REQUEST, weights_sha256="ee"), id="other weights"),
-        pytest.param(replace(REQUEST, level=3), id="another level"),
-        pytest.param(replace(REQUEST, ensemble=True), id="the mean of heads"),
-        pytest.param(replace(REQUEST, flips=True), id="flips"),
+        pytest.param(replace(ASKED, weights_sha256="ee"), id="other weights"),
+        pytest.param(replace(ASKED, level=3), id="another level"),
+        pytest.param(replace(ASKED, ensemble=True), id="the mean of heads"),
+        pytest.param(replace(ASKED, flips=True), id="flips"),
     ],
 )
-def test_runs_that_share_a_worker_do_not_get_each_others_network(
-    other: ModelRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The facts of the engines are equal: nothing but the request tells them apart."""
-    monkeypatch.setattr(held, "build_engine", lambda request, *_: SimpleNamespace(facts=FACTS, request=request))
+def test_runs_that_share_a_worker_do_not_get_each_others_network(other: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts of the engines are equal: nothing but what was asked for tells them apart."""
+    monkeypatch.setattr(held, "build_engine", lambda _, asked, *__: SimpleNamespace(facts=FACTS, asked=asked))
     planned = replace(
         PLANNED, **{name: getattr(other, name) for name in ("weights_sha256", "level", "ensemble", "flips")}
     )
-    plugins = {plugin.name: plugin for plugin in map(plugin_of, (REQUEST, other))}
+    plugins = {plugin.name: plugin for plugin in map(plugin_of, (ASKED, other))}
     monkeypatch.setattr(held, "get_worker", lambda: SimpleNamespace(plugins=plugins))
-    for prediction, request in ((PLANNED, REQUEST), (planned, other), (PLANNED, REQUEST)):
+    for prediction, asked in ((PLANNED, ASKED), (planned, other), (PLANNED, ASKED)):
         engine: Any = held.plugin_of(prediction).engine_for(prediction)
-        assert engine.request == request
+        assert engine.asked == asked
 
 
 def test_an_engine_of_another_precision_makes_room(plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "build_engine", lambda *asked: SimpleNamespace(facts=replace(FACTS, precision=asked[2])))
+    monkeypatch.setattr(held, "build_engine", lambda *asked: SimpleNamespace(facts=replace(FACTS, precision=asked[4])))
     for precision in ("float32", "bfloat16"):
         facts = plugin.engine_for(replace(PLANNED, precision=precision)).facts
         assert facts.precision == precision
@@ -140,10 +145,11 @@ def unconvertible(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen: Any = "openvino" if engine == "auto" else engine
         return Choice(chosen, "float32", f"{chosen} for {engine}, {precision}")
 
-    def plan(_store: object, _key: str, basis: Prediction, choice: Choice, *_: object, **__: object) -> Any:
+    def plan(_store: object, _key: str, _asked: Asked, choice: Choice, *_: object, **__: object) -> Any:
         if choice.engine == "openvino":
             raise EngineError("no counterpart of layer X")
-        return EnginePlan(replace(FACTS, name="keras"), choice.reason, None, None), basis, SimpleNamespace(facts=FACTS)
+        facts = replace(FACTS, name="keras")
+        return EnginePlan(PLANNED, facts, choice.reason, None, None), SimpleNamespace(facts=FACTS)
 
     monkeypatch.setattr(held, "choose_engine", choose)
     monkeypatch.setattr(engine_plan, "plan_engine", plan)
@@ -151,7 +157,7 @@ def unconvertible(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("unconvertible")
 def test_auto_falls_back_to_keras_and_says_why(plugin: EnginePlugin) -> None:
-    found, _ = plugin.plan(PlanJob("key", ("auto", "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+    found = plugin.plan("key", STORE, Model())
     assert found.facts.name == "keras"
     assert found.reason == "no counterpart of layer X; keras for keras, auto"
 
@@ -159,35 +165,35 @@ def test_auto_falls_back_to_keras_and_says_why(plugin: EnginePlugin) -> None:
 @pytest.mark.usefixtures("unconvertible")
 def test_an_engine_that_was_asked_for_is_not_replaced(plugin: EnginePlugin) -> None:
     with pytest.raises(EngineError, match="no counterpart of layer X"):
-        plugin.plan(PlanJob("key", ("openvino", "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+        plugin.plan("key", STORE, Model(engine="openvino"))
 
 
 @pytest.mark.parametrize("neighbours", [1, 2, 10**6])
 def test_workers_of_one_machine_share_its_cores(neighbours: int) -> None:
-    assert threads_of(replace(REQUEST, neighbours=neighbours)) == max(1, CPU_COUNT // neighbours)
+    assert threads_of(neighbours) == max(1, CPU_COUNT // neighbours)
 
 
 def test_threads_are_those_that_a_job_or_pod_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGSCALE_THREADS", "7")
-    assert threads_of(replace(REQUEST, neighbours=4)) == 7
+    assert threads_of(4) == 7
 
 
 @pytest.mark.parametrize("given", ["", "0", "-2", "all", "1.5"])
 def test_threads_that_are_no_number_are_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("SEGSCALE_THREADS", given)
     with pytest.raises(ValueError, match=r"SEGSCALE_THREADS: expected a number of threads, 1 or more, got"):
-        threads_of(REQUEST)
+        threads_of(2)
 
 
-def build_on_cpu(_: ModelRequest, engine: str, precision: Any) -> Any:
+def build_on_cpu(_model: ModelFile, _asked: Asked, _neighbours: int, engine: str, precision: Any) -> Any:
     return SimpleNamespace(facts=replace(FACTS, name=engine, precision=precision, version=f"{engine} 1"))
 
 
 def plan_without_trying(
-    _store: object, _key: str, basis: Prediction, choice: Choice, build: Any, **_: object
-) -> tuple[EnginePlan, Prediction, Any]:
+    _store: object, _key: str, _asked: Asked, choice: Choice, build: Any, **_: object
+) -> tuple[EnginePlan, Any]:
     engine = build(choice.engine, choice.precision)
-    return EnginePlan(engine.facts, choice.reason, None, None), basis, engine
+    return EnginePlan(PLANNED, engine.facts, choice.reason, None, None), engine
 
 
 @pytest.mark.parametrize(
@@ -215,7 +221,7 @@ def test_a_gpu_that_keras_cannot_use_is_none(
     monkeypatch.setattr(held, "look_around", lambda: Surroundings(gpu=True, openvino=openvino, matrix_units=False))
     monkeypatch.setattr(held, "build_engine", build_on_cpu)
     monkeypatch.setattr(engine_plan, "plan_engine", plan_without_trying)
-    found, _ = plugin.plan(PlanJob("key", asked, 0.01, PLANNED), ObjectStore("memory://plan"))
+    found = plugin.plan("key", STORE, Model(engine=asked[0], precision=asked[1]))
     assert (found.facts.name, found.facts.precision) == expected
     assert found.reason == reason
 
@@ -229,4 +235,4 @@ def test_a_worker_for_a_gpu_does_not_compute_on_the_cpu_in_silence(
     monkeypatch.setattr(engine_plan, "plan_engine", plan_without_trying)
     plugin.setup(worker_with(GPU=1))
     with pytest.raises(EngineError, match=r'cluster.kind = "gpus" asks for a GPU, and .* 1 computes on cpu'):
-        plugin.plan(PlanJob("key", (engine, "auto"), 0.01, PLANNED), ObjectStore("memory://plan"))
+        plugin.plan("key", STORE, Model(engine=engine))
