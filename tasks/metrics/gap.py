@@ -17,7 +17,7 @@ from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
 from segscale.tasks.metrics.panel import OVER_CLASSES, panel_of
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean
 
