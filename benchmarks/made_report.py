@@ -52,7 +52,8 @@ def write_made_report(
         "n_images": n_images,
         "n_failed": int(failed.sum()),
     }
-    return write_report(ObjectStore(str(folder)), build_tables(counted, catalog, layout, settings, identity), run)
+    tables = build_tables(counted, catalog, layout, settings, identity)
+    return write_report(ObjectStore(str(folder)), tables.encode(), run)
 
 
 def made_catalog(n_images: int) -> pd.DataFrame:

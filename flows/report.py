@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -27,13 +27,10 @@ from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
 from segscale.storage.sources import file_name
-from segscale.storage.tables import decode_frame
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
-from segscale.tasks.metrics.diagnose import diagnose
-from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.predict import Prediction
-from segscale.tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
+from segscale.tasks.report import Identity, Layout, Tables, build_tables, collect, headline, score_settings
 
 logger = logging.getLogger("segscale")
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
@@ -50,6 +47,8 @@ class RunResult:
     n_failed: int
     reused: bool
     """Whether the report was there already, whole."""
+    headline: pd.DataFrame = field(compare=False, repr=False)
+    """What each aggregation says, as `headline_of` has it."""
 
     @property
     def failure_rate(self) -> float:
@@ -88,22 +87,26 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary], known: 
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
         run = report.run()
-        result = RunResult(report.path, identity.run_id, run["n_images"], run["n_failed"], True)
-        return _announce(report, result, identity.dataset, stages)
+        tables = {name: report.table(name) for name in ("per_sample", "batch_summed", "failures")}
+        result = RunResult(report.path, identity.run_id, run["n_images"], run["n_failed"], True, headline_of(tables))
+        return _announce(result, tables["failures"], identity.dataset, stages)
     with timed() as seconds:
         entries = _entries(config, store, plan)
         metrics = config.metrics
         layout = Layout(config.dataset.classes, plan.heads, metrics.threshold, metrics.threshold_count)
         counted = collect(store, entries, catalog, layout)
         settings = score_settings(metrics.model_dump())
-        contents = build_tables(counted, catalog, layout, settings, identity)
+        built = build_tables(counted, catalog, layout, settings, identity)
+        contents = built.encode()
     n_failed = int((counted.frame["status"] == "failed").sum()) // layout.rows_per_image
     record = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])
     run = {**record, "content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
-    contents["report.html"] = _render(contents, run, settings)
+    contents["report.html"] = _render(built, run)
     write_report(report.store, contents, run)
-    result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False)
-    return _announce(report, result, identity.dataset, stages)
+    result = RunResult(
+        report.path, identity.run_id, len(catalog), n_failed, reused=False, headline=headline_of(built.frames)
+    )
+    return _announce(result, built.frames["failures"], identity.dataset, stages)
 
 
 def plan_report(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> ReportPlan:
@@ -197,37 +200,35 @@ def _run_record(
     }
 
 
-def _render(contents: Mapping[str, bytes], run: Mapping[str, Any], settings: ScoreSettings) -> bytes:
+def _render(built: Tables, run: Mapping[str, Any]) -> bytes:
     # matplotlib takes a while to load: only who writes a page pays for it.
     from segscale.tasks.report_html.page import render_report
 
-    tables = {name.removesuffix(".parquet"): decode_frame(data) for name, data in contents.items()}
-    judged = {name: tables[name] for name in ("per_image", "per_sample", "batch_summed", "gap")}
-    return render_report(tables, run, diagnose(**judged, settings=settings))
+    return render_report(built.frames, run, built.findings)
 
 
-def _announce(report: Report, result: RunResult, dataset: str, stages: Sequence[StageSummary]) -> RunResult:
+def _announce(result: RunResult, failures: pd.DataFrame, dataset: str, stages: Sequence[StageSummary]) -> RunResult:
     """Publish headline, stages, failures and the place of the report where Prefect is watching."""
     if is_watched():
         said = f"{result.n_failed} of {result.n_images} images failed"
-        publish_table(headline_of(report), said, dataset)
+        publish_table(result.headline, said, dataset)
         publish_table(
             pd.DataFrame([asdict(stage) for stage in stages]), "What was done now, and what before", dataset, "stages"
         )
         if result.n_failed:
-            failures = report.table("failures")[["image_id", "stage", "error_type", "message"]]
-            publish_table(failures, said, dataset, "failures")
-        publish_link(report.path, "The Parquet tables of this run", dataset, "report")
+            shown = failures[["image_id", "stage", "error_type", "message"]]
+            publish_table(shown, said, dataset, "failures")
+        publish_link(result.path, "The Parquet tables of this run", dataset, "report")
     return result
 
 
-def headline_of(report: Report) -> pd.DataFrame:
-    """The headline table of a written report; of several heads each, with its name in front."""
-    per_sample, batch_summed = report.table("per_sample"), report.table("batch_summed")
+def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The headline of the tables per_sample and batch_summed; of several heads each, with its name in front."""
+    per_sample, batch_summed = tables["per_sample"], tables["batch_summed"]
     heads = list(dict.fromkeys(per_sample["head"].astype(str)))
-    tables = [headline(per_sample, batch_summed, head) for head in heads]
+    by_head = [headline(per_sample, batch_summed, head) for head in heads]
     if len(heads) == 1:
-        return tables[0]
-    return pd.concat([table.assign(head=head) for table, head in zip(tables, heads, strict=True)], ignore_index=True)[
-        ["head", *tables[0].columns]
+        return by_head[0]
+    return pd.concat([table.assign(head=head) for table, head in zip(by_head, heads, strict=True)], ignore_index=True)[
+        ["head", *by_head[0].columns]
     ]

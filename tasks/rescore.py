@@ -118,10 +118,11 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
 
 def rescore(per_image: pd.DataFrame, settings: ScoreSettings) -> dict[str, pd.DataFrame]:
     """The tables per_sample, batch_summed and gap, as a run with these settings writes them."""
+    panel = panel_of(per_image)
     return {
-        "per_sample": per_sample(per_image, settings),
-        "batch_summed": batch_summed(per_image, settings),
-        "gap": gap(per_image, settings),
+        "per_sample": per_sample(panel, settings),
+        "batch_summed": batch_summed(panel, settings),
+        "gap": gap(panel, settings),
     }
 
 

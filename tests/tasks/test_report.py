@@ -91,7 +91,7 @@ def _store() -> ObjectStore:
 def _build(catalog: pd.DataFrame, layout: Layout, *shards: Rows) -> dict[str, bytes]:
     store = _store()
     counted = collect(store, _commit(store, *shards), catalog, layout)
-    return build_tables(counted, catalog, layout, SETTINGS, IDENTITY)
+    return build_tables(counted, catalog, layout, SETTINGS, IDENTITY).encode()
 
 
 def _read(files: Mapping[str, bytes], name: str) -> pd.DataFrame:
