@@ -30,7 +30,7 @@ from segscale.storage.sources import file_name
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.predict import Prediction
-from segscale.tasks.report import Identity, Layout, Tables, build_tables, collect, headline, score_settings
+from segscale.tasks.report import Identity, Layout, Tables, build_tables, collect, headline
 
 logger = logging.getLogger("segscale")
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
@@ -95,8 +95,7 @@ def run_report(config: EvaluationConfig, stages: Sequence[StageSummary], known: 
         metrics = config.metrics
         layout = Layout(config.dataset.classes, plan.heads, metrics.threshold, metrics.threshold_count)
         counted = collect(store, entries, catalog, layout)
-        settings = score_settings(metrics.model_dump())
-        built = build_tables(counted, catalog, layout, settings, identity)
+        built = build_tables(counted, catalog, layout, metrics, identity)
         contents = built.encode()
     n_failed = int((counted.frame["status"] == "failed").sum()) // layout.rows_per_image
     record = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])

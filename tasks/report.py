@@ -286,9 +286,3 @@ def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, h
             }
         )
     return pd.DataFrame(rows)
-
-
-def score_settings(values: Mapping[str, Any]) -> ScoreSettings:
-    """The part of the configuration's metrics that scores are made with."""
-    names = ScoreSettings.__dataclass_fields__
-    return ScoreSettings(**{name: values[name] for name in names})

@@ -5,7 +5,6 @@ Cov(w, D) / mean(w): large images score better, or worse, than small ones. Smoot
 scored, make the rest.
 """
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -77,10 +76,10 @@ def _terms_of_metrics(counts: CountColumns, settings: ScoreSettings) -> list[Row
 
 
 def _terms(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> Row:
-    unsmoothed = replace(settings, smooth=0.0, empty="nan" if settings.empty == "smooth" else settings.empty)
+    unsmoothed = settings.changed(smooth=0.0, empty="nan" if settings.empty == "smooth" else settings.empty)
     pooled_counts = batch(counts, max(counts.size, 1)).counts
     per_sample, pooled = mean(metric.score(counts, settings)), mean(metric.score(pooled_counts, settings))
-    plain = replace(settings, smooth=0.0, empty="nan")
+    plain = settings.changed(smooth=0.0, empty="nan")
     plain_mean, plain_pooled = mean(metric.score(counts, plain)), mean(metric.score(pooled_counts, plain))
     filled_mean = mean(metric.score(counts, unsmoothed))
     if np.isnan(plain_mean) and not np.isnan(per_sample):
