@@ -45,14 +45,15 @@ def write_made_report(
     catalog = made_catalog(n_images)
     failed = np.arange(n_images) % failed_every == failed_every - 1 if failed_every else np.zeros(n_images, np.bool_)
     counted = made_counts(catalog, layout, failed, seed, label_maps)
-    metrics = {"threshold": layout.threshold, "threshold_count": threshold_count, **asdict(settings)}
+    metrics = {"threshold": layout.threshold, "threshold_count": threshold_count, **settings.model_dump()}
     run = {
         **asdict(identity),
         "config": {"dataset": {"classes": classes}, "metrics": metrics},
         "n_images": n_images,
         "n_failed": int(failed.sum()),
     }
-    return write_report(ObjectStore(str(folder)), build_tables(counted, catalog, layout, settings, identity), run)
+    tables = build_tables(counted, catalog, layout, settings, identity)
+    return write_report(ObjectStore(str(folder)), tables.encode(), run)
 
 
 def made_catalog(n_images: int) -> pd.DataFrame:

@@ -7,23 +7,20 @@ from dataclasses import asdict
 import pandas as pd
 
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.storage import sources
+from segscale.storage import parts, sources
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import ListingError
+from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.shard_plan import Preparation
 
 BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.
 REPORT_COLUMNS = frozenset(
     {
-        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "n_pixels",
-        "n_ignored", "threshold", "true_positive", "false_positive", "false_negative", "true_negative",
-        "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum", "dice",
-        "iou", "tversky", "soft_dice", "soft_dice_squared", "soft_tversky", "sensitivity", "precision",
-        "specificity", "f_beta", "volume_difference", "empty", "gap_contribution_dice",
-        "gap_contribution_tversky", "status",
+        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
+        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS,
     }
 )  # fmt: skip
 

@@ -12,7 +12,6 @@ import pandas as pd
 if TYPE_CHECKING:
     from segscale.flows.report import RunResult
     from segscale.flows.stage import StageSummary
-    from segscale.storage.reports import Report
 
 R = TypeVar("R")
 
@@ -38,8 +37,8 @@ class Observer:
     def table(self, rows: pd.DataFrame, description: str, name: str) -> None:
         """Rows to show, under a name within the data set."""
 
-    def reported(self, report: Report, result: RunResult, stages: Sequence[StageSummary]) -> None:
-        """A report is there, of a run that did these stages before it."""
+    def reported(self, result: RunResult, failures: pd.DataFrame, stages: Sequence[StageSummary]) -> None:
+        """A report is there, with its table of failures; the run did these stages before it."""
 
 
 UNOBSERVED = Observer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -25,13 +25,10 @@ from segscale.storage.catalog import catalog_sha256
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
-from segscale.storage.tables import decode_frame
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
-from segscale.tasks.metrics.diagnose import diagnose
-from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.predict import Prediction
-from segscale.tasks.report import Identity, Layout, build_tables, collect, headline, score_settings
+from segscale.tasks.report import Identity, Layout, Tables, build_tables, collect, headline
 
 logger = logging.getLogger("segscale")
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
@@ -48,6 +45,8 @@ class RunResult:
     n_failed: int
     reused: bool
     """Whether the report was there already, whole."""
+    headline: pd.DataFrame = field(compare=False, repr=False)
+    """What each aggregation says, as `headline_of` has it."""
 
     @property
     def failure_rate(self) -> float:
@@ -80,23 +79,25 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
         record = report.run()
-        result = RunResult(report.path, identity.run_id, record["n_images"], record["n_failed"], True)
-        run.observer.reported(report, result, stages)
+        tables = {name: report.table(name) for name in ("per_sample", "batch_summed", "failures")}
+        n_images, n_failed = record["n_images"], record["n_failed"]
+        result = RunResult(report.path, identity.run_id, n_images, n_failed, True, headline_of(tables))
+        run.observer.reported(result, tables["failures"], stages)
         return result
     with timed() as seconds:
         entries = _entries(config, store, counted)
         metrics = config.metrics
         layout = Layout(config.dataset.classes, counted.heads, metrics.threshold, metrics.threshold_count)
         counts = collect(store, entries, catalog, layout)
-        settings = score_settings(metrics.model_dump())
-        contents = build_tables(counts, catalog, layout, settings, identity)
+        built = build_tables(counts, catalog, layout, metrics, identity)
+        contents = built.encode()
     n_failed = int((counts.frame["status"] == "failed").sum()) // layout.rows_per_image
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
-    contents["report.html"] = _render(contents, record, settings)
+    contents["report.html"] = _render(built, record)
     write_report(report.store, contents, record)
-    result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False)
-    run.observer.reported(report, result, stages)
+    result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False, headline_of(built.frames))
+    run.observer.reported(result, built.frames["failures"], stages)
     return result
 
 
@@ -190,22 +191,20 @@ def _run_record(
     }
 
 
-def _render(contents: Mapping[str, bytes], run: Mapping[str, Any], settings: ScoreSettings) -> bytes:
+def _render(built: Tables, run: Mapping[str, Any]) -> bytes:
     # matplotlib takes a while to load: only who writes a page pays for it.
     from segscale.tasks.report_html.page import render_report
 
-    tables = {name.removesuffix(".parquet"): decode_frame(data) for name, data in contents.items()}
-    judged = {name: tables[name] for name in ("per_image", "per_sample", "batch_summed", "gap")}
-    return render_report(tables, run, diagnose(**judged, settings=settings))
+    return render_report(built.frames, run, built.findings)
 
 
-def headline_of(report: Report) -> pd.DataFrame:
-    """The headline table of a written report; of several heads each, with its name in front."""
-    per_sample, batch_summed = report.table("per_sample"), report.table("batch_summed")
+def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The headline of the tables per_sample and batch_summed; of several heads each, with its name in front."""
+    per_sample, batch_summed = tables["per_sample"], tables["batch_summed"]
     heads = list(dict.fromkeys(per_sample["head"].astype(str)))
-    tables = [headline(per_sample, batch_summed, head) for head in heads]
+    by_head = [headline(per_sample, batch_summed, head) for head in heads]
     if len(heads) == 1:
-        return tables[0]
-    return pd.concat([table.assign(head=head) for table, head in zip(tables, heads, strict=True)], ignore_index=True)[
-        ["head", *tables[0].columns]
+        return by_head[0]
+    return pd.concat([table.assign(head=head) for table, head in zip(by_head, heads, strict=True)], ignore_index=True)[
+        ["head", *by_head[0].columns]
     ]

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segscale.tasks.metrics.settings import BINS
+
 LABELS, PROBABILITIES = "labels", "probabilities"
 
 
@@ -45,5 +47,7 @@ def to_labels(probabilities: npt.NDArray[np.float32], n_classes: int, threshold:
 
 def quantize(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Probabilities as q = min(floor(256 p), 255), computed in float32: q >= k exactly where p >= k/256."""
-    quantized: npt.NDArray[np.uint8] = np.minimum(probabilities * np.float32(256), np.float32(255)).astype(np.uint8)
+    quantized: npt.NDArray[np.uint8] = np.minimum(probabilities * np.float32(BINS), np.float32(BINS - 1)).astype(
+        np.uint8
+    )
     return quantized

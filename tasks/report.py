@@ -18,8 +18,11 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import encode_report_table
 from segscale.storage.sources import file_name
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
+from segscale.tasks.metrics.diagnose import diagnose
+from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
+from segscale.tasks.metrics.panel import panel_of
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.thresholds import cumulate
@@ -148,23 +151,42 @@ def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layou
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a run, made once: to be written, drawn and told."""
+
+    frames: dict[str, pd.DataFrame]
+    """By name. `thresholds` is left out where everything is a label map."""
+    findings: list[Finding]
+    """What they say against the run."""
+
+    def encode(self) -> dict[str, bytes]:
+        """The Parquet files of the report, by file name."""
+        return {f"{name}.parquet": encode_report_table(_encodable(name, frame)) for name, frame in self.frames.items()}
+
+
 def build_tables(
     counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings, identity: Identity
-) -> dict[str, bytes]:
-    """All Parquet files of a report, by file name. `thresholds` is left out where everything is a label map."""
+) -> Tables:
+    """All tables of a report; every row begins with the identity of its run."""
     per_image = _per_image(counted, catalog, layout, settings)
-    frames: dict[str, pd.DataFrame] = {
-        "per_image": per_image,
-        "per_sample": per_sample(per_image, settings),
-        "batch_summed": batch_summed(per_image, settings),
-        "intervals": intervals(per_image, settings),
-        "gap": gap(per_image, settings),
-        "failures": _failures(counted, catalog),
+    panel = panel_of(per_image)
+    judged = {
+        "per_sample": per_sample(panel, settings),
+        "batch_summed": batch_summed(panel, settings),
+        "gap": gap(panel, settings),
     }
-    files = {name: encode_report_table(_identified(frame, identity)) for name, frame in frames.items()}
+    findings = diagnose(panel, **judged, settings=settings)
+    frames = {"per_image": per_image, **judged, "intervals": intervals(panel, settings)}
+    frames["failures"] = _failures(counted, catalog)
     if counted.has_histogram.any():
-        files["thresholds"] = encode_report_table(_thresholds(counted, layout, identity))
-    return {f"{name}.parquet": data for name, data in files.items()}
+        frames["thresholds"] = _thresholds(counted, layout)
+    return Tables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
+
+
+def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:
+    # Of an Arrow table the bytes of each number are laid apart: worth it for many columns of counts that hardly differ.
+    return pa.Table.from_pandas(frame, preserve_index=False) if name == "thresholds" else frame
 
 
 def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
@@ -215,7 +237,7 @@ def _identified(frame: pd.DataFrame, identity: Identity) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(asdict(identity), index=frame.index, dtype="str"), frame], axis=1)
 
 
-def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Table:
+def _thresholds(counted: Counted, layout: Layout) -> pd.DataFrame:
     """A row per image and class that has a histogram (of two classes the foreground), a pair of columns a threshold."""
     first = 1 if len(layout.classes) == 2 else 0
     chosen = (counted.frame["class_index"] >= first).to_numpy()
@@ -225,8 +247,7 @@ def _thresholds(counted: Counted, layout: Layout, identity: Identity) -> pa.Tabl
         for name, counts in (("true_positive", counted.true_positive), ("predicted", counted.predicted)):
             pairs[f"{name}_{k:03d}"] = pd.arrays.IntegerArray(counts[chosen, k - 1], missing)
     keys = frame[["image_id", "class_index", "head", "reference_sum"]]
-    table = _identified(pd.concat([keys, pd.DataFrame(pairs)], axis=1), identity)
-    return pa.Table.from_pandas(table, preserve_index=False)
+    return pd.concat([keys, pd.DataFrame(pairs)], axis=1)
 
 
 def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, head: str) -> pd.DataFrame:
@@ -265,9 +286,3 @@ def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, h
             }
         )
     return pd.DataFrame(rows)
-
-
-def score_settings(values: Mapping[str, Any]) -> ScoreSettings:
-    """The part of the configuration's metrics that scores are made with."""
-    names = ScoreSettings.__dataclass_fields__
-    return ScoreSettings(**{name: values[name] for name in names})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,9 +63,9 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     Raises ValueError naming the setting, what was expected and what came: a threshold that was not kept (with its kept
     neighbours), a column that is no group, a value out of its range.
     """
-    names = [field.name for field in fields(ScoreSettings)]
-    asked: dict[str, Any] = {name: value for name in names if (value := getattr(changes, name, None)) is not None}
-    settings = replace(own, **asked)
+    names = ScoreSettings.model_fields
+    asked = {name: value for name in names if (value := getattr(changes, name, None)) is not None}
+    settings = own.changed(**asked)
     needed = {*KEYS, "class_name", "status", *COUNTS}
     if not needed <= set(columns):
         raise ValueError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
@@ -118,10 +117,11 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
 
 def rescore(per_image: pd.DataFrame, settings: ScoreSettings) -> dict[str, pd.DataFrame]:
     """The tables per_sample, batch_summed and gap, as a run with these settings writes them."""
+    panel = panel_of(per_image)
     return {
-        "per_sample": per_sample(per_image, settings),
-        "batch_summed": batch_summed(per_image, settings),
-        "gap": gap(per_image, settings),
+        "per_sample": per_sample(panel, settings),
+        "batch_summed": batch_summed(panel, settings),
+        "gap": gap(panel, settings),
     }
 
 

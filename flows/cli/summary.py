@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from segscale.flows.report import RunResult, headline_of
-from segscale.storage.reports import open_report
+from segscale.flows.report import RunResult
 
 
 def describe_result(result: RunResult) -> str:
     """A few lines: what each aggregation says, how many images failed, and the path of the report."""
-    table = headline_of(open_report(result.path))
+    table = result.headline
     if result.n_failed == 0:
         table = table.drop(columns="failed as 0")
     lines = [

@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError, model_validator
 
-from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Section, Store
+from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.training import Train
+from segscale.tasks.section import Section
 
 S = TypeVar("S", bound=Section)
 
@@ -68,7 +69,7 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
     try:
         config = EvaluationConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_one_line(error)}") from None
+        raise ConfigError(f"{source}: {one_line(error)}") from None
     return config.model_copy(
         update={
             "dataset": _anchored(config.dataset, base, "images", "references", "manifest", "roots"),
@@ -98,7 +99,7 @@ def override(
     try:
         return EvaluationConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"command line: {_one_line(error)}") from None
+        raise ConfigError(f"command line: {one_line(error)}") from None
 
 
 def _anchored(section: S, base: Path, *keys: str) -> S:
@@ -115,7 +116,8 @@ def _anchor(path: str, base: Path) -> str:
     return os.path.normpath(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
+    """The first thing that was refused: which key, what was expected, what was given; and how many others were."""
     first, *others = error.errors(include_url=False)
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
-from segscale.tasks.metrics.settings import MAX_BATCH_SIZE
+from segscale.tasks.metrics.settings import BINS, ScoreSettings
+from segscale.tasks.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Positive = Annotated[float, Field(gt=0)]
@@ -52,17 +53,11 @@ Directive = Annotated[
     str, Field(pattern=r"^-[^\n]+$"), BeforeValidator(lambda line: line if re.fullmatch(r"-[^\n]+", line) else "***")
 ]
 Directives = Annotated[tuple[Directive, ...], Field(strict=False), BeforeValidator(_shown_lines)]
-HISTOGRAM_BINS = 256
 MAX_LEVEL = 8
 # A worker ends before its job does, and needs time to start.
 MIN_WALLTIME_SECONDS = 120
 Level = int | Literal["all"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
-
-
-class Section(BaseModel):
-    # Strict: "0.5" is no number and true is no 1; only lists may become tuples, and integers floats.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Dataset(Section):
@@ -139,34 +134,16 @@ class Model(Section):
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
 
-class Metrics(Section):
+class Metrics(ScoreSettings):
     """What is counted and how scores are made of the counts."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    threshold_count: Annotated[int, Field(ge=2, le=HISTOGRAM_BINS)] = 64
-    tversky_alpha: NonNegative = 0.3
-    tversky_beta: NonNegative = 0.7
-    smooth: NonNegative = 0.0
-    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)], ...], Field(strict=False)] = (1, 8, 32)
-    empty: Literal["nan", "one", "zero", "smooth"] = "nan"
-    bootstrap: Annotated[int, Field(ge=0)] = 1000
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    cluster_by: str = ""
-    group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    seed: Annotated[int, Field(ge=0)] = 0
+    threshold_count: Annotated[int, Field(ge=2, le=BINS)] = 64
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if HISTOGRAM_BINS % self.threshold_count:
-            raise ValueError(f"threshold_count: expected a divisor of {HISTOGRAM_BINS}, got {self.threshold_count}")
-        if self.tversky_alpha + self.tversky_beta == 0:
-            raise ValueError("tversky_alpha, tversky_beta: expected at least one above 0")
-        if "" in self.group_by:
-            raise ValueError(f"group_by: expected names of columns, got {list(self.group_by)}")
-        if len(set(self.group_by)) != len(self.group_by):
-            raise ValueError(f"group_by: expected different columns, got {list(self.group_by)}")
-        if len(set(self.batch_sizes)) != len(self.batch_sizes):
-            raise ValueError(f"batch_sizes: expected different sizes, got {list(self.batch_sizes)}")
+        if BINS % self.threshold_count:
+            raise ValueError(f"threshold_count: expected a divisor of {BINS}, got {self.threshold_count}")
         return self
 
 
@@ -196,7 +173,7 @@ class Cluster(Section):
     address: Address = ""
     shard_seconds: NonNegative = 0.0
     """After which a shard is given up by its worker; 0: by its pixels."""
-    resources: dict[str, NonNegative] = {}
+    resources: dict[str, NonNegative] = {}  # noqa: RUF012 - pydantic copies it
     """What each worker must offer at least, as `dask worker --resources` gives it."""
     tls_ca: str = ""
     tls_cert: str = ""

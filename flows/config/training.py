@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segscale.flows.config.sections import NonNegative, Place, Positive, Section
+from segscale.flows.config.sections import NonNegative, Place, Positive
+from segscale.tasks.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.flows.config.evaluation import ConfigError, one_line
 from segscale.storage.reports import Report, ReportError
 from segscale.tasks.metrics.aggregate import BATCH_SUMMED_COLUMNS, PER_SAMPLE_COLUMNS
 from segscale.tasks.metrics.gap import COLUMNS as GAP_COLUMNS
@@ -33,23 +33,20 @@ def readable_reports() -> Iterator[None]:
         yield
     except ConfigError:
         raise
+    except ValidationError as error:
+        raise ConfigError(one_line(error)) from None
     except (ValueError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
 
 
 def recorded_settings(report: Report) -> ScoreSettings:
     """How the scores of a report were made, from its run.json. Raises ReportError where that is not recorded."""
-    names = [field.name for field in fields(ScoreSettings)]
     run = report.run()
     try:
         metrics = run["config"]["metrics"]
-        # JSON has lists where the settings have tuples.
-        values: dict[str, Any] = {
-            name: tuple(metrics[name]) if isinstance(metrics[name], list) else metrics[name] for name in names
-        }
         if not set(IDENTITY) <= set(run):
             raise KeyError(IDENTITY)
-        return ScoreSettings(**values)
+        return ScoreSettings(**{name: metrics[name] for name in ScoreSettings.model_fields})
     except (KeyError, TypeError, ValueError):
         raise ReportError(
             f"{report.path}/run.json: expected the metrics of a Segscale run, got something else"

@@ -7,7 +7,7 @@ gap         gap(...), leave_one_out(...)            why the two differ
 intervals   intervals(...)                          how sure both are
 compare     compare(...)                            two runs over the same images, paired
 diagnose    diagnose(...), check_arrays(...)        what says that an evaluation is wrong
-scores      dice, iou, tversky, ...                 the formulas, over numbers or arrays
+scores      dice, iou, tversky, ...                 the formulas, over numbers, arrays or tensors
 settings    ScoreSettings                           everything but the counts that decides a score
 thresholds  cumulate(...)                           counts at every threshold, from the histograms
 """

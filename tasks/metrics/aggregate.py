@@ -1,7 +1,8 @@
 """Aggregate tables of a run: means of scores (`per_sample`) and scores of sums (`batch_summed`), kept apart.
 
-Both take the `per_image` table, of which they read the counts, not the scores, and drop no failure silently: failed
-images are left out and counted. Rows are ordered by stratum, class (by index, then over classes), head, metric.
+Both take the `per_image` table, or its panel, of which they read the counts, not the scores, and drop no failure
+silently: failed images are left out and counted. Rows are ordered by stratum, class (by index, then over classes),
+head, metric.
 
 Of the rows over classes, `all_macro` is the mean over foreground classes of the defined class values, with
 n_classes_defined beside it; what has no meaning as such a mean (spread, numbers of images by emptiness) is NaN or null
@@ -17,7 +18,7 @@ from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuf
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS
-from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.panel import Panel, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import QUANTILES, mean, spread, standard_deviation
 
@@ -33,7 +34,7 @@ BATCH_SUMMED_COLUMNS: dict[str, str | None] = {
 }  # fmt: skip
 
 
-def per_sample(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+def per_sample(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
     """Mean and spread over images of each image's score: a row per stratum, class, head and metric.
 
     n_images are all images of the stratum, n_failed of them failed, n_defined have a score. n_reference_empty,
@@ -50,7 +51,7 @@ def per_sample(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame
     return table(rows, PER_SAMPLE_COLUMNS)
 
 
-def batch_summed(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+def batch_summed(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
     """Scores of the summed counts of batches: a row per stratum, class, head, metric and batch size, pooled last.
 
     Batches are consecutive ok images of the stratum in catalog order, the last may be short; the pooled row is one

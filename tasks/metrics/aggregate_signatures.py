@@ -1,7 +1,6 @@
 """Signatures in the aggregates of a run: how smoothing, failures, lesion sizes and batches move the number."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ def smoothed_empty_references(case: ClassCase, settings: ScoreSettings) -> Findi
     empty = case.counts.reference_empty & (~case.counts.prediction_empty | (settings.empty == "smooth"))
     if not settings.smooth or not empty.any():
         return None
-    plain = replace(settings, smooth=0.0, empty="nan" if settings.empty == "smooth" else settings.empty)
+    plain = settings.changed(smooth=0.0, empty="nan" if settings.empty == "smooth" else settings.empty)
     smoothed_scores, plain_scores = DICE.score(case.counts, settings), DICE.score(case.counts, plain)
     smoothed, unsmoothed = mean(smoothed_scores), mean(plain_scores)
     made = smoothed_scores[empty]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.compiled import compiled
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.scores import Ratio
 
 CHUNK_WEIGHTS = 4_000_000
 """Weights in memory at a time (16 MB)."""

@@ -20,7 +20,7 @@ from segscale.tasks.metrics.paired_estimates import PairedEstimate, Units, estim
 from segscale.tasks.metrics.paired_tests import holm, permutation_test, wilcoxon_test
 from segscale.tasks.metrics.pairing import PairedClass, Pairs, pair_images, refuse_different_settings
 from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, Stratum
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 
 KEYS: dict[str, str | None] = {

@@ -16,13 +16,13 @@ from segscale.tasks.metrics.aggregate_signatures import (
 )
 from segscale.tasks.metrics.array_signatures import Arrays
 from segscale.tasks.metrics.findings import Finding, by_severity
-from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.panel import Panel, panel_of
 from segscale.tasks.metrics.prediction_signatures import broken_prediction, cases_of
 from segscale.tasks.metrics.settings import ScoreSettings
 
 
 def diagnose(
-    per_image: pd.DataFrame,
+    per_image: pd.DataFrame | Panel,
     per_sample: pd.DataFrame,
     batch_summed: pd.DataFrame,
     gap: pd.DataFrame,

@@ -5,7 +5,6 @@ Cov(w, D) / mean(w): large images score better, or worse, than small ones. Smoot
 scored, make the rest.
 """
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,8 +15,8 @@ from segscale.tasks.metrics.batches import batch
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
-from segscale.tasks.metrics.panel import OVER_CLASSES, panel_of
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, panel_of
+from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean
 
@@ -29,7 +28,7 @@ LEAVE_ONE_OUT_COLUMNS: dict[str, str | None] = {
 }  # fmt: skip
 
 
-def gap(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+def gap(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
     """pooled - per_sample_mean of Dice and Tversky with its three terms: a row per stratum, class, head and metric.
 
     M0, P0: mean and pooled over images with w > 0, unsmoothed; M0e: the mean with the values of the empty policy
@@ -46,7 +45,7 @@ def gap(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     return table(rows, COLUMNS)
 
 
-def leave_one_out(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+def leave_one_out(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
     """How far the pooled score moves when one image is left out: a row per image, class and head, Dice and Tversky.
 
     pooled_change = (P - D) w / (W - w), unsmoothed: positive where the image pulls the pooled score down. It is 0 for
@@ -77,10 +76,10 @@ def _terms_of_metrics(counts: CountColumns, settings: ScoreSettings) -> list[Row
 
 
 def _terms(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> Row:
-    unsmoothed = replace(settings, smooth=0.0, empty="nan" if settings.empty == "smooth" else settings.empty)
+    unsmoothed = settings.changed(smooth=0.0, empty="nan" if settings.empty == "smooth" else settings.empty)
     pooled_counts = batch(counts, max(counts.size, 1)).counts
     per_sample, pooled = mean(metric.score(counts, settings)), mean(metric.score(pooled_counts, settings))
-    plain = replace(settings, smooth=0.0, empty="nan")
+    plain = settings.changed(smooth=0.0, empty="nan")
     plain_mean, plain_pooled = mean(metric.score(counts, plain)), mean(metric.score(pooled_counts, plain))
     filled_mean = mean(metric.score(counts, unsmoothed))
     if np.isnan(plain_mean) and not np.isnan(per_sample):

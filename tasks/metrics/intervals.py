@@ -27,7 +27,7 @@ COLUMNS: dict[str, str | None] = {
 Interval = tuple[float, float, str]
 
 
-def intervals(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
+def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
     """Intervals of each stratum, class, head and metric: per_sample and pooled by percentile, bca and delta.
 
     Units are ok images, or clusters of them by `cluster_by`; n_units are those with something to be measured. All

@@ -1,13 +1,14 @@
-"""The metrics of the reports: which ratio each is, and whether smoothing and the empty policy touch it."""
+"""The metrics of the reports: of which counts each is a score, and whether smoothing and the empty policy touch it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from segscale.tasks.metrics import ratios, scores
+from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 
 
@@ -18,9 +19,9 @@ class Metric:
     name: str
     ratio: Callable[[CountColumns, ScoreSettings], Ratio]
     """Numerator and denominator of each place, unsmoothed; NaN for soft metrics of label maps."""
-    is_smoothed: bool
+    is_smoothed: bool = False
     """`smooth` belongs to the formula."""
-    fills_empty: bool
+    fills_empty: bool = True
     """The empty policy gives the score where both masks are empty."""
     has_worst_score_zero: bool = True
     """0 is the worst score, so that a failed image can stand as 0."""
@@ -42,67 +43,42 @@ class Metric:
         return np.where(np.isnan(ratio.numerator), np.nan, score)
 
 
-def _dice(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.dice(c.true_positive, c.false_positive, c.false_negative)
+def _hard(c: CountColumns) -> tuple[Any, Any, Any]:
+    return c.true_positive, c.false_positive, c.false_negative
 
 
-def _iou(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.iou(c.true_positive, c.false_positive, c.false_negative)
+def _soft(c: CountColumns) -> tuple[Any, Any, Any]:
+    return c.soft_intersection, c.soft_prediction_sum, c.reference_sum
 
 
-def _tversky(c: CountColumns, s: ScoreSettings) -> Ratio:
-    return ratios.tversky(c.true_positive, c.false_positive, c.false_negative, s.tversky_alpha, s.tversky_beta)
+def _weights(s: ScoreSettings) -> tuple[float, float]:
+    return s.tversky_alpha, s.tversky_beta
 
 
-def _soft_dice(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.soft_dice(c.soft_intersection, c.soft_prediction_sum, c.reference_sum)
-
-
-def _soft_dice_squared(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.soft_dice(c.soft_intersection, c.soft_prediction_squared_sum, c.reference_sum)
-
-
-def _soft_tversky(c: CountColumns, s: ScoreSettings) -> Ratio:
-    return ratios.soft_tversky(
-        c.soft_intersection, c.soft_prediction_sum, c.reference_sum, s.tversky_alpha, s.tversky_beta
-    )
-
-
-def _sensitivity(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.sensitivity(c.true_positive, c.false_negative)
-
-
-def _precision(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.precision(c.true_positive, c.false_positive)
-
-
-def _specificity(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.specificity(c.true_negative, c.false_positive)
-
-
-def _f_beta(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.f_beta(c.true_positive, c.false_positive, c.false_negative, scores.F_BETA)
-
-
-def _volume_difference(c: CountColumns, _: ScoreSettings) -> Ratio:
-    return ratios.volume_difference(c.true_positive, c.false_positive, c.false_negative)
-
-
-DICE = Metric("dice", _dice, is_smoothed=True, fills_empty=True)
-TVERSKY = Metric("tversky", _tversky, is_smoothed=True, fills_empty=True)
+DICE = Metric("dice", lambda c, _: scores.dice.ratio(*_hard(c)), is_smoothed=True)
+TVERSKY = Metric("tversky", lambda c, s: scores.tversky.ratio(*_hard(c), *_weights(s)), is_smoothed=True)
 
 # Specificity is defined where both masks are empty (1), and the best volume difference is 0, not 1: no policy for them.
 METRICS: tuple[Metric, ...] = (
     DICE,
-    Metric("iou", _iou, is_smoothed=True, fills_empty=True),
+    Metric("iou", lambda c, _: scores.iou.ratio(*_hard(c)), is_smoothed=True),
     TVERSKY,
-    Metric("soft_dice", _soft_dice, is_smoothed=True, fills_empty=True),
-    Metric("soft_dice_squared", _soft_dice_squared, is_smoothed=True, fills_empty=True),
-    Metric("soft_tversky", _soft_tversky, is_smoothed=True, fills_empty=True),
-    Metric("sensitivity", _sensitivity, is_smoothed=False, fills_empty=True),
-    Metric("precision", _precision, is_smoothed=False, fills_empty=True),
-    Metric("specificity", _specificity, is_smoothed=False, fills_empty=False),
-    Metric("f_beta", _f_beta, is_smoothed=False, fills_empty=True),
-    Metric("volume_difference", _volume_difference, is_smoothed=False, fills_empty=False, has_worst_score_zero=False),
+    Metric("soft_dice", lambda c, _: scores.soft_dice.ratio(*_soft(c)), is_smoothed=True),
+    Metric(
+        "soft_dice_squared",
+        lambda c, _: scores.soft_dice.ratio(c.soft_intersection, c.soft_prediction_squared_sum, c.reference_sum),
+        is_smoothed=True,
+    ),
+    Metric("soft_tversky", lambda c, s: scores.soft_tversky.ratio(*_soft(c), *_weights(s)), is_smoothed=True),
+    Metric("sensitivity", lambda c, _: scores.sensitivity.ratio(c.true_positive, c.false_negative)),
+    Metric("precision", lambda c, _: scores.precision.ratio(c.true_positive, c.false_positive)),
+    Metric("specificity", lambda c, _: scores.specificity.ratio(c.true_negative, c.false_positive), fills_empty=False),
+    Metric("f_beta", lambda c, _: scores.f_beta.ratio(*_hard(c))),
+    Metric(
+        "volume_difference",
+        lambda c, _: scores.volume_difference.ratio(*_hard(c)),
+        fills_empty=False,
+        has_worst_score_zero=False,
+    ),
 )
 """All metrics, in the order of the reports."""

@@ -11,7 +11,7 @@ from segscale.tasks.metrics.bootstrap import UnitSums, resample, sums_of_units, 
 from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS, Metric
 from segscale.tasks.metrics.paired_tests import swap_patterns
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean
 

@@ -72,12 +72,14 @@ class Panel:
         ]
 
 
-def panel_of(per_image: pd.DataFrame) -> Panel:
+def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     """The panel of a `per_image` table; ValueError where an ok image lacks a class or head that others have.
 
     A failed image counts once, however many rows it has; an image is either failed or ok. Where all failed, heads and
-    classes are those of the failed rows.
+    classes are those of the failed rows. A panel is its own: whoever makes several tables makes it once.
     """
+    if isinstance(per_image, Panel):
+        return per_image
     ok = is_ok(per_image)
     codes, image_ids = pd.factorize(per_image["image_id"])
     is_ok_image, is_failed_image = np.zeros(len(image_ids), bool), np.zeros(len(image_ids), bool)

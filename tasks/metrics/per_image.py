@@ -9,6 +9,15 @@ from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.metric_table import DICE, METRICS, TVERSKY, Metric
 from segscale.tasks.metrics.settings import ScoreSettings
 
+EXPLAINED = (DICE, TVERSKY)
+"""Metrics whose gap is explained, image by image."""
+SCORE_COLUMNS = (
+    *(metric.name for metric in METRICS),
+    "empty",
+    *(f"gap_contribution_{metric.name}" for metric in EXPLAINED),
+)
+"""What the table has more than counts."""
+
 
 def score_images(counts: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     """The counts with a column per metric, `empty` and the contributions to the gap, inserted after `reference_sum`.
@@ -23,15 +32,15 @@ def score_images(counts: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     ok = is_ok(counts)
     columns = CountColumns.of_frame(counts[ok])
     groups = counts[ok].groupby(["class_index", "head"], sort=False, dropna=False).ngroup().to_numpy()
-    added = {metric.name: _spread(metric.score(columns, settings), ok) for metric in METRICS}
-    contributions = {
-        f"gap_contribution_{metric.name}": _spread(_gap_contribution(metric, columns, groups, settings), ok)
-        for metric in (DICE, TVERSKY)
-    }
-    table = counts.drop(columns=[*added, "empty", *contributions], errors="ignore")
+    added = [
+        *(_spread(metric.score(columns, settings), ok) for metric in METRICS),
+        _emptiness(columns, ok),
+        *(_spread(_gap_contribution(metric, columns, groups, settings), ok) for metric in EXPLAINED),
+    ]
+    table = counts.drop(columns=list(SCORE_COLUMNS), errors="ignore")
     place = table.columns.get_loc("reference_sum")
     assert isinstance(place, int), "a column name twice"
-    scored = pd.DataFrame({**added, "empty": _emptiness(columns, ok), **contributions}, index=table.index)
+    scored = pd.DataFrame(dict(zip(SCORE_COLUMNS, added, strict=True)), index=table.index)
     return pd.concat([table.iloc[:, : place + 1], scored, table.iloc[:, place + 1 :]], axis=1)
 
 

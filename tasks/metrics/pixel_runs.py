@@ -9,6 +9,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from segscale.tasks.metrics import settings
 from segscale.tasks.metrics.compiled import compiled
 
 IntegerArray = NDArray[np.integer[Any]]
@@ -18,7 +19,7 @@ Uint32Array = NDArray[np.uint32]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 
-BINS = 256
+BINS = settings.BINS
 ZERO = np.float32(0)
 TWO_AS_BITS = np.uint32(0x40000000)
 SMALLEST_NORMAL_HALF = np.float32(2.0**-14)

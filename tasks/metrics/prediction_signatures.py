@@ -9,7 +9,6 @@ from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.panel import OVER_CLASSES, Panel
-from segscale.tasks.metrics.ratios import Ratio
 
 CONSTANT_SPREAD = 1e-8
 """Relative variance of the probabilities of an image below which they are one number; float32 rounds at 6e-8."""
@@ -158,6 +157,4 @@ def _dice(tp: int, fp: int, fn: int) -> float:
 
 
 def _soft_dice(c: CountColumns) -> float:
-    return float(
-        scores.divide(Ratio(2 * c.soft_intersection.sum(), c.soft_prediction_sum.sum() + c.reference_sum.sum()))
-    )
+    return float(scores.soft_dice(c.soft_intersection.sum(), c.soft_prediction_sum.sum(), c.reference_sum.sum()))

@@ -1,26 +1,48 @@
-"""Overlap scores of counts: pure functions over numbers or arrays, float64 out, NaN where nothing can be said.
+"""Overlap scores: each one a ratio of sums, written down once for numbers, numpy arrays and Keras tensors.
 
-tp, fp, fn, tn are counts of one class; `alpha` weighs false positives and `beta` false negatives. `smooth` is added to
-numerator and denominator. A score is NaN where its denominator without smoothing is 0; `with_empty_policy` then says
-what images get whose reference and prediction are both empty.
+tp, fp, fn, tn are counts of one class. Of the soft scores, intersection = sum of p over the reference, prediction = sum
+of p (or of p squared), reference = number of reference pixels. `alpha` weighs false positives, `beta` false negatives.
+
+A score is called with the sums, and with `smooth`, which is added to numerator and denominator: float64 out, NaN where
+the denominator without smoothing is 0; `with_empty_policy` then says what images get whose reference and prediction
+are both empty. Its `ratio` is what it is before the division: operators alone, so Keras tensors stay what they are.
 
 >>> dice(tp=1, fp=1, fn=0)
 0.6666666666666666
+>>> dice.ratio(tp=1, fp=1, fn=0)
+Ratio(numerator=2, denominator=3)
 """
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from segscale.tasks.metrics import ratios
-from segscale.tasks.metrics.ratios import Ratio
 from segscale.tasks.metrics.settings import EmptyPolicy
-
-Numbers: TypeAlias = float | NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 F_BETA = 2.0
 """The beta of the reports' f_beta: sensitivity counts twice as much as precision, as a missed lesion does."""
+
+
+class Ratio(NamedTuple):
+    """A score before it is divided: both sides are additive over pixels and images."""
+
+    numerator: Any
+    denominator: Any
+
+
+class Score:
+    """A score, made from the function that gives its ratio."""
+
+    def __init__(self, ratio: Callable[..., Ratio]) -> None:
+        self.ratio = ratio
+        """Numerator and denominator, unsmoothed, of numbers, arrays or tensors."""
+        update_wrapper(self, ratio)
+
+    def __call__(self, *sums: Any, smooth: float = 0.0, **named: Any) -> Any:
+        """The ratio of the sums, divided: float64, NaN where it is undefined."""
+        return divide(self.ratio(*sums, **named), smooth)
 
 
 def divide(ratio: Ratio, smooth: float = 0.0) -> Any:
@@ -31,72 +53,80 @@ def divide(ratio: Ratio, smooth: float = 0.0) -> Any:
     return quotient if shape else float(quotient)
 
 
-def dice(tp: Numbers, fp: Numbers, fn: Numbers, smooth: float = 0.0) -> Any:
-    """(2 TP + s) / (2 TP + FP + FN + s)."""
-    return divide(ratios.dice(tp, fp, fn), smooth)
-
-
-def iou(tp: Numbers, fp: Numbers, fn: Numbers, smooth: float = 0.0) -> Any:
-    """(TP + s) / (TP + FP + FN + s), the Jaccard index."""
-    return divide(ratios.iou(tp, fp, fn), smooth)
-
-
-def tversky(tp: Numbers, fp: Numbers, fn: Numbers, alpha: float, beta: float, smooth: float = 0.0) -> Any:
-    """(TP + s) / (TP + alpha FP + beta FN + s); alpha = beta = 1/2 is Dice, 1 is IoU (Tversky 1977)."""
-    return divide(ratios.tversky(tp, fp, fn, alpha, beta), smooth)
-
-
-def f_beta(tp: Numbers, fp: Numbers, fn: Numbers, beta: float = F_BETA) -> Any:
-    """(1 + beta²) TP / ((1 + beta²) TP + FP + beta² FN): Tversky with alpha 1/(1+beta²) and beta²/(1+beta²)."""
-    return divide(ratios.f_beta(tp, fp, fn, beta))
-
-
-def sensitivity(tp: Numbers, fn: Numbers) -> Any:
-    """TP / (TP + FN), the recall."""
-    return divide(ratios.sensitivity(tp, fn))
-
-
-def precision(tp: Numbers, fp: Numbers) -> Any:
-    """TP / (TP + FP)."""
-    return divide(ratios.precision(tp, fp))
-
-
-def specificity(tn: Numbers, fp: Numbers) -> Any:
-    """TN / (TN + FP)."""
-    return divide(ratios.specificity(tn, fp))
-
-
-def volume_difference(tp: Numbers, fp: Numbers, fn: Numbers) -> Any:
-    """(predicted - reference) / reference volume: 0 is equal, -1 all missed, 1 twice the volume; signed, unbounded."""
-    return divide(ratios.volume_difference(tp, fp, fn))
-
-
-def soft_dice(intersection: Numbers, prediction: Numbers, reference: Numbers, smooth: float = 0.0) -> Any:
-    """(2 Σpr + s) / (Σp + Σr + s), with the plain sum of p in the denominator."""
-    return divide(ratios.soft_dice(intersection, prediction, reference), smooth)
-
-
-def soft_dice_squared(
-    intersection: Numbers, prediction_squared: Numbers, reference: Numbers, smooth: float = 0.0
-) -> Any:
-    """(2 Σpr + s) / (Σp² + Σr + s), with squares in the denominator, as V-Net has it (r² = r)."""
-    return divide(ratios.soft_dice(intersection, prediction_squared, reference), smooth)
-
-
-def soft_tversky(
-    intersection: Numbers, prediction: Numbers, reference: Numbers, alpha: float, beta: float, smooth: float = 0.0
-) -> Any:
-    """(Σpr + s) / (Σpr + alpha Σp(1-r) + beta Σ(1-p)r + s)."""
-    return divide(ratios.soft_tversky(intersection, prediction, reference, alpha, beta), smooth)
-
-
-def with_empty_policy(score: Any, both_empty: Any, empty: EmptyPolicy, smooth: float) -> Any:
+def with_empty_policy(score: Any, both_empty: Any, empty: EmptyPolicy, smooth: float, xp: Any = np) -> Any:
     """The score where something is to be scored, the policy's value where both masks are empty.
 
     score: as the formulas give it, smoothed with `smooth`; both_empty: bool, hard reference and hard prediction empty.
     "nan", "one" and "zero" replace the score, a soft one too. "smooth" leaves it, and makes 0/0 into s/s = 1; without
-    smoothing that stays NaN.
+    smoothing that stays NaN. xp: whose arrays they are, numpy or keras.ops.
     """
     if empty == "smooth":
-        return np.where(both_empty & np.isnan(score) & (smooth > 0), 1.0, score)[()]
-    return np.where(both_empty, {"nan": np.nan, "one": 1.0, "zero": 0.0}[empty], score)[()]
+        return xp.where(xp.logical_and(both_empty, xp.isnan(score)), 1.0, score) if smooth > 0 else score
+    return xp.where(both_empty, {"nan": np.nan, "one": 1.0, "zero": 0.0}[empty], score)
+
+
+@Score
+def dice(tp: Any, fp: Any, fn: Any) -> Ratio:
+    """2 TP / (2 TP + FP + FN)."""
+    return Ratio(2 * tp, 2 * tp + fp + fn)
+
+
+@Score
+def iou(tp: Any, fp: Any, fn: Any) -> Ratio:
+    """TP / (TP + FP + FN), the Jaccard index."""
+    return Ratio(tp, tp + fp + fn)
+
+
+@Score
+def tversky(tp: Any, fp: Any, fn: Any, alpha: float, beta: float) -> Ratio:
+    """TP / (TP + alpha FP + beta FN); alpha = beta = 1/2 is Dice, 1 is IoU (Tversky 1977)."""
+    return Ratio(tp, tp + alpha * fp + beta * fn)
+
+
+@Score
+def tversky_shortfall(tp: Any, fp: Any, fn: Any, alpha: float, beta: float) -> Ratio:
+    """1 - Tversky: not subtracted from 1, which would leave rounding errors alone of a nearly perfect prediction."""
+    wrong = alpha * fp + beta * fn
+    return Ratio(wrong, tp + wrong)
+
+
+@Score
+def f_beta(tp: Any, fp: Any, fn: Any, beta: float = F_BETA) -> Ratio:
+    """(1 + beta²) TP / ((1 + beta²) TP + FP + beta² FN): Tversky with alpha 1/(1+beta²) and beta²/(1+beta²)."""
+    return Ratio((1 + beta**2) * tp, (1 + beta**2) * tp + fp + beta**2 * fn)
+
+
+@Score
+def sensitivity(tp: Any, fn: Any) -> Ratio:
+    """TP / (TP + FN), the recall."""
+    return Ratio(tp, tp + fn)
+
+
+@Score
+def precision(tp: Any, fp: Any) -> Ratio:
+    """TP / (TP + FP)."""
+    return Ratio(tp, tp + fp)
+
+
+@Score
+def specificity(tn: Any, fp: Any) -> Ratio:
+    """TN / (TN + FP)."""
+    return Ratio(tn, tn + fp)
+
+
+@Score
+def volume_difference(tp: Any, fp: Any, fn: Any) -> Ratio:
+    """(predicted - reference) / reference volume: 0 is equal, -1 all missed, 1 twice the volume; signed, unbounded."""
+    return Ratio((tp + fp) - (tp + fn), tp + fn)
+
+
+@Score
+def soft_dice(intersection: Any, prediction: Any, reference: Any) -> Ratio:
+    """2 Σpr / (Σp + Σr); with Σp² for Σp it is the Dice of V-Net (Milletari et al. 2016), as r² = r."""
+    return Ratio(2 * intersection, prediction + reference)
+
+
+@Score
+def soft_tversky(intersection: Any, prediction: Any, reference: Any, alpha: float, beta: float) -> Ratio:
+    """Σpr / (Σpr + alpha Σp(1-r) + beta Σ(1-p)r)."""
+    return tversky.ratio(intersection, prediction - intersection, reference - intersection, alpha, beta)

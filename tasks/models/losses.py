@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
+from segscale.tasks.metrics import scores
 from segscale.tasks.models.names import default_name
 from segscale.tasks.models.reference_encoding import Encoding, check_encoding, encode
 
@@ -127,8 +128,10 @@ class WeightedDice(_OverlapLoss):
 
     def _dice_loss(self, one_hot: Any, probabilities: Any) -> Any:
         intersection = self._sum(one_hot * probabilities)
-        total = self._sum(one_hot) + self._sum(probabilities)
-        return 1.0 - self._weigh(_ratio(2.0 * intersection + self.smooth, total + self.smooth, of_nothing=1.0))
+        ratio = scores.soft_dice.ratio(intersection, self._sum(probabilities), self._sum(one_hot))
+        return 1.0 - self._weigh(
+            _quotient(ratio.numerator + self.smooth, ratio.denominator + self.smooth, of_nothing=1.0)
+        )
 
 
 @keras.saving.register_keras_serializable(package="segscale")
@@ -188,13 +191,11 @@ class _TverskyLoss(_OverlapLoss):
         false_positive = self._sum(probabilities * (counted - one_hot))
         # At ignored pixels one_hot is 0.
         false_negative = self._sum((1.0 - probabilities) * one_hot)
+        sums = [true_positive, false_positive, false_negative]
         if self.over == "all_channels":
-            true_positive, false_positive, false_negative = (
-                ops.sum(values, axis=-1, keepdims=True) for values in (true_positive, false_positive, false_negative)
-            )
-        wrong = self.alpha * false_positive + self.beta * false_negative
-        # Not subtracted from 1, which would leave rounding errors alone of a nearly perfect prediction.
-        return _ratio(wrong, true_positive + wrong + self.smooth, of_nothing=0.0)
+            sums = [ops.sum(values, axis=-1, keepdims=True) for values in sums]
+        wrong, denominator = scores.tversky_shortfall.ratio(*sums, self.alpha, self.beta)
+        return _quotient(wrong, denominator + self.smooth, of_nothing=0.0)
 
     def _join(self, values: Any) -> Any:
         """One value for each image or batch from those of `_shortfalls`."""
@@ -275,7 +276,7 @@ class FocalTversky(_TverskyLoss):
         return {**super().get_config(), "gamma": self.gamma}
 
 
-def _ratio(numerator: Any, denominator: Any, of_nothing: float) -> Any:
+def _quotient(numerator: Any, denominator: Any, of_nothing: float) -> Any:
     """numerator / denominator, and `of_nothing` for 0 / 0; the gradient is finite in both cases."""
     defined = denominator > _SMALLEST
     # The branch that is not chosen has a gradient too, and 0 times infinity is NaN: it must not divide by 0.

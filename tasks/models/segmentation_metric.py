@@ -66,9 +66,11 @@ def overlap_of(pixels: Pixels, prediction: Any) -> Overlap:
     return Overlap(true_positive, predicted - true_positive, present - true_positive)
 
 
-def quotient(numerator: Any, denominator: Any) -> Any:
-    """numerator / denominator, NaN where the denominator is 0."""
+def quotient(numerator: Any, denominator: Any, smooth: float = 0.0) -> Any:
+    """(numerator + smooth) / (denominator + smooth), NaN where the denominator alone is 0."""
     defined = ops.greater(denominator, 0.0)
+    if smooth:
+        numerator, denominator = numerator + smooth, denominator + smooth
     return ops.where(defined, numerator / ops.where(defined, denominator, 1.0), math.nan)
 
 

@@ -33,6 +33,9 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
+from segscale.tasks.metrics import scores
+from segscale.tasks.metrics.scores import Ratio
+from segscale.tasks.metrics.settings import EmptyPolicy
 from segscale.tasks.models.reference_encoding import Encoding
 from segscale.tasks.models.segmentation_metric import (
     Overlap,
@@ -45,9 +48,6 @@ from segscale.tasks.models.segmentation_metric import (
     quotient,
     total,
 )
-
-EmptyPolicy = Literal["nan", "one", "zero", "smooth"]
-"""Score where hard reference and hard prediction are both empty; "smooth" lets the formula stand, s/s = 1."""
 
 
 class _Score(SegmentationMetric):
@@ -111,21 +111,12 @@ class _Score(SegmentationMetric):
     def _scores(self, sums: Any) -> Any:
         """(..., 4, C) of images, batches or all to (..., C)."""
         *overlap, either = ops.unstack(sums, 4, axis=-2)
-        numerator, denominator = self._ratio(Overlap(*overlap))
-        defined = ops.greater(denominator, 0.0)
-        smoothed = (numerator + self.smooth) / ops.where(defined, denominator + self.smooth, 1.0)
-        score = ops.where(defined, smoothed, math.nan)
-        both_empty = ops.equal(either, 0.0)
-        if self.empty == "smooth":
-            return (
-                ops.where(ops.logical_and(both_empty, ops.logical_not(defined)), 1.0, score) if self.smooth else score
-            )
-        return ops.where(both_empty, {"nan": math.nan, "one": 1.0, "zero": 0.0}[self.empty], score)
+        score = quotient(*self._ratio(Overlap(*overlap)), self.smooth)
+        return scores.with_empty_policy(score, ops.equal(either, 0.0), self.empty, self.smooth, ops)
 
-    def _ratio(self, sums: Overlap) -> tuple[Any, Any]:
+    def _ratio(self, sums: Overlap) -> Ratio:
         """Numerator and denominator, unsmoothed."""
-        tp, fp, fn = sums
-        return 2.0 * tp, 2.0 * tp + fp + fn
+        return scores.dice.ratio(*sums)
 
 
 class _TverskyScore(_Score):
@@ -153,9 +144,8 @@ class _TverskyScore(_Score):
         """What is needed to make this metric again."""
         return {**super().get_config(), "alpha": self.alpha, "beta": self.beta}
 
-    def _ratio(self, sums: Overlap) -> tuple[Any, Any]:
-        tp, fp, fn = sums
-        return tp, tp + self.alpha * fp + self.beta * fn
+    def _ratio(self, sums: Overlap) -> Ratio:
+        return scores.tversky.ratio(*sums, self.alpha, self.beta)
 
 
 class _MeanOfScores(_Score):

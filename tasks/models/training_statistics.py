@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from segscale.tasks.metrics import scores
 from segscale.tasks.models.reference_encoding import Encoding
 from segscale.tasks.models.segmentation_metric import (
     Pixels,
@@ -93,9 +94,9 @@ class SmoothedDiceByReference(SegmentationMetric):
         return {**super().get_config(), "smooth": self.smooth}
 
     def _count(self, pixels: Pixels) -> None:
-        tp, fp, fn = overlap_of(pixels, pixels.probabilities)
-        denominator = 2.0 * tp + fp + fn + self.smooth
-        by_class = ops.where(ops.greater(denominator, 0.0), quotient(2.0 * tp + self.smooth, denominator), 1.0)
+        numerator, denominator = scores.dice.ratio(*overlap_of(pixels, pixels.probabilities))
+        smoothed = quotient(numerator + self.smooth, denominator + self.smooth)
+        by_class = ops.where(ops.greater(denominator + self.smooth, 0.0), smoothed, 1.0)
         dice = ops.mean(by_class[:, 1:], axis=1)
         empty = _is_empty(ops.sum(pixels.reference, axis=-1))
         kinds = ops.stack([empty, 1.0 - empty], axis=1)
@@ -191,8 +192,8 @@ class OperatingPoint(SegmentationMetric):
         at_least = self._at_least(pixels)
         true_positive, predicted = at_least[:, 1, 1:-1], ops.sum(at_least[:, :, 1:-1], axis=1)
         present = at_least[:, 1, :1]
-        both = predicted + present
-        dice = 2.0 * true_positive / ops.maximum(both, 1.0)
+        numerator, both = scores.soft_dice.ratio(true_positive, predicted, present)
+        dice = numerator / ops.maximum(both, 1.0)
         accumulate(self._sums, ops.stack([dice, ops.cast(ops.greater(both, 0.0), "float32")], axis=1))
 
     def _at_least(self, pixels: Pixels) -> Any:

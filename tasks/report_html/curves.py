@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.per_image import is_ok
-from segscale.tasks.metrics.ratios import Ratio
+from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import EmptyPolicy
 from segscale.tasks.report_html.headline import matches, rows_of, whole_set
 
@@ -137,5 +137,5 @@ def spaced(n: int, limit: int, ends: int = 0) -> Int64Array:
 
 
 def _dice(true_positive: Any, predicted: Any, reference: Any, smooth: float, empty: EmptyPolicy) -> Any:
-    score = scores.dice(true_positive, predicted - true_positive, reference - true_positive, smooth)
+    score = scores.dice(true_positive, predicted - true_positive, reference - true_positive, smooth=smooth)
     return scores.with_empty_policy(score, (predicted == 0) & (reference == 0), empty, smooth)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def write_run(tmp_path: Path) -> Callable[..., str]:
             for table, rows in tables.items()
         }
         store = ObjectStore(str(tmp_path / name))
-        metrics = {**asdict(chosen), "threshold": 0.5, "threshold_count": 64}
+        metrics = {**chosen.model_dump(), "threshold": 0.5, "threshold_count": 64}
         write_report(store, contents, {**identity, "config": {"metrics": metrics}})
         return store.url
 

@@ -1,4 +1,3 @@
-import io
 import uuid
 from pathlib import Path
 from typing import Any
@@ -148,8 +147,8 @@ def test_no_column_of_the_report_is_free() -> None:
     catalog = pd.DataFrame({name: [""] for name in COLUMNS}).assign(image_id="a", depth=0, height=0, width=0)
     layout = Layout(("background", "lesion"), ("",), 0.5, 64)
     counted = collect(store, [entry], catalog, layout)
-    files = build_tables(counted, catalog, layout, ScoreSettings(bootstrap=0), Identity("r", "d", "m"))
-    columns = pd.read_parquet(io.BytesIO(files["per_image.parquet"])).columns
+    tables = build_tables(counted, catalog, layout, ScoreSettings(bootstrap=0), Identity("r", "d", "m"))
+    columns = tables.frames["per_image"].columns
     assert sorted(set(columns) - REPORT_COLUMNS) == []
 
 

@@ -21,7 +21,7 @@ from segscale.storage.shards import commit_shard
 from segscale.tasks.counting import Failure, count_rows, failed_rows
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect, headline, score_settings
+from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect, headline
 
 IDENTITY = Identity("0a1b2c", "nuclei", "phantom")
 SETTINGS = ScoreSettings(bootstrap=20, batch_sizes=(1, 2))
@@ -91,7 +91,7 @@ def _store() -> ObjectStore:
 def _build(catalog: pd.DataFrame, layout: Layout, *shards: Rows) -> dict[str, bytes]:
     store = _store()
     counted = collect(store, _commit(store, *shards), catalog, layout)
-    return build_tables(counted, catalog, layout, SETTINGS, IDENTITY)
+    return build_tables(counted, catalog, layout, SETTINGS, IDENTITY).encode()
 
 
 def _read(files: Mapping[str, bytes], name: str) -> pd.DataFrame:
@@ -362,8 +362,3 @@ def test_the_headline_puts_the_averages_side_by_side() -> None:
     assert lesion["batch 1"].item() == pytest.approx(sum(each) / 3, rel=1e-12)
     pooled = sum(2 * row["true_positive"] for row in rows) / sum(weights)
     assert lesion["pooled"].item() == pytest.approx(pooled, rel=1e-12)
-
-
-def test_settings_of_the_scores_are_taken_from_the_metrics() -> None:
-    values = {**asdict(SETTINGS), "threshold": 0.5, "threshold_count": 64}
-    assert score_settings(values) == SETTINGS

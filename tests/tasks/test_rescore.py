@@ -1,6 +1,5 @@
 import io
 import runpy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +149,14 @@ def test_only_what_is_needed_is_read() -> None:
     [
         pytest.param({"threshold": 0.7}, r"nearest: 0\.6875 \(44/64\) and 0\.703125 \(45/64\)", id="a lost threshold"),
         pytest.param({"group_by": ("status",)}, r"one of \['patient_id', 'site'\], got 'status'", id="no group"),
-        pytest.param({"tversky_alpha": -1.0}, "tversky_alpha and tversky_beta: expected finite", id="a weight below 0"),
-        pytest.param({"smooth": float("nan")}, "smooth: expected a finite number", id="smooth that is no number"),
-        pytest.param({"batch_sizes": (0,)}, "batch_sizes: expected", id="batches of none"),
-        pytest.param({"empty": "two"}, "empty: expected one of", id="an unknown policy"),
+        pytest.param({"tversky_alpha": -1.0}, "tversky_alpha\n *Input should be greater", id="a weight below 0"),
+        pytest.param(
+            {"smooth": float("nan")}, "smooth\n *Input should be a finite number", id="smooth that is no number"
+        ),
+        pytest.param(
+            {"batch_sizes": (0,)}, "batch_sizes.0\n *Input should be greater than or equal to 1", id="batches of none"
+        ),
+        pytest.param({"empty": "two"}, "empty\n *Input should be 'nan', 'one'", id="an unknown policy"),
     ],
 )
 def test_wrong_changes_are_refused(changes: dict[str, Any], words: str) -> None:
@@ -197,7 +200,7 @@ def test_soft_scores_follow_the_weights_and_no_threshold(report: Report) -> None
     always = found["stratum"].eq("") & found["metric"].eq("soft_dice") & found["n_both_empty"].eq(own["n_both_empty"])
     assert always.any()
     np.testing.assert_array_equal(found["mean"][always], own["mean"][always])
-    swapped = replace(plan.settings, tversky_alpha=0.7, tversky_beta=0.3)
+    swapped = plan.settings.changed(tversky_alpha=0.7, tversky_beta=0.3)
     changed = rescore(per_image, swapped)["per_sample"]
     differs = set(found["metric"][~np.isclose(found["mean"], changed["mean"], rtol=0, atol=0, equal_nan=True)])
     assert differs == {"tversky", "soft_tversky"}

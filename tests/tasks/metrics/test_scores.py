@@ -29,10 +29,11 @@ COUNT = st.integers(0, 10**12)
         pytest.param(scores.specificity(8, 2), 0.8, id="specificity"),
         pytest.param(scores.volume_difference(6, 2, 4), -0.2, id="a fifth too small"),
         pytest.param(scores.soft_dice(1.5, 2.0, 3), 0.6, id="soft dice"),
-        pytest.param(scores.soft_dice_squared(1.5, 1.0, 3, smooth=1), 4 / 5, id="soft dice, squares, smoothed"),
+        pytest.param(scores.soft_dice(1.5, 1.0, 3, smooth=1), 4 / 5, id="soft dice of squares, smoothed"),
         pytest.param(
             scores.soft_tversky(1.5, 2.0, 3, alpha=0.3, beta=0.7), 1.5 / (1.5 + 0.15 + 1.05), id="soft tversky"
         ),
+        pytest.param(scores.tversky_shortfall(6, 2, 4, alpha=0.3, beta=0.7), 3.4 / 9.4, id="1 - tversky"),
     ],
 )
 def test_by_hand(score: float, expected: float) -> None:

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.overlap import CLASS_COLUMNS, count_overlap
-from segscale.tasks.metrics.settings import EmptyPolicy as EmptyPolicyOfReports
-from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from segscale.tasks.models.losses import DiceCrossEntropy
 from segscale.tasks.models.segmentation_metric import Pixels, SegmentationMetric, accumulate, total
 from segscale.tasks.models.training_metrics import (
     BatchSummedDice,
     BatchSummedTversky,
-    EmptyPolicy,
     PerSampleDice,
     PerSampleTversky,
     PooledDice,
@@ -163,10 +161,6 @@ def test_one_class_or_the_mean_is_that_of_each() -> None:
     assert list(each) == ["dice", *(f"dice_class_{index}" for index in range(4))]
     for index, name in ((None, "dice"), (0, "dice_class_0"), (3, "dice_class_3")):
         assert measure(PooledDice(4, index), labels, probabilities) == float(each[name])
-
-
-def test_policies_are_those_of_the_reports() -> None:
-    assert get_args(EmptyPolicy) == get_args(EmptyPolicyOfReports)
 
 
 @settings(max_examples=5, deadline=None)

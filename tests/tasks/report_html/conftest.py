@@ -1,7 +1,6 @@
 """The tables of made-up runs, counted from made-up histograms of probabilities."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -109,7 +108,7 @@ def make_run() -> Callable[..., dict[str, Any]]:
     """make_run(n_images, n_failed=0, **changes): the record of a run as run.json has it."""
 
     def make(n_images: int, n_failed: int = 0, **changes: Any) -> dict[str, Any]:
-        metrics = {**asdict(SETTINGS), "threshold": 0.5, "threshold_count": THRESHOLD_COUNT}
+        metrics = {**SETTINGS.model_dump(), "threshold": 0.5, "threshold_count": THRESHOLD_COUNT}
         return {
             "run_id": "0a1b2c",
             "dataset": "phantoms",
