@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
@@ -25,6 +24,7 @@ from segscale.flows.prefect.concurrency import turn
 from segscale.flows.shards.retry import Finished, Limits
 from segscale.flows.shards.stage import StageSummary, run_stage
 from segscale.flows.shards.stream import stream_shards
+from segscale.flows.versions import installed_version
 from segscale.flows.worker import work as worker
 from segscale.flows.worker.engine import ModelRequest
 from segscale.flows.worker.work import EnginePlugin, EngineUnavailable, PlanJob
@@ -106,7 +106,7 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
+            "versions": {name: installed_version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
             "backend": "".join(backend),
             "code_version": predict.CODE_VERSION,
         }
@@ -196,10 +196,3 @@ def _ask(client: Client, jobs: Sequence[PlanJob], store: ObjectStore, limits: Li
         f"predict: no worker could try the network on a shard: {reason}; see the logs of the workers, and whether they "
         "have the memory for it"
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

@@ -6,7 +6,6 @@ import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -22,6 +21,7 @@ from segscale.flows.prefect.concurrency import turn
 from segscale.flows.progress import timed
 from segscale.flows.score import plan_score
 from segscale.flows.shards.stage import StageSummary
+from segscale.flows.versions import installed_version
 from segscale.storage.catalog import catalog_sha256
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
@@ -187,7 +187,7 @@ def _run_record(
     return {
         **asdict(identity),
         "config": recorded(config),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: installed_version(name) for name in PACKAGES}},
         "catalog_sha256": catalog_sha256(catalog),
         "weights_sha256": plan.prediction.weights_sha256 if plan.prediction else None,
         "plan": asdict(plan.prediction) if plan.prediction else None,

@@ -13,6 +13,7 @@ import psutil
 from distributed.system import MEMORY_LIMIT
 from prefect import flow
 
+from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.cluster.connection import Connection
 from segscale.flows.cluster.preflight import needs_of
@@ -49,6 +50,7 @@ def train_model(config: EvaluationConfig) -> str:
 
 def check_training(config: EvaluationConfig) -> None:
     """What can be wrong with a training before it starts. Raises ConfigError."""
+    check_installed("train")
     chosen, n_classes = config.train, len(config.dataset.classes)
     if "://" in chosen.output or not chosen.output.endswith(".keras"):
         raise ConfigError(f"train.output: expected a local path ending in .keras, got {chosen.output!r}")

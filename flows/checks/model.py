@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from segscale.flows.checks.extras import check_installed, check_predicts
 from segscale.flows.config.cluster_keys import OWN_MACHINE
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
 from segscale.storage.sources import file_name, read_catalogued, read_file
@@ -56,8 +57,9 @@ def find_model(config: EvaluationConfig) -> ModelFile:
 def look_ahead(config: EvaluationConfig) -> None:
     """Begin what `check_model` will ask for, and what workers of this machine will need, beside all that comes first.
 
-    What is wrong is said by `check_model`.
+    What is wrong is said by `check_model`, but that there is no library to predict with: nothing else would come of it.
     """
+    check_predicts(config)
     if config.model.path and not config.predictions.path:
         try:
             _begin_inspection(find_model(config), _graph_needed(config))
@@ -71,6 +73,7 @@ def check_model(config: EvaluationConfig) -> None:
     Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or an engine
     that this machine does not have, where the workers are its own.
     """
+    check_installed("predict")
     model = find_model(config)
     if config.cluster.kind == "gpus" and config.model.engine == "openvino":
         raise ConfigError('model.engine: openvino computes on CPUs, and cluster.kind = "gpus" is for GPUs; use keras')

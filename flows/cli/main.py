@@ -153,6 +153,9 @@ def report_command(config: EvaluationConfig) -> int:
 @_config_command("train")
 def train_command(config: EvaluationConfig) -> int:
     """Train UNet++ on the ingested training split."""
+    from segscale.flows.checks.extras import check_installed
+
+    check_installed("train")
     from segscale.flows.checks.evaluation import check_dataset
     from segscale.flows.checks.folders import check_folders
     from segscale.flows.train import check_training, train_model
