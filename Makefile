@@ -1,18 +1,24 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# The tests of a file share what they start, so they stay together.
-PARALLEL ?= -n auto --dist loadfile
+# The tests of a file share what they start, so they stay together; files come in the order of tests/conftest.py.
+PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 ORACLES := .venv-oracles/.installed
+
+# The parts of `nightly`, the shortest first; each is a target. Most are tests that carry its name as their marker.
+MARKED := slurm deploy poison clusters wheel prefect drivers stores scores models benchmarks
+PARTS := $(MARKED) properties oracles campaign
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# The parts of `test` run one after the other: the slow tests start clusters of their own.
+# One part after the other: tests start clusters and servers of their own.
 .NOTPARALLEL:
-.PHONY: help install demo test lint types fast slow faults oracles constraints clean
+.PHONY: help install demo test lint types fast gate nightly $(PARTS) services faults constraints clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo '  Parts of nightly, each a target (CONTRIBUTING.md says what is in them):'
+	@echo '    $(PARTS)'
 
 install: $(INSTALLED) ## Make .venv with everything that demo and test need
 
@@ -24,7 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Evaluate the bundled model on a drawn data set, end to end
 	$(BIN)/segscale demo --output work/demo
 
-test: lint types fast slow ## Everything that must pass here; .ci/run runs it, then oracles
+test: lint types gate ## Everything that must pass before a change goes in, in 20 minutes on 2 cores
 
 lint: $(INSTALLED) ## Style and formatting
 	$(BIN)/ruff check .
@@ -34,15 +40,41 @@ types: $(INSTALLED) ## Types, strict
 	$(BIN)/mypy --explicit-package-bases segscale tests examples docs/scripts
 
 fast: $(INSTALLED) ## Tests that start no process, server or model
-	$(BIN)/pytest -m "not slow" $(PARALLEL)
+	$(BIN)/pytest -m "not slow and not nightly" $(PARALLEL)
 
-slow: $(INSTALLED) ## Tests that do
-	$(BIN)/pytest -m slow $(PARALLEL)
+gate: $(INSTALLED) ## All tests but those of nightly
+	$(BIN)/pytest -m "not nightly" $(PARALLEL)
 
-faults: $(INSTALLED) ## Play every fault and write docs/faults.md (half an hour; as root, for the full disk)
+nightly: ## Everything else, in 90 minutes: all parts, whichever fails, and at the end what became of each
+	@code=0; report=; \
+	for part in $(PARTS); do \
+	  start=$$(date +%s); \
+	  if $(MAKE) --no-print-directory $$part; then word=passed; else word=FAILED code=1; fi; \
+	  report="$$report$$word  $$part, $$(( ($$(date +%s) - start + 30) / 60 )) min\n"; \
+	done; \
+	printf "\nnightly:\n$$report"; exit $$code
+
+$(MARKED): $(INSTALLED)
+	$(BIN)/pytest -m 'nightly(part="$@")' $(PARALLEL)
+
+# These need servers that no Python package brings. Without CI in the environment a test without its server is skipped,
+# and whoever asks for this part wants it run.
+slurm prefect: services
+slurm prefect: export CI := true
+
+services:
+	.ci/services
+
+properties: $(INSTALLED)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m "hypothesis and not nightly" $(PARALLEL)
+
+campaign: $(INSTALLED)
+	$(BIN)/python -m tests.faults.campaign
+
+faults: $(INSTALLED) ## The campaign of the nightly, written to docs/faults.md (as root, for the full disk)
 	$(BIN)/python -m tests.faults.campaign --write docs/faults.md
 
-oracles: $(ORACLES) ## Agreement with other libraries, in an environment of its own (torch, MONAI, ...)
+oracles: $(ORACLES)
 	.venv-oracles/bin/pytest tests/oracles -m oracle
 
 # A small part of what is installed here is imported: that part alone is compiled, when it is (--no-compile).

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
@@ -16,6 +15,7 @@ from segscale.flows.ingest import shard_plans
 from segscale.flows.run import Run
 from segscale.flows.shards.retry import Finished, Limits
 from segscale.flows.stage import ShardPlan
+from segscale.flows.versions import installed_version
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import predict
@@ -45,7 +45,7 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
+            "versions": {name: installed_version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
             "backend": "".join(backend),
             "code_version": predict.CODE_VERSION,
         }
@@ -130,10 +130,3 @@ def _ask(run: Run, keys: Sequence[str], planned: Mapping[str, ShardPlan]) -> Eng
         f"predict: no worker could try the network on a shard: {reason}; see the logs of the workers, and whether they "
         "have the memory for it"
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

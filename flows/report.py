@@ -6,7 +6,6 @@ import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -21,6 +20,7 @@ from segscale.flows.progress import timed
 from segscale.flows.run import Counted, Run
 from segscale.flows.score import plan_score
 from segscale.flows.stage import StageSummary
+from segscale.flows.versions import installed_version
 from segscale.storage.catalog import catalog_sha256
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
@@ -181,7 +181,7 @@ def _run_record(
     return {
         **asdict(identity),
         "config": recorded(run.config),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: installed_version(name) for name in PACKAGES}},
         "catalog_sha256": catalog_sha256(run.catalog),
         "weights_sha256": counted.plan.prediction.weights_sha256 if counted.plan else None,
         "plan": planned["prediction"],

@@ -12,6 +12,7 @@ import pandas as pd
 import psutil
 
 from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
 from segscale.flows.ingest import ingest_images
@@ -47,6 +48,7 @@ def check(config: EvaluationConfig) -> None:
 
 
 def _check(run: Run) -> None:
+    check_installed("train")
     check_cluster(run.config.cluster)
     run.list()
     check_folders(run.config)

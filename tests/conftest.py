@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import psutil
 import pytest
@@ -22,6 +26,30 @@ if TYPE_CHECKING:
     from tests.storage.s3_server import S3Server
 
 SEGSCALE = str(Path(sys.executable).with_name("segscale"))
+
+# Prefect has a home that belongs to this run of the tests: neither somebody's profile nor another run changes anything.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="segscale-prefect-")
+    os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
+    os.environ.update(PREFECT_SERVER_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1", TF_CPP_MIN_LOG_LEVEL="3")
+    os.environ.pop("PREFECT_API_URL", None)
+    os.environ.pop("PREFECT_PROFILE", None)
+
+# Not every environment that runs tests has Hypothesis (`make oracles`). Tests whose examples are costly set a number of
+# their own.
+if find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("gate", max_examples=15, deadline=None, derandomize=True)
+    settings.register_profile("nightly", max_examples=200, deadline=None)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: begun last, one would keep one processor busy while the others have nothing."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @dataclass(frozen=True)
@@ -42,10 +70,10 @@ class Segscale:
     def with_environment(self, **variables: str) -> Segscale:
         return Segscale({**self.environment, **variables})
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
         command = [SEGSCALE, *map(str, arguments)]
         return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, env=self.environment, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def __call__(self, *arguments: str | Path) -> Outcome:
@@ -67,9 +95,6 @@ def segscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segscale]:
         **os.environ,
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
         "SEGSCALE_CACHE": str(_shared_folder(tmp_path_factory) / "cache"),
     }
     prefect = str(Path(sys.executable).with_name("prefect"))
@@ -89,6 +114,27 @@ def segscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segscale]:
             process.terminate()
         psutil.wait_procs(processes, timeout=20)
         log.close()
+
+
+@pytest.fixture
+def segscale_here(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """The command in this process, for what it refuses: nothing was started by then, and a start takes seconds."""
+    from segscale.flows.cli.main import run
+
+    def command(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    logger = logging.getLogger("segscale")
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    # A command settles its environment and what is logged where, for as long as its process lives.
+    with mock.patch.dict(os.environ):
+        yield command
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
 
 
 def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,5 +1,6 @@
-"""The short forms of the benchmarks: every figure is there and positive."""
+"""The benchmarks: all of them can be started, and in the short form of each every figure is there and positive."""
 
+import json
 import re
 import runpy
 import subprocess
@@ -36,7 +37,34 @@ OTHERS = {
 }
 
 
+PROGRAMS = sorted(path for path in BENCHMARKS.glob("*.py") if "argparse" in path.read_text())
+# One process for all of them: what most of them import takes seconds.
+SAY_WHAT_THEY_TAKE = """
+import contextlib, io, json, runpy, sys
+helps = {}
+for path in sys.argv[1:]:
+    said, sys.argv[:] = io.StringIO(), [path, "--help"]
+    sys.path.insert(0, path.rpartition("/")[0])
+    try:
+        with contextlib.redirect_stdout(said):
+            runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        helps[path] = "" if end.code else said.getvalue()
+print(json.dumps(helps))
+"""
+
+
 @pytest.mark.slow
+def test_every_program_can_be_imported_and_says_what_it_takes() -> None:
+    command = [sys.executable, "-c", SAY_WHAT_THEY_TAKE, *map(str, PROGRAMS)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    helps = json.loads(answer.stdout)
+    assert len(PROGRAMS) >= 14
+    assert [path.name for path in PROGRAMS if "--help" not in helps.get(str(path), "")] == []
+
+
+@pytest.mark.nightly(part="benchmarks")
 def test_every_figure_of_the_short_form_is_there_and_positive(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +89,7 @@ def test_every_figure_of_the_short_form_is_there_and_positive(
             assert int(match["images"]) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_a_training_is_measured_beside_plain_keras(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(TRAINING))["main"](["--short"])
     _, *lines, load = capsys.readouterr().out.splitlines()
@@ -78,7 +106,7 @@ def test_a_training_is_measured_beside_plain_keras(capsys: pytest.CaptureFixture
     assert load.startswith("load ")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_what_a_shard_costs_beside_inference_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(READING))["main"](["--short"])
     _, *lines, load = capsys.readouterr().out.splitlines()
@@ -95,7 +123,7 @@ def test_what_a_shard_costs_beside_inference_is_measured(capsys: pytest.CaptureF
     assert load.startswith("load ")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_large_images_are_ingested_and_predicted_in_processes_of_their_own() -> None:
     command = [sys.executable, str(LARGE_IMAGES), "--short"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCHMARKS.parent)
@@ -125,7 +153,7 @@ def rates(printed: str, name: str) -> list[float]:
     return [float(value) for value in match.groups()]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_every_engine_is_measured_beside_others_that_compute_the_same() -> None:
     printed = short_form("inference.py", "--short")
     engines = ["segscale keras, float32", "segscale keras, bfloat16", "segscale openvino, float32"]
@@ -147,7 +175,7 @@ def test_every_engine_is_measured_beside_others_that_compute_the_same() -> None:
     assert "(goal 5.5)" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_the_keras_engine_is_measured_on_a_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", backend)
@@ -160,7 +188,7 @@ def test_the_keras_engine_is_measured_on_a_device(backend: str, monkeypatch: pyt
         assert 0 <= waiting < 100
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_a_whole_job_is_measured_beside_its_engine() -> None:
     printed = short_form("whole_job.py", "--short", "--engine", "keras", "--precision", "float32")
     steady = re.search(
@@ -178,13 +206,13 @@ def test_a_whole_job_is_measured_beside_its_engine() -> None:
     assert sum(stretches) == pytest.approx(whole, abs=0.3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_the_memory_of_an_engine_is_watched() -> None:
     printed = short_form("memory_growth.py", "--engine", "keras", "--batches", "20", "--shapes", "2", "--stay", "5")
     assert [float(value) > 0 for value in re.findall(r"^after +\d+% +([\d.]+) MB", printed, re.MULTILINE)] == [True] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="benchmarks")
 def test_what_a_run_costs_beside_its_images_is_measured() -> None:
     printed = short_form("scheduling.py", "--short")
     assert re.search(r"^3000 images in \d+ shards$", printed, re.MULTILINE)

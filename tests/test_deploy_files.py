@@ -129,6 +129,10 @@ def test_an_image_is_pinned_unprivileged_and_holds_no_secret(path: Path) -> None
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY") and "--from" not in line]
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert {name for names in copied for name in names} <= allowed
+    # The package is a folder of links: whatever one of them leads to is needed to install it.
+    rooms = {link.readlink().name for link in (ROOT / "segscale").iterdir() if link.is_symlink()}
+    assert rooms == {"flows", "tasks", "storage"}
+    assert {"segscale", *rooms} <= {name for names in copied for name in names}
     assert "*" in (ROOT / ".dockerignore").read_text().splitlines()
     (install,) = [line for line in lines if "pip install" in line]
     files = re.findall(r"-c (\S+)", install)

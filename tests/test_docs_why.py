@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -78,7 +78,6 @@ def test_images_without_a_lesion_get_none(images: Any) -> None:
     assert images.softmax[empty, ..., 1].max() < 0.5
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.sampled_from([1, 2, 4, 8]), st.integers(1, 12), st.floats(0, 1), st.integers(0, 2**32))
 def test_formulas_give_what_the_counts_give(n_images: int, side: int, foreground: float, seed: int) -> None:
     images = random_images(n_images, side, foreground, seed)
@@ -116,7 +115,6 @@ def test_smoothing_with_an_empty_reference(n_false: int, expected: float) -> Non
     assert WHY.dsc(*row_of([0] * 128, prediction)) == pytest.approx(expected, abs=1e-7)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.floats(0, 1), st.integers(0, 2**32))
 def test_flattened_channels_cannot_tell_alpha_from_beta(alpha: float, seed: int) -> None:
     images = random_images(2, 8, 0.3, seed)

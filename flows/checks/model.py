@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from segscale.flows.checks.extras import check_installed
 from segscale.flows.config.cluster_keys import OWN_MACHINE
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
 from segscale.storage.sources import file_name, read_catalogued, read_file
@@ -59,6 +60,7 @@ def check_model(config: EvaluationConfig) -> None:
     Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or an engine
     that this machine does not have, where the workers are its own.
     """
+    check_installed("predict")
     model = find_model(config)
     if config.cluster.kind == "gpus" and config.model.engine == "openvino":
         raise ConfigError('model.engine: openvino computes on CPUs, and cluster.kind = "gpus" is for GPUs; use keras')

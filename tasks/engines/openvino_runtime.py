@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-NOT_INSTALLED = "engine openvino is not installed; install the extra openvino (docs/inference.md)"
+NOT_INSTALLED = "engine openvino is not installed; install the extra predict (docs/inference.md)"
 
 
 def openvino_is_installed() -> bool:

@@ -10,6 +10,7 @@ from segscale.tasks.metrics import pixel_runs
 from segscale.tasks.metrics.foreground_kernel import count_two_classes
 from segscale.tasks.metrics.kernels import count_argmax, count_labels
 from segscale.tasks.metrics.overlap_inputs import (
+    label_codes,
     native_labels,
     native_probabilities,
     refuse_bad_labels,
@@ -159,8 +160,9 @@ def _count_foreground(
     threshold: float,
     ignore_index: int | None,
 ) -> OverlapCounts:
+    codes, ignored = label_codes(reference, 2, ignore_index)
     counts, soft, histograms, valid = count_two_classes(
-        *_as_volumes(reference, probabilities), *_ignored(ignore_index), np.float32(threshold)
+        *_as_volumes(codes, probabilities), *_ignored(ignored), np.float32(threshold)
     )
     if not valid:
         refuse_bad_labels(reference, "reference", 2, ignore_index)
@@ -185,7 +187,8 @@ def _count_channels(
     reference: NDArray[Any], probabilities: NDArray[Any], table: NDArray[np.float32], ignore_index: int | None
 ) -> OverlapCounts:
     n_classes = probabilities.shape[-1]
-    confusion, soft, histograms, valid = count_argmax(*_as_volumes(reference, probabilities), *_ignored(ignore_index))
+    codes, ignored = label_codes(reference, n_classes, ignore_index)
+    confusion, soft, histograms, valid = count_argmax(*_as_volumes(codes, probabilities), *_ignored(ignored))
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_probabilities(probabilities, table)
@@ -200,7 +203,9 @@ def _count_label_map(
             f"label_map: expected the reference's shape {reference.shape}, got {label_map.shape}: pass class indices "
             f"without a channel axis, argmax of one-hot channels"
         )
-    confusion, valid = count_labels(*_as_volumes(reference, label_map), n_classes, *_ignored(ignore_index))
+    codes, ignored = label_codes(reference, n_classes, ignore_index)
+    predicted, _ = label_codes(label_map, n_classes, None)
+    confusion, valid = count_labels(*_as_volumes(codes, predicted), n_classes, *_ignored(ignored))
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_labels(label_map, "label_map", n_classes, None)

@@ -12,6 +12,8 @@ CODES = (np.arange(256) / 256).astype(np.float32)
 HALVES = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 """Values of float16 by their bits."""
 NO_TABLE = np.empty(0, np.float32)
+MOST_IN_BYTES = 254
+"""Classes that uint8 can hold beside one value for ignored pixels and one for what is no class."""
 
 
 def native_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
@@ -27,6 +29,25 @@ def native_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
             f"got shape {labels.shape}: pass one image at a time, as class indices without a channel axis"
         )
     return labels.view(np.uint8) if labels.dtype.kind == "b" else _native(labels)
+
+
+def label_codes(labels: NDArray[Any], n_classes: int, ignore_index: int | None) -> tuple[NDArray[Any], int | None]:
+    """The labels in the type that the kernels are compiled for, and the value that is ignored among them.
+
+    A kernel is compiled anew for each type of its arguments, which takes seconds: eight types of labels become uint8
+    (uint16 where there are more classes than that holds). uint8 labels are taken as they are, without a copy.
+    """
+    if labels.dtype == np.uint8:
+        return labels, ignore_index
+    code = np.uint8 if n_classes <= MOST_IN_BYTES else np.uint16
+    ignored = int(np.iinfo(code).max)
+    codes = labels.astype(code)
+    # What is no class must not wrap around into one: the kernels find it, and it is refused by its own value.
+    codes[(labels < 0) | (labels >= n_classes)] = ignored - 1
+    if ignore_index is None:
+        return codes, None
+    codes[labels == ignore_index] = ignored
+    return codes, ignored
 
 
 def native_probabilities(

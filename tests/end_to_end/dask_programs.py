@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +24,26 @@ class DaskPrograms:
     stack: ExitStack
 
     def scheduler(self, command: Sequence[str]) -> Program:
-        return self._start("scheduler", command, "Scheduler at", {})
+        return self._start(self._own("scheduler"), command, "Scheduler at", {})
 
-    def worker(self, name: str, command: Sequence[str], **environment: str) -> Program:
-        return self._start(name, command, "Registered to", environment)
+    def worker(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Program:
+        return self._start(cwd or self._own(name), command, "Registered to", environment or {})
 
-    def _start(self, name: str, command: Sequence[str], ready: str, environment: dict[str, str]) -> Program:
+    def _own(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def _start(self, work: Path, command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Program:
         """Returns as soon as the program has said `ready`."""
         assert command[0] == "dask"
-        work = self.folder / name
-        work.mkdir(parents=True)
         process = subprocess.Popen(
             [DASK, *command[1:]], cwd=work, env={**os.environ, **environment}, text=True, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -52,8 +62,8 @@ class DaskPrograms:
             is_ready.set()
 
         threading.Thread(target=listen, daemon=True).start()
-        assert is_ready.wait(SECONDS), f"{name} was not ready in time:\n{''.join(said)}"
-        assert not has_ended.is_set(), f"{name} ended before it was ready:\n{''.join(said)}"
+        assert is_ready.wait(SECONDS), f"{command} was not ready in time:\n{''.join(said)}"
+        assert not has_ended.is_set(), f"{command} ended before it was ready:\n{''.join(said)}"
         return process
 
 

@@ -135,6 +135,7 @@ def test_scores_are_those_of_a_local_run(
     assert not [path for path in (tmp_path / "store").iterdir() if path.name.startswith(".probe")]
 
 
+@pytest.mark.nightly(part="clusters")
 def test_a_network_predicts_there_what_it_predicts_here(
     segscale: Any,
     phantoms: Path,
@@ -193,7 +194,7 @@ def planted(folder: Path, source: str) -> dict[str, str]:
 def test_a_worker_with_other_versions_ends_the_run_before_it_starts(
     segscale: Any, phantoms: Path, programs: DaskPrograms, commands: list[list[str]], address: str, tmp_path: Path
 ) -> None:
-    odd = programs.worker("odd", commands[1], **planted(tmp_path / "planted", ANOTHER_NUMPY))
+    odd = programs.worker("odd", commands[1], environment=planted(tmp_path / "planted", ANOTHER_NUMPY))
     try:
         work = tmp_path / "work"
         outcome = segscale("run", write_run(work, phantoms, scores(phantoms, work)), "--scheduler", address)
@@ -230,6 +231,7 @@ def test_a_worker_that_stands_still_is_not_waited_for(
         end(stopped)
 
 
+@pytest.mark.nightly(part="clusters")
 def test_no_scheduler_ends_with_exit_code_3(segscale: Any, phantoms: Path, tmp_path: Path) -> None:
     nowhere = f"tcp://127.0.0.1:{free_port()}"
     cluster = f'[cluster]\nkind = "address"\naddress = "{nowhere}"\nwait_seconds = 1'
@@ -239,6 +241,7 @@ def test_no_scheduler_ends_with_exit_code_3(segscale: Any, phantoms: Path, tmp_p
     assert last.startswith(f"segscale: cluster.address: expected a Dask scheduler at {nowhere}, got: ")
 
 
+@pytest.mark.nightly(part="clusters")
 def test_a_scheduler_with_no_worker_that_can_work(commands: list[list[str]], tmp_path: Path) -> None:
     scheduler, worker, _ = commands
     port = str(free_port())
@@ -247,10 +250,13 @@ def test_a_scheduler_with_no_worker_that_can_work(commands: list[list[str]], tmp
         programs.scheduler([*scheduler[:-2], port, "--no-dashboard"])
         said = loss(at(there, wait_seconds=3))
         assert said == "cluster.workers: expected 1 or more workers within 3 s (wait_seconds), found 0"
-        programs.worker("bare", [*worker[:2], there, *worker[3:]], **planted(tmp_path / "planted", NO_SEGSCALE))
+        programs.worker(
+            "bare", [*worker[:2], there, *worker[3:]], environment=planted(tmp_path / "planted", NO_SEGSCALE)
+        )
         assert "cannot load Segscale:" in refusal(at(there))
 
 
+@pytest.mark.nightly(part="clusters")
 def test_a_killed_scheduler_costs_time_and_nothing_else(
     segscale: Any, phantoms: Path, scored_locally: Path, tmp_path: Path
 ) -> None:
@@ -295,6 +301,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     return make
 
 
+@pytest.mark.nightly(part="clusters")
 def test_a_cluster_with_tls_takes_who_has_the_keys(
     segscale: Any, phantoms: Path, certificates: Callable[[str], Path], scored_locally: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from tests.end_to_end.kubernetes_api import kubernetes_api
 from tests.ports import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="deploy")
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

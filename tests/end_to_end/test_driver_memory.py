@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="drivers")
 
 # What a garbage collector that has not run yet may hold; a record per image would be seen at once in a longer run.
 NOISE_BYTES = 12_000_000

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="models")
 
 
 def report_folder(out: str) -> Path:

@@ -126,6 +126,7 @@ def is_unseen(image_id: str) -> bool:
     return int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % 100 < 25
 
 
+@pytest.mark.nightly(part="models")
 def test_real_nuclei(segscale: Any, nuclei_folder: Path, tmp_path: Path, write_config: Callable[..., Path]) -> None:
     manifest = tmp_path / "manifest.csv"
     # A quarter of the set, those that the bundled model never saw; the whole takes minutes.
@@ -165,6 +166,7 @@ def test_bundled_models_are_small_and_described() -> None:
             assert f"## {word}" in card, (name, word)
 
 
+@pytest.mark.nightly(part="models")
 def test_colours_fail_alone_where_the_network_takes_one_channel(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:

@@ -34,7 +34,7 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 from tests.ports import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="prefect")
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,13 @@ pytestmark = pytest.mark.slow
 N_IMAGES = 24
 
 
-@pytest.fixture(scope="module", params=["s3_server", "rclone_server"], ids=["moto", "rclone"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("s3_server", id="moto"),
+        pytest.param("rclone_server", id="rclone", marks=pytest.mark.nightly(part="stores")),
+    ],
+)
 def server(request: pytest.FixtureRequest) -> S3Server:
     """Each implementation of S3 that there is here."""
     found: S3Server = request.getfixturevalue(request.param)
@@ -66,23 +71,17 @@ class Job:
         return {name: report.read(name) for name in report.names("") if name.endswith(".parquet")}
 
 
-def write_job(folder: Path, place: str, data: str, mode: str, single_driver: bool = False) -> Job:
-    source = {
-        "score": f'''
-        images = "{data}/images/*.png"
-        references = "{data}/masks"
-        [predictions]
-        path = "{data}/predictions"
-        ''',
-        "model": f'manifest = "{data}/manifest.csv"\n[model]\npath = "phantom"',
-    }[mode]
-    config = folder / f"{mode}-{place.partition(':')[0].strip('/').rpartition('/')[2]}.toml"
+def write_job(folder: Path, place: str, data: str, single_driver: bool = False) -> Job:
+    config = folder / f"{place.partition(':')[0].strip('/').rpartition('/')[2]}.toml"
     config.write_text(
         f"""
         [dataset]
         name = "phantom"
         label_values = [0, 255]
-        {source}
+        images = "{data}/images/*.png"
+        references = "{data}/masks"
+        [predictions]
+        path = "{data}/predictions"
         [metrics]
         bootstrap = 100
         [store]
@@ -112,31 +111,19 @@ def uploaded(in_bucket: str, data: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def near(segscale: Any, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Job]:
-    """The job of a mode on a disk, done once for all servers."""
-
-    @cache
-    def done(mode: str) -> Job:
-        folder = tmp_path_factory.mktemp(mode)
-        job = write_job(folder, f"{folder}/work", str(data), mode)
-        outcome = segscale("run", job.config)
-        assert outcome.code == 0, outcome.err
-        return job
-
-    return done
-
-
-@pytest.fixture(scope="module", params=["score", "model"])
 def finished(
-    request: pytest.FixtureRequest, command: Any, near: Callable[[str], Job], uploaded: str, in_bucket: str,
-    server: S3Server, tmp_path_factory: pytest.TempPathFactory,
+    segscale: Any, command: Any, data: Path, uploaded: str, in_bucket: str, server: S3Server,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Job, Job, str]:  # fmt: skip
     """The same job on a disk and in the bucket, both done, and what the second one said."""
-    folder = tmp_path_factory.mktemp(request.param)
-    far = write_job(folder, f"{in_bucket}/{request.param}", uploaded, request.param, not server.conditional)
+    folder = tmp_path_factory.mktemp("job")
+    near = write_job(folder, f"{folder}/work", str(data))
+    outcome = segscale("run", near.config)
+    assert outcome.code == 0, outcome.err
+    far = write_job(folder, f"{in_bucket}/job", uploaded, not server.conditional)
     outcome = command("run", far.config)
     assert outcome.code == 0, outcome.err
-    return near(request.param), far, outcome.out + outcome.err
+    return near, far, outcome.out + outcome.err
 
 
 def test_the_tables_are_those_of_a_local_run(finished: tuple[Job, Job, str]) -> None:
@@ -157,7 +144,7 @@ def test_a_server_without_conditional_writes_is_refused(
     segscale: Any, rclone_server: S3Server, rclone_bucket: str, data: Path, tmp_path: Path
 ) -> None:
     command = replace(segscale, environment={**segscale.environment, **rclone_server.environment()})
-    outcome = command("run", write_job(tmp_path, rclone_bucket, str(data), "score").config)
+    outcome = command("run", write_job(tmp_path, rclone_bucket, str(data)).config)
     assert outcome.code == 2
     assert "ignores If-None-Match" in outcome.err
     assert "single_driver" in outcome.err
@@ -218,14 +205,14 @@ def test_secrets_are_nowhere(command: Any, finished: tuple[Job, Job, str]) -> No
         ("predictions.path", "https://host/predictions/a.png?x=1&X-Amz-Signature=plantedSecretOfAUrl"),
     ],
 )
-def test_a_secret_in_a_url_is_refused_and_not_repeated(command: Any, tmp_path: Path, key: str, url: str) -> None:
-    lines = write_job(tmp_path, f"{tmp_path}/work", str(tmp_path), "score").config.read_text()
+def test_a_secret_in_a_url_is_refused_and_not_repeated(segscale_here: Any, tmp_path: Path, key: str, url: str) -> None:
+    lines = write_job(tmp_path, f"{tmp_path}/work", str(tmp_path)).config.read_text()
     section, name = key.split(".")
     before, mark, after = lines.partition(f"[{section}]")
     config = tmp_path / "secret.toml"
     old = next(line for line in after.splitlines() if line.strip().startswith(f"{name} ="))
     config.write_text(before + mark + after.replace(old, f'{name} = "{url}"', 1))
-    outcome = command("run", config)
+    outcome = segscale_here("run", config)
     assert outcome.code == 2
     assert key in outcome.err
     assert "***" in outcome.err

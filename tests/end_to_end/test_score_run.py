@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 import pytest
 from distributed import LocalCluster
 from PIL import Image
@@ -271,8 +270,19 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
+    segscale_here: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], name: str
+) -> None:
+    refuses(segscale_here, phantoms, tmp_path, write_config, name)
+
+
+@pytest.mark.parametrize("name", ["unknown key", "no such bundled model"])
+def test_the_installed_command_says_it_likewise(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], name: str
 ) -> None:
+    refuses(segscale, phantoms, tmp_path, write_config, name)
+
+
+def refuses(command: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], name: str) -> None:
     changes, words = WRONG[name]
     for folder in ("nothing", "twice/a", "twice/b", "other"):
         (tmp_path / folder).mkdir(parents=True)
@@ -284,7 +294,7 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
     for section, keys in changes.items():
         replaced = {key: value.replace("{tmp}", str(tmp_path)) for key, value in keys.items()}
         sections.setdefault(section, {}).update(replaced)
-    outcome = segscale("run", write_config(**sections))
+    outcome = command("run", write_config(**sections))
     assert outcome.code == 2, outcome.err
     assert outcome.out == ""
     assert words in outcome.err
@@ -307,8 +317,8 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
-def test_a_wrong_command_exits_2(segscale: Any, arguments: list[str], words: str) -> None:
-    outcome = segscale(*arguments)
+def test_a_wrong_command_exits_2(segscale_here: Any, arguments: list[str], words: str) -> None:
+    outcome = segscale_here(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert words in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1
@@ -352,27 +362,31 @@ def ask(url: str) -> list[dict[str, Any]]:
         return found
 
 
-def test_scoring_never_imports_tensorflow(
+NETWORK_LIBRARIES = ("tensorflow", "keras", "grain", "h5py", "openvino", "jax")
+
+
+def test_scoring_needs_none_of_the_libraries_of_networks(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
-    # A TensorFlow that cannot be imported stands first on the path of the driver and of its workers.
-    broken = tmp_path / "broken" / "tensorflow"
-    broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("raise RuntimeError('tensorflow was imported')")
-    poisoned = type(segscale)({**segscale.environment, "PYTHONPATH": str(broken.parent)})
-    outcome = poisoned("run", write_config(**score_sections(phantoms, tmp_path)))
+    # None of them can be imported by the driver and its workers, as where `segscale` is installed without its extras.
+    planted = tmp_path / "planted"
+    planted.mkdir()
+    (planted / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({NETWORK_LIBRARIES}))\n")
+    poor = segscale.with_environment(PYTHONPATH=f"{planted}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    outcome = poor("run", write_config(**score_sections(phantoms, tmp_path)))
     assert outcome.code == 0, outcome.err
-    # The poison works: the same environment cannot import it.
-    refused = subprocess.run(
-        [sys.executable, "-c", "import tensorflow"],
-        env=poisoned.environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    # It works: in the same environment a network is refused, with the name of the extra.
+    sections = score_sections(phantoms, tmp_path)
+    sections["predictions"], sections["model"] = {}, {"path": '"phantom"'}
+    refused = poor("run", write_config(**sections))
+    assert refused.code == 2
+    assert refused.err == (
+        "segscale: model.path: predicting needs TensorFlow and Keras, which are not installed: "
+        "pip install 'segscale[predict]'\n"
     )
-    assert "tensorflow was imported" in refused.stderr
 
 
+@pytest.mark.nightly(part="scores")
 def test_a_run_id_given_twice_is_the_later_run(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
@@ -390,6 +404,7 @@ def test_a_run_id_given_twice_is_the_later_run(
     assert "report: unchanged" in third.err
 
 
+@pytest.mark.nightly(part="scores")
 def test_a_mended_data_set_gets_a_new_report(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
@@ -429,6 +444,37 @@ def test_an_interrupted_run_says_so(
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert err.strip().splitlines()[-1] == "segscale: interrupted; what was committed stays, run again to resume"
+
+
+def committed(work: Path, stage: str) -> int:
+    return len(list((work / "store" / "ledger" / stage).glob("*.json")))
+
+
+def test_a_killed_driver_takes_its_workers_along_and_the_next_run_does_what_is_missing(
+    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], finished: tuple[Path, Path, Path]
+) -> None:
+    config = write_config(**score_sections(phantoms, tmp_path))
+    process = segscale.start("run", config)
+    while committed(tmp_path, "score") < 1:
+        assert process.poll() is None, process.communicate()[1]
+        os.sched_yield()
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert workers
+    assert psutil.wait_procs(workers, timeout=60)[1] == [], "workers outlived their driver"
+    assert not list(tmp_path.glob("reports/*/*/run.json"))
+    before = {stage: committed(tmp_path, stage) for stage in ("ingest", "score")}
+
+    outcome = segscale("run", config)
+    assert outcome.code == 0, outcome.err
+    report = report_folder(outcome.out)
+    stages = json.loads((report / "run.json").read_text())["stages"]
+    assert 0 < before["score"] < stages["score"]["shards"]
+    for stage, known in before.items():
+        assert (stages[stage]["reused"], stages[stage]["attempts"]) == (known, stages[stage]["shards"] - known)
+    for table in TABLES:
+        assert (report / f"{table}.parquet").read_bytes() == (finished[2] / f"{table}.parquet").read_bytes(), table
 
 
 def test_two_drivers_on_one_scheduler_do_not_meet(

@@ -22,7 +22,7 @@ from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.slurm import Slurm, await_true, missing_programs, started_slurm
 from tests.ports import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="slurm")
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "slurm"
 
@@ -32,7 +32,7 @@ def slurm() -> Iterator[Slurm]:
     missing = missing_programs()
     if (missing or os.geteuid() != 0) and "CI" not in os.environ:
         pytest.skip(f"needs root and slurm-wlm with munge (missing: {', '.join(missing) or 'nothing'})")
-    assert not missing, f"{missing} are missing; .ci/run installs them"
+    assert not missing, f"{missing} are missing; .ci/services installs them"
     with started_slurm() as running:
         yield running
 

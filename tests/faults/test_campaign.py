@@ -1,4 +1,4 @@
-"""The short form of the fault campaign, and that its checks can fail. All of it: python -m tests.faults.campaign"""
+"""The short form of the fault campaign, and that its checks can fail. All of it: `make campaign`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ SHORT = {
     "two drivers, one killed at commit 6": "a driver beside another one",
     "Parquet part: bit flipped": "damage that must be named",
     "clock of the worker jumps by -24 h": "a clock",
+    "predict: driver killed, after-commit": "the driver, while a network predicts",
+    "predict: worker killed, mid-write": "a worker that holds a network",
 }
 AS_ROOT = "disk full: while shards are ingested"
 
@@ -49,9 +51,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(rig, *prepare(rig, engine=False))
 
 
+@pytest.fixture(scope="module")
+def predicting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The same with a network that predicts."""
+    with new_rig(tmp_path_factory.mktemp("faults-engine"), phantoms=True) as rig:
+        yield Stage(rig, *prepare(rig, engine=True))
+
+
 @pytest.mark.parametrize("name", SHORT)
-def test_a_fault_costs_time_and_nothing_else(stage: Stage, name: str) -> None:
-    perform(FAULTS[name], stage.rig, stage.finished, stage.undisturbed)
+def test_a_fault_costs_time_and_nothing_else(request: pytest.FixtureRequest, name: str) -> None:
+    fault = FAULTS[name]
+    on: Stage = request.getfixturevalue("predicting" if fault.engine else "stage")
+    perform(fault, on.rig, on.finished, on.undisturbed)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted, which needs root")

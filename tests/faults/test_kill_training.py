@@ -17,7 +17,7 @@ import pytest
 from segscale.tasks.models.model_file import load_model
 from segscale.tasks.phantom import write_phantoms
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="drivers")
 
 EPOCHS = 6
 TIMES = ["seconds", "waiting_seconds"]

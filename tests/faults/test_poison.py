@@ -16,7 +16,7 @@ from PIL import Image
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import lift, quarantined
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="poison")
 
 N_IMAGES, POISON = 500, "case0123"
 PLANTED = """

@@ -19,7 +19,7 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 from tests.storage.s3_server import Fault, FaultProxy, Request, S3Server, running_proxy
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="stores")
 
 STAGES = ("ingest", "score")
 # One request in seven fails, each time in another way.

@@ -25,7 +25,7 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import open_report
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly(part="drivers")
 
 STOPPABLE = Path(__file__).with_name("stoppable.py")
 WAIT_SECONDS = 240

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from segscale.flows import evaluate
+from segscale.flows import evaluate, plan
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
 from segscale.flows.plan import plan_key
@@ -36,8 +36,8 @@ def config_of(folder: Path, **dataset: Any) -> EvaluationConfig:
 def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan record of a network of three channels."""
     facts = EngineFacts("keras", "cpu", "float32", "keras 3", ("head_4",), 2, 1, 3, 16)
-    plan = EnginePlan(PREDICTION, facts, "asked for", None, None)
-    monkeypatch.setattr(evaluate, "find_plan", lambda *_: plan)
+    known = EnginePlan(PREDICTION, facts, "asked for", None, None)
+    monkeypatch.setattr(evaluate, "find_plan", lambda *_: known)
     monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: pd.DataFrame({"image_id": ["a"]}))
     monkeypatch.setattr(evaluate, "check_model", lambda _: pytest.fail("the model was loaded"))
 
@@ -58,6 +58,8 @@ def test_the_backend_and_its_version_are_part_of_a_plan(tmp_path: Path, monkeypa
     config, model, keys = config_of(tmp_path), ModelFile("model.keras", "ff"), set()
     for backend, version in (("", "1"), ("jax", "1"), ("jax", "2")):
         monkeypatch.setenv("KERAS_BACKEND", backend)
-        monkeypatch.setattr("segscale.flows.plan._version", lambda name, now=version: now if name == "jax" else "0")
+        monkeypatch.setattr(
+            "segscale.flows.plan.installed_version", lambda name, now=version: now if name == "jax" else "0"
+        )
         keys.add(plan_key(config, model))
     assert len(keys) == 3

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.storage.catalog import (
@@ -42,7 +42,6 @@ def _pack(images: dict[str, int], capacity: int) -> Shards:
 
 
 @given(images=SETS, capacity=CAPACITIES)
-@settings(max_examples=50, deadline=None)
 def test_every_image_is_in_exactly_one_shard(images: dict[str, int], capacity: int) -> None:
     leaves = pack(list(images), list(images.values()), capacity)
     assert sorted(place for leaf in leaves for place in leaf) == list(range(len(images)))
@@ -50,14 +49,12 @@ def test_every_image_is_in_exactly_one_shard(images: dict[str, int], capacity: i
 
 
 @given(images=SETS, capacity=CAPACITIES)
-@settings(max_examples=50, deadline=None)
 def test_no_shard_is_too_large_unless_one_image_is(images: dict[str, int], capacity: int) -> None:
     for shard in _pack(images, capacity):
         assert len(shard) == 1 or sum(images[name] for name in shard) <= capacity
 
 
 @given(images=SETS, capacity=CAPACITIES, data=st.data())
-@settings(max_examples=50, deadline=None)
 def test_the_order_of_the_listing_does_not_matter(images: dict[str, int], capacity: int, data: st.DataObject) -> None:
     names = data.draw(st.permutations(list(images)))
     shuffled = [[names[place] for place in leaf] for leaf in pack(names, [images[n] for n in names], capacity)]
@@ -66,7 +63,6 @@ def test_the_order_of_the_listing_does_not_matter(images: dict[str, int], capaci
 
 
 @given(images=SETS, capacity=CAPACITIES, name=NAMES, slices=st.integers(1, 9))
-@settings(max_examples=50, deadline=None)
 def test_one_more_image_touches_one_shard(images: dict[str, int], capacity: int, name: str, slices: int) -> None:
     """Adding cuts at most one shard, into pieces that hold its images and the new one; removing is the reverse."""
     without = {other: depth for other, depth in images.items() if other != name}
@@ -82,7 +78,6 @@ def test_one_more_image_touches_one_shard(images: dict[str, int], capacity: int,
     removed=st.sets(NAMES, max_size=5),
     deepened=st.sets(NAMES, max_size=5),
 )
-@settings(max_examples=50, deadline=None)
 def test_k_changes_leave_all_other_shards_alone(
     images: dict[str, int], capacity: int, added: dict[str, int], removed: set[str], deepened: set[str]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.storage.ledger import Entry, Ledger, content_key, fresh_attempt
@@ -49,7 +49,6 @@ def test_keys_never_change(content: dict[str, Any], key: str) -> None:
 
 
 @given(content=st.dictionaries(st.text(), JSON, max_size=5), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
 def test_the_order_of_names_is_no_content(content: dict[str, Any], seed: int) -> None:
     names = list(content)
     random.Random(seed).shuffle(names)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -156,7 +156,6 @@ def test_zeros_are_stored_too() -> None:
         st_numpy.array_shapes(min_dims=3, max_dims=4, max_side=4),
     )
 )
-@settings(max_examples=40, deadline=None)
 def test_any_array_is_stored_without_loss_and_repeatably(array: Array) -> None:
     objects = encode_arrays({"images": array})
     assert objects == encode_arrays({"images": np.asfortranarray(array.copy())})

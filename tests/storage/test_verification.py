@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.storage import shards, tables
@@ -74,7 +74,6 @@ def test_a_record_without_a_checksum_is_of_an_older_version_and_sound(store: Obj
 
 
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
-@settings(max_examples=200, deadline=None)
 def test_any_flipped_bit_of_a_record_or_an_object_is_found(place: int, bit: int, one_store: ObjectStore) -> None:
     store = one_store
     files = store.listing()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -58,7 +58,6 @@ def _bands(pieces: list[Piece], heads: NDArray[np.float32], size: int) -> list[B
     batch=st.integers(1, 7),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
 def test_streamed_counts_are_those_of_the_whole_image(
     size: tuple[int, int], tile: tuple[int, int], overlap: float, depth: int, batch: int, seed: int
 ) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.kept import Kept, quantize, to_labels
@@ -8,7 +8,6 @@ from segscale.tasks.normalize import IGNORED
 
 
 @given(p=st.floats(0, 1, width=32), k=st.integers(1, 255))
-@settings(max_examples=50, deadline=None)
 def test_quantised_probabilities_keep_every_threshold(p: float, k: int) -> None:
     for value in (p, np.nextafter(np.float32(k / 256), np.float32(0)), k / 256):
         (quantised,) = quantize(np.array([value], np.float32))

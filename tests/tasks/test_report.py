@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -306,7 +306,6 @@ def test_equal_runs_are_equal_bytes_however_they_were_cut() -> None:
     assert _build(catalog, _layout(), whole[3:], whole[:3]) == first
 
 
-@settings(max_examples=40, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(["two classes", "three classes", "label maps"]))
 def test_any_batching_order_and_sharding_gives_equal_counts_to_the_last_bit(data: st.DataObject, kind: str) -> None:
     """Images are counted one by one, as views into batches of any size, and committed in shards of any size."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -85,7 +85,6 @@ def test_bucket_side(n: int, side: int) -> None:
 
 
 @given(st.integers(1, 10**6))
-@settings(max_examples=50, deadline=None)
 def test_bucket_side_properties(n: int) -> None:
     side = bucket_side(n)
     assert side >= n
@@ -118,7 +117,6 @@ def test_padding_a_row(mode: PaddingMode, width: int, expected: list[int]) -> No
 @pytest.mark.parametrize("mode", ["reflect", "edge", "zero"])
 @pytest.mark.parametrize("trailing", [(), (3,)], ids=["label map", "three channels"])
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 20), st.integers(0, 20))
-@settings(max_examples=20, deadline=None)
 def test_padding_is_below_and_to_the_right(
     mode: PaddingMode, trailing: tuple[int, ...], rows: int, columns: int, below: int, right: int
 ) -> None:
@@ -174,7 +172,6 @@ def test_tile_starts(length: int, tile: int, overlap: float, starts: tuple[int, 
 
 
 @given(st.integers(1, 5000), st.integers(1, 1024), st.floats(0, 0.9))
-@settings(max_examples=50, deadline=None)
 def test_tile_starts_properties(length: int, tile: int, overlap: float) -> None:
     starts = tile_starts(length, tile, overlap)
     steps = np.diff(starts)
@@ -210,7 +207,6 @@ tiles = st.tuples(st.integers(1, 16), st.integers(1, 16))
 
 
 @given(sizes, tiles, st.floats(0, 0.9), st.integers(1, 3), st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
 def test_where_tiles_agree_the_image_comes_back_exactly(
     size: tuple[int, int], tile: tuple[int, int], overlap: float, channels: int, seed: int
 ) -> None:
@@ -235,7 +231,6 @@ def _blurred(image: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
 
 
 @given(sizes, tiles, st.floats(0, 0.9), st.integers(1, 3), st.integers(0, 2**32 - 1))
-@settings(max_examples=100, deadline=None)
 def test_tiles_change_nothing_further_from_their_edges_than_the_network_sees(
     size: tuple[int, int], tile: tuple[int, int], overlap: float, radius: int, seed: int
 ) -> None:

@@ -37,6 +37,6 @@ def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, befo
 def test_not_installed_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_runtime, "openvino_is_installed", lambda: False)
     with pytest.raises(
-        ValueError, match=r"engine openvino is not installed; install the extra openvino \(docs/inference\.md\)"
+        ValueError, match=r"engine openvino is not installed; install the extra predict \(docs/inference\.md\)"
     ):
         load_openvino()

@@ -68,7 +68,7 @@ def test_choice(engine: Any, precision: Any, here: Surroundings, expected: Choic
 
 
 def test_openvino_that_is_not_installed_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"not installed; install the extra openvino \(docs/inference\.md\)"):
+    with pytest.raises(ValueError, match=r"not installed; install the extra predict \(docs/inference\.md\)"):
         choose_engine("openvino", "auto", BARE)
 
 

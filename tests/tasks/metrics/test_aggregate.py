@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
@@ -53,7 +53,6 @@ def test_a_short_last_batch_counts_by_its_images(frame_of: Frames, row_of: Rows)
     assert row["mean_equal_weight"] == pytest.approx((7 * 0.9 + 0.5) / 8)
 
 
-@settings(max_examples=30, deadline=None)
 @given(images=TRIPLES, empty=st.sampled_from(["nan", "one", "zero", "smooth"]), smooth=st.sampled_from([0.0, 1.0]))
 def test_batch_size_one_is_the_per_sample_mean_and_one_batch_is_pooled(
     frame_of: Frames, images: list[tuple[int, int, int]], empty: Any, smooth: float
@@ -70,7 +69,6 @@ def test_batch_size_one_is_the_per_sample_mean_and_one_batch_is_pooled(
     pd.testing.assert_frame_equal(pooled[columns].reset_index(drop=True), large[columns].reset_index(drop=True))
 
 
-@settings(max_examples=20, deadline=None)
 @given(images=TRIPLES, seed=st.integers(0, 1000))
 def test_order_moves_neither_means_nor_pooled(frame_of: Frames, images: list[tuple[int, int, int]], seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(images))

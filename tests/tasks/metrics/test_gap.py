@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
@@ -44,7 +44,6 @@ def test_smoothing_term_by_hand(frame_of: Frames, row_of: Rows) -> None:
     assert row["smoothing_term"] == pytest.approx(0.6 - 0.8)
 
 
-@settings(max_examples=40, deadline=None)
 @given(images=TRIPLES, empty=st.sampled_from(["nan", "one", "zero", "smooth"]), smooth=st.sampled_from([0.0, 1.0]))
 def test_terms_sum_to_the_gap_between_the_reported_scores(
     frame_of: Frames, images: list[tuple[int, int, int]], empty: Any, smooth: float
@@ -59,7 +58,6 @@ def test_terms_sum_to_the_gap_between_the_reported_scores(
         np.testing.assert_array_equal(merged[column], merged["mean"])
 
 
-@settings(max_examples=20, deadline=None)
 @given(images=TRIPLES)
 def test_covariance_term_is_the_covariance_over_the_mean_weight(
     frame_of: Frames, row_of: Rows, images: list[tuple[int, int, int]]

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.metrics.kept_thresholds import CURVE_METRICS, counts_at, curve, kept_index, pair_names, score_at
@@ -47,7 +47,6 @@ def test_a_threshold_that_was_not_kept_is_refused(threshold: float, words: str) 
 
 
 @given(st.integers(1, 8).map(lambda power: 2**power), st.floats(0, 1))
-@settings(max_examples=50, deadline=None)
 def test_every_threshold_is_kept_or_has_kept_neighbours(count: int, threshold: float) -> None:
     kept = [k / count for k in range(1, count)]
     if threshold in kept:

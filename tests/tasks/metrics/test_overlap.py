@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -159,7 +159,6 @@ def test_threshold_compares_in_float32() -> None:
     assert _hard(count_overlap(np.ones((1, 1), int), n_classes=2, probabilities=p, threshold=0.7)) == (1, 0, 0, 0)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**16), height=st.integers(1, 90), width=st.integers(1, 120),
     cuts=st.tuples(st.integers(0, 90), st.integers(0, 120)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -75,7 +75,6 @@ def tilings(draw: st.DrawFn, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
     return draw(st.permutations(boxes))
 
 
-@settings(max_examples=40, deadline=None)
 @given(image=images())
 def test_no_count_is_negative_or_above_the_pixel_number(image: Image) -> None:
     counts = image.count()
@@ -103,7 +102,6 @@ def test_no_count_is_negative_or_above_the_pixel_number(image: Image) -> None:
         assert (counts.soft_intersection <= counts.reference_sum + slack).all()
 
 
-@settings(max_examples=40, deadline=None)
 @given(data=st.data(), image=images())
 def test_any_tiling_gives_equal_counts(data: st.DataObject, image: Image) -> None:
     whole = image.count()

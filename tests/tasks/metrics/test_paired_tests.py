@@ -110,7 +110,6 @@ def test_holm_by_hand() -> None:
     np.testing.assert_allclose(holm(np.array([0.02, np.nan, 0.5, 0.01, 0.03])), [0.06, np.nan, 0.5, 0.04, 0.06])
 
 
-@settings(max_examples=50, deadline=None)
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_keeps_the_order_and_lies_between_none_and_bonferroni(values: list[float]) -> None:
     p_values = np.array(values)

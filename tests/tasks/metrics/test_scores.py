@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.metrics import scores
@@ -62,7 +62,6 @@ def test_false_positives_in_an_empty_reference_score_zero() -> None:
     assert scores.dice(0, 1, 0) == scores.iou(0, 1, 0) == scores.tversky(0, 1, 0, 0.3, 0.7) == 0
 
 
-@settings(max_examples=50, deadline=None)
 @given(tp=COUNT, fp=COUNT, fn=COUNT)
 def test_tversky_of_halves_is_dice_and_of_ones_is_iou(tp: int, fp: int, fn: int) -> None:
     np.testing.assert_allclose(scores.tversky(tp, fp, fn, 0.5, 0.5), scores.dice(tp, fp, fn), rtol=1e-15)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -149,7 +149,6 @@ def test_what_pillow_writes_comes_back() -> None:
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
 def test_16_bit_round_trip(height: int, width: int, channels: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 65536, (height, width, channels)).astype(np.uint16)
     data = bytes(imagecodecs.png_encode(pixels if channels == 3 else pixels[..., 0]))
@@ -167,7 +166,6 @@ def test_every_cut_is_noticed(make_png: MakePng, bit_depth: int, colour_type: in
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
 def test_damage_gives_one_error_with_a_repeatable_text(data: st.DataObject) -> None:
     stream = io.BytesIO()
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(stream, "PNG")

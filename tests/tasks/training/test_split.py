@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.normalize import Recipe
@@ -71,7 +71,6 @@ patients = st.lists(st.integers(0, 10**6).map(str), min_size=40, max_size=60, un
 
 
 @given(patients=patients, removed=st.sets(st.integers(0, 39), max_size=10), slices=st.integers(1, 3))
-@settings(max_examples=30)
 def test_nobody_changes_sides_when_others_come_or_go(patients: list[str], removed: set[int], slices: int) -> None:
     def split(some: Sequence[str]) -> tuple[set[str], set[str]]:
         samples = [make_sample(f"{one}-{number}", patient=one) for number in range(slices) for one in some]
