@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from segscale.flows import evaluate, plan
+from segscale.flows import evaluate
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
 from segscale.flows.plan import plan_key
