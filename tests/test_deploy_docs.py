@@ -158,7 +158,7 @@ if __name__ == "__main__":
 NOT_RUN = {
     "pip install ": "`make install` does more, and the tests run on it",
     "helm ": "no Kubernetes here",
-    "segscale run kubernetes.toml": "likewise; tests/flows/test_cluster_kubernetes.py holds what is asked of it",
+    "segscale run kubernetes.toml": "likewise; tests/flows/cluster/test_kubernetes.py holds what is asked of it",
 }
 
 
