@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segscale.errors import ArgumentError, DamagedStoreError
 from segscale.storage import shards, tables
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
@@ -65,7 +66,7 @@ def read_part(store: ObjectStore, entry: Entry) -> pa.Table:
     """The part of a committed shard, checked against the ledger and the schema."""
     table = pq.read_table(io.BytesIO(shards.read_object(store, entry, shards.ROWS)))
     if not table.schema.equals(SCHEMA):
-        raise ValueError(
+        raise DamagedStoreError(
             f"part {entry.stage}/{entry.key[:12]}: expected the columns {SCHEMA.names}, got {table.schema.names}"
         )
     return table
@@ -75,5 +76,7 @@ def histogram(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
     """A histogram column as (rows, 256) int64; rows without a histogram must have been filtered out."""
     column = table.column(name).combine_chunks()
     if column.null_count:
-        raise ValueError(f"{name}: expected rows with a histogram only, {column.null_count} of {len(column)} have none")
+        raise ArgumentError(
+            f"{name}: expected rows with a histogram only, {column.null_count} of {len(column)} have none"
+        )
     return np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.int64).reshape(len(column), BINS)

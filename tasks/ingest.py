@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from segscale.errors import DataError, UnreadableImage
 from segscale.storage import shards, tables
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
 from segscale.tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
-from segscale.tasks.readers import UnreadableImage, read_label_map, read_picture
+from segscale.tasks.readers import read_label_map, read_picture
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.tiling import fill_padded
 
@@ -89,9 +90,9 @@ def _prepare(
         _fill_reference(row, references, preparation)
         pixels = images[:, : row.height, : row.width]
         recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
-    except ValueError as error:
+    except DataError as error:
         images[...], references[...] = 0, IGNORED
-        return _failed(facts, type(error).__name__, str(error))
+        return _failed(facts, error.recorded_as, str(error))
     return {
         **facts, **asdict(recipe), "coloured": _is_coloured(pixels), "status": "ok", "error_type": "", "error": "",
     }  # fmt: skip
@@ -132,14 +133,14 @@ def to_labels(
 ) -> npt.NDArray[np.uint8]:
     """The class indices of a label file (D, H, W), checked against the size of the image it belongs to.
 
-    Raises ValueError naming the file for another size, or for a value that is no class and is not ignored.
+    Raises DataError naming the file for another size, or for a value that is no class and is not ignored.
     """
     if labels.shape != expected:
-        raise ValueError(f"{name}: expected the size of its image {_by(expected)}, got {_by(labels.shape)}")
+        raise DataError(f"{name}: expected the size of its image {_by(expected)}, got {_by(labels.shape)}")
     try:
         return to_class_indices(labels, preparation.label_values or None, preparation.n_classes, ignore_label)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segscale.errors import DataError
 from segscale.storage import parts, shards
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
@@ -157,7 +158,7 @@ class _Tally:
         image_id = band.row.image_id
         try:
             counted = [self._count_head(reference, head) for head in band.probabilities]
-        except ValueError as error:
+        except DataError as error:
             where = "" if band.is_whole else f"rows {band.top} to {band.bottom - 1}: "
             self.failures[image_id] = Failure(STAGE, "BadProbabilities", f"image {image_id}: {where}{error}")
             self.kept.drop(band.row.start, band.row.stop)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from segscale.errors import DamagedStoreError, DataError
 from segscale.storage import catalog as catalogs
 from segscale.storage import parts
 from segscale.storage.ledger import Entry
@@ -87,7 +88,7 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
         strange = (image < 0) | (head < 0) | (class_index < 0) | (class_index >= len(layout.classes))
         if strange.any():
             values = table.slice(int(np.argmax(strange)), 1).select(["image_id", "head", "class_index"]).to_pylist()[0]
-            raise ValueError(f"part {entry.key[:12]}: holds {values}, which this run does not know")
+            raise DamagedStoreError(f"part {entry.key[:12]}: holds {values}, which this run does not know")
         rows = (image * len(heads) + head) * len(layout.classes) + class_index
         np.add.at(seen, rows, 1)
         _place(columns, rows, table)
@@ -98,7 +99,7 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
         )
     if (seen != 1).any():
         image_id = images[int(np.argmax(seen != 1)) // layout.rows_per_image]
-        raise ValueError(f"image {image_id}: expected in one part, found {int(seen[seen != 1][0])} times")
+        raise DamagedStoreError(f"image {image_id}: expected in one part, found {int(seen[seen != 1][0])} times")
     return Counted(_frame(columns, catalog, layout), true_positive, predicted, has_histogram)
 
 
@@ -130,7 +131,7 @@ def _cumulate(table: pa.Table, threshold_count: int) -> tuple[npt.NDArray[np.int
     true_positive, predicted = cumulate(foreground, background, threshold_count)
     largest = int(predicted.max(initial=0))
     if largest > np.iinfo(np.int32).max:
-        raise ValueError(f"an image has {largest} pixels above a threshold; thresholds.parquet holds up to 2^31 - 1")
+        raise DataError(f"an image has {largest} pixels above a threshold; thresholds.parquet holds up to 2^31 - 1")
     return true_positive.astype(np.int32), predicted.astype(np.int32)
 
 

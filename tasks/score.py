@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from segscale.errors import DataError, SegscaleError
 from segscale.storage import parts, shards
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
@@ -94,7 +95,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, cou
     return ShardDone(job.key, len(rows), n_failed)
 
 
-class _FailedImageError(Exception):
+class _FailedImageError(SegscaleError):
     """One image cannot be counted; the shard goes on."""
 
     def __init__(self, stage: str, error_type: str, error: str) -> None:
@@ -114,8 +115,8 @@ def _count(
 ) -> OverlapCounts:
     try:
         return _count_prediction(reference, data, name, preparation, counting)
-    except ValueError as error:
-        raise _FailedImageError(STAGE, type(error).__name__, str(error)) from error
+    except DataError as error:
+        raise _FailedImageError(STAGE, error.recorded_as, str(error)) from error
 
 
 def _count_prediction(
@@ -146,7 +147,7 @@ def match_probabilities(
 ) -> npt.NDArray[Any]:
     """Probabilities (D, H, W) or (D, H, W, C), from an array that may lack the depth or have its channels first.
 
-    A shape that fits in two ways is refused with ValueError, and so is one that fits in none.
+    A shape that fits in two ways is refused with DataError, and so is one that fits in none.
     """
     size = tuple(expected)
     flat = size[1:] if size[0] == 1 else size
@@ -163,7 +164,7 @@ def match_probabilities(
                 moved = np.moveaxis(values, 0, -1).reshape((*size, count))
                 fits["one" if count == 1 else "first", count] = moved
     if len(fits) != 1:
-        raise ValueError(
+        raise DataError(
             f"{name}: expected probabilities of shape {flat} with {n_classes} channels"
             f"{' (or one)' if n_classes == 2 else ''} before or behind, got {values.shape}"
             f"{', which fits in more than one way' if fits else ''}"

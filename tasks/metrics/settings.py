@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from segscale.errors import ArgumentError
+
 MAX_BATCH_SIZE = 2**63 - 1
 """More images than this no table can hold."""
 
@@ -55,4 +57,4 @@ def _is_size(value: float) -> bool:
 
 def _expect(holds: bool, name: str, expected: str, given: object) -> None:
     if not holds:
-        raise ValueError(f"{name}: expected {expected}, got {given!r}")
+        raise ArgumentError(f"{name}: expected {expected}, got {given!r}")
