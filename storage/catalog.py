@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from segscale.errors import ArgumentError
 from segscale.storage import tables
+from segscale.storage.failures import REASON
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import ROLES, file_name
 
@@ -38,8 +39,7 @@ MEMORY_COLUMNS = (
     "width",
     "channels",
     "dtype",
-    "error_type",
-    "error",
+    *REASON,
 )
 COLUMNS = (
     "image_id",
@@ -58,8 +58,7 @@ COLUMNS = (
     "padded_width",
     "shard",
     "row",
-    "error_type",
-    "error",
+    *REASON,
 )
 
 

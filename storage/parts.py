@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segscale.errors import ArgumentError, DamagedStoreError
-from segscale.storage import shards, tables
+from segscale.storage import failures, shards, tables
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 
@@ -39,10 +39,7 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.int64()) for name in COUNTS),
         *(pa.field(name, pa.float64()) for name in SOFT_SUMS),
         *(pa.field(name, pa.list_(pa.int64(), BINS)) for name in HISTOGRAMS),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("error_type", pa.string(), nullable=False),
-        pa.field("error", pa.string(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in failures.COLUMNS),
     ]
 )
 """A row per image, head and class. Counts are null for a failed image; soft sums are NaN where the prediction was a

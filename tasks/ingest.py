@@ -12,6 +12,7 @@ import pandas as pd
 
 from segscale.errors import DataError, UnreadableImage
 from segscale.storage import shards, tables
+from segscale.storage.failures import Failure, to_columns
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
 from segscale.tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
@@ -20,6 +21,8 @@ from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Prep
 from segscale.tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
+NEUTRAL = Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0)
+"""Of an image that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +84,29 @@ def _prepare(
         "image_sha256": row.image_sha256,
         "reference_sha256": row.reference_sha256,
     }
-    if row.error:
-        return _failed(facts, row.error_type, row.error)
-    images, references = target[IMAGES], target[REFERENCES]
-    try:
-        # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
-        full_scale = _fill_pixels(row, images)
-        _fill_reference(row, references, preparation)
-        pixels = images[:, : row.height, : row.width]
-        recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
-    except DataError as error:
-        images[...], references[...] = 0, IGNORED
-        return _failed(facts, error.recorded_as, str(error))
-    return {
-        **facts, **asdict(recipe), "coloured": _is_coloured(pixels), "status": "ok", "error_type": "", "error": "",
-    }  # fmt: skip
+    recipe, coloured, failure = NEUTRAL, False, row.failure
+    if failure is None:
+        try:
+            recipe, coloured = _fill(row, target[IMAGES], target[REFERENCES], preparation)
+        except DataError as error:
+            target[IMAGES][...], target[REFERENCES][...] = 0, IGNORED
+            failure = Failure.of(STAGE, error)
+    outcome = to_columns(failure)
+    # All rows of this table are of one stage.
+    del outcome["stage"]
+    return {**facts, **asdict(recipe), "coloured": coloured, **outcome}
 
 
-def _failed(facts: dict[str, Any], error_type: str, error: str) -> dict[str, Any]:
-    neutral = asdict(Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0))
-    reason = {"coloured": False, "status": "failed", "error_type": error_type, "error": error}
-    return {**facts, **neutral, **reason}
+def _fill(
+    row: IngestRow, images: npt.NDArray[Any], references: npt.NDArray[np.uint8], preparation: Preparation
+) -> tuple[Recipe, bool]:
+    """Read an image and its reference into their slices; returns its recipe, and whether it has colours."""
+    # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
+    full_scale = _fill_pixels(row, images)
+    _fill_reference(row, references, preparation)
+    pixels = images[:, : row.height, : row.width]
+    recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
+    return recipe, _is_coloured(pixels)
 
 
 def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:

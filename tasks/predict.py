@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from segscale.errors import DataError
 from segscale.storage import parts, shards
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.blocks import BlockReader, Place
-from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.counting import count_rows, failed_rows
 from segscale.tasks.engines import Engine
 from segscale.tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
 from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
@@ -125,8 +126,8 @@ def _infer(
 def refused_rows(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
     failures = {}
     for row in rows:
-        if not row.is_sound:
-            failures[row.image_id] = Failure(INGEST, row.error_type, row.error)
+        if row.failure is not None:
+            failures[row.image_id] = row.failure
         elif row.coloured and engine.facts.channels == 1:
             error = f"image {row.image_id}: the network takes 1 channel, the image has colours; convert it to grey"
             failures[row.image_id] = Failure(STAGE, "ColourImage", error)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from segscale.errors import DamagedStoreError, DataError
 from segscale.storage import catalog as catalogs
-from segscale.storage import parts
+from segscale.storage import failures, parts
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import encode_report_table
@@ -103,15 +103,12 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
     return Counted(_frame(columns, catalog, layout), true_positive, predicted, has_histogram)
 
 
-_TEXTS = ("status", "stage", "error_type", "error")
-
-
 def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
     return {
         "known": np.zeros(n_rows, np.bool_),
         **{name: np.zeros(n_rows, np.int64) for name in parts.COUNTS},
         **{name: np.full(n_rows, np.nan) for name in parts.SOFT_SUMS},
-        **{name: np.full(n_rows, "", dtype=object) for name in _TEXTS},
+        **{name: np.full(n_rows, "", dtype=object) for name in failures.COLUMNS},
     }
 
 
@@ -121,7 +118,7 @@ def _place(columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64], ta
         columns[name][rows] = table.column(name).fill_null(0).to_numpy()
     for name in parts.SOFT_SUMS:
         columns[name][rows] = table.column(name).to_numpy()
-    for name in _TEXTS:
+    for name in failures.COLUMNS:
         columns[name][rows] = table.column(name).to_pandas()
 
 
@@ -144,7 +141,7 @@ def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layou
             "class_index": np.tile(np.arange(n_classes), n_images * n_heads),
             "head": np.tile(np.repeat(np.array(layout.heads, dtype=object), n_classes), n_images),
             **{name: pd.array(np.ma.array(columns[name], mask=unknown), dtype="Int64") for name in parts.COUNTS},
-            **{name: columns[name] for name in (*parts.SOFT_SUMS, *_TEXTS)},
+            **{name: columns[name] for name in (*parts.SOFT_SUMS, *failures.COLUMNS)},
         }
     )
 

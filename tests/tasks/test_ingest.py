@@ -189,12 +189,12 @@ def test_a_bad_image_fails_alone_and_says_why(
     assert sum(shard.n_images for shard in done) == 2
     assert sum(shard.n_failed for shard in done) == 1
     good, bad = data.rows()["good"], data.rows()["bad"]
-    assert (good.status, good.error) == ("ok", "")
+    assert good.is_sound
     np.testing.assert_array_equal(data.stored("good")[0][0, :HEIGHT, :WIDTH, 0], _grey(1))
-    assert (bad.status, bad.error_type) == ("failed", error_type)
-    assert words in bad.error
-    assert str(tmp_path) not in bad.error, "a message that changes with the folder"
-    assert "\n" not in bad.error
+    assert (bad.failure.stage, bad.failure.error_type) == ("ingest", error_type)
+    assert words in bad.failure.error
+    assert str(tmp_path) not in bad.failure.error, "a message that changes with the folder"
+    assert "\n" not in bad.failure.error
 
 
 @pytest.mark.parametrize(
@@ -426,4 +426,4 @@ def test_a_job_whose_header_lied_fails_alone(make_set: MakeSet) -> None:
     data.catalog.loc[0, "height"] = HEIGHT - 1
     (job,) = data.jobs()
     assert ingest_shard(data.store, job, data.preparation).n_failed == 1
-    assert "its header says" in data.rows()["a"].error
+    assert "its header says" in data.rows()["a"].failure.error

@@ -367,7 +367,7 @@ def test_failures_of_ingest_stay_failures_of_ingest(make_set: MakeSet) -> None:
     part = _part(data, _predict(data, PointwiseEngine()))
     failed = part["b", "power 1", 0]
     assert (failed["stage"], failed["error_type"]) == ("ingest", "ValueError")
-    assert failed["error"] == data.rows()["b"].error
+    assert failed["error"] == data.rows()["b"].failure.error
     assert part["a", "power 1", 0]["status"] == "ok"
 
 

@@ -213,7 +213,7 @@ def test_an_image_that_failed_before_keeps_its_reason(make_set: MakeSet) -> None
     for name in "bc":
         failed = rows[name, 0]
         assert (failed["status"], failed["stage"]) == ("failed", "ingest")
-        assert failed["error"] == data.rows()[name].error
+        assert failed["error"] == data.rows()[name].failure.error
 
 
 def test_a_prediction_that_changed_is_no_failure_of_the_image(make_set: MakeSet, tmp_path: Path) -> None:
