@@ -26,6 +26,7 @@ import zarr
 from numcodecs.zstd import Zstd
 
 from segscale.storage import parts, shards, tables
+from segscale.storage.failures import to_columns
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.counting import count_rows
@@ -89,9 +90,9 @@ def commit(
     store: ObjectStore, images: npt.NDArray[np.uint8], references: npt.NDArray[np.uint8]
 ) -> tuple[Entry, list[ShardRow]]:
     """An ingested shard."""
-    facts = ("", "", -np.inf, np.inf, 0.0, 255.0, True, "ok", "", "")
+    facts = ("", "", -np.inf, np.inf, 0.0, 255.0, True, None)
     rows = [ShardRow(f"image-{number}", number, 1, SIDE, SIDE, *facts) for number in range(len(images))]
-    table = tables.encode_frame(pd.DataFrame([asdict(row) for row in rows]))
+    table = tables.encode_frame(pd.DataFrame([{**asdict(row), **to_columns(row.failure)} for row in rows]))
     arrays = {"images": images, "references": references}
     return shards.commit_shard(store, STAGE, KEY, arrays=arrays, rows=table, facts={"n_images": len(rows)}), rows
 

@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.errors import ConfigError, ListingError, UrlError
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts, sources
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
-from segscale.storage.sources import ListingError
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.shard_plan import Preparation
 
@@ -35,7 +35,7 @@ def list_dataset(config: EvaluationConfig) -> pd.DataFrame:
             listing = sources.read_manifest(dataset.manifest, split=dataset.split, roots=dataset.roots)
         else:
             listing = sources.match_by_stem(dataset.images, dataset.references, config.predictions.path)
-    except (ListingError, OSError, ImportError, ValueError) as error:
+    except (ListingError, UrlError, OSError, ImportError) as error:
         raise ConfigError(f"dataset: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     _check_groups(config, [name for name in listing.columns if name not in (*sources.MANIFEST_COLUMNS, *_VERSIONS)])
     if config.predictions.path and dataset.manifest:

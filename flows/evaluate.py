@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segscale.errors import SegscaleError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_facts, check_model
@@ -58,6 +59,6 @@ def _known_plan(run: Run) -> EnginePlan | None:
     """The plan record of a run before this one, which has loaded this very model, so that it need not be loaded."""
     try:
         return find_plan(run.config, run.model, run.store)
-    except (OSError, ImportError, ValueError):
+    except (OSError, ImportError, SegscaleError):
         # Whatever is wrong with the store is said by the check of the store.
         return None

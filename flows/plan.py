@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.checks.model import ModelFile, check_facts
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.flows.errors import ClusterLostError
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.ingest import shard_plans
 from segscale.flows.run import Run
 from segscale.flows.shards.retry import Finished, Limits

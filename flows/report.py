@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from segscale.errors import ConfigError
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 
 import pandas as pd
 
+from segscale.errors import ClusterLostError
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.errors import ClusterLostError
 from segscale.flows.progress import StageProgress
 from segscale.flows.run import Run
 from segscale.flows.shards.bisection import ending_of, find_poison

@@ -7,9 +7,10 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from segscale.errors import ConfigError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import preparation, require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segscale.flows.errors import ClusterLostError
+from segscale.errors import SegscaleError, WorkLostError
 from segscale.flows.progress import StageProgress, timed
 from segscale.flows.run import Run
 from segscale.flows.shards.bisection import ending_of, find_poison
@@ -51,11 +51,7 @@ class StageSummary:
     seconds: float
 
 
-class WorkLostError(ClusterLostError):
-    """Some shards were not finished by any attempt; the others are committed."""
-
-
-class QuarantinedError(Exception):
+class QuarantinedError(SegscaleError):
     """Images were quarantined; the other shards are committed, and the rest needs another plan."""
 
     def __init__(self, images: Sequence[str], so_far: StageSummary) -> None:

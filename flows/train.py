@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import psutil
 
+from segscale.errors import ArgumentError, ConfigError, DataError, StoreError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.progress import StageProgress
@@ -91,7 +92,7 @@ def train_network(run: Run) -> str:
 
         try:
             path = train(store, entries, catalog, train_job(config, catalog), on_epoch)
-        except ValueError as error:
+        except (ArgumentError, DataError, StoreError) as error:
             raise ConfigError(f"train: {error}") from error
     if rows:
         table = pd.DataFrame([{name: row[name] for name in SHOWN} for row in rows])

@@ -19,7 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segscale.errors import ArgumentError
 from segscale.storage import tables
+from segscale.storage.failures import REASON
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import ROLES, file_name
 
@@ -37,8 +39,7 @@ MEMORY_COLUMNS = (
     "width",
     "channels",
     "dtype",
-    "error_type",
-    "error",
+    *REASON,
 )
 COLUMNS = (
     "image_id",
@@ -57,8 +58,7 @@ COLUMNS = (
     "padded_width",
     "shard",
     "row",
-    "error_type",
-    "error",
+    *REASON,
 )
 
 
@@ -71,7 +71,7 @@ def pack(image_ids: Sequence[str], slices: Sequence[int], capacity: int) -> list
     its own. Returns positions into `image_ids`, in the order of the hashes.
     """
     if capacity < 1:
-        raise ValueError(f"capacity: expected at least 1 slice, got {capacity}")
+        raise ArgumentError(f"capacity: expected at least 1 slice, got {capacity}")
     hashes = [hashlib.sha256(name.encode()).digest() for name in image_ids]
     order = sorted(range(len(hashes)), key=hashes.__getitem__)
     # Slices of the images before each place in that order: the size of any branch is one subtraction.
@@ -137,7 +137,7 @@ class SourceMemory:
         """Add files just read. Raises ValueError where columns are missing."""
         missing = sorted(set(MEMORY_COLUMNS) - set(files.columns))
         if missing:
-            raise ValueError(f"source memory: expected the columns {MEMORY_COLUMNS}, {missing} are missing")
+            raise ArgumentError(f"source memory: expected the columns {MEMORY_COLUMNS}, {missing} are missing")
         data = tables.encode_frame(files[list(MEMORY_COLUMNS)])
         self.store.write(f"{self._folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
 

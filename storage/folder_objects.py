@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
-from segscale.storage.object_kind import ObjectInfo, StoreRefusedError
+from segscale.errors import StoreRefusedError
+from segscale.storage.object_kind import ObjectInfo
 
 # How a folder says that it knows no hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from segscale.storage.object_kind import ObjectInfo, StoreRefusedError
+from segscale.errors import StoreRefusedError
+from segscale.storage.object_kind import ObjectInfo
 
 _MEMORY_LOCK = threading.Lock()
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from segscale.errors import DamagedStoreError
 from segscale.storage.objects import Digest, ObjectStore
 
 SCHEMA_VERSION = 1
@@ -68,13 +69,13 @@ class Ledger:
     def read(self, stage: str, key: str) -> Entry:
         """The commit of one piece of work.
 
-        Raises FileNotFoundError where it has not been done, ValueError naming the record where that is damaged.
+        Raises FileNotFoundError where it has not been done, DamagedStoreError naming the record where that is damaged.
         """
         path = record_path(stage, key)
         try:
             return decode_record(self.store.read(path), stage, key)
-        except ValueError as error:
-            raise ValueError(f"{self.store.url}/{path} is no commit record ({error}); {REPAIR}") from error
+        except DamagedStoreError as error:
+            raise DamagedStoreError(f"{self.store.url}/{path} is no commit record ({error}); {REPAIR}") from error
 
     def find(self, stage: str, key: str) -> Entry | None:
         """The commit of one piece of work, or None where it has not been done."""
@@ -133,7 +134,7 @@ def encode_record(entry: Entry) -> bytes:
 
 
 def decode_record(data: bytes, stage: str, key: str) -> Entry:
-    """The commit in the bytes of a record. Raises ValueError where they are not the whole record of this very work.
+    """The commit in the bytes of a record; DamagedStoreError where they are not the whole record of this very work.
 
     Records of versions that wrote no checksum are taken without one.
     """
@@ -149,7 +150,7 @@ def decode_record(data: bytes, stage: str, key: str) -> Entry:
         objects = {name: Digest(**digest) for name, digest in document["objects"].items()}
         return Entry(stage, key, document["path"], objects, dict(document["facts"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise DamagedStoreError(f"{type(error).__name__}: {error}") from error
 
 
 def is_as_written(data: bytes, entry: Entry) -> bool:

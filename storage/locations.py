@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 
+from segscale.errors import SecretInUrlError, SegscaleError, UrlError
 from segscale.storage.http_client import HTTP_PROTOCOLS, stay_client
 
 S3_PROTOCOLS = ("s3://", "s3a://")
@@ -25,10 +26,6 @@ ATTEMPTS = 5
 _USER = re.compile(r"://(?:[^/]*|[^/@:]+:(?!\d+(?:/|$))[^@]*)@")
 _QUERY = re.compile(r"[?&][^=/?&*\[\]]+=")
 _NETWORK_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp"})
-
-
-class SecretInUrlError(ValueError):
-    """A URL carries a user, a password or a query such as a token; URLs are kept and shown, secrets must not be."""
 
 
 def refuse_secrets(url: str) -> str:
@@ -51,17 +48,18 @@ def redacted(url: str) -> str:
 
 
 def located(url: str) -> tuple[Any, str]:
-    """The file system of a URL or path and the place in it. Raises SecretInUrlError.
+    """The file system of a URL or path and the place in it. Raises UrlError, for secrets SecretInUrlError.
 
     Credentials, region and endpoint of ``s3://`` are found as AWS's own tools find them: in the environment, or in the
     profile that it names. Listings are never cached: another driver may be committing beside this one. ``http://`` is
     read from the server that the URL names, and from no other.
     """
     refuse_secrets(url)
-    if url.startswith(HTTP_PROTOCOLS):
-        return tuple(fsspec.core.url_to_fs(url, use_listings_cache=False, get_client=stay_client))
     if not url.startswith(S3_PROTOCOLS):
-        return tuple(fsspec.core.url_to_fs(url, use_listings_cache=False))
+        client = {"get_client": stay_client} if url.startswith(HTTP_PROTOCOLS) else {}
+        with os_errors(url):
+            filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **client)
+        return filesystem, path
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if _USER.search(os.environ.get(name, "")):
             raise SecretInUrlError(f"{name}: expected an address without user and password, for errors name it")
@@ -104,13 +102,18 @@ def os_errors(url: str) -> Iterator[None]:
     """What the libraries of an object store raise, as an OSError that names the URL and what was answered.
 
     FileNotFoundError and PermissionError stay what they are; no credentials are a PermissionError, and no answer,
-    after all attempts, is a ConnectionError. Everything else passes.
+    after all attempts, is a ConnectionError. A ValueError of theirs is about the URL or the address of the server, and
+    becomes a UrlError. Everything else passes.
     """
     try:
         yield
+    except SegscaleError:
+        raise
     except Exception as error:
         answer = answer_of(error)
         if answer is None and type(error).__module__.split(".")[0] not in _NETWORK_LIBRARIES:
+            if isinstance(error, ValueError):
+                raise UrlError(str(error)) from error
             raise
         raise _named(url, error, answer) from error
 

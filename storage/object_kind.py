@@ -8,10 +8,6 @@ from datetime import datetime
 from typing import Protocol
 
 
-class StoreRefusedError(ValueError):
-    """The store cannot do what is asked of it; the message says what to use instead."""
-
-
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """What a listing tells of one object."""

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
+from segscale.errors import DamagedStoreError, StoreRefusedError
 from segscale.storage.folder_objects import FolderObjects
 from segscale.storage.fsspec_objects import FsspecObjects
 from segscale.storage.locations import S3_PROTOCOLS, located, refuse_secrets
-from segscale.storage.object_kind import ObjectInfo, ObjectKind, StoreRefusedError
+from segscale.storage.object_kind import ObjectInfo, ObjectKind
 from segscale.storage.s3_objects import S3Objects
 
-__all__ = ["Digest", "ObjectInfo", "ObjectStore", "StoreRefusedError"]
+__all__ = ["Digest", "ObjectInfo", "ObjectStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class ObjectStore:
     def read_checked(self, path: str, digest: Digest) -> bytes:
         """The bytes of one object, if they are the ones that were committed.
 
-        Raises ValueError naming the object, what was committed and what lies there now.
+        Raises DamagedStoreError naming the object, what was committed and what lies there now.
         """
         data = self.read(path)
         found = Digest.of(data)
         if found != digest:
-            raise ValueError(
+            raise DamagedStoreError(
                 f"{self.url}/{path} is damaged: committed {digest.size_bytes} bytes with sha256 {digest.sha256[:12]}, "
                 f"found {found.size_bytes} bytes with {found.sha256[:12]}"
             )

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segscale.storage import shards, tables
+from segscale.errors import ArgumentError, DamagedStoreError
+from segscale.storage import failures, shards, tables
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 
@@ -38,10 +39,7 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.int64()) for name in COUNTS),
         *(pa.field(name, pa.float64()) for name in SOFT_SUMS),
         *(pa.field(name, pa.list_(pa.int64(), BINS)) for name in HISTOGRAMS),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("error_type", pa.string(), nullable=False),
-        pa.field("error", pa.string(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in failures.COLUMNS),
     ]
 )
 """A row per image, head and class. Counts are null for a failed image; soft sums are NaN where the prediction was a
@@ -65,7 +63,7 @@ def read_part(store: ObjectStore, entry: Entry) -> pa.Table:
     """The part of a committed shard, checked against the ledger and the schema."""
     table = pq.read_table(io.BytesIO(shards.read_object(store, entry, shards.ROWS)))
     if not table.schema.equals(SCHEMA):
-        raise ValueError(
+        raise DamagedStoreError(
             f"part {entry.stage}/{entry.key[:12]}: expected the columns {SCHEMA.names}, got {table.schema.names}"
         )
     return table
@@ -75,5 +73,7 @@ def histogram(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
     """A histogram column as (rows, 256) int64; rows without a histogram must have been filtered out."""
     column = table.column(name).combine_chunks()
     if column.null_count:
-        raise ValueError(f"{name}: expected rows with a histogram only, {column.null_count} of {len(column)} have none")
+        raise ArgumentError(
+            f"{name}: expected rows with a histogram only, {column.null_count} of {len(column)} have none"
+        )
     return np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.int64).reshape(len(column), BINS)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from segscale.errors import VersionError
+
 CURRENT = 1
 """The version that is written."""
 
@@ -14,10 +16,6 @@ Step = Callable[[str, pd.DataFrame], pd.DataFrame]
 
 STEPS: Mapping[int, Step] = {}
 """By version, the step to the next one. Whoever raises CURRENT adds the step from the version before."""
-
-
-class VersionError(ValueError):
-    """A table of a version that cannot be read here."""
 
 
 def parse_version(text: str | None, steps: Mapping[int, Step] = STEPS, current: int = CURRENT) -> int:

@@ -12,21 +12,18 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from segscale.errors import DamagedFileError, DamagedStoreError, ReportError, VersionError
 from segscale.storage import tables
 from segscale.storage.locations import located, os_errors
 from segscale.storage.objects import Digest, ObjectStore
-from segscale.storage.report_versions import CURRENT, VersionError, parse_version, upgrade
-from segscale.storage.table_files import DAMAGE, DamagedFileError, TableFile, footer_sha256, open_table_file
+from segscale.storage.report_versions import CURRENT, parse_version, upgrade
+from segscale.storage.table_files import DAMAGE, TableFile, footer_sha256, open_table_file
 
 SCHEMA_VERSION = str(CURRENT)
 RUN = "run.json"
 VERSION = "schema_version"
 FOOTER = "footer_sha256"
 TABLES = ("per_image", "thresholds", "per_sample", "batch_summed", "intervals", "gap", "failures")
-
-
-class ReportError(ValueError):
-    """What lies there is no report, or not the one that was written."""
 
 
 def encode_report_table(table: pd.DataFrame | pa.Table) -> bytes:
@@ -93,7 +90,7 @@ class Report:
             run = self.run()
             for name in run["files"]:
                 self.store.read_checked(name, _digest(run["files"][name]))
-        except (ReportError, ValueError, FileNotFoundError):
+        except (ReportError, DamagedStoreError, FileNotFoundError):
             return False
         return True
 
@@ -103,7 +100,7 @@ class Report:
         with self._named_errors(file):
             try:
                 data = self.store.read_checked(file, digest)
-            except ValueError:
+            except DamagedStoreError:
                 with open_table_file(self.store, file) as opened:
                     _refuse_strangers(opened, run)
                 raise
@@ -139,9 +136,7 @@ class Report:
             raise ReportError(f"{self.path}: {file} stands in {RUN} and is missing") from None
         except (DamagedFileError, VersionError) as error:
             raise ReportError(f"{self.path}/{file} {error}") from None
-        except ReportError:
-            raise
-        except ValueError as error:
+        except DamagedStoreError as error:
             raise ReportError(str(error)) from None
 
 

@@ -12,6 +12,8 @@ from urllib.parse import unquote
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from segscale.storage.locations import os_errors
+
 _LOCAL = frozenset({"file", "local"})
 # Names are taken letter by letter there. Elsewhere they travel in URLs, which clients and servers decode and shorten.
 _LITERAL = frozenset({"s3", "s3a", "memory"})
@@ -100,7 +102,8 @@ def _may_lead_out(name: str) -> bool:
 
 
 def _located(url: str) -> tuple[Any, str]:
-    filesystem, path = fsspec.core.url_to_fs(url)
+    with os_errors(url):
+        filesystem, path = fsspec.core.url_to_fs(url)
     return filesystem, str(path)
 
 

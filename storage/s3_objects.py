@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
+from segscale.errors import StoreRefusedError
 from segscale.storage.locations import answer_of, os_errors, read_whole
-from segscale.storage.object_kind import ObjectInfo, StoreRefusedError
+from segscale.storage.object_kind import ObjectInfo
 
 # What S3 takes in one request. One request is all or nothing: no upload in parts is ever left half done.
 LARGEST_BYTES = 5 * 1024**3

@@ -14,6 +14,7 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from segscale.errors import DamagedStoreError
 from segscale.storage import tables
 from segscale.storage.ledger import REPAIR, Entry, Ledger, fresh_attempt
 from segscale.storage.objects import Digest, ObjectStore
@@ -89,12 +90,14 @@ def read_rows(store: ObjectStore, entry: Entry) -> pd.DataFrame:
 def read_object(store: ObjectStore, entry: Entry, name: str) -> bytes:
     """One object of a committed shard, checked against the ledger.
 
-    Raises ValueError where the ledger knows none of that name or other bytes, FileNotFoundError where it is gone; for
-    what was committed and is not there as it was, the message says what mends it.
+    Raises DamagedStoreError where the ledger knows none of that name or other bytes, FileNotFoundError where it is
+    gone; for what was committed and is not there as it was, the message says what mends it.
     """
     digest: Digest | None = entry.objects.get(name)
     if digest is None:
-        raise ValueError(f"shard {entry.stage}/{entry.key[:12]} holds no {name}; it holds {sorted(entry.objects)}")
+        raise DamagedStoreError(
+            f"shard {entry.stage}/{entry.key[:12]} holds no {name}; it holds {sorted(entry.objects)}"
+        )
     path = f"{entry.path}/{name}"
     try:
         return store.read_checked(path, digest)
@@ -103,8 +106,8 @@ def read_object(store: ObjectStore, entry: Entry, name: str) -> bytes:
             f"{store.url}/{path} is gone: committed {digest.size_bytes} bytes with sha256 {digest.sha256[:12]}, found "
             f"none; {REPAIR}"
         ) from None
-    except ValueError as error:
-        raise ValueError(f"{error}; {REPAIR}") from None
+    except DamagedStoreError as error:
+        raise DamagedStoreError(f"{error}; {REPAIR}") from None
 
 
 def open_arrays(store: ObjectStore, entry: Entry, *names: str) -> tuple[ZarrArray, ...]:
@@ -130,7 +133,7 @@ def _open_group(contents: Mapping[str, bytes]) -> zarr.Group:
 def decode_all(contents: Mapping[str, bytes]) -> None:
     """Decode the table of rows and every chunk of every array of a shard, whose objects are given by name.
 
-    A few images, or a band of a large one, are in memory decoded at a time. Raises ValueError naming what cannot
+    A few images, or a band of a large one, are in memory decoded at a time. Raises DamagedStoreError naming what cannot
     be decoded.
     """
     part = ROWS
@@ -149,18 +152,18 @@ def decode_all(contents: Mapping[str, bytes]) -> None:
                     as_numpy(array, start, start + step, top, min(top + rows, height))
     except Exception as error:
         # Each codec and each reader of a footer has errors of its own kind.
-        raise ValueError(f"{part}: {type(error).__name__}: {error}") from error
+        raise DamagedStoreError(f"{part}: {type(error).__name__}: {error}") from error
 
 
 def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:
     if name not in group:
         paths = (path.split("/") for path in entry.objects)
         held = sorted({path[1] for path in paths if path[0] == ARRAYS and len(path) > 2})
-        raise ValueError(f"shard {entry.stage}/{entry.key[:12]} holds no array {name!r}; it holds {held}")
+        raise DamagedStoreError(f"shard {entry.stage}/{entry.key[:12]} holds no array {name!r}; it holds {held}")
     array = group[name]
     assert isinstance(array, zarr.Array)
     if array.metadata.zarr_format != 3 or array.dtype.kind not in NUMBERS:
-        raise ValueError(
+        raise DamagedStoreError(
             f"shard {entry.stage}/{entry.key[:12]}: array {name!r} holds {array.dtype} in Zarr format "
             f"{array.metadata.zarr_format}; expected numbers in format 3, objects are not decoded"
         )

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from segscale.storage.locations import S3_PROTOCOLS, SecretInUrlError, located, os_errors, read_whole, refuse_secrets
+from segscale.errors import ListingError, SecretInUrlError
+from segscale.storage.locations import S3_PROTOCOLS, located, os_errors, read_whole, refuse_secrets
 from segscale.storage.roots import DataRoots
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
@@ -23,10 +24,6 @@ _MAGIC = frozenset("*?[")
 _QUESTIONS = 16
 # The first of these that a file system reports tells whether a file is still the same.
 _CHANGE_KEYS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
-
-
-class ListingError(ValueError):
-    """The data set cannot be listed as asked: nothing there, or names that do not say which image is which."""
 
 
 def list_files(pattern: str) -> pd.DataFrame:

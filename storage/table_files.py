@@ -12,15 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segscale.errors import DamagedFileError
 from segscale.storage.locations import located
 from segscale.storage.objects import ObjectStore
 
 DAMAGE = (pa.ArrowException, OSError, TypeError, ValueError, LookupError, AttributeError)
 """What pyarrow and pandas raise for bytes and footers that say what cannot be, such as a type that nobody knows."""
-
-
-class DamagedFileError(ValueError):
-    """The bytes are no Parquet file, or not the ones that were written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from segscale.errors import DamagedStoreError, ReportError
 from segscale.storage import shards, tables
 from segscale.storage.catalog import COLUMNS, is_of_its_name
 from segscale.storage.ledger import REPAIR, Entry, decode_record, is_as_written
 from segscale.storage.locations import located, os_errors
 from segscale.storage.objects import Digest, ObjectInfo, ObjectStore
-from segscale.storage.reports import RUN, Report, ReportError
+from segscale.storage.reports import RUN, Report
 from segscale.storage.store_paths import StorePath
 from segscale.storage.table_files import DAMAGE
 
@@ -43,7 +44,7 @@ def check_record(path: StorePath, data: bytes) -> Entry | Finding:
     expected = f"the commit record of {path.stage}/{path.key[:12]}"
     try:
         entry = decode_record(data, path.stage, path.key)
-    except ValueError as error:
+    except DamagedStoreError as error:
         found = f"{len(data)} bytes ({_line(error)})"
         return Finding("damaged record", path.path, expected, found, REPAIR, path.stage, path.key)
     if not is_as_written(data, entry):
@@ -98,7 +99,7 @@ def check_shard(store: ObjectStore, entry: Entry) -> list[Finding]:
     if contents and not findings:
         try:
             shards.decode_all(contents)
-        except ValueError as error:
+        except DamagedStoreError as error:
             expected, found = "arrays and rows that can be decoded", f"what was committed so ({_line(error)})"
             findings.append(Finding("damaged object", entry.path, expected, found, REPAIR, entry.stage, entry.key))
     return findings

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from segscale.errors import EngineError, SegscaleError, UnconvertibleError
 from segscale.tasks.engines.graph_cache import cache_folder, cached_graph, graph_path
 from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph, write_graph
@@ -25,10 +26,6 @@ _UNUSABLE, _UNCONVERTIBLE = 2, 3
 """Exit codes: the model or the level; what OpenVINO cannot express."""
 
 
-class UnconvertibleError(ValueError):
-    """A model that is sound, but not for OpenVINO: another engine can have it."""
-
-
 def converted_graph(
     model: Path, weights_sha256: str, level: Level, ensemble: bool, folder: Path | None = None
 ) -> OpenVinoGraph:
@@ -38,7 +35,7 @@ def converted_graph(
     and ValueError where OpenVINO is not installed, the file cannot be used, or the level is not there.
     """
     if not openvino_is_installed():
-        raise ValueError(NOT_INSTALLED)
+        raise EngineError(NOT_INSTALLED)
     identity = _identity(weights_sha256, level, ensemble)
     return cached_graph(identity, lambda path: _convert(model, path, level, ensemble), folder or cache_folder())
 
@@ -87,7 +84,7 @@ def _convert(model: Path, graph: Path, level: Level, ensemble: bool) -> None:
     said = (answer.stderr.strip().splitlines() or [f"it ended with {answer.returncode}"])[-1]
     if answer.returncode == _UNCONVERTIBLE:
         raise UnconvertibleError(said)
-    raise ValueError(said if answer.returncode == _UNUSABLE else f"{model} could not be converted: {said}")
+    raise EngineError(said if answer.returncode == _UNUSABLE else f"{model} could not be converted: {said}")
 
 
 def main() -> int:
@@ -99,14 +96,14 @@ def main() -> int:
     parser.add_argument("--level", default="all", type=lambda level: level if level == "all" else int(level))
     parser.add_argument("--ensemble", action="store_true")
     asked = parser.parse_args()
-    from segscale.tasks.engines.openvino_conversion import ConversionError, convert
+    from segscale.tasks.engines.openvino_conversion import convert
     from segscale.tasks.models.model_file import load_model
 
     try:
         write_graph(convert(load_model(asked.model), asked.level, asked.ensemble), asked.graph)
-    except ValueError as error:
+    except SegscaleError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
-        return _UNCONVERTIBLE if isinstance(error, ConversionError) else _UNUSABLE
+        return _UNCONVERTIBLE if isinstance(error, UnconvertibleError) else _UNUSABLE
     return 0
 
 

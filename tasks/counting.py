@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from segscale.storage import parts
+from segscale.storage.failures import Failure, to_columns
 from segscale.tasks.metrics.overlap import OverlapCounts
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an image could not be counted; the same text for the same bytes."""
-
-    stage: str
-    error_type: str
-    error: str
 
 
 def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str, Any]]:
@@ -35,10 +26,7 @@ def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str
                 name: getattr(counts, name)[index - first_histogram].tolist() if index >= first_histogram else None
                 for name in parts.HISTOGRAMS
             },
-            "status": "ok",
-            "stage": "",
-            "error_type": "",
-            "error": "",
+            **to_columns(None),
         }
         for index in range(n_classes)
     ]
@@ -48,8 +36,7 @@ def failed_rows(image_id: str, head: str, n_classes: int, failure: Failure) -> l
     """The rows of a part for an image that could not be counted: null counts, NaN sums, and the reason."""
     nothing = dict.fromkeys((*parts.COUNTS, *parts.HISTOGRAMS))
     unknown = dict.fromkeys(parts.SOFT_SUMS, float("nan"))
-    reason = {"status": "failed", **asdict(failure)}
     return [
-        {"image_id": image_id, "head": head, "class_index": index, **nothing, **unknown, **reason}
+        {"image_id": image_id, "head": head, "class_index": index, **nothing, **unknown, **to_columns(failure)}
         for index in range(n_classes)
     ]

@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from segscale.errors import DataError, UnreadableImage
 from segscale.storage import shards, tables
+from segscale.storage.failures import Failure, to_columns
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
 from segscale.tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
-from segscale.tasks.readers import UnreadableImage, read_label_map, read_picture
+from segscale.tasks.readers import read_label_map, read_picture
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
+NEUTRAL = Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0)
+"""Of an image that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +84,29 @@ def _prepare(
         "image_sha256": row.image_sha256,
         "reference_sha256": row.reference_sha256,
     }
-    if row.error:
-        return _failed(facts, row.error_type, row.error)
-    images, references = target[IMAGES], target[REFERENCES]
-    try:
-        # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
-        full_scale = _fill_pixels(row, images)
-        _fill_reference(row, references, preparation)
-        pixels = images[:, : row.height, : row.width]
-        recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
-    except ValueError as error:
-        images[...], references[...] = 0, IGNORED
-        return _failed(facts, type(error).__name__, str(error))
-    return {
-        **facts, **asdict(recipe), "coloured": _is_coloured(pixels), "status": "ok", "error_type": "", "error": "",
-    }  # fmt: skip
+    recipe, coloured, failure = NEUTRAL, False, row.failure
+    if failure is None:
+        try:
+            recipe, coloured = _fill(row, target[IMAGES], target[REFERENCES], preparation)
+        except DataError as error:
+            target[IMAGES][...], target[REFERENCES][...] = 0, IGNORED
+            failure = Failure.of(STAGE, error)
+    outcome = to_columns(failure)
+    # All rows of this table are of one stage.
+    del outcome["stage"]
+    return {**facts, **asdict(recipe), "coloured": coloured, **outcome}
 
 
-def _failed(facts: dict[str, Any], error_type: str, error: str) -> dict[str, Any]:
-    neutral = asdict(Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0))
-    reason = {"coloured": False, "status": "failed", "error_type": error_type, "error": error}
-    return {**facts, **neutral, **reason}
+def _fill(
+    row: IngestRow, images: npt.NDArray[Any], references: npt.NDArray[np.uint8], preparation: Preparation
+) -> tuple[Recipe, bool]:
+    """Read an image and its reference into their slices; returns its recipe, and whether it has colours."""
+    # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
+    full_scale = _fill_pixels(row, images)
+    _fill_reference(row, references, preparation)
+    pixels = images[:, : row.height, : row.width]
+    recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
+    return recipe, _is_coloured(pixels)
 
 
 def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:
@@ -132,14 +138,14 @@ def to_labels(
 ) -> npt.NDArray[np.uint8]:
     """The class indices of a label file (D, H, W), checked against the size of the image it belongs to.
 
-    Raises ValueError naming the file for another size, or for a value that is no class and is not ignored.
+    Raises DataError naming the file for another size, or for a value that is no class and is not ignored.
     """
     if labels.shape != expected:
-        raise ValueError(f"{name}: expected the size of its image {_by(expected)}, got {_by(labels.shape)}")
+        raise DataError(f"{name}: expected the size of its image {_by(expected)}, got {_by(labels.shape)}")
     try:
         return to_class_indices(labels, preparation.label_values or None, preparation.n_classes, ignore_label)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from segscale.errors import DataError, SegscaleError
 from segscale.tasks.conversion import convert_here
 from segscale.tasks.engines.graph_cache import cache_folder
 from segscale.tasks.engines.heads import Level
@@ -69,7 +70,7 @@ def main() -> int:
 
     try:
         model = load_model(asked.model)
-    except ValueError as error:
+    except DataError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
     facts = {**asdict(inspect_model(model)), "levels": supervised_levels(model)}
@@ -78,7 +79,7 @@ def main() -> int:
     level: Level | None = asked.convert
     if level is not None:
         # What is wrong with it is said by the worker that needs the graph.
-        with suppress(ValueError):
+        with suppress(SegscaleError):
             convert_here(model, asked.sha256, level, asked.ensemble)
     return 0
 

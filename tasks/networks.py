@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from segscale.errors import ArgumentError
+
 _LARGEST_STRIDE = 256
 
 
@@ -15,7 +17,7 @@ def select_outputs(model: keras.Model, names: Sequence[str]) -> keras.Model:
     present = dict(zip(model.output_names, model.outputs, strict=True))
     missing = [name for name in names if name not in present]
     if missing or not names:
-        raise ValueError(f"model {model.name!r} has no output {missing}; its outputs are {sorted(present)}")
+        raise ArgumentError(f"model {model.name!r} has no output {missing}; its outputs are {sorted(present)}")
     tensors = [present[name] for name in names]
     return keras.Model(model.input, tensors if len(tensors) > 1 else tensors[0], name=model.name)
 
@@ -58,7 +60,7 @@ def stride(model: keras.Model) -> int:
         if _keeps_size(model, 3 * candidate, 5 * candidate):
             return candidate
         candidate *= 2
-    raise ValueError(
+    raise ArgumentError(
         f"model {model.name!r} gives no outputs of the size of its input, tried multiples of 1 to {_LARGEST_STRIDE}"
     )
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError, DataError
+
 Method = Literal["unit", "window", "percentile", "zscore"]
 
 IGNORED = 255
@@ -51,7 +53,7 @@ def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, wind
     moments of 8- and 16-bit integers are exact, others are summed in float64. NaN or infinity raises ValueError.
     """
     if not pixels.size:
-        raise ValueError(f"no pixels to normalise: shape {pixels.shape}")
+        raise DataError(f"no pixels to normalise: shape {pixels.shape}")
     _check_finite(pixels)
     match method:
         case "unit":
@@ -59,14 +61,14 @@ def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, wind
         case "window":
             low, high = window
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"window {window}: expected two finite numbers, the lower first")
+                raise ArgumentError(f"window {window}: expected two finite numbers, the lower first")
             return _range(low, high)
         case "percentile":
             return _percentile(pixels)
         case "zscore":
             mean, deviation = _moments(pixels)
             return Recipe(-math.inf, math.inf, mean, _usable_scale(deviation))
-    raise ValueError(f"normalisation {method!r}: expected unit, window, percentile or zscore")
+    raise ArgumentError(f"normalisation {method!r}: expected unit, window, percentile or zscore")
 
 
 def apply_recipe(pixels: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
@@ -100,9 +102,9 @@ def to_class_indices(
     [0, 1, 255]
     """
     if not 2 <= n_classes <= IGNORED:
-        raise ValueError(f"{n_classes} classes; expected 2 to {IGNORED}")
+        raise ArgumentError(f"{n_classes} classes; expected 2 to {IGNORED}")
     if label_values is not None and (len(label_values) != n_classes or len(set(label_values)) != n_classes):
-        raise ValueError(f"label_values {list(label_values)}: expected {n_classes} different values, one per class")
+        raise ArgumentError(f"label_values {list(label_values)}: expected {n_classes} different values, one per class")
     ignored = labels == ignore_label if ignore_label is not None else np.zeros(labels.shape, np.bool_)
     if label_values is None and n_classes == 2:
         indices: NDArray[np.uint8] = (labels != 0).view(np.uint8)
@@ -123,7 +125,7 @@ def _listed_indices(labels: NDArray[Any], listed: tuple[int, ...], ignored: NDAr
         found = ", ".join(f"{int(values[i])} ({int(counts[i])} pixels)" for i in order)
         more = f" and {len(values) - 5} more values" if len(values) > 5 else ""
         shown = ", ".join(str(value) for value in listed[:10]) + (", ..." if len(listed) > 10 else "")
-        raise ValueError(
+        raise DataError(
             f"label values {found}{more} are no class; expected {shown}: "
             "set label_values or ignore_label, or check whether the mask was resized with interpolation"
         )
@@ -135,16 +137,16 @@ def _check_finite(pixels: NDArray[Any]) -> None:
         return
     finite = int(np.count_nonzero(np.isfinite(pixels)))
     if finite != pixels.size:
-        raise ValueError(f"{pixels.size - finite} of {pixels.size} pixel values are NaN or infinite; expected numbers")
+        raise DataError(f"{pixels.size - finite} of {pixels.size} pixel values are NaN or infinite; expected numbers")
 
 
 def _unit(pixels: NDArray[Any], full_scale: float) -> Recipe:
     if not (math.isfinite(full_scale) and full_scale > 0):
-        raise ValueError(f"full_scale {full_scale}: expected a positive number")
+        raise DataError(f"full_scale {full_scale}: expected a positive number")
     lowest, highest = pixels.min(), pixels.max()
     if lowest < 0 or (pixels.dtype.kind == "f" and highest > 1):
         expected = "floats from 0 to 1" if pixels.dtype.kind == "f" else "no negative values"
-        raise ValueError(
+        raise DataError(
             f"pixel values from {lowest} to {highest} under normalize = 'unit'; expected {expected}: "
             "choose window, percentile or zscore"
         )

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import DataError
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.normalize import IGNORED
@@ -89,7 +90,7 @@ def compare(pieces: Iterable[Piece], n_classes: int, threshold: float) -> Parity
                 _compared(piece.reference, reduced, full, n_classes, threshold)
                 for reduced, full in zip(piece.reduced, piece.full, strict=True)
             ]
-        except ValueError:
+        except DataError:
             # Which image it is, and why, is said when it is predicted.
             unusable.add(piece.image_id)
             continue

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from segscale.errors import ArgumentError
+
 SITES = ("north", "south")
 SIZES = ((96, 96), (128, 128), (160, 128), (192, 192), (256, 192))
 """Height and width, pixels."""
@@ -46,7 +48,7 @@ def draw_phantom(index: int, seed: int) -> Phantom:
     Images whose index leaves 3 when divided by 4 have no lesion.
     """
     if index < 0 or seed < 0:
-        raise ValueError(f"index and seed must be 0 or more, got {index} and {seed}")
+        raise ArgumentError(f"index and seed must be 0 or more, got {index} and {seed}")
     generator = np.random.default_rng((seed, index))
     height, width = SIZES[generator.integers(len(SIZES))]
     site = SITES[generator.integers(len(SITES))]
@@ -74,7 +76,7 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Path:
     The manifest has the columns image_id, image, reference (relative to it) and site.
     """
     if count < 1:
-        raise ValueError(f"count must be 1 or more, got {count}")
+        raise ArgumentError(f"count must be 1 or more, got {count}")
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     manifest, unfinished = folder / "manifest.csv", folder / ".manifest.csv.partial"

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segscale.errors import DataError
 from segscale.storage import parts, shards
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.blocks import BlockReader, Place
-from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.counting import count_rows, failed_rows
 from segscale.tasks.engines import Engine
 from segscale.tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
 from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
@@ -135,8 +137,8 @@ def _infer(
 def refused_rows(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
     failures = {}
     for row in rows:
-        if not row.is_sound:
-            failures[row.image_id] = Failure(INGEST, row.error_type, row.error)
+        if row.failure is not None:
+            failures[row.image_id] = row.failure
         elif row.coloured and engine.facts.channels == 1:
             error = f"image {row.image_id}: the network takes 1 channel, the image has colours; convert it to grey"
             failures[row.image_id] = Failure(STAGE, "ColourImage", error)
@@ -168,7 +170,7 @@ class _Tally:
         image_id = band.row.image_id
         try:
             counted = [self._count_head(reference, head) for head in band.probabilities]
-        except ValueError as error:
+        except DataError as error:
             where = "" if band.is_whole else f"rows {band.top} to {band.bottom - 1}: "
             self.failures[image_id] = Failure(STAGE, "BadProbabilities", f"image {image_id}: {where}{error}")
             self.kept.drop(band.row.start, band.row.stop)

@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from segscale.errors import StageError
+
 WAITING = 2
 """Items that may lie ready between two stages: enough that neither waits for the other's odd slow one."""
 _SHOWN = 3
 _END: Final = object()
 _Item = TypeVar("_Item")
-
-
-class StageError(RuntimeError):
-    """A stage broke down: which one, at which images, and why."""
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from segscale.errors import DamagedStoreError, DataError
 from segscale.storage import catalog as catalogs
-from segscale.storage import parts
+from segscale.storage import failures, parts
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import encode_report_table
@@ -90,7 +91,7 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
         strange = (image < 0) | (head < 0) | (class_index < 0) | (class_index >= len(layout.classes))
         if strange.any():
             values = table.slice(int(np.argmax(strange)), 1).select(["image_id", "head", "class_index"]).to_pylist()[0]
-            raise ValueError(f"part {entry.key[:12]}: holds {values}, which this run does not know")
+            raise DamagedStoreError(f"part {entry.key[:12]}: holds {values}, which this run does not know")
         rows = (image * len(heads) + head) * len(layout.classes) + class_index
         np.add.at(seen, rows, 1)
         _place(columns, rows, table)
@@ -101,11 +102,8 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
         )
     if (seen != 1).any():
         image_id = images[int(np.argmax(seen != 1)) // layout.rows_per_image]
-        raise ValueError(f"image {image_id}: expected in one part, found {int(seen[seen != 1][0])} times")
+        raise DamagedStoreError(f"image {image_id}: expected in one part, found {int(seen[seen != 1][0])} times")
     return Counted(_frame(columns, catalog, layout), true_positive, predicted, has_histogram)
-
-
-_TEXTS = ("status", "stage", "error_type", "error")
 
 
 def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
@@ -113,7 +111,7 @@ def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
         "known": np.zeros(n_rows, np.bool_),
         **{name: np.zeros(n_rows, np.int64) for name in parts.COUNTS},
         **{name: np.full(n_rows, np.nan) for name in parts.SOFT_SUMS},
-        **{name: np.full(n_rows, "", dtype=object) for name in _TEXTS},
+        **{name: np.full(n_rows, "", dtype=object) for name in failures.COLUMNS},
     }
 
 
@@ -123,7 +121,7 @@ def _place(columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64], ta
         columns[name][rows] = table.column(name).fill_null(0).to_numpy()
     for name in parts.SOFT_SUMS:
         columns[name][rows] = table.column(name).to_numpy()
-    for name in _TEXTS:
+    for name in failures.COLUMNS:
         columns[name][rows] = table.column(name).to_pandas()
 
 
@@ -133,7 +131,7 @@ def _cumulate(table: pa.Table, threshold_count: int) -> tuple[npt.NDArray[np.int
     true_positive, predicted = cumulate(foreground, background, threshold_count)
     largest = int(predicted.max(initial=0))
     if largest > np.iinfo(np.int32).max:
-        raise ValueError(f"an image has {largest} pixels above a threshold; thresholds.parquet holds up to 2^31 - 1")
+        raise DataError(f"an image has {largest} pixels above a threshold; thresholds.parquet holds up to 2^31 - 1")
     return true_positive.astype(np.int32), predicted.astype(np.int32)
 
 
@@ -146,7 +144,7 @@ def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layou
             "class_index": np.tile(np.arange(n_classes), n_images * n_heads),
             "head": np.tile(np.repeat(np.array(layout.heads, dtype=object), n_classes), n_images),
             **{name: pd.array(np.ma.array(columns[name], mask=unknown), dtype="Int64") for name in parts.COUNTS},
-            **{name: columns[name] for name in (*parts.SOFT_SUMS, *_TEXTS)},
+            **{name: columns[name] for name in (*parts.SOFT_SUMS, *failures.COLUMNS)},
         }
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError, DataError
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.gap import gap
@@ -68,11 +69,11 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     settings = own.changed(**asked)
     needed = {*KEYS, "class_name", "status", *COUNTS}
     if not needed <= set(columns):
-        raise ValueError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
+        raise ArgumentError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
     groups = list(columns[columns.index("image_id") + 1 : columns.index("class_index")])
     unknown = [column for column in settings.group_by if column not in groups]
     if unknown:
-        raise ValueError(f"by: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
+        raise ArgumentError(f"by: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
     index = None
     if changes.threshold is not None:
         assert threshold_count is not None
@@ -103,11 +104,11 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
     _expect_kept(rows[ok], thresholds[ok], index)
     counts = counts_at(thresholds[ok], index)
     if not np.array_equal(counts.reference_sum, rows["reference_sum"][ok].to_numpy(np.int64)):
-        raise ValueError("thresholds and per_image: reference_sum differs, they are not of one run")
+        raise DataError("thresholds and per_image: reference_sum differs, they are not of one run")
     tp, fp, fn = counts.true_positive, counts.false_positive, counts.false_negative
     tn = rows.loc[ok, list(COUNTS[:4])].to_numpy(np.int64).sum(axis=1) - tp - fp - fn
     if tn.min(initial=0) < 0:
-        raise ValueError("thresholds: more pixels than the image has, the table is not of this run")
+        raise DataError("thresholds: more pixels than the image has, the table is not of this run")
     placed = _place(per_image, chosen, ok, (tp, fp, fn, tn))
     if is_binary:
         _expect_same_rows(per_image[background].assign(class_index=1), thresholds)
@@ -168,14 +169,14 @@ def _expect_same_rows(rows: pd.DataFrame, thresholds: pd.DataFrame) -> None:
         np.array_equal(rows[key].to_numpy(), thresholds[key].to_numpy()) for key in KEYS
     )
     if not same:
-        raise ValueError("thresholds and per_image: expected the same images, classes and heads in the same order")
+        raise DataError("thresholds and per_image: expected the same images, classes and heads in the same order")
 
 
 def _expect_kept(rows: pd.DataFrame, thresholds: pd.DataFrame, index: int) -> None:
     lacking = thresholds[pair_names(index)[0]].isna().to_numpy()
     if lacking.any():
         first = rows["image_id"].to_numpy()[lacking][0]
-        raise ValueError(
+        raise ArgumentError(
             f"threshold: {int(lacking.sum())} of {len(rows)} rows come from label maps, which have no thresholds (the "
             f"first: image {first}); leave the threshold out to score them as they are"
         )

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from segscale.errors import DataError, UnreadableImage
 from segscale.storage.sources import file_name, read_file
-from segscale.tasks.readers import UnreadableImage, read_header
+from segscale.tasks.readers import read_header
 
 CODE_VERSION = 2
 """Raised when a file may be judged differently than before, so that what was remembered of it is forgotten."""
@@ -53,7 +54,7 @@ def _inspect(role: str, url: str, version: str) -> SourceFacts:
             raise UnreadableImage(
                 f"{file_name(url)}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
             )
-    except UnreadableImage as error:
-        return SourceFacts(role, url, version, digest, error_type=type(error).__name__, error=str(error))
+    except DataError as error:
+        return SourceFacts(role, url, version, digest, error_type=error.recorded_as, error=str(error))
     size = (header.depth, header.height, header.width, header.channels)
     return SourceFacts(role, url, version, digest, *size, header.dtype)

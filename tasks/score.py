@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from segscale.errors import DataError, MissingFile
 from segscale.storage import parts, shards
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
-from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.counting import count_rows, failed_rows
 from segscale.tasks.ingest import REFERENCES, ShardDone, to_labels
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.normalize import IGNORED
 from segscale.tasks.readers import holds_probabilities, read_label_map, read_probabilities
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_plan import Preparation
-from segscale.tasks.shard_rows import read_shard_rows, sound
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 
 STAGE = "score"
 CODE_VERSION = 2
@@ -79,46 +81,45 @@ def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, cou
     for row, (url, sha256) in zip(rows, job.predictions, strict=True):
         if job.only and row.image_id not in job.only:
             continue
-        try:
-            if references is None or not row.is_sound:
-                raise _FailedImageError(INGEST, row.error_type, row.error)
-            data = _fetch(row.image_id, url, sha256)
-            counts = _count(row.crop(references), data, file_name(url), preparation, counting)
-            part += count_rows(row.image_id, "", counts)
-        except _FailedImageError as reason:
+        found = _score_image(row, references, url, sha256, preparation, counting)
+        if isinstance(found, Failure):
             n_failed += 1
-            part += failed_rows(row.image_id, "", preparation.n_classes, reason.failure)
+            part += failed_rows(row.image_id, "", preparation.n_classes, found)
+        else:
+            part += count_rows(row.image_id, "", found)
     facts = {"n_images": len(rows), "n_failed": n_failed}
     if not job.only:
         shards.commit_shard(store, STAGE, job.key, arrays={}, rows=parts.encode_part(part), facts=facts)
     return ShardDone(job.key, len(rows), n_failed)
 
 
-class _FailedImageError(Exception):
-    """One image cannot be counted; the shard goes on."""
-
-    def __init__(self, stage: str, error_type: str, error: str) -> None:
-        super().__init__(error)
-        self.failure = Failure(stage, error_type, error)
+def _score_image(
+    row: ShardRow,
+    references: shards.ZarrArray | None,
+    url: str,
+    sha256: str,
+    preparation: Preparation,
+    counting: Counting,
+) -> OverlapCounts | Failure:
+    """The counts of one image, or why there are none: bad data and nothing else fails an image."""
+    if row.failure is not None:
+        return row.failure
+    assert references is not None
+    try:
+        data = _fetch(row.image_id, url, sha256)
+        return _count(row.crop(references), data, file_name(url), preparation, counting)
+    except DataError as error:
+        return Failure.of(STAGE, error)
 
 
 def _fetch(image_id: str, url: str, sha256: str) -> bytes:
     if not sha256:
         name = file_name(url) if url else f"a file for image {image_id}"
-        raise _FailedImageError(STAGE, "MissingFile", f"prediction: expected {name}, none could be read")
+        raise MissingFile(f"prediction: expected {name}, none could be read")
     return read_catalogued(url, sha256)
 
 
 def _count(
-    reference: npt.NDArray[np.uint8], data: bytes, name: str, preparation: Preparation, counting: Counting
-) -> OverlapCounts:
-    try:
-        return _count_prediction(reference, data, name, preparation, counting)
-    except ValueError as error:
-        raise _FailedImageError(STAGE, type(error).__name__, str(error)) from error
-
-
-def _count_prediction(
     reference: npt.NDArray[np.uint8], data: bytes, name: str, preparation: Preparation, counting: Counting
 ) -> OverlapCounts:
     n_classes = preparation.n_classes
@@ -146,7 +147,7 @@ def match_probabilities(
 ) -> npt.NDArray[Any]:
     """Probabilities (D, H, W) or (D, H, W, C), from an array that may lack the depth or have its channels first.
 
-    A shape that fits in two ways is refused with ValueError, and so is one that fits in none.
+    A shape that fits in two ways is refused with DataError, and so is one that fits in none.
     """
     size = tuple(expected)
     flat = size[1:] if size[0] == 1 else size
@@ -163,7 +164,7 @@ def match_probabilities(
                 moved = np.moveaxis(values, 0, -1).reshape((*size, count))
                 fits["one" if count == 1 else "first", count] = moved
     if len(fits) != 1:
-        raise ValueError(
+        raise DataError(
             f"{name}: expected probabilities of shape {flat} with {n_classes} channels"
             f"{' (or one)' if n_classes == 2 else ''} before or behind, got {values.shape}"
             f"{', which fits in more than one way' if fits else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from typing import Any, Final
 
@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from segscale.errors import MissingFile
 from segscale.storage import catalog
+from segscale.storage.failures import REASON, Failure, from_columns
 from segscale.storage.ledger import content_key
 from segscale.storage.quarantine import Held
 from segscale.storage.shards import CHUNK_ROWS
@@ -26,8 +28,8 @@ CODE_VERSION = 1
 PADDING: Final = "reflect"
 CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
 """The columns of the catalog that say whether an image is what it was."""
-_KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", "error_type", "error")
-_FACTS = ("sha256", "depth", "height", "width", "channels", "dtype", "error_type", "error")
+_KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", *REASON)
+_FACTS = ("sha256", "depth", "height", "width", "channels", "dtype", *REASON)
 _SHARDS_TOGETHER = 64
 
 
@@ -46,7 +48,7 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class IngestRow:
-    """One image of a shard. `error` is not empty for an image whose files cannot be used at all."""
+    """One image of a shard."""
 
     image_id: str
     image: str
@@ -56,8 +58,8 @@ class IngestRow:
     depth: int
     height: int
     width: int
-    error_type: str
-    error: str
+    failure: Failure | None
+    """Why its files cannot be used at all; None where they may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[
     planned = listing.copy()
     if "prediction" not in planned:
         planned["prediction"], planned["prediction_version"] = "", ""
-    planned["error_type"], planned["error"] = "", ""
+    for name in REASON:
+        planned[name] = ""
     for role in ("prediction", "reference", "image"):
         facts = _facts(files, role, planned)
         planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
@@ -157,7 +160,7 @@ def _note_held(planned: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> N
     """Images at which workers ended are treated as those that cannot be read: the others leave their shard."""
     for place, key in enumerate(planned[["image_id", *CONTENT]].itertuples(index=False, name=None)):
         if key in held:
-            planned.loc[planned.index[place], ["error_type", "error"]] = [held[key].error_type, held[key].error]
+            planned.loc[planned.index[place], list(REASON)] = [held[key].error_type, held[key].error]
 
 
 def _facts(files: pd.DataFrame, role: str, planned: pd.DataFrame) -> pd.DataFrame:
@@ -173,10 +176,10 @@ def _facts(files: pd.DataFrame, role: str, planned: pd.DataFrame) -> pd.DataFram
 
 def _note_errors(planned: pd.DataFrame, role: str, facts: pd.DataFrame) -> None:
     broken = facts["error"].fillna("").to_numpy() != ""
-    planned.loc[broken, "error_type"] = facts["error_type"].to_numpy()[broken]
-    planned.loc[broken, "error"] = facts["error"].to_numpy()[broken]
+    for name in REASON:
+        planned.loc[broken, name] = facts[name].to_numpy()[broken]
     absent = (planned[f"{role}_sha256"] == "").to_numpy() & ~broken
-    planned.loc[absent, "error_type"] = "MissingFile"
+    planned.loc[absent, "error_type"] = MissingFile.recorded_as
     planned.loc[absent, "error"] = [
         f"{role}: expected {file_name(url) if url else f'a file for image {image_id}'}, found none"
         for url, image_id in zip(planned.loc[absent, role], planned.loc[absent, "image_id"], strict=True)
@@ -189,8 +192,11 @@ def _slice_bytes(row: pd.Series[Any]) -> int:
 
 
 def _job_rows(rows: pd.DataFrame) -> tuple[IngestRow, ...]:
-    names = list(IngestRow.__dataclass_fields__)
-    return tuple(IngestRow(**dict(zip(names, values, strict=True))) for values in rows[names].itertuples(index=False))
+    names = [field.name for field in fields(IngestRow) if field.name != "failure"]
+    return tuple(
+        IngestRow(**{name: row[name] for name in names}, failure=from_columns(row, STAGE))
+        for row in rows[[*names, *REASON]].to_dict("records")
+    )
 
 
 def _key_rows(planned: pd.DataFrame, shards: Sequence[npt.NDArray[np.int64]]) -> Iterator[list[list[str]]]:

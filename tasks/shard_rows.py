@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segscale.storage import shards
+from segscale.storage.failures import Failure, from_columns
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.normalize import Recipe
@@ -35,15 +36,12 @@ class ShardRow:
     scale: float
     coloured: bool
     """Whether its three channels differ anywhere."""
-    status: str
-    """ok or failed."""
-    error_type: str
-    error: str
-    """Why it failed, the same text whenever and wherever these bytes are read."""
+    failure: Failure | None
+    """Why it has no pixels; None where it has."""
 
     @property
     def is_sound(self) -> bool:
-        return self.status == "ok"
+        return self.failure is None
 
     @property
     def stop(self) -> int:
@@ -61,12 +59,13 @@ class ShardRow:
 
 def read_shard_rows(store: ObjectStore, entry: Entry) -> list[ShardRow]:
     """The rows of a committed shard, in their order, checked against the ledger."""
-    return [_row(values) for values in shards.read_rows(store, entry).to_dict("records")]
+    return [_row(values, entry.stage) for values in shards.read_rows(store, entry).to_dict("records")]
 
 
-def _row(values: Mapping[Any, Any]) -> ShardRow:
+def _row(values: Mapping[Any, Any], stage: str) -> ShardRow:
     plain = {str(name): value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    return ShardRow(**{field.name: plain[field.name] for field in fields(ShardRow)})
+    names = [field.name for field in fields(ShardRow) if field.name != "failure"]
+    return ShardRow(**{name: plain[name] for name in names}, failure=from_columns(plain, stage))
 
 
 def sound(rows: Iterable[ShardRow]) -> list[ShardRow]:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
+
 STRIDE = 32
 """Padded sides are multiples of this: twice the 16 by which four poolings divide a side."""
 
@@ -31,7 +33,7 @@ def bucket_side(n: int) -> int:
     less than a quarter of a side beyond 128 pixels.
     """
     if n < 1:
-        raise ValueError(f"side of {n} pixels; expected at least 1")
+        raise ArgumentError(f"side of {n} pixels; expected at least 1")
     octave = 1 << ((n - 1).bit_length() - 1) if n > 1 else 1
     step = max(STRIDE, octave // 4)
     return -(-n // step) * step
@@ -58,7 +60,7 @@ def fill_padded(target: NDArray[Any], pixels: NDArray[Any], mode: PaddingMode) -
     """Fill `target` with `pixels`, extended at the bottom and right as `pad_to` does it: no second copy is made."""
     (height, width), (rows, columns) = target.shape[1:3], pixels.shape[1:3]
     if height < rows or width < columns:
-        raise ValueError(f"padding {rows} x {columns} pixels to {height} x {width}; expected no smaller size")
+        raise ArgumentError(f"padding {rows} x {columns} pixels to {height} x {width}; expected no smaller size")
     target[:, :rows, :columns] = pixels
     if mode == "zero":
         target[:, :rows, columns:] = 0
@@ -79,7 +81,7 @@ def tile_starts(length: int, tile: int, overlap: float) -> tuple[int, ...]:
     (0, 3, 6)
     """
     if length < 1 or tile < 1 or not 0 <= overlap < 1:
-        raise ValueError(
+        raise ArgumentError(
             f"length {length}, tile {tile}, overlap {overlap}: expected both from 1 and an overlap in [0, 1)"
         )
     if length <= tile:
@@ -142,9 +144,9 @@ class TileSum:
         heads, height, _, channels = self._sums.shape
         expected = self._plan[self._added] if self._added < len(self._plan) else None
         if tile != expected:
-            raise ValueError(f"tile {self._added} of {len(self._plan)}: expected {expected}, as planned, got {tile}")
+            raise ArgumentError(f"tile {self._added} of {len(self._plan)}: expected {expected}, as planned, got {tile}")
         if probabilities.shape != (heads, height, tile.width, channels):
-            raise ValueError(
+            raise ArgumentError(
                 f"{tile}: expected probabilities of shape {(heads, height, tile.width, channels)}, "
                 f"got {probabilities.shape}"
             )
@@ -182,4 +184,4 @@ def _sources(length: int, padded: int, mode: PaddingMode) -> NDArray[np.intp]:
         period = 2 * (length - 1)
         phase = places % period
         return np.minimum(phase, period - phase)
-    raise ValueError(f"padding {mode!r}: expected reflect, edge or zero")
+    raise ArgumentError(f"padding {mode!r}: expected reflect, edge or zero")

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from segscale.errors import ArgumentError, DataError
 from segscale.storage import tables
 from segscale.storage.ledger import Entry, content_key
 from segscale.storage.objects import Digest, ObjectStore
@@ -124,10 +125,10 @@ def _checkpoint(folder: ObjectStore, job: TrainJob, training_id: str) -> Checkpo
         return None
     try:
         found = decode_checkpoint(folder.read(CHECKPOINT))
-    except ValueError as error:
-        raise ValueError(f"{job.folder}/{CHECKPOINT} {error}; remove it to train anew") from None
+    except DataError as error:
+        raise DataError(f"{job.folder}/{CHECKPOINT} {error}; remove it to train anew") from None
     if found.training_id != training_id:
-        raise ValueError(
+        raise ArgumentError(
             f"{job.folder} holds training {found.training_id}, after epoch {found.epoch}; this one is {training_id}: "
             f"{_difference(folder, job)}; remove the folder, or choose another train.output"
         )

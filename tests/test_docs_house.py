@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError, UnreadableImage
 from segscale.flows.config.sections import Cluster
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.phantom import write_phantoms
-from segscale.tasks.readers import UnreadableImage, formats
+from segscale.tasks.readers import formats
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("segscale", "flows", "tasks", "storage")

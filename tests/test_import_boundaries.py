@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "tasks", "storage")
 PACKAGES = tuple(f"segscale.{room}" for room in ROOMS)
 FLOWS, TASKS, STORAGE = PACKAGES
+ERRORS = "segscale.errors"
+OUTSIDE = (ERRORS, "segscale", "segscale.__main__")
+"""Below and above all that is drawn: the errors, the public names, the command."""
+"""Below all: whoever raises or catches may import it. It is not drawn, for everything leads to it."""
 ORCHESTRATORS = ("prefect", "dask", "distributed")
 NETWORK_LIBRARIES = ("tensorflow", "keras")
 PARTS = ("segscale.tasks.readers", "segscale.tasks.models", "segscale.tasks.engines", "segscale.tasks.metrics")
@@ -58,12 +62,10 @@ def is_within(module: str, packages: tuple[str, ...]) -> bool:
 
 
 def read_imports(root: Path) -> Imports:
-    """Every module of the rooms under `root` with all that it imports, also inside functions and for types only."""
-    paths = {
-        name_of(path.relative_to(root)): path
-        for room in ROOMS
-        for path in sorted((root / "segscale" / room).rglob("*.py"))
-    }
+    """Every module below `root` with all that it imports, also inside functions and for types only."""
+    package = root / "segscale"
+    found = [*package.glob("*.py"), *(path for room in ROOMS for path in (package / room).rglob("*.py"))]
+    paths = {name_of(path.relative_to(root)): path for path in sorted(found)}
     return {module: frozenset(_imported(path, paths.keys())) for module, path in paths.items()}
 
 
@@ -144,6 +146,20 @@ def test_a_broken_rule_is_reported(rule: Rule, tmp_path: Path) -> None:
     assert rule.broken(read_imports(tmp_path)) == [f"{rule.importers[0]}.offender imports {rule.forbidden[0]}.inner"]
 
 
+ERRORS_STAND_ALONE = Rule((ERRORS,), ("segscale",))
+
+
+def test_errors_know_nothing_of_the_project() -> None:
+    assert ERRORS in read_imports(ROOT)
+    assert ERRORS_STAND_ALONE.broken(read_imports(ROOT)) == []
+
+
+def test_errors_that_know_something_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "segscale").mkdir()
+    (tmp_path / "segscale" / "errors.py").write_text("from segscale.storage.ledger import Entry\n")
+    assert ERRORS_STAND_ALONE.broken(read_imports(tmp_path)) == [f"{ERRORS} imports segscale.storage.ledger"]
+
+
 PROBE = """
 import importlib, json, sys
 modules, forbidden = json.loads(sys.argv[1])
@@ -217,7 +233,9 @@ def found_imports(packages: tuple[str, ...]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {package: set() for package in packages}
     for module, names in read_imports(ROOT).items():
         if module == TASKS:
-            assert not names, "tasks/__init__.py imports nothing, for it belongs to no drawn package"
+            assert not names, f"{module} imports nothing, for it belongs to no drawn package"
+            continue
+        if module in OUTSIDE:
             continue
         owner = owner_of(module, packages)
         found[owner] |= {owner_of(name, packages) for name in names if is_within(name, PACKAGES)} - {owner}

@@ -20,8 +20,9 @@ import zarr
 from pydantic import ValidationError
 from zarr.storage import MemoryStore
 
+from segscale.errors import ConfigError, UnreadableImage
 from segscale.flows.cluster.kubernetes import read_spec
-from segscale.flows.config.evaluation import ConfigError, load_config, parse_config
+from segscale.flows.config.evaluation import load_config, parse_config
 from segscale.flows.config.sections import Cluster
 from segscale.flows.prefect.serve import read_deployments
 from segscale.flows.report import recorded
@@ -30,7 +31,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.shards import commit_shard, open_arrays
 from segscale.storage.tables import encode_frame
 from segscale.tasks.phantom import write_phantoms
-from segscale.tasks.readers import UnreadableImage, read_header, read_label_map, read_picture, read_probabilities
+from segscale.tasks.readers import read_header, read_label_map, read_picture, read_probabilities
 from tests.unsafe_calls import HARMLESS_IN, unsafe
 
 ROOT = Path(__file__).parents[1]

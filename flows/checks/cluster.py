@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from segscale.errors import ConfigError
 from segscale.flows.cluster.address import check_address
 from segscale.flows.cluster.kubernetes import check_kubernetes
 from segscale.flows.cluster.slurm import check_slurm
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.tasks.engines.hardware import visible_gpus
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Literal
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError
 
 Extra = Literal["predict", "train"]
 

@@ -7,8 +7,9 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.storage.objects import ObjectStore, StoreRefusedError
+from segscale.errors import ConfigError, StoreRefusedError
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.storage.objects import ObjectStore
 
 logger = logging.getLogger("segscale")
 # No mistake in the configuration: the same one will do when there is room again.

@@ -15,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from segscale.errors import ArgumentError, ConfigError, EngineError, UrlError
 from segscale.flows.checks.extras import check_installed
 from segscale.flows.config.cluster_keys import OWN_MACHINE
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage.sources import file_name, read_catalogued, read_file
 from segscale.tasks.conversion import is_converted
 from segscale.tasks.engines import Precision
@@ -50,7 +51,7 @@ def find_model(config: EvaluationConfig) -> ModelFile:
     try:
         url = bundled_path(path) if "." not in path else path
         return ModelFile(url, hashlib.sha256(read_file(url)).hexdigest())
-    except (ValueError, OSError) as error:
+    except (ArgumentError, UrlError, OSError) as error:
         raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
 
 
@@ -72,7 +73,7 @@ def check_model(config: EvaluationConfig) -> None:
             if choice.engine == "keras":
                 _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
             _check_float16(config, choice.precision)
-        except ValueError as error:
+        except EngineError as error:
             raise ConfigError(f"model: {error}") from None
     try:
         facts = _begin_inspection(model, _graph_needed(config)).facts()
@@ -86,15 +87,15 @@ def check_model(config: EvaluationConfig) -> None:
 
 
 def _check_backend(backend: str) -> None:
-    """Raise ValueError for a backend that the engine keras does not run on, or that is not installed."""
+    """Raise EngineError for a backend that the engine keras does not run on, or that is not installed."""
     if backend not in KERAS_BACKENDS:
-        raise ValueError(f"engine keras runs on {' or '.join(KERAS_BACKENDS)}, KERAS_BACKEND is {backend!r}")
+        raise EngineError(f"engine keras runs on {' or '.join(KERAS_BACKENDS)}, KERAS_BACKEND is {backend!r}")
     if find_spec(backend) is None:
-        raise ValueError(f"engine keras is asked to run on {backend} (KERAS_BACKEND), which is not installed")
+        raise EngineError(f"engine keras is asked to run on {backend} (KERAS_BACKEND), which is not installed")
 
 
 def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
-    """Raise ValueError where neither Keras nor OpenVINO will have float16 on the workers of this machine."""
+    """Raise EngineError where neither Keras nor OpenVINO will have float16 on the workers of this machine."""
     # Of Dask, which nothing before the first shard needs.
     from segscale.flows.cluster.local import local_workers
 
@@ -102,7 +103,7 @@ def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
     # Local workers beside each other see no GPU.
     gpu = cluster.kind == "gpus" or (sees_nvidia_gpu() and local_workers(cluster) == 1)
     if precision == "float16" and not gpu and not has_float16(cpu_flags()):
-        raise ValueError("precision float16 is not there: this CPU has no instruction for it; use float32")
+        raise EngineError("precision float16 is not there: this CPU has no instruction for it; use float32")
 
 
 def check_facts(config: EvaluationConfig, n_classes: int, channels: int) -> None:
@@ -133,7 +134,7 @@ def _graph_needed(config: EvaluationConfig) -> _Graph | None:
         return None
     try:
         choice = choose_engine(config.model.engine, config.model.precision)
-    except ValueError:
+    except EngineError:
         return None
     return _Graph(config.model.level, config.model.ensemble) if choice.engine == "openvino" else None
 

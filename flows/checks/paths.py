@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segscale.errors import ArgumentError, ConfigError
 from segscale.flows.cluster.needs import fixed_part, is_local
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.tasks.models.bundled import bundled_path
 
 
@@ -30,7 +31,7 @@ def _check_model(path: str) -> None:
         return
     try:
         file = Path(path if "." in path else bundled_path(path))
-    except ValueError as error:
+    except ArgumentError as error:
         raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
     if not file.is_file():
         raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}, where no file is")

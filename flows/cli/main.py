@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.checks.paths import check_paths
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.route import through_prefect, through_prefect_option
 from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, override
-from segscale.flows.errors import ClusterLostError
+from segscale.flows.config.evaluation import EvaluationConfig, load_config, override
 
 READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
 """Commands that commit nothing."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.config.sections import Cluster
-from segscale.flows.errors import ClusterLostError
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,10 +10,9 @@ from typing import Any
 
 import yaml
 
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.config.cluster_keys import THREADS
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
-from segscale.flows.errors import ClusterLostError
 
 
 def check_kubernetes(config: Cluster) -> None:

@@ -16,11 +16,10 @@ from typing import Any
 
 from distributed import Client
 
+from segscale.errors import ClusterLostError, ConfigError, StoreUnusableError
 from segscale.flows.cluster.needs import Needs
 from segscale.flows.cluster.scheduler import workers_of
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
-from segscale.flows.errors import ClusterLostError
 from segscale.storage.objects import ObjectStore
 
 PACKAGES = ("dask", "distributed", "numpy", "numba", "pandas", "pyarrow", "zarr", "segscale")
@@ -28,10 +27,6 @@ PACKAGES = ("dask", "distributed", "numpy", "numba", "pandas", "pyarrow", "zarr"
 SCHEDULER_PACKAGES = ("dask", "distributed")
 SHOWN = 3
 """Differences told apart in one message."""
-
-
-class StoreUnusableError(RuntimeError):
-    """A worker that finds the store, and can do nothing there; the message is the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +213,8 @@ def _code_sha256() -> str:
     """Of all sources: two checkouts of one version can differ."""
     root = Path(__file__).parents[2]
     digest = hashlib.sha256()
-    for path in sorted(path for room in ("flows", "tasks", "storage") for path in (root / room).rglob("*.py")):
+    rooms = (path for room in ("flows", "tasks", "storage") for path in (root / room).rglob("*.py"))
+    for path in sorted([*root.glob("*.py"), *rooms]):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

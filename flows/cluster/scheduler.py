@@ -8,8 +8,8 @@ from typing import Any
 
 from distributed import Client
 
+from segscale.errors import ClusterLostError
 from segscale.flows.cluster.local import start_missing
-from segscale.flows.errors import ClusterLostError
 
 ANSWER_SECONDS = 120.0
 """So long a scheduler may be busy with something else. A connection whose other end is stopped never breaks."""

@@ -12,10 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.config.cluster_keys import THREADS, lifetime_seconds, longest_shard_seconds
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
-from segscale.flows.errors import ClusterLostError
 
 if TYPE_CHECKING:
     from distributed.security import Security

@@ -11,18 +11,12 @@ from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from segscale.errors import ConfigError
 from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.training import Train
 from segscale.tasks.section import Section
 
 S = TypeVar("S", bound=Section)
-
-
-class ConfigError(ValueError):
-    """The configuration or the command is wrong, or asks for something that is not there: exit code 2.
-
-    The message is one line: which key, what was expected, what was given.
-    """
 
 
 class EvaluationConfig(Section):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.errors import ConfigError
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.maintenance.verify import in_threads, is_named
 from segscale.flows.report import reports_folder
 from segscale.storage.garbage import COMMITTED, Litter, by_age, committed_in, remove, sort_files, torn_reports

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from segscale.errors import ConfigError, ReportError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import find_model
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import catalog_name, scores_predictions
 from segscale.flows.ingest import ingest_catalog, plan_catalog
 from segscale.flows.maintenance.verify import inspect
@@ -27,7 +28,7 @@ from segscale.storage.catalog import read_catalog, rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import STAGE as QUARANTINE
 from segscale.storage.quarantine import lift
-from segscale.storage.reports import ReportError, find_reports
+from segscale.storage.reports import find_reports
 from segscale.storage.set_aside import set_aside, waiting
 from segscale.storage.verification import Finding
 from segscale.tasks import predict, score, shard_plan

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.errors import ConfigError, StoreError
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import catalog_name
 from segscale.flows.progress import StageProgress
 from segscale.flows.report import content_of, find_counted, report_of
@@ -177,7 +178,7 @@ def _check_run(config: EvaluationConfig, store: ObjectStore, path: str, inspecti
     run.renew_catalog(lambda: catalog)
     try:
         counted = find_counted(run)
-    except ValueError as error:
+    except (ConfigError, StoreError) as error:
         found = f"nothing looked at: {' '.join(str(error).split())}"
         return inspection.note("report", config.report.path, found, "segscale run does what is missing")
     report = report_of(config, content_of(config, catalog, counted))

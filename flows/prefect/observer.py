@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
+from segscale.errors import ConfigError, DataError, StoreError
 from segscale.flows.observer import Observer
 from segscale.flows.prefect.artifacts import publish_link, publish_table, set_progress, start_progress
 from segscale.flows.prefect.concurrency import turn
@@ -58,4 +59,4 @@ class PrefectObserver(Observer):
 
 def _may_help(_task: object, _run: object, state: State[object]) -> bool:
     """Whether trying a stage again can end otherwise: not where the configuration or the data is wrong."""
-    return not isinstance(state.result(raise_on_failure=False), ValueError)
+    return not isinstance(state.result(raise_on_failure=False), ConfigError | DataError | StoreError)

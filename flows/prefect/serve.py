@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from segscale.flows.config.evaluation import ConfigError, parse_config
+from segscale.errors import ConfigError
+from segscale.flows.config.evaluation import parse_config
 from segscale.flows.prefect import flows
 from segscale.flows.prefect.concurrency import limit_name
 

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError
 from segscale.storage.locations import redacted
 
 SETTING = "PREFECT_API_URL"

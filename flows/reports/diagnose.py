@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ArgumentError, ConfigError
 from segscale.flows.reports.histories import is_history, read_history
 from segscale.flows.reports.tables import readable_reports, recorded_settings, whole_table
 from segscale.storage.reports import open_report
@@ -25,7 +25,7 @@ def diagnose_training(path: str) -> list[Finding]:
     history, facts = read_history(path)
     try:
         return diagnose_history(history, facts)
-    except ValueError as error:
+    except ArgumentError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import HistoryError
 from segscale.storage import tables
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.training.diagnosis.course import TrainingFacts
@@ -28,10 +28,6 @@ LEARNING_RATE = ("lr", "learning_rate")
 PARQUET_MAGIC = b"PAR1"
 ROUNDING = 1e-4
 """What float32 sums of heads may exceed the loss by."""
-
-
-class HistoryError(ConfigError):
-    """What lies there is no training history; one line."""
 
 
 def is_history(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError
 from segscale.flows.reports.tables import (
     IDENTITY,
     readable_reports,

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from segscale.flows.config.evaluation import ConfigError, one_line
-from segscale.storage.reports import Report, ReportError
+from segscale.errors import ArgumentError, ConfigError, DataError, ReportError
+from segscale.flows.config.evaluation import one_line
+from segscale.storage.reports import Report
 from segscale.tasks.metrics.aggregate import BATCH_SUMMED_COLUMNS, PER_SAMPLE_COLUMNS
 from segscale.tasks.metrics.gap import COLUMNS as GAP_COLUMNS
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -35,7 +36,7 @@ def readable_reports() -> Iterator[None]:
         raise
     except ValidationError as error:
         raise ConfigError(one_line(error)) from None
-    except (ValueError, OSError) as error:
+    except (DataError, ArgumentError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
 
 

@@ -9,16 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from segscale.errors import PermanentError
+
 logger = logging.getLogger("segscale")
 ATTEMPTS = 3
 DEATHS = 2
 """So often workers may die at a shard that had others beside it; then it is tried alone, with nothing else to blame."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before another attempt: the first, doubled each time, half of it left to chance."""
-
-
-class PermanentError(RuntimeError):
-    """What no further attempt can change."""
 
 
 class Job(Protocol):

@@ -13,6 +13,7 @@ from typing import cast
 
 from dask.system import CPU_COUNT
 
+from segscale.errors import ArgumentError, ConfigError, EngineError
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.cluster_keys import THREADS
 from segscale.storage.sources import read_file
@@ -43,13 +44,13 @@ def build_engine(model: ModelFile, asked: Asked, neighbours: int, engine: Engine
     """Load the network that was asked for and make it callable.
 
     `neighbours` are the workers of one machine, which share its cores; their number changes the speed only. Raises
-    ValueError where the file at the URL is not the one the run was planned with, or for an engine, a level or a
-    precision that cannot be had.
+    EngineError where the file at the URL is not the one the run was planned with, or for an engine or a precision that
+    cannot be had; and what the file or the level is refused with.
     """
     data = read_file(model.url)
     found = hashlib.sha256(data).hexdigest()
     if found != model.sha256:
-        raise ValueError(f"model {model.url}: planned with sha256 {model.sha256[:12]}, here is {found[:12]}")
+        raise EngineError(f"model {model.url}: planned with sha256 {model.sha256[:12]}, here is {found[:12]}")
     threads = threads_of(neighbours)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -67,7 +68,7 @@ def threads_of(neighbours: int) -> int:
     given = os.environ.get(THREADS)
     if given is not None:
         if not given.isdecimal() or int(given) == 0:
-            raise ValueError(f"{THREADS}: expected a number of threads, 1 or more, got {given!r}")
+            raise ConfigError(f"{THREADS}: expected a number of threads, 1 or more, got {given!r}")
         return int(given)
     cores: int = CPU_COUNT
     return max(1, cores // neighbours)
@@ -80,13 +81,13 @@ def _keras_engine(path: Path, asked: Asked, precision: Precision, threads: int) 
             from segscale.tasks.engines.keras import KerasEngine, prepare_runtime
             from segscale.tasks.models.model_file import load_model
     except ImportError as error:
-        raise ValueError(f"engine keras cannot be loaded on this worker: {error}") from error
+        raise EngineError(f"engine keras cannot be loaded on this worker: {error}") from error
 
     # Every bucket has a shape of its own, and each is traced once: that is meant, and no reason to warn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         prepare_runtime(threads)
-    except ValueError as error:
+    except (ArgumentError, ConfigError) as error:
         # JAX has no such setting, and TensorFlow keeps the one that an earlier run on this worker gave it: it is about
         # speed, and no reason to do nothing.
         logger.warning("predict: %s", error)

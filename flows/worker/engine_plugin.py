@@ -5,22 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.system import MEMORY_LIMIT
 
+from segscale.errors import ArgumentError, ConfigError, DataError, EngineError, PermanentError
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.sections import Model
-from segscale.flows.shards.retry import PermanentError
 from segscale.flows.shards.timeout import other_limit
 from segscale.flows.worker.engine import build_engine
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions
 from segscale.tasks.engines import Engine, Precision
-from segscale.tasks.engines.selection import Choice, EngineName, Surroundings, choose_engine, look_around
+from segscale.tasks.engines.selection import Choice, EngineName, choose_engine, look_around
 from segscale.tasks.predict import Asked, Prediction, PredictJob
 
 PLUGIN = "segscale-engine"
@@ -54,10 +54,6 @@ def plugin_of(asked: Asked) -> EnginePlugin:
 def plugin_name(asked: Asked) -> str:
     """A name for each network: under one for all, drivers that share workers would get each other's."""
     return "-".join(map(str, (PLUGIN, asked.weights_sha256, asked.level, asked.ensemble, asked.flips)))
-
-
-class EngineError(RuntimeError):
-    """An engine that cannot be had here; trying again changes nothing."""
 
 
 class _NoUseOfGpuError(EngineError):
@@ -107,7 +103,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         """
         here, engine, precision, said = look_around(), model.engine, model.precision, list[str]()
         while True:
-            choice = _choose(engine, precision, here)
+            choice = choose_engine(engine, precision, here)
             choice = replace(choice, reason="; ".join([*said, choice.reason]))
             try:
                 on_gpu = here.gpu and "auto" in (model.engine, model.precision)
@@ -166,7 +162,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:
         try:
             built = build_engine(self.model, self.asked, self.neighbours, engine, precision)
-        except ValueError as error:
+        except (DataError, ArgumentError, ConfigError) as error:
             raise EngineError(str(error)) from error
         if "GPU" in self._worker.state.total_resources and _is_cpu(built):
             raise EngineError(
@@ -179,13 +175,6 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
         limit = self._worker.memory_manager.memory_limit or MEMORY_LIMIT // self.neighbours
         return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
-
-
-def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision], here: Surroundings) -> Choice:
-    try:
-        return choose_engine(engine, precision, here)
-    except ValueError as error:
-        raise EngineError(str(error)) from error
 
 
 def _is_cpu(engine: Engine) -> bool:

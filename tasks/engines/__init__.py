@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
+
 Precision = Literal["float32", "bfloat16", "float16"]
 """Of the convolutions; what goes in and comes out is float32."""
 
@@ -61,15 +63,15 @@ class Engine(Protocol):
 def check_batch(pixels: NDArray[Any], recipe: NDArray[np.float32], facts: EngineFacts) -> None:
     """Raise ValueError where a batch does not fit an engine: what `Engine.probabilities` demands."""
     if pixels.ndim != 4 or 0 in pixels.shape or pixels.shape[3] not in (1, facts.channels):
-        raise ValueError(f"pixels must be (B, H, W, 1 or {facts.channels}), got {pixels.shape}")
+        raise ArgumentError(f"pixels must be (B, H, W, 1 or {facts.channels}), got {pixels.shape}")
     if not (np.issubdtype(pixels.dtype, np.integer) or pixels.dtype == np.float32):
-        raise ValueError(f"pixels must be integers or float32, got {pixels.dtype}")
+        raise ArgumentError(f"pixels must be integers or float32, got {pixels.dtype}")
     if pixels.shape[1] % facts.stride or pixels.shape[2] % facts.stride:
-        raise ValueError(
+        raise ArgumentError(
             f"height and width must be multiples of the network's stride {facts.stride}, got "
             f"{pixels.shape[1]}x{pixels.shape[2]}; pad the images"
         )
     if recipe.shape != (len(pixels), 4) or recipe.dtype != np.float32:
-        raise ValueError(
+        raise ArgumentError(
             f"recipe must be float32 ({len(pixels)}, 4), a row per image, got {recipe.dtype} {recipe.shape}"
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from segscale.errors import DataError
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph, read_graph
 
 logger = logging.getLogger("segscale")
@@ -52,7 +53,7 @@ def _sound(path: Path) -> OpenVinoGraph | None:
         return read_graph(path)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except DataError as error:
         logger.warning("openvino: %s; it is converted again", error)
         return None
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from segscale.errors import ArgumentError
+
 Level = int | Literal["all"]
 """A pruned level, or every head in one pass."""
 
@@ -49,7 +51,7 @@ def choose_heads(output_names: Sequence[str], level: Level, ensemble: bool) -> H
     elif level == "all":
         names = tuple(numbers)
     elif level not in numbers.values():
-        raise ValueError(f"level {level} is not there: the model has the outputs {', '.join(numbers)}")
+        raise ArgumentError(f"level {level} is not there: the model has the outputs {', '.join(numbers)}")
     else:
         names = tuple(name for name, number in numbers.items() if number <= level)
         if not ensemble:

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError, EngineError
 from segscale.tasks.engines import EngineFacts, Precision, check_batch
 from segscale.tasks.engines.hardware import cpu_flags, has_float16
 from segscale.tasks.engines.heads import Level, choose_heads
@@ -126,11 +127,11 @@ def limit_threads(threads: int) -> None:
     ValueError where it comes too late to change the number, and on JAX, which has no such setting.
     """
     if threads < 0:
-        raise ValueError(f"threads must be 0 or more, got {threads}")
+        raise ArgumentError(f"threads must be 0 or more, got {threads}")
     if not threads:
         return
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"threads = {threads} is for TensorFlow only; limit the process to that many cores instead")
+        raise ArgumentError(f"threads = {threads} is for TensorFlow only; limit the process to that many cores instead")
     from tensorflow.config import threading
 
     if threading.get_intra_op_parallelism_threads() == threads:
@@ -138,7 +139,7 @@ def limit_threads(threads: int) -> None:
     try:
         threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
-        raise ValueError(
+        raise ArgumentError(
             f"threads = {threads} comes too late: TensorFlow already runs with "
             f"{threading.get_intra_op_parallelism_threads()} (0: its own choice); set it before a model is loaded"
         ) from error
@@ -149,15 +150,15 @@ def _present_device(device: str) -> str:
     if not device:
         return next((name for name in present if not name.startswith("cpu")), present[0])
     if device not in present:
-        raise ValueError(f"device {device!r} is not there; {keras.backend.backend()} sees {', '.join(present)}")
+        raise EngineError(f"device {device!r} is not there; {keras.backend.backend()} sees {', '.join(present)}")
     return device
 
 
 def _check_precision(precision: Precision, device: str) -> None:
     if precision not in _POLICIES:
-        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+        raise EngineError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
     if precision == "float16" and device.startswith("cpu") and not has_float16(cpu_flags()):
-        raise ValueError(f"precision float16 is not there: the CPU ({device}) has no instruction for it; use float32")
+        raise EngineError(f"precision float16 is not there: the CPU ({device}) has no instruction for it; use float32")
 
 
 def _values(network: keras.Model) -> tuple[list[Any], list[Any]]:

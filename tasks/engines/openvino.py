@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError, EngineError
 from segscale.tasks.engines import EngineFacts, Precision, check_batch
 from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16, usable_cores
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
@@ -40,7 +41,7 @@ class OpenVinoEngine:
 
     def __init__(self, graph: OpenVinoGraph, *, precision: Precision = "float32", threads: int = 0) -> None:
         if threads < 0:
-            raise ValueError(f"threads must be 0 or more, got {threads}")
+            raise ArgumentError(f"threads must be 0 or more, got {threads}")
         self._openvino = load_openvino()
         self._core = self._openvino.Core()
         check_precision(precision, cpu_flags(), self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
@@ -142,9 +143,9 @@ def check_precision(precision: Precision, flags: frozenset[str], capabilities: S
     `flags` are the instructions of the CPU (`cpu_flags`), `capabilities` what OpenVINO says of it, where it was asked.
     """
     if precision not in _HINTS:
-        raise ValueError(f"precision of the engine openvino must be one of {tuple(_HINTS)}, got {precision!r}")
+        raise EngineError(f"precision of the engine openvino must be one of {tuple(_HINTS)}, got {precision!r}")
     # OpenVINO offers bfloat16 without such instructions too, and imitates them at a fraction of the speed.
     if precision == "bfloat16" and not ("BF16" in capabilities and has_bfloat16(flags)):
-        raise ValueError(
+        raise EngineError(
             "precision bfloat16 is not there: this CPU has no instruction for it (AVX512-BF16 or AMX); use float32"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from segscale.errors import UnconvertibleError
 from segscale.tasks.engines.heads import Level, choose_heads
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
 from segscale.tasks.engines.openvino_runtime import load_openvino, unreported
@@ -22,14 +23,10 @@ _LARGEST_DIFFERENCE = 1e-3
 """Between the probabilities of a network and of its graph; rounding alone stays a hundred times below."""
 
 
-class ConversionError(ValueError):
-    """A network that OpenVINO cannot express."""
-
-
 def convert(model: keras.Model, level: Level, ensemble: bool) -> OpenVinoGraph:
     """The part of `model` that `level` and `ensemble` need, as a graph for images of any size.
 
-    Keras must run on TensorFlow. Raises ValueError for a level that is not there, and ConversionError for a network
+    Keras must run on TensorFlow. Raises ValueError for a level that is not there, and UnconvertibleError for a network
     that cannot be converted, or whose graph gives other numbers than the network.
     """
     assert keras.backend.backend() == "tensorflow", "a graph is traced by TensorFlow"
@@ -67,7 +64,7 @@ def _trace(network: keras.Model) -> Any:
             return load_openvino().convert_model(concrete)
     except Exception as error:  # Keras, TensorFlow and OpenVINO each raise their own, and OpenVINO plain Exception.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConversionError(
+        raise UnconvertibleError(
             f"model {network.name!r} cannot be converted for the engine openvino: {reason}; use engine keras"
         ) from error
 
@@ -81,7 +78,7 @@ def _check_agreement(network: keras.Model, graph: Any, multiple: int) -> None:
     found = compiled(image)
     for place, head in enumerate(expected if isinstance(expected, list | tuple) else [expected]):
         if not np.allclose(found[place], head, atol=_LARGEST_DIFFERENCE, rtol=_LARGEST_DIFFERENCE, equal_nan=True):
-            raise ConversionError(
+            raise UnconvertibleError(
                 f"model {network.name!r} gives other probabilities as an OpenVINO graph, output "
                 f"{network.output_names[place]!r} by {np.abs(found[place] - np.asarray(head)).max():.2g}; "
                 "use engine keras"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from segscale.errors import DataError
 from segscale.tasks.engines.heads import HeadChoice
 
 _FACTS, _TOPOLOGY, _WEIGHTS = "facts.json", "graph.xml", "graph.bin"
@@ -63,4 +64,4 @@ def read_graph(path: Path) -> OpenVinoGraph:
         raise
     # NotImplementedError is what zipfile raises for a compression that it does not know.
     except (zipfile.BadZipFile, NotImplementedError, KeyError, TypeError, ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is no OpenVINO graph of segscale, or is damaged ({error}); remove it") from error
+        raise DataError(f"{path} is no OpenVINO graph of segscale, or is damaged ({error}); remove it") from error

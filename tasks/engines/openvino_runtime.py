@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from segscale.errors import EngineError
+
 NOT_INSTALLED = "engine openvino is not installed; install the extra predict (docs/inference.md)"
 
 
@@ -20,7 +22,7 @@ def openvino_is_installed() -> bool:
 def load_openvino() -> Any:
     """The module `openvino`. Raises ValueError where it is not installed."""
     if not openvino_is_installed():
-        raise ValueError(NOT_INSTALLED)
+        raise EngineError(NOT_INSTALLED)
     with unreported():
         return importlib.import_module("openvino")
 

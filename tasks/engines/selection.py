@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from segscale.errors import EngineError
 from segscale.tasks.engines import Precision
 from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16_matrix_units, sees_nvidia_gpu
 from segscale.tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
@@ -53,7 +54,7 @@ def choose_engine(
     """
     here = surroundings or look_around()
     if engine == "openvino" and not here.openvino:
-        raise ValueError(NOT_INSTALLED)
+        raise EngineError(NOT_INSTALLED)
     chosen, reasons = (engine, [f"engine {engine} was asked for"]) if engine != "auto" else _fastest(here)
     if precision != "auto":
         return Choice(chosen, precision, ", ".join([*reasons, f"precision {precision} was asked for"]))

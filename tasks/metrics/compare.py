@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.intervals import MAX_UNDEFINED, MIN_UNITS
@@ -98,7 +99,7 @@ def _units(pairs: Pairs, stratum: Stratum, cluster_by: str) -> tuple[Units, str]
     if not cluster_by:
         return Units(np.arange(n_images), n_images), ""
     if cluster_by not in pairs.panel.images.columns:
-        raise ValueError(f"cluster_by: expected a column of per_image, got {cluster_by!r}")
+        raise ArgumentError(f"cluster_by: expected a column of per_image, got {cluster_by!r}")
     column = pairs.panel.images[cluster_by].iloc[stratum.images]
     codes, names = pd.factorize(column, use_na_sentinel=False)
     n_missing = int(column.isna().sum())

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
+
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -31,13 +33,13 @@ class CountColumns:
         columns: dict[str, NDArray[Any]] = {}
         for field in fields(cls):
             if field.name not in frame.columns:
-                raise ValueError(f"per_image: expected a column {field.name!r}, got {list(frame.columns)}")
+                raise ArgumentError(f"per_image: expected a column {field.name!r}, got {list(frame.columns)}")
             column = frame[field.name]
             if field.name.startswith("soft"):
                 columns[field.name] = column.to_numpy(np.float64, na_value=np.nan)
                 continue
             if column.isna().any():
-                raise ValueError(f"per_image: {field.name} is null in rows of status 'ok': mark them 'failed'")
+                raise ArgumentError(f"per_image: {field.name} is null in rows of status 'ok': mark them 'failed'")
             columns[field.name] = column.to_numpy(np.int64)
         return cls(**columns)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import array_signatures
 from segscale.tasks.metrics.aggregate_signatures import (
     batch_size_notes,
@@ -65,17 +66,17 @@ def check_arrays(reference: ArrayLike, prediction: ArrayLike) -> list[Finding]:
 def _arrays(reference: NDArray[Any], prediction: NDArray[Any]) -> Arrays:
     for name, array in (("reference", reference), ("prediction", prediction)):
         if array.dtype.kind not in "biuf" or array.size == 0 or array.ndim < 2:
-            raise ValueError(
+            raise ArgumentError(
                 f"{name}: expected numbers of at least 2 axes, got {array.dtype} of shape {array.shape}: "
                 f"pass the arrays that enter the metric"
             )
         if not np.isfinite(array).all():
-            raise ValueError(f"{name}: expected finite values, got NaN or infinity: the model or the file is broken")
+            raise ArgumentError(f"{name}: expected finite values, got NaN or infinity: the model or the file is broken")
     for labels in (reference, reference[..., 0]) if reference.shape[-1] == 1 else (reference,):
         n_channels = _channels(labels.shape, prediction.shape)
         if n_channels is not None:
             return Arrays(reference, prediction, labels, n_channels, np.unique(reference))
-    raise ValueError(
+    raise ArgumentError(
         f"prediction: expected the shape {reference.shape} of the reference, or that with a channel axis, got "
         f"{prediction.shape}: crop or resample it to the grid of the reference"
     )

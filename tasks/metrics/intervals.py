@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
@@ -60,7 +61,7 @@ def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> tuple[Int64Array,
     if not cluster_by:
         return np.arange(stratum.images.size), ""
     if cluster_by not in panel.images.columns:
-        raise ValueError(
+        raise ArgumentError(
             f"cluster_by: expected a column of per_image, got {cluster_by!r}; there are {list(panel.images.columns)}"
         )
     column = panel.images[cluster_by].iloc[stratum.images]

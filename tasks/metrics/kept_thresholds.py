@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.batches import batch
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.metric_table import METRICS, Metric
@@ -30,14 +31,14 @@ def kept_index(threshold: float, threshold_count: int) -> int:
     """
     expected = f"threshold: expected a kept one, k/{threshold_count} for k from 1 to {threshold_count - 1}"
     if not math.isfinite(threshold):
-        raise ValueError(f"{expected}, got {threshold}")
+        raise ArgumentError(f"{expected}, got {threshold}")
     place = threshold * threshold_count
     if place == int(place) and 1 <= place < threshold_count:
         return int(place)
     beside = (math.floor(place), math.ceil(place))
     near = sorted({min(max(k, 1), threshold_count - 1) for k in beside})
     named = " and ".join(f"{k / threshold_count} ({k}/{threshold_count})" for k in near)
-    raise ValueError(f"{expected}, got {threshold}; nearest: {named}")
+    raise ArgumentError(f"{expected}, got {threshold}; nearest: {named}")
 
 
 def pair_names(index: int) -> tuple[str, str]:
@@ -122,7 +123,7 @@ def aggregate(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> 
 def curve_metric(name: str) -> Metric:
     """A metric by name; ValueError for one that `thresholds.parquet` cannot say."""
     if name not in CURVE_METRICS:
-        raise ValueError(f"metric: expected one of {CURVE_METRICS}, got {name!r}")
+        raise ArgumentError(f"metric: expected one of {CURVE_METRICS}, got {name!r}")
     return next(metric for metric in METRICS if metric.name == name)
 
 
@@ -130,7 +131,7 @@ def _counts(true_positive: NDArray[Any], predicted: NDArray[Any], reference_sum:
     tp, reference = true_positive.astype(np.int64), reference_sum.astype(np.int64, copy=False)
     fp, fn = predicted - tp, reference - tp
     if min(tp.min(initial=0), fp.min(initial=0), fn.min(initial=0)) < 0:
-        raise ValueError("thresholds: true_positive, predicted and reference_sum contradict each other")
+        raise ArgumentError("thresholds: true_positive, predicted and reference_sum contradict each other")
     unknown, nothing = np.broadcast_to(np.nan, tp.shape), np.broadcast_to(np.int64(0), tp.shape)
     return CountColumns(tp, fp.astype(np.int64, copy=False), fn, nothing, reference, unknown, unknown, unknown)
 
@@ -139,7 +140,7 @@ def _has_counts(thresholds: pd.DataFrame) -> NDArray[np.bool_]:
     """(rows,) False for failed images and label maps; ValueError where the columns are not those of the table."""
     pairs = [name for name in thresholds if str(name).startswith("predicted_")]
     if not pairs or "reference_sum" not in thresholds:
-        raise ValueError(
+        raise ArgumentError(
             f"thresholds: expected reference_sum and pairs {' and '.join(pair_names(1))}, got {list(thresholds)[:9]}"
         )
     return thresholds[pairs[0]].notna().to_numpy() & thresholds["reference_sum"].notna().to_numpy()

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import pixel_runs
 from segscale.tasks.metrics.foreground_kernel import count_two_classes
 from segscale.tasks.metrics.kernels import count_argmax, count_labels
@@ -85,7 +86,7 @@ class OverlapCounts:
         """Counts of both; ValueError if they differ in classes or in the kind of prediction."""
         shape, other_shape = (self.n_classes, self.n_histograms), (other.n_classes, other.n_histograms)
         if shape != other_shape:
-            raise ValueError(
+            raise ArgumentError(
                 f"overlap counts of {shape[0]} classes with {shape[1]} histograms cannot be added to counts of "
                 f"{other_shape[0]} classes with {other_shape[1]}: count all parts with the same n_classes, and all "
                 f"from probabilities or all from label maps"
@@ -137,10 +138,10 @@ def count_overlap(
     (array([1, 1]), array([1, 1]), array([1, 1]))
     """
     if not 2 <= n_classes <= MAX_CLASSES:
-        raise ValueError(f"n_classes: expected 2 to {MAX_CLASSES} (the background is one of them), got {n_classes}")
+        raise ArgumentError(f"n_classes: expected 2 to {MAX_CLASSES} (the background is one of them), got {n_classes}")
     if (probabilities is None) == (label_map is None):
         given = "neither" if label_map is None else "both"
-        raise ValueError(f"expected exactly one of probabilities and label_map, got {given}")
+        raise ArgumentError(f"expected exactly one of probabilities and label_map, got {given}")
     labels = native_labels(reference, "reference")
     if ignore_index is not None and labels.dtype.kind == "u" and ignore_index < 0:
         ignore_index = None
@@ -199,7 +200,7 @@ def _count_label_map(
     reference: NDArray[Any], label_map: NDArray[Any], n_classes: int, ignore_index: int | None
 ) -> OverlapCounts:
     if label_map.shape != reference.shape:
-        raise ValueError(
+        raise ArgumentError(
             f"label_map: expected the reference's shape {reference.shape}, got {label_map.shape}: pass class indices "
             f"without a channel axis, argmax of one-hot channels"
         )

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError, DataError
+
 SHOWN = 8
 """Offending values named in a message; more would hide the sentence."""
 CODES = (np.arange(256) / 256).astype(np.float32)
@@ -19,12 +21,12 @@ MOST_IN_BYTES = 254
 def native_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
     """A view of integer labels in the machine's byte order (a copy only where the order is foreign); bool as uint8."""
     if labels.dtype.kind not in "biu":
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: expected class indices as integers or bool, got dtype {labels.dtype}: "
             f"cast a label map with .astype(np.uint8), pass model outputs as probabilities"
         )
     if labels.ndim not in (2, 3) or labels.size == 0:
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: expected (height, width) or (depth, height, width) with at least one pixel, "
             f"got shape {labels.shape}: pass one image at a time, as class indices without a channel axis"
         )
@@ -59,16 +61,16 @@ def native_probabilities(
     """
     values = _foreground_or_channels(probabilities, shape, n_classes)
     if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"threshold: expected a probability from 0 to 1, got {threshold!r}")
+        raise ArgumentError(f"threshold: expected a probability from 0 to 1, got {threshold!r}")
     if values.dtype == np.uint8:
         if n_classes == 2 and not (float(threshold * 256).is_integer() and threshold < 1.0):
-            raise ValueError(
+            raise ArgumentError(
                 f"threshold: uint8 probabilities hold floor(256 p), so expected a multiple of 1/256 below 1, got "
                 f"{threshold!r}: choose {min(round(threshold * 256), 255)}/256, or pass float probabilities"
             )
         return values, CODES
     if values.dtype.kind != "f" or values.dtype.itemsize > 8:
-        raise ValueError(
+        raise ArgumentError(
             f"probabilities: expected float16, float32, float64 or quantised uint8, got dtype {values.dtype}: "
             f"pass predicted class indices as label_map"
         )
@@ -89,9 +91,7 @@ def refuse_bad_labels(labels: NDArray[Any], name: str, n_classes: int, ignore_in
         "map label values to class indices first, or raise n_classes"
     )  # fmt: skip
     more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    raise ValueError(
-        f"{name}: expected class indices 0..{n_classes - 1}{ignored}, got also {bad[:SHOWN]}{more}: {hint}"
-    )
+    raise DataError(f"{name}: expected class indices 0..{n_classes - 1}{ignored}, got also {bad[:SHOWN]}{more}: {hint}")
 
 
 def refuse_bad_probabilities(probabilities: NDArray[Any], table: NDArray[np.float32]) -> None:
@@ -101,7 +101,7 @@ def refuse_bad_probabilities(probabilities: NDArray[Any], table: NDArray[np.floa
     if not bad.any():
         return
     place = tuple(int(axis) for axis in np.unravel_index(int(bad.argmax()), bad.shape))
-    raise ValueError(
+    raise DataError(
         f"probabilities: expected finite values from 0 to 1, got {int(bad.sum())} others, the first of them "
         f"{values[place]!s} at {place}: apply the sigmoid or softmax to logits; NaN means that the model broke down"
     )
@@ -123,7 +123,7 @@ def _foreground_or_channels(probabilities: NDArray[Any], shape: tuple[int, ...],
         advice = f"the prediction has {probabilities.shape[-1]} channels for {n_classes} classes: check n_classes"
     else:
         advice = "crop or resample the prediction to the grid of the reference, and pass one image at a time"
-    raise ValueError(
+    raise ArgumentError(
         f"probabilities: expected shape {expected} for a reference of shape {shape} and {n_classes} classes, "
         f"got {probabilities.shape}: {advice}"
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.panel import Panel, Stratum, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -48,7 +49,7 @@ def refuse_different_settings(a: ScoreSettings, b: ScoreSettings) -> None:
     """ValueError where equal counts would get different scores in the two runs."""
     for name in SCORE_FIELDS:
         if getattr(a, name) != getattr(b, name):
-            raise ValueError(
+            raise ArgumentError(
                 f"metrics.{name}: expected the same in both runs, got {getattr(a, name)!r} and {getattr(b, name)!r}: "
                 f"report one of them again with the metrics of the other"
             )
@@ -67,7 +68,7 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
     ok = ((images_a["status"] == "ok") & (images_b["status"] == "ok")).to_numpy(bool)
     _refuse_other_files(images_a, images_b, ok)
     if not ok.any():
-        raise ValueError("no image is ok in both runs: nothing can be compared")
+        raise ArgumentError("no image is ok in both runs: nothing can be compared")
     panels = [_panel(frame, images_a.index[ok]) for frame in (a, b)]
     classes = tuple(
         pair for heads in _paired_heads(panels[0].heads, panels[1].heads) for pair in _paired_classes(panels, heads)
@@ -80,14 +81,14 @@ def _images(per_image: pd.DataFrame, name: str) -> pd.DataFrame:
     needed = ["image_id", "class_index", "class_name", "head", "status", *HASHES]
     missing = [column for column in needed if column not in per_image.columns]
     if missing:
-        raise ValueError(f"per_image of run {name}: expected the columns {needed}, {missing} are missing")
+        raise ArgumentError(f"per_image of run {name}: expected the columns {needed}, {missing} are missing")
     return per_image.drop_duplicates("image_id").set_index("image_id")
 
 
 def _refuse_other_images(a: pd.Index, b: pd.Index) -> None:
     only_a, only_b = a.difference(b, sort=False), b.difference(a, sort=False)
     if len(only_a) or len(only_b):
-        raise ValueError(
+        raise ArgumentError(
             f"the runs are over different images: {len(only_a)} only in a {_first(only_a)}, "
             f"{len(only_b)} only in b {_first(only_b)}: compare runs of one data set and split"
         )
@@ -100,7 +101,7 @@ def _refuse_other_files(a: pd.DataFrame, b: pd.DataFrame, ok: np.ndarray) -> Non
         known = (of_a != "") & (of_b != "")
         different = np.where(known, of_a != of_b, ok)
         if different.any():
-            raise ValueError(
+            raise ArgumentError(
                 f"the runs are over different {things}: {column} differs or is unknown for {int(different.sum())} "
                 f"of {len(a)} images {_first(a.index[different])}: run both over the same files"
             )
@@ -120,7 +121,7 @@ def _paired_classes(panels: Sequence[Panel], heads: tuple[Hashable, Hashable]) -
     of_a, of_b = (panel.classes[head] for panel, head in zip(panels, heads, strict=True))
     names_a, names_b = ([(one.class_index, one.class_name) for one in classes] for classes in (of_a, of_b))
     if names_a != names_b:
-        raise ValueError(f"the runs are over different classes: {names_a} in a, {names_b} in b")
+        raise ArgumentError(f"the runs are over different classes: {names_a} in a, {names_b} in b")
     pairs = []
     for one_a, one_b in zip(of_a, of_b, strict=True):
         pairs.append(PairedClass(one_a.class_index, one_a.class_name, *heads, one_a.counts, one_b.counts))
@@ -136,7 +137,7 @@ def _refuse_other_reading(pair: PairedClass, panel: Panel) -> None:
     different = (pair.a.reference_sum != pair.b.reference_sum) | (counted_a != counted_b)
     if different.any():
         image_ids = pd.Index(panel.images["image_id"])[different]
-        raise ValueError(
+        raise ArgumentError(
             f"the references were read differently: class {pair.class_name} has other pixel counts in "
             f"{len(image_ids)} of {different.size} images {_first(image_ids)}: use equal label_values and ignore_label"
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
 from segscale.tasks.metrics.per_image import is_ok
 
@@ -86,7 +87,9 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     is_ok_image[codes[ok]], is_failed_image[codes[~ok]] = True, True
     mixed = list(image_ids[is_ok_image & is_failed_image][:3])
     if mixed:
-        raise ValueError(f"per_image: {mixed} have rows of status 'ok' and 'failed': all rows of an image fail or none")
+        raise ArgumentError(
+            f"per_image: {mixed} have rows of status 'ok' and 'failed': all rows of an image fail or none"
+        )
     is_first = ~pd.Series(codes).duplicated().to_numpy(bool)
     images, failed = (per_image[is_first & of_kind].reset_index(drop=True) for of_kind in (ok, ~ok))
     rows = per_image.assign(_place=(np.cumsum(is_ok_image) - 1)[codes])
@@ -105,7 +108,7 @@ def _class_counts(rows: pd.DataFrame, n_images: int) -> ClassCounts:
     place = rows["_place"].to_numpy()
     order = np.argsort(place, kind="stable")
     if not np.array_equal(place[order], np.arange(n_images)):
-        raise ValueError(
+        raise ArgumentError(
             f"per_image: expected one row of class {index} ({name}) for each of {n_images} ok images and each head, "
             f"got {len(rows)} rows of {rows['image_id'].nunique()} images: write every class and head of an image, once"
         )
@@ -115,7 +118,7 @@ def _class_counts(rows: pd.DataFrame, n_images: int) -> ClassCounts:
 def _sums_over_classes(classes: list[ClassCounts]) -> tuple[ClassCounts, ClassCounts]:
     foreground = [one.counts for one in classes if one.class_index > 0]
     if not foreground:
-        raise ValueError(
+        raise ArgumentError(
             "per_image: expected rows of a foreground class (class_index 1 or more), got only class_index 0"
         )
     micro = sum(foreground[1:], start=foreground[0])
@@ -125,6 +128,8 @@ def _sums_over_classes(classes: list[ClassCounts]) -> tuple[ClassCounts, ClassCo
 
 def _as_text(images: pd.DataFrame, column: str) -> NDArray[np.object_]:
     if column not in images.columns:
-        raise ValueError(f"group_by: expected a column of per_image, got {column!r}; there are {list(images.columns)}")
+        raise ArgumentError(
+            f"group_by: expected a column of per_image, got {column!r}; there are {list(images.columns)}"
+        )
     values = images[column]
     return np.where(values.isna(), "", values.astype(object).map(str)).astype(object)

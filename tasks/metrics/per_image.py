@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.metric_table import DICE, METRICS, TVERSKY, Metric
@@ -48,7 +49,7 @@ def is_ok(per_image: pd.DataFrame) -> NDArray[np.bool_]:
     """(rows,) True where status is "ok"; ValueError for a status that is neither "ok" nor "failed"."""
     unknown = set(per_image["status"].unique()) - {"ok", "failed"}
     if unknown:
-        raise ValueError(f"per_image: expected status 'ok' or 'failed', got {sorted(map(str, unknown))}")
+        raise ArgumentError(f"per_image: expected status 'ok' or 'failed', got {sorted(map(str, unknown))}")
     return (per_image["status"] == "ok").to_numpy(bool)
 
 

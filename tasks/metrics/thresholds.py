@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.overlap import BINS
 
 Int64Array = NDArray[np.int64]
@@ -22,7 +23,7 @@ def cumulate(
     (array([2, 1, 1]), array([3, 2, 1]))
     """
     if threshold_count < 2 or BINS % threshold_count:
-        raise ValueError(f"threshold_count: expected a divisor of {BINS} of at least 2, got {threshold_count}")
+        raise ArgumentError(f"threshold_count: expected a divisor of {BINS} of at least 2, got {threshold_count}")
     true_positive, false_positive = (
         _at_least(histogram, threshold_count) for histogram in (histogram_foreground, histogram_background)
     )

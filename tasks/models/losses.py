@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.models.names import default_name
 from segscale.tasks.models.reference_encoding import Encoding, check_encoding, encode
@@ -54,7 +55,7 @@ class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]
     ) -> None:
         super().__init__(name=name or default_name(self), reduction=reduction, dtype="float32")
         if smooth < 0:
-            raise ValueError(f"smooth must be 0 or more, got {smooth}")
+            raise ArgumentError(f"smooth must be 0 or more, got {smooth}")
         _check_choice("reduction_axes", reduction_axes, ReductionAxes)
         check_encoding(reference)
         self.class_weights = None if class_weights is None else _checked_weights(class_weights)
@@ -65,10 +66,10 @@ class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The loss, reduced as Keras was told; `sample_weight` is a weight per image, (B,)."""
         if sample_weight is not None and self.reduction_axes == "batch":
-            raise ValueError('a loss of the whole batch takes no sample weights; use reduction_axes="per_sample"')
+            raise ArgumentError('a loss of the whole batch takes no sample weights; use reduction_axes="per_sample"')
         if sample_weight is not None and tuple(sample_weight.shape)[1:] not in ((), (1,)):
             # Keras would broadcast it against the losses of the images.
-            raise ValueError(f"sample_weight must be a weight per image, (B,), got {tuple(sample_weight.shape)}")
+            raise ArgumentError(f"sample_weight must be a weight per image, (B,), got {tuple(sample_weight.shape)}")
         return super().__call__(y_true, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]
         encoded = encode(y_true, y_pred, self.reference)
         n_classes = encoded[1].shape[-1]
         if self.class_weights is not None and len(self.class_weights) != n_classes:
-            raise ValueError(
+            raise ArgumentError(
                 f"prediction {tuple(y_pred.shape)} against reference {tuple(y_true.shape)} tells {n_classes} classes "
                 f"apart, class_weights has {len(self.class_weights)}: give a weight per class, background first"
             )
@@ -172,10 +173,10 @@ class _TverskyLoss(_OverlapLoss):
     ) -> None:
         super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
         if min(alpha, beta) < 0 or alpha + beta == 0:
-            raise ValueError(f"alpha and beta must be 0 or more, and not both 0, got {alpha} and {beta}")
+            raise ArgumentError(f"alpha and beta must be 0 or more, and not both 0, got {alpha} and {beta}")
         _check_choice("over", over, Over)
         if over == "all_channels" and class_weights is not None:
-            raise ValueError('over="all_channels" makes one ratio of all classes and takes no class_weights')
+            raise ArgumentError('over="all_channels" makes one ratio of all classes and takes no class_weights')
         self.alpha = alpha
         self.beta = beta
         self.over: Over = over
@@ -264,7 +265,7 @@ class FocalTversky(_TverskyLoss):
     ) -> None:
         super().__init__(alpha, beta, class_weights, smooth, reduction_axes, reference, over, name, reduction)
         if gamma <= 0:
-            raise ValueError(f"gamma must be above 0, got {gamma}")
+            raise ArgumentError(f"gamma must be above 0, got {gamma}")
         self.gamma = gamma
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -292,11 +293,11 @@ def _power(base: Any, exponent: float) -> Any:
 
 def _check_choice(argument: str, value: str, choices: Any) -> None:
     if value not in get_args(choices):
-        raise ValueError(f"{argument} must be one of {get_args(choices)}, got {value!r}")
+        raise ArgumentError(f"{argument} must be one of {get_args(choices)}, got {value!r}")
 
 
 def _checked_weights(class_weights: Sequence[float]) -> tuple[float, ...]:
     weights = tuple(float(weight) for weight in class_weights)
     if len(weights) < 2 or min(weights) < 0 or not math.isclose(sum(weights), 1.0, abs_tol=1e-6):
-        raise ValueError(f"class_weights must be two or more weights of 0 or more that sum to 1, got {weights}")
+        raise ArgumentError(f"class_weights must be two or more weights of 0 or more that sum to 1, got {weights}")
     return weights

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from segscale.errors import DataError
 from segscale.tasks.models.unet_plus_plus import Activation, check_head
 from segscale.tasks.networks import last_layer, stride
 
@@ -46,13 +47,13 @@ def inspect_model(model: keras.Model) -> ModelFacts:
     _check_quantized(model)
     for name, tensor in zip(model.output_names, model.outputs, strict=True):
         if len(tensor.shape) != 4 or tensor.shape[-1] is None:
-            raise ValueError(f"output {name!r} of model {model.name!r} must be (B, H, W, outputs), got {tensor.shape}")
+            raise DataError(f"output {name!r} of model {model.name!r} must be (B, H, W, outputs), got {tensor.shape}")
     kinds = {
         (int(tensor.shape[-1]), _activation_of(model.get_layer(name)))
         for name, tensor in zip(model.output_names, model.outputs, strict=True)
     }
     if len(kinds) != 1:
-        raise ValueError(f"the outputs of model {model.name!r} differ in (outputs, activation): {sorted(kinds)}")
+        raise DataError(f"the outputs of model {model.name!r} differ in (outputs, activation): {sorted(kinds)}")
     outputs, activation = kinds.pop()
     check_head(outputs, activation)
     return ModelFacts(
@@ -81,20 +82,20 @@ def load_model(path: str | Path) -> keras.Model:
     """
     path = _keras_path(path)
     if not path.is_file():
-        raise ValueError(f"model file {path} does not exist")
+        raise DataError(f"model file {path} does not exist")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_standard(json.loads(archive.read("config.json")), path)
     except (zipfile.BadZipFile, KeyError, EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a Keras 3 model file, or is damaged; save the model again") from error
+        raise DataError(f"{path} is not a Keras 3 model file, or is damaged; save the model again") from error
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} cannot be read as a Keras model ({reason})") from error
+        raise DataError(f"{path} cannot be read as a Keras model ({reason})") from error
     if isinstance(model, keras.Sequential):
         if not model.built:
-            raise ValueError(f"{path} holds a model that was never built; call it on an image and save it again")
+            raise DataError(f"{path} holds a model that was never built; call it on an image and save it again")
         # A Sequential model has no named outputs to choose from.
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     inspect_model(model)
@@ -104,9 +105,9 @@ def load_model(path: str | Path) -> keras.Model:
 def _image_channels(model: keras.Model) -> int:
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
-        raise ValueError(f"model {model.name!r} must have one input (B, H, W, channels), got {shapes}")
+        raise DataError(f"model {model.name!r} must have one input (B, H, W, channels), got {shapes}")
     if shapes[0][1:3] != (None, None):
-        raise ValueError(
+        raise DataError(
             f"model {model.name!r} takes images of {shapes[0][1]}x{shapes[0][2]} only; build it for any height and "
             "width (None, None) and load the same weights"
         )
@@ -118,7 +119,7 @@ def _check_names(model: keras.Model) -> None:
     names = list(model.output_names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(
+        raise DataError(
             f"model {model.name!r} has several outputs named {twice[0]!r}; end each in a layer of its own, "
             "e.g. keras.layers.Activation with a name"
         )
@@ -129,7 +130,7 @@ def _check_quantized(model: keras.Model) -> None:
         if isinstance(layer, keras.Model):
             _check_quantized(layer)
         elif isinstance(getattr(layer, "dtype_policy", None), keras.dtype_policies.QuantizedDTypePolicy):
-            raise ValueError(
+            raise DataError(
                 f"layer {layer.name!r} of model {model.name!r} holds quantized weights ({layer.dtype_policy.name}), "
                 "which no engine here computes with; save the model before it is quantized"
             )
@@ -140,14 +141,14 @@ def _activation_of(layer: Any) -> Activation:
     layer = last_layer(layer)
     if isinstance(layer, keras.layers.Softmax):
         if layer.axis not in (-1, 3):
-            raise ValueError(f"output {layer.name!r} is a softmax over axis {layer.axis}, expected the channels (-1)")
+            raise DataError(f"output {layer.name!r} is a softmax over axis {layer.axis}, expected the channels (-1)")
         return "softmax"
     function = getattr(layer, "activation", None)
     if function is keras.activations.sigmoid:
         return "sigmoid"
     if function is keras.activations.softmax:
         return "softmax"
-    raise ValueError(
+    raise DataError(
         f"output {layer.name!r} must end in sigmoid or softmax so that it gives probabilities, it ends in "
         f"{getattr(function, '__name__', type(layer).__name__)}"
     )
@@ -156,7 +157,7 @@ def _activation_of(layer: Any) -> Activation:
 def _keras_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".keras":
-        raise ValueError(f"a model file must end in .keras, got {path.name!r}; write it with model.save('name.keras')")
+        raise DataError(f"a model file must end in .keras, got {path.name!r}; write it with model.save('name.keras')")
     return path
 
 
@@ -164,13 +165,13 @@ def _check_standard(config: object, path: Path) -> None:
     for part in _dictionaries(config):
         kind, module = part.get("class_name"), part.get("module")
         if kind in ("Lambda", "__lambda__"):
-            raise ValueError(f"{path} holds a Lambda layer, that is code, which is not run; use standard Keras layers")
+            raise DataError(f"{path} holds a Lambda layer, that is code, which is not run; use standard Keras layers")
         # Keras names what is registered by others with their package in front.
         registered = str(part.get("registered_name") or "")
         if ">" in registered:
-            raise ValueError(f"{path} holds the custom {registered!r}; only standard Keras layers are loaded")
+            raise DataError(f"{path} holds the custom {registered!r}; only standard Keras layers are loaded")
         if isinstance(module, str) and module not in ("builtins", "keras") and not module.startswith("keras."):
-            raise ValueError(f"{path} holds {kind!r} of {module!r}; only standard Keras layers are loaded")
+            raise DataError(f"{path} holds {kind!r} of {module!r}; only standard Keras layers are loaded")
 
 
 def _dictionaries(config: object) -> Iterator[dict[str, object]]:

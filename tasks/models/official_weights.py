@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from segscale.errors import DataError
 from segscale.tasks.models.weights_file import LayerWeights, stored_layers
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -103,7 +104,7 @@ def load_weights_by_name(model: keras.Model, path: str | Path, *, strict: bool =
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"file of weights {path} does not exist")
+        raise DataError(f"file of weights {path} does not exist")
     wanted = {layer.name: layer.weights for layer in model.layers if layer.weights}
     try:
         with stored_layers(path) as stored:
@@ -117,11 +118,11 @@ def load_weights_by_name(model: keras.Model, path: str | Path, *, strict: bool =
             values = {layer: [_floats(dataset, sources[layer]) for dataset in found[layer]] for layer in report.loaded}
     except _DAMAGE as error:
         reason = (str(error.args[-1] if error.args else "").splitlines() or [type(error).__name__])[0]
-        # Plain ValueErrors are the sentences of this module.
-        reason = reason if type(error) is ValueError else f"it is damaged ({reason})"
-        raise ValueError(f"{path} cannot be loaded as weights: {reason}") from error
+        # DataErrors are the sentences of this module and of weights_file.
+        reason = reason if isinstance(error, DataError) else f"it is damaged ({reason})"
+        raise DataError(f"{path} cannot be loaded as weights: {reason}") from error
     if strict and report.as_initialised:
-        raise ValueError(report.describe())
+        raise DataError(report.describe())
     for layer in report.loaded:
         for variable, value in zip(wanted[layer], values[layer], strict=True):
             variable.assign(value)
@@ -153,13 +154,13 @@ def _sources(stored: Mapping[str, LayerWeights], wanted: Mapping[str, Any]) -> d
     for source in stored:
         place = source if source in wanted else place_of(source)
         if place in sources:
-            raise ValueError(f"its layers {sources[place]!r} and {source!r} are both {place!r} of the model")
+            raise DataError(f"its layers {sources[place]!r} and {source!r} are both {place!r} of the model")
         sources[place] = source
     if not stored:
-        raise ValueError("it holds no weights")
+        raise DataError("it holds no weights")
     if not sources.keys() & wanted.keys():
         some = ", ".join(list(stored)[:3])
-        raise ValueError(f"none of its {len(stored)} layers ({some}, ...) has the name of one of the model's")
+        raise DataError(f"none of its {len(stored)} layers ({some}, ...) has the name of one of the model's")
     return sources
 
 
@@ -189,9 +190,9 @@ def _arranged(weights: LayerWeights, variables: Sequence[Any]) -> list[Any]:
 def _floats(dataset: Any, layer: str) -> Any:
     # Called for datasets of the model's own shape only: a file cannot announce more than the model has.
     if dataset.dtype.kind != "f":
-        raise ValueError(f"its layer {layer!r} holds {dataset.dtype} where weights are floats (quantised models do)")
+        raise DataError(f"its layer {layer!r} holds {dataset.dtype} where weights are floats (quantised models do)")
     with np.errstate(over="ignore"):
         values = np.asarray(dataset[()], np.float32)
     if not np.isfinite(values).all():
-        raise ValueError(f"its layer {layer!r} holds weights that are not finite, as a diverged training leaves them")
+        raise DataError(f"its layer {layer!r} holds weights that are not finite, as a diverged training leaves them")
     return values

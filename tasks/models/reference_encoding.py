@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.normalize import IGNORED
 
 Encoding = Literal["index", "one_hot"]
@@ -56,14 +57,14 @@ def encode(reference: Any, prediction: Any, encoding: Encoding) -> tuple[Any, An
 def check_encoding(encoding: str) -> None:
     """Raise ValueError for what is no `Encoding`."""
     if encoding not in get_args(Encoding):
-        raise ValueError(f"reference must be one of {get_args(Encoding)}, got {encoding!r}")
+        raise ArgumentError(f"reference must be one of {get_args(Encoding)}, got {encoding!r}")
 
 
 def check_shapes(reference: Shape, prediction: Shape, encoding: Encoding) -> None:
     """Raise ValueError, naming both shapes and the fix, where they do not fit as far as their sizes are known."""
     fix = _find_fix(reference, prediction, encoding)
     if fix:
-        raise ValueError(
+        raise ArgumentError(
             f"reference {reference}, announced as {encoding!r}, does not fit prediction {prediction}: {fix}"
         )
 
@@ -78,16 +79,16 @@ def check_reference(reference: NDArray[Any], prediction_shape: Shape, n_classes:
     check_shapes(reference.shape, prediction_shape, encoding)
     found = _count_classes(prediction_shape)
     if found != n_classes:
-        raise ValueError(
+        raise ArgumentError(
             f"reference {reference.shape} has {n_classes} classes, prediction {prediction_shape} tells {found} apart: "
             f"give the network {n_classes} softmax outputs{' or one sigmoid output' if n_classes == 2 else ''}"
         )
     try:
         check_values(np.unique(reference), n_classes, encoding)
     except ValueError as error:
-        raise ValueError(f"reference {reference.shape} for prediction {prediction_shape}: {error}") from error
+        raise ArgumentError(f"reference {reference.shape} for prediction {prediction_shape}: {error}") from error
     if encoding == "one_hot" and (reference.sum(axis=-1, dtype=np.int64) > 1).any():
-        raise ValueError(
+        raise ArgumentError(
             f"reference {reference.shape} for prediction {prediction_shape}: pixels belong to several classes; "
             "overlapping classes are not supported: decide for one, or train a network per class"
         )
@@ -102,7 +103,7 @@ def check_values(values: NDArray[Any], n_classes: int, encoding: Encoding) -> No
     allowed = [*range(n_classes), IGNORED] if encoding == "index" else [0, 1]
     if IGNORED in values and np.isin(values, [0, IGNORED]).all():
         meaning = ", and 255 means ignored" if encoding == "index" else ""
-        raise ValueError(f"its labels are 0 and 255{meaning}: divide them by 255")
+        raise ArgumentError(f"its labels are 0 and 255{meaning}: divide them by 255")
     strange = values[~np.isin(values, allowed)]
     if not strange.size:
         return
@@ -110,7 +111,7 @@ def check_values(values: NDArray[Any], n_classes: int, encoding: Encoding) -> No
         fix = "a label map must be resized by nearest neighbour, without interpolation"
     else:
         fix = "map the values of the file to class indices"
-    raise ValueError(f"its values {[value.item() for value in strange[:5]]} are none of {allowed}: {fix}")
+    raise ArgumentError(f"its values {[value.item() for value in strange[:5]]} are none of {allowed}: {fix}")
 
 
 def check_model_output(model: keras.Model) -> None:
@@ -131,7 +132,7 @@ def check_model_output(model: keras.Model) -> None:
         elif not fix and "linear" in activations:
             fix = "its last layer has no activation; end with sigmoid or softmax, since losses take probabilities"
         if fix:
-            raise ValueError(f"output {output._keras_history.operation.name!r} of the network, {shape}: {fix}")
+            raise ArgumentError(f"output {output._keras_history.operation.name!r} of the network, {shape}: {fix}")
 
 
 def _find_fix(reference: Shape, prediction: Shape, encoding: Encoding) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from segscale.errors import ArgumentError
 from segscale.tasks.models.names import default_name
 from segscale.tasks.models.reference_encoding import Encoding, check_encoding, encode
 
@@ -40,7 +41,7 @@ def pixels_of(y_true: Any, y_pred: Any, n_classes: int, reference: Encoding) -> 
     encoded = encode(y_true, y_pred, reference)
     found = encoded[1].shape[-1]
     if found != n_classes:
-        raise ValueError(
+        raise ArgumentError(
             f"prediction {tuple(y_pred.shape)} tells {found} classes apart, the metric {n_classes}: give it "
             f"n_classes={found}, background included"
         )
@@ -86,7 +87,7 @@ class SegmentationMetric(keras.metrics.Metric, ABC):  # type: ignore[misc]
     def __init__(self, n_classes: int, reference: Encoding, name: str | None) -> None:
         super().__init__(dtype="float32", name=name or default_name(self))
         if n_classes < 2:
-            raise ValueError(f"n_classes must be 2 or more, the background is one of them, got {n_classes}")
+            raise ArgumentError(f"n_classes must be 2 or more, the background is one of them, got {n_classes}")
         check_encoding(reference)
         self.n_classes = n_classes
         self.reference: Encoding = reference
@@ -94,7 +95,7 @@ class SegmentationMetric(keras.metrics.Metric, ABC):  # type: ignore[misc]
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch."""
         if sample_weight is not None:
-            raise ValueError(f"{self.name} takes no sample weights; give it among `metrics`, not `weighted_metrics`")
+            raise ArgumentError(f"{self.name} takes no sample weights; give it among `metrics`, not `weighted_metrics`")
         self._count(pixels_of(y_true, y_pred, self.n_classes, self.reference))
 
     def get_config(self) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def total(sums: Any) -> Any:
 def check_threshold(threshold: float) -> None:
     """Raise ValueError for what no probability can be held against."""
     if not 0 < threshold <= 1:
-        raise ValueError(f"threshold must lie above 0 and at most at 1, got {threshold}")
+        raise ArgumentError(f"threshold must lie above 0 and at most at 1, got {threshold}")
 
 
 def _channels_first(values: Any) -> Any:

@@ -33,6 +33,7 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import EmptyPolicy
@@ -65,11 +66,11 @@ class _Score(SegmentationMetric):
     ) -> None:
         super().__init__(n_classes, reference, name)
         if class_index not in (None, "each", *range(n_classes)):
-            raise ValueError(f'class_index must be one of 0 to {n_classes - 1}, None or "each", got {class_index!r}')
+            raise ArgumentError(f'class_index must be one of 0 to {n_classes - 1}, None or "each", got {class_index!r}')
         if not (math.isfinite(smooth) and smooth >= 0):
-            raise ValueError(f"smooth must be a finite number of 0 or more, got {smooth}")
+            raise ArgumentError(f"smooth must be a finite number of 0 or more, got {smooth}")
         if empty not in get_args(EmptyPolicy):
-            raise ValueError(f"empty must be one of {get_args(EmptyPolicy)}, got {empty!r}")
+            raise ArgumentError(f"empty must be one of {get_args(EmptyPolicy)}, got {empty!r}")
         if threshold is not None:
             check_threshold(threshold)
         self.class_index = class_index
@@ -136,7 +137,7 @@ class _TverskyScore(_Score):
     ) -> None:
         super().__init__(n_classes, class_index, threshold, smooth, empty, reference, name)
         if not (math.isfinite(alpha + beta) and min(alpha, beta) >= 0 and alpha + beta > 0):
-            raise ValueError(f"alpha and beta must be finite, 0 or more, and not both 0, got {alpha} and {beta}")
+            raise ArgumentError(f"alpha and beta must be finite, 0 or more, and not both 0, got {alpha} and {beta}")
         self.alpha = alpha
         self.beta = beta
 

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.models.reference_encoding import Encoding
 from segscale.tasks.models.segmentation_metric import (
@@ -80,7 +81,7 @@ class SmoothedDiceByReference(SegmentationMetric):
     ) -> None:
         super().__init__(n_classes, reference, name)
         if not (math.isfinite(smooth) and smooth >= 0):
-            raise ValueError(f"smooth must be a finite number of 0 or more, got {smooth}")
+            raise ArgumentError(f"smooth must be a finite number of 0 or more, got {smooth}")
         self.smooth = smooth
         self._sums = self._add_sums("sums", 2, 2)
 
@@ -162,7 +163,7 @@ class OperatingPoint(SegmentationMetric):
     def __init__(self, n_thresholds: int = 15, reference: Encoding = "index", name: str | None = None) -> None:
         super().__init__(2, reference, name)
         if n_thresholds < 1 or (n_thresholds + 1) & n_thresholds:
-            raise ValueError(f"n_thresholds must be one less than a power of two, such as 15, got {n_thresholds}")
+            raise ArgumentError(f"n_thresholds must be one less than a power of two, such as 15, got {n_thresholds}")
         self.n_thresholds = n_thresholds
         self._sums = self._add_sums("sums", 2, n_thresholds)
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
+from segscale.errors import ArgumentError
 from segscale.tasks.networks import select_outputs
 
 Activation = Literal["sigmoid", "softmax"]
@@ -90,7 +91,7 @@ def prune(model: keras.Model, level: int, heads: Sequence[int] = ()) -> keras.Mo
     """
     wanted = tuple(heads) or (level,)
     if max(wanted) > level:
-        raise ValueError(f"heads {wanted} of level {level}: a level holds the heads up to its own number only")
+        raise ArgumentError(f"heads {wanted} of level {level}: a level holds the heads up to its own number only")
     return select_outputs(model, [f"head_{number}" for number in wanted])
 
 
@@ -137,13 +138,13 @@ def _head(tensor: Any, outputs: int, activation: Activation, l2: float, column: 
 def check_head(outputs: int, activation: Activation) -> None:
     """Raise ValueError for outputs that no probabilities of exclusive classes can come from."""
     if activation not in get_args(Activation):
-        raise ValueError(f"activation must be one of {get_args(Activation)}, got {activation!r}")
+        raise ArgumentError(f"activation must be one of {get_args(Activation)}, got {activation!r}")
     if activation == "softmax" and outputs < 2:
-        raise ValueError(
+        raise ArgumentError(
             f"softmax over {outputs} output is 1 everywhere, whatever the image; use sigmoid, or an output per class"
         )
     if activation == "sigmoid" and outputs != 1:
-        raise ValueError(
+        raise ArgumentError(
             f"a sigmoid head has 1 output, p(class 1), got {outputs}; for exclusive classes use softmax "
             "(overlapping classes are not supported)"
         )
@@ -151,10 +152,10 @@ def check_head(outputs: int, activation: Activation) -> None:
 
 def _check_network(channels: int, filters: Sequence[int], normalization: Normalization, dropout: float) -> None:
     if channels < 1:
-        raise ValueError(f"channels must be 1 or more, got {channels}")
+        raise ArgumentError(f"channels must be 1 or more, got {channels}")
     if len(filters) < 2 or min(filters) < 1:
-        raise ValueError(f"filters must name at least two depths, each of 1 or more filters, got {tuple(filters)}")
+        raise ArgumentError(f"filters must name at least two depths, each of 1 or more filters, got {tuple(filters)}")
     if normalization not in get_args(Normalization):
-        raise ValueError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
+        raise ArgumentError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+        raise ArgumentError(f"dropout must be at least 0 and below 1, got {dropout}")

@@ -18,6 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from segscale.errors import DataError
+
 LayerWeights = dict[str, Any]
 """Datasets of one layer by name (kernel) or, where the file has no names, by position (0), in the file's order."""
 
@@ -43,18 +45,18 @@ def stored_layers(path: Path) -> Iterator[dict[str, LayerWeights]]:
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if _ARCHIVED_WEIGHTS not in archive.namelist():
-                raise ValueError(f"it is an archive without {_ARCHIVED_WEIGHTS}, so no .keras file with HDF5 weights")
+                raise DataError(f"it is an archive without {_ARCHIVED_WEIGHTS}, so no .keras file with HDF5 weights")
             names = _names_in_config(json.loads(_unpacked(archive, "config.json")))
             with h5py.File(io.BytesIO(_unpacked(archive, _ARCHIVED_WEIGHTS)), "r") as file:
                 yield _layers(file, names)
     else:
-        raise ValueError("it is neither HDF5 (.h5) nor a .keras archive, or is damaged")
+        raise DataError("it is neither HDF5 (.h5) nor a .keras archive, or is damaged")
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
     member = archive.getinfo(name)
     if member.file_size > _LARGEST_EXPANSION * max(member.compress_size, 1):
-        raise ValueError(f"its {name} unpacks to {member.file_size} bytes from {member.compress_size}")
+        raise DataError(f"its {name} unpacks to {member.file_size} bytes from {member.compress_size}")
     return archive.read(member)
 
 
@@ -77,12 +79,12 @@ def _layers(file: Any, names: Mapping[str, str]) -> dict[str, LayerWeights]:
     for container in _KERAS_3_CONTAINERS:
         if container in set(file):
             return _keras_3_layers(_child(file, container), names)
-    raise ValueError("it is HDF5, but holds no layers of a Keras model")
+    raise DataError("it is HDF5, but holds no layers of a Keras model")
 
 
 def _keras_2_layers(root: Any) -> dict[str, LayerWeights]:
     if _text(root.attrs.get("backend")) == "theano":
-        raise ValueError(
+        raise DataError(
             "it was written under Theano, whose kernels are mirrored; load it into its own model with Keras 2 under "
             "TensorFlow, which turns them, and save that"
         )
@@ -97,7 +99,7 @@ def _keras_2_layers(root: Any) -> dict[str, LayerWeights]:
             weights = layers.setdefault(scope.rpartition("/")[2] if nested else layer, {})
             name = weight.partition(":")[0]
             if name in weights:
-                raise ValueError(f"its layer {layer!r} has two weights {name!r}")
+                raise DataError(f"its layer {layer!r} has two weights {name!r}")
             weights[name] = _dataset(group, path)
     return layers
 
@@ -111,12 +113,12 @@ def _keras_3_layers(group: Any, names: Mapping[str, str]) -> dict[str, LayerWeig
             continue
         name = _text(variables.attrs.get("name")) or names.get(key)
         if not name:
-            raise ValueError(
+            raise DataError(
                 "it does not hold the names of its layers, as .weights.h5 of older Keras versions; load it into its "
                 "own model and save that as .keras"
             )
         if name in layers:
-            raise ValueError(f"it holds two layers {name!r}")
+            raise DataError(f"it holds two layers {name!r}")
         order = sorted(variables, key=lambda position: (len(position), position))
         layers[name] = {position: _dataset(variables, position) for position in order}
     return layers
@@ -126,9 +128,9 @@ def _child(group: Any, path: str) -> Any:
     """The member of a group, reached over hard links alone: any other kind could lead out of the file."""
     for name in path.split("/"):
         if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
-            raise ValueError(f"its {path!r} is not there; the file is damaged")
+            raise DataError(f"its {path!r} is not there; the file is damaged")
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise ValueError(f"its {path!r} is a link to another place, and links are not followed")
+            raise DataError(f"its {path!r} is a link to another place, and links are not followed")
         group = group[name]
     return group
 
@@ -136,9 +138,9 @@ def _child(group: Any, path: str) -> Any:
 def _dataset(group: Any, path: str) -> Any:
     dataset = _child(group, path)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise ValueError(f"its {path!r} is no array; the file is damaged")
+        raise DataError(f"its {path!r} is no array; the file is damaged")
     if dataset.external or dataset.is_virtual:
-        raise ValueError(f"its {path!r} keeps its numbers in another file, and links are not followed")
+        raise DataError(f"its {path!r} keeps its numbers in another file, and links are not followed")
     return dataset
 
 

@@ -2,14 +2,13 @@
 
 from segscale.tasks.readers.formats import read_header, read_picture, reader_for
 from segscale.tasks.readers.labels import read_label_map
-from segscale.tasks.readers.picture import Header, Picture, Reader, UnreadableImage
+from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.probabilities import holds_probabilities, read_probabilities
 
 __all__ = [
     "Header",
     "Picture",
     "Reader",
-    "UnreadableImage",
     "holds_probabilities",
     "read_header",
     "read_label_map",

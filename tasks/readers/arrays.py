@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.picture import (
     Header,
     Picture,
-    UnreadableImage,
     check_signature,
     check_size,
     decoding,

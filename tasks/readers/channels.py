@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.readers.picture import UnreadableImage
+from segscale.errors import UnreadableImage
 
 
 def without_opaque_alpha(pixels: NDArray[Any], opaque: float, name: str) -> NDArray[Any]:

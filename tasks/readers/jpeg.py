@@ -6,15 +6,8 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from segscale.tasks.readers.picture import (
-    Header,
-    Picture,
-    UnreadableImage,
-    check_signature,
-    check_size,
-    decoding,
-    native_pixels,
-)
+from segscale.errors import UnreadableImage
+from segscale.tasks.readers.picture import Header, Picture, check_signature, check_size, decoding, native_pixels
 from segscale.tasks.readers.pillow import decoded
 
 _CHANNELS = {"L": 1, "RGB": 3}

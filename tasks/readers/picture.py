@@ -9,15 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import DataError, SegscaleError, UnreadableImage
+
 PLANE_PIXELS_LIMIT = 2**29
 """Most pixels of one plane: a slide of 20,000 x 20,000 is read, what claims more is taken for a decompression bomb."""
 
 DECODED_BYTES_LIMIT = 2**31
 """Most decoded bytes of one file: a small file that claims more is taken for a decompression bomb."""
-
-
-class UnreadableImage(ValueError):  # noqa: N818  it names a state of the file, which goes into reports as it stands
-    """The bytes of a file do not hold what was asked for. The text depends on the bytes and the given name only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +125,18 @@ def decoding(name: str, format_name: str) -> Iterator[None]:
         raise UnreadableImage(
             f"{name}: damaged or unsupported {format_name} ({type(error).__name__}: {first_line})"
         ) from error
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """The door of all readers: turn a ValueError that numpy raises over the numbers of a file into DataError.
+
+    Beside the decoders the bytes say how long a palette is, or which shape an array has; whatever that breaks is about
+    the file, and fails its image and nothing else.
+    """
+    try:
+        yield
+    except SegscaleError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error

@@ -11,16 +11,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.channels import is_grey_palette, palette_colours, without_opaque_alpha
-from segscale.tasks.readers.picture import (
-    Header,
-    Picture,
-    UnreadableImage,
-    check_size,
-    decoding,
-    native_pixels,
-    picture_dtype,
-)
+from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
 from segscale.tasks.readers.tiff_structure import check_series, count_pages
 
 _DEPTH_AXES = "ZQI"  # depth; unnamed; pages in sequence

@@ -8,7 +8,8 @@ import math
 import struct
 from typing import Any
 
-from segscale.tasks.readers.picture import DECODED_BYTES_LIMIT, UnreadableImage, check_signature
+from segscale.errors import UnreadableImage
+from segscale.tasks.readers.picture import DECODED_BYTES_LIMIT, check_signature
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

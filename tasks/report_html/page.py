@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.panel import MACRO
 from segscale.tasks.report_html import words
@@ -77,7 +78,7 @@ def _template() -> Template:
 def _require(argument: str, names: Sequence[str], given: Mapping[str, Any]) -> None:
     missing = [name for name in names if name not in given]
     if missing:
-        raise ValueError(f"{argument}: expected {', '.join(names)}, got {sorted(given)}; add {', '.join(missing)}")
+        raise ArgumentError(f"{argument}: expected {', '.join(names)}, got {sorted(given)}; add {', '.join(missing)}")
 
 
 def _provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from segscale.errors import ArgumentError
+
 _SMOOTHNESS = 32
 """Pixels over which elastic displacements agree; patches fold onto themselves only where `elastic` nears half of it."""
 
@@ -40,7 +42,7 @@ class Augmentation:
         for name, highest in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 <= value <= highest):
-                raise ValueError(f"augmentation: expected {name} from 0 to {highest:g}, got {value}")
+                raise ArgumentError(f"augmentation: expected {name} from 0 to {highest:g}, got {value}")
 
 
 NO_AUGMENTATION = Augmentation(flips=False, intensity=0.0, shift=0.0)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import DataError
+
 Arrays = tuple[NDArray[Any], ...]
 
 _FACTS = "facts.json"
@@ -73,7 +75,7 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
         best = facts["best"] and Best(**facts["best"], weights=weights)
         return Checkpoint(facts["training_id"], facts["epoch"], tuple(facts["rows"]), network, optimizer, best)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
-        raise ValueError("is damaged, or no checkpoint of a training") from error
+        raise DataError("is damaged, or no checkpoint of a training") from error
 
 
 def _arrays(archive: zipfile.ZipFile, group: str) -> Arrays:

@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging as absl_logging
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.normalize import IGNORED, apply_recipe
 from segscale.tasks.tiling import pad_to
 from segscale.tasks.training.augmentation import Augmentation, augment
@@ -48,7 +49,7 @@ def training_batches(
     `threads` 0 makes each when it is asked for. What goes wrong in a thread is raised here, and says for which image.
     """
     if min(batch_size, channels) < 1 or min(first_step, n_steps, threads) < 0:
-        raise ValueError(
+        raise ArgumentError(
             "training batches: expected batch_size and channels from 1, first_step, n_steps and threads from 0, "
             f"got {batch_size}, {channels}, {first_step}, {n_steps}, {threads}"
         )
@@ -85,7 +86,7 @@ def validation_batches(
     shape may be short.
     """
     if min(stride, batch_size, channels) < 1 or threads < 0:
-        raise ValueError(
+        raise ArgumentError(
             "validation batches: expected stride, batch_size and channels from 1, threads from 0, "
             f"got {stride}, {batch_size}, {channels}, {threads}"
         )

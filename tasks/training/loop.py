@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from segscale.errors import ArgumentError
 from segscale.tasks.engines.keras import limit_threads
 from segscale.tasks.models.reference_encoding import check_shapes, check_values
 from segscale.tasks.training.checkpoint import Arrays, Best, Checkpoint
@@ -173,7 +174,7 @@ def _first_state(training: Training, network: SupervisedNetwork) -> Checkpoint:
 
 def _resumed(training: Training, network: SupervisedNetwork, start: Checkpoint) -> Checkpoint:
     if start.training_id != training.training_id:
-        raise ValueError(f"the checkpoint is of training {start.training_id}, this one is {training.training_id}")
+        raise ArgumentError(f"the checkpoint is of training {start.training_id}, this one is {training.training_id}")
     _assign(network.variables, start.network)
     _assign(network.optimizer.variables, start.optimizer)
     return start

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.normalize import IGNORED
 from segscale.tasks.training.sample import Sample
 
@@ -48,16 +49,16 @@ def plan_patches(samples: Sequence[Sample], side: int, *, seed: int = 0, foregro
     no sample holds foreground.
     """
     if not samples:
-        raise ValueError("patches: expected at least one sample, got none")
+        raise ArgumentError("patches: expected at least one sample, got none")
     if side < 1 or seed < 0 or not 0 <= foreground_share <= 1:
-        raise ValueError(
+        raise ArgumentError(
             "patches: expected a side of 1 or more, a seed of 0 or more and a foreground_share in [0, 1], "
             f"got {side}, {seed} and {foreground_share}"
         )
     held = np.stack([np.bincount(sample.reference.ravel(), minlength=IGNORED + 1) > 0 for sample in samples])
     foreground = [int(index) for index in np.flatnonzero(held[:, :IGNORED].any(axis=0)) if index]
     if foreground_share and not foreground:
-        raise ValueError(
+        raise ArgumentError(
             f"patches: a foreground_share of {foreground_share}, but none of {len(samples)} samples holds foreground"
         )
     holders = {index: np.flatnonzero(held[:, index]) for index in foreground}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.normalize import IGNORED, Recipe
 
 
@@ -34,7 +35,7 @@ def check_samples(samples: Sequence[Sample], n_classes: int, channels: int) -> N
     An image of 1 channel fits any network: it is repeated. Classes count the background.
     """
     if not samples:
-        raise ValueError("training needs at least one sample, got none")
+        raise ArgumentError("training needs at least one sample, got none")
     for sample in samples:
         _check_sample(sample, n_classes, channels)
 
@@ -42,14 +43,14 @@ def check_samples(samples: Sequence[Sample], n_classes: int, channels: int) -> N
 def _check_sample(sample: Sample, n_classes: int, channels: int) -> None:
     name, shape, reference = f"image {sample.image_id!r}", sample.pixels.shape, sample.reference
     if len(shape) != 3 or shape[:2] != reference.shape or 0 in shape:
-        raise ValueError(f"{name}: pixels {shape} and reference {reference.shape} must be (H, W, C) and (H, W)")
+        raise ArgumentError(f"{name}: pixels {shape} and reference {reference.shape} must be (H, W, C) and (H, W)")
     if shape[2] not in (1, channels):
-        raise ValueError(f"{name}: {shape[2]} channels, the network takes {channels}")
+        raise ArgumentError(f"{name}: {shape[2]} channels, the network takes {channels}")
     if reference.dtype != np.uint8:
-        raise ValueError(f"{name}: the reference must be uint8 class indices, got {reference.dtype}")
+        raise ArgumentError(f"{name}: the reference must be uint8 class indices, got {reference.dtype}")
     strange = sorted({int(value) for value in np.unique(reference)} - {*range(n_classes), IGNORED})
     if strange:
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: reference values {strange[:5]} are neither a class of {n_classes} "
             f"nor {IGNORED} (ignored); map the values of the file to class indices"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from segscale.errors import ArgumentError
 from segscale.tasks.training.augmentation import Augmentation
 
 DEFAULT_AUGMENTATION = Augmentation(degrees=15.0, scaling=0.1, elastic=2.0)
@@ -83,10 +84,10 @@ class TrainSettings:
         self._check_patches()
         self._check_loss()
         if self.activation == "sigmoid" and self.n_classes != 2:
-            raise ValueError(f"sigmoid tells 2 classes apart, n_classes is {self.n_classes}; use softmax")
+            raise ArgumentError(f"sigmoid tells 2 classes apart, n_classes is {self.n_classes}; use softmax")
         for name, choices in (("schedule", Schedule), ("precision", Precision), ("keep", Kept)):
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}")
+                raise ArgumentError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}")
 
     @property
     def n_heads(self) -> int:
@@ -101,24 +102,26 @@ class TrainSettings:
     def _check_patches(self) -> None:
         divisor = 2 ** (len(self.filters) - 1)
         if self.patch < divisor or self.patch % divisor:
-            raise ValueError(f"patch must be a multiple of {divisor} for {len(self.filters)} depths, got {self.patch}")
+            raise ArgumentError(
+                f"patch must be a multiple of {divisor} for {len(self.filters)} depths, got {self.patch}"
+            )
         if min(self.epochs, self.batch_size) < 1 or min(self.steps_per_epoch, self.patience) < 0:
-            raise ValueError(
+            raise ArgumentError(
                 "epochs and batch_size must be 1 or more, steps_per_epoch and patience 0 or more, "
                 f"got {self.epochs}, {self.batch_size}, {self.steps_per_epoch}, {self.patience}"
             )
         if not 0 <= self.foreground_share <= 1:
-            raise ValueError(f"foreground_share must lie between 0 and 1, got {self.foreground_share}")
+            raise ArgumentError(f"foreground_share must lie between 0 and 1, got {self.foreground_share}")
 
     def _check_loss(self) -> None:
         for name, choices in (("loss", LossName), ("reduction_axes", ReductionAxes)):
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}")
+                raise ArgumentError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}")
         if len(self.class_weights) != self.n_classes:
-            raise ValueError(f"class_weights needs {self.n_classes} values, one per class, got {self.class_weights}")
+            raise ArgumentError(f"class_weights needs {self.n_classes} values, one per class, got {self.class_weights}")
         if self.head_weights and (len(self.head_weights) != self.n_heads or min(self.head_weights) < 0):
-            raise ValueError(
+            raise ArgumentError(
                 f"head_weights needs {self.n_heads} values of 0 or more, one per head, got {self.head_weights}"
             )
         if self.head_weights and not self.head_weights[-1]:
-            raise ValueError("head_weights: the last head is the one that is measured; give it a weight above 0")
+            raise ArgumentError("head_weights: the last head is the one that is measured; give it a weight above 0")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from segscale.errors import ArgumentError
 from segscale.tasks.training.sample import Sample
 
 
@@ -41,9 +42,9 @@ def split_samples(
     there is.
     """
     if column and fraction:
-        raise ValueError(f"split: expected a column or a fraction, got column {column!r} and fraction {fraction}")
+        raise ArgumentError(f"split: expected a column or a fraction, got column {column!r} and fraction {fraction}")
     if (training or validation) and not column:
-        raise ValueError("split: training and validation are values of a column; expected its name, got none")
+        raise ArgumentError("split: training and validation are values of a column; expected its name, got none")
     if column:
         return _split_by_column(samples, column, frozenset(training), frozenset(validation), by)
     return _split_by_hash(samples, fraction, by) if fraction else Split(tuple(samples), ())
@@ -61,14 +62,16 @@ def _split_by_column(
     known = sorted(set(values))
     unknown = sorted((training | validation) - set(values))
     if unknown:
-        raise ValueError(f"split: no sample has the values {unknown} in column {column!r}; there are {_some(known)}")
+        raise ArgumentError(f"split: no sample has the values {unknown} in column {column!r}; there are {_some(known)}")
     if training & validation:
-        raise ValueError(f"split: values {sorted(training & validation)} of {column!r} are in training and validation")
+        raise ArgumentError(
+            f"split: values {sorted(training & validation)} of {column!r} are in training and validation"
+        )
     if not validation:
-        raise ValueError(f"split: expected values of {column!r} for validation, got none; there are {_some(known)}")
+        raise ArgumentError(f"split: expected values of {column!r} for validation, got none; there are {_some(known)}")
     learned = training or frozenset(known) - validation
     if not learned:
-        raise ValueError(
+        raise ArgumentError(
             f"split: validation takes all values of {column!r} and leaves none to train on: {_some(known)}"
         )
     split = Split(
@@ -81,11 +84,11 @@ def _split_by_column(
 
 def _split_by_hash(samples: Sequence[Sample], fraction: float, by: str) -> Split:
     if not 0 < fraction < 1:
-        raise ValueError(f"split: expected a fraction between 0 and 1, got {fraction}")
+        raise ArgumentError(f"split: expected a fraction between 0 and 1, got {fraction}")
     validates = {value: hash_share(value) < fraction for value in sorted({_value(sample, by) for sample in samples})}
     if len(set(validates.values())) < 2:
         side = "validation" if any(validates.values()) else "training"
-        raise ValueError(
+        raise ArgumentError(
             f"split: a fraction of {fraction} puts all {len(validates)} values of {by or 'image_id'!r} "
             f"in {side}: {_some(validates)}; choose another fraction, or name values of a column"
         )
@@ -98,14 +101,16 @@ def _split_by_hash(samples: Sequence[Sample], fraction: float, by: str) -> Split
 def _check_apart(split: Split, by: str) -> None:
     shared = {_value(sample, by) for sample in split.training} & {_value(sample, by) for sample in split.validation}
     if shared:
-        raise ValueError(f"split: {by or 'image_id'!r} {_some(sorted(shared))} would be in training and in validation")
+        raise ArgumentError(
+            f"split: {by or 'image_id'!r} {_some(sorted(shared))} would be in training and in validation"
+        )
 
 
 def _value(sample: Sample, column: str) -> str:
     if not column:
         return sample.image_id
     if column not in sample.groups:
-        raise ValueError(
+        raise ArgumentError(
             f"split: image {sample.image_id!r} has no column {column!r}; its columns are {sorted(sample.groups)}"
         )
     return sample.groups[column]

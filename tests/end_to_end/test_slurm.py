@@ -12,10 +12,9 @@ from typing import Any
 import dask
 import pytest
 
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.cluster.needs import Needs
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
-from segscale.flows.errors import ClusterLostError
 from segscale.flows.workers import Workers
 from segscale.tasks.phantom import write_phantoms
 from tests.end_to_end.clusters_page import commands_of

@@ -5,13 +5,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, parse_config
+from segscale.errors import ConfigError
+from segscale.flows.config.evaluation import EvaluationConfig, load_config, parse_config
 from segscale.flows.dataset import REPORT_COLUMNS, catalog_name, list_dataset, preparation, require_catalog
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, write_catalog
+from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
 from segscale.storage.shards import commit_shard
-from segscale.tasks.counting import Failure, failed_rows
+from segscale.tasks.counting import failed_rows
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.report import Identity, Layout, build_tables, collect
 from segscale.tasks.shard_plan import Preparation

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from segscale.errors import ConfigError
 from segscale.flows import evaluate
 from segscale.flows.checks.model import ModelFile
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.plan import plan_key
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import ClusterLostError
 from segscale.flows import plan
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import parse_config
-from segscale.flows.errors import ClusterLostError
 from segscale.flows.shards.retry import Finished, Lost
 from segscale.flows.stage import ShardPlan
 

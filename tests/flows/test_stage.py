@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import WorkLostError
 from segscale.flows.observer import UNOBSERVED
 from segscale.flows.shards.retry import Finished, Lost
-from segscale.flows.stage import ShardPlan, WorkLostError, _Bench, run_stage
+from segscale.flows.stage import ShardPlan, _Bench, run_stage
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held
 from segscale.tasks.ingest import ShardDone

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from segscale.errors import ConfigError
 from segscale.flows import train
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage.catalog import COLUMNS
 
 

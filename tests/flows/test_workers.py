@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import ConfigError
 from segscale.flows.checks import cluster as cluster_checks
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.cluster import kubernetes as cluster_kubernetes
@@ -16,7 +17,6 @@ from segscale.flows.cluster import local as cluster_local
 from segscale.flows.cluster import slurm as cluster_slurm
 from segscale.flows.cluster.local import local_workers
 from segscale.flows.cluster.scheduler import expected_workers, neighbours, patience_seconds, worker_count
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.flows.workers import Workers
 

@@ -1,6 +1,7 @@
 import pytest
 
-from segscale.storage.locations import SecretInUrlError, located, redacted, refuse_secrets
+from segscale.errors import SecretInUrlError
+from segscale.storage.locations import located, redacted, refuse_secrets
 
 SECRET = "plantedSecret"
 

@@ -16,7 +16,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
-from segscale.storage.objects import Digest, ObjectStore, StoreRefusedError
+from segscale.errors import StoreRefusedError
+from segscale.storage.objects import Digest, ObjectStore
 
 RACERS_PER_PROCESS = 10
 PROCESSES = 4

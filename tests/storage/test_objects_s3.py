@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
+from segscale.errors import StoreRefusedError
 from segscale.storage.ledger import Entry, Ledger, fresh_attempt
-from segscale.storage.objects import ObjectStore, StoreRefusedError
+from segscale.storage.objects import ObjectStore
 from tests.storage.s3_server import SECRET, TOKEN, Fault, FaultProxy, Request, S3Server, running_proxy
 
 pytestmark = pytest.mark.slow

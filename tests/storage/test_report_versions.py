@@ -3,7 +3,8 @@ from collections.abc import Mapping
 import pandas as pd
 import pytest
 
-from segscale.storage.report_versions import CURRENT, STEPS, Step, VersionError, parse_version, upgrade
+from segscale.errors import VersionError
+from segscale.storage.report_versions import CURRENT, STEPS, Step, parse_version, upgrade
 
 
 def _rename(name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from segscale.errors import ReportError
 from segscale.storage.objects import ObjectStore
-from segscale.storage.reports import Report, ReportError, encode_report_table, open_report, open_runs, write_report
+from segscale.storage.reports import Report, encode_report_table, open_report, open_runs, write_report
 from segscale.storage.tables import encode_frame
 
 FRAME = pd.DataFrame({"image_id": ["a", "b"], "n_pixels": pd.array([4, None], dtype="Int64"), "dice": [0.5, np.nan]})

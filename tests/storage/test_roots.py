@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import ListingError
 from segscale.storage.roots import DataRoots
-from segscale.storage.sources import ListingError, file_version, read_file, read_manifest
+from segscale.storage.sources import file_version, read_file, read_manifest
 from segscale.storage.verification import check_source
 
 

@@ -7,10 +7,10 @@ import fsspec
 import pandas as pd
 import pytest
 
+from segscale.errors import ListingError
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import (
     FILE_COLUMNS,
-    ListingError,
     file_name,
     file_version,
     files_by_stem,

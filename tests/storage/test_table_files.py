@@ -7,8 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from segscale.errors import DamagedFileError
 from segscale.storage.objects import ObjectStore
-from segscale.storage.table_files import DamagedFileError, footer_sha256, open_table_file
+from segscale.storage.table_files import footer_sha256, open_table_file
 from segscale.storage.tables import encode_frame, encode_table
 
 FRAME = pd.DataFrame(

@@ -11,8 +11,9 @@ from typing import Any
 import keras
 import pytest
 
+from segscale.errors import EngineError, UnconvertibleError
 from segscale.tasks import conversion
-from segscale.tasks.conversion import UnconvertibleError, converted_graph
+from segscale.tasks.conversion import converted_graph
 from segscale.tasks.engines.heads import HeadChoice
 from segscale.tasks.models.model_file import save_model
 from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
@@ -130,18 +131,18 @@ def test_the_program_says_in_one_line_why_not(
 @pytest.mark.parametrize(
     ("code", "said", "kind", "message"),
     [
-        pytest.param(2, "level 4 is not there", ValueError, "^level 4 is not there$", id="unusable"),
+        pytest.param(2, "level 4 is not there", EngineError, "^level 4 is not there$", id="unusable"),
         pytest.param(3, "chatter\nno such layer", UnconvertibleError, "^no such layer$", id="unconvertible"),
-        pytest.param(1, "MemoryError", ValueError, "m.keras could not be converted: MemoryError", id="it broke"),
-        pytest.param(-9, "", ValueError, "m.keras could not be converted: it ended with -9", id="it was killed"),
+        pytest.param(1, "MemoryError", EngineError, "m.keras could not be converted: MemoryError", id="it broke"),
+        pytest.param(-9, "", EngineError, "m.keras could not be converted: it ended with -9", id="it was killed"),
     ],
 )
 def test_how_the_program_ended_is_what_is_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str, kind: type[ValueError], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str, kind: type[EngineError], message: str
 ) -> None:
     answer = subprocess.CompletedProcess([], code, "", said)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    with pytest.raises(ValueError, match=message) as raised:
+    with pytest.raises(EngineError, match=message) as raised:
         converted_graph(tmp_path / "m.keras", "00", 2, ensemble=False, folder=tmp_path)
     assert type(raised.value) is kind
 

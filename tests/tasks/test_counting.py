@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from segscale.storage import parts
-from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.storage.failures import Failure
+from segscale.tasks.counting import count_rows, failed_rows
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0], [0, 0, 255, 0]], np.uint8)

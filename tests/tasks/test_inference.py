@@ -21,7 +21,7 @@ FACTS = EngineFacts("fake", "cpu:0", "float32", "1", ("head_1", "head_2"), 2, 1,
 
 def _row(image_id: str, start: int, depth: int, height: int, width: int) -> ShardRow:
     return ShardRow(
-        image_id, start, depth, height, width, "", "", -np.inf, np.inf, 0.0, 255.0, False, "ok", "", ""
+        image_id, start, depth, height, width, "", "", -np.inf, np.inf, 0.0, 255.0, False, None
     )  # fmt: skip
 
 

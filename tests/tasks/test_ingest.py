@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from segscale.errors import ArgumentError
 from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.storage.shards import CHUNK_ROWS, ROWS, read_object
-from segscale.tasks import shard_plan
+from segscale.tasks import ingest, shard_plan
 from segscale.tasks.ingest import ingest_shard
 from segscale.tasks.normalize import IGNORED, apply_recipe
 from segscale.tasks.scan import MINIMUM_SIDE, SourceFacts, inspect_files
@@ -188,12 +189,34 @@ def test_a_bad_image_fails_alone_and_says_why(
     assert sum(shard.n_images for shard in done) == 2
     assert sum(shard.n_failed for shard in done) == 1
     good, bad = data.rows()["good"], data.rows()["bad"]
-    assert (good.status, good.error) == ("ok", "")
+    assert good.is_sound
     np.testing.assert_array_equal(data.stored("good")[0][0, :HEIGHT, :WIDTH, 0], _grey(1))
-    assert (bad.status, bad.error_type) == ("failed", error_type)
-    assert words in bad.error
-    assert str(tmp_path) not in bad.error, "a message that changes with the folder"
-    assert "\n" not in bad.error
+    assert (bad.failure.stage, bad.failure.error_type) == ("ingest", error_type)
+    assert words in bad.failure.error
+    assert str(tmp_path) not in bad.failure.error, "a message that changes with the folder"
+    assert "\n" not in bad.failure.error
+
+
+@pytest.mark.parametrize(
+    ("place", "bug"),
+    [
+        pytest.param("find_recipe", ValueError("a bug"), id="a plain ValueError"),
+        pytest.param("fill_padded", ArgumentError("a bug"), id="a function of ours called wrongly"),
+        pytest.param("to_class_indices", IndexError("a bug"), id="in the labels"),
+    ],
+)
+def test_a_defect_fails_no_image_but_the_attempt(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, place: str, bug: Exception
+) -> None:
+    data = make_set({"a.png": _grey()}, {"a.png": _mask()})
+
+    def broken(*_: object, **__: object) -> None:
+        raise bug
+
+    monkeypatch.setattr(ingest, place, broken)
+    with pytest.raises(type(bug), match="a bug"):
+        data.ingest()
+    assert not Ledger(data.store).done(shard_plan.STAGE)
 
 
 def test_a_failed_volume_keeps_its_place_empty(make_set: MakeSet) -> None:
@@ -403,4 +426,4 @@ def test_a_job_whose_header_lied_fails_alone(make_set: MakeSet) -> None:
     data.catalog.loc[0, "height"] = HEIGHT - 1
     (job,) = data.jobs()
     assert ingest_shard(data.store, job, data.preparation).n_failed == 1
-    assert "its header says" in data.rows()["a"].error
+    assert "its header says" in data.rows()["a"].failure.error

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError, StageError
 from segscale.storage import parts, shards
 from segscale.storage.ledger import Entry, Ledger
 from segscale.tasks import inference, predict
@@ -14,7 +15,6 @@ from segscale.tasks.engines import EngineFacts, check_batch
 from segscale.tasks.kept import Kept, quantize
 from segscale.tasks.normalize import Recipe, apply_recipe
 from segscale.tasks.predict import Prediction, PredictJob, batch_shape, predict_key, predict_shard
-from segscale.tasks.prefetch import StageError
 
 MakeSet = Callable[..., Any]
 BROKEN = 254
@@ -367,7 +367,7 @@ def test_failures_of_ingest_stay_failures_of_ingest(make_set: MakeSet) -> None:
     part = _part(data, _predict(data, PointwiseEngine()))
     failed = part["b", "power 1", 0]
     assert (failed["stage"], failed["error_type"]) == ("ingest", "ValueError")
-    assert failed["error"] == data.rows()["b"].error
+    assert failed["error"] == data.rows()["b"].failure.error
     assert part["a", "power 1", 0]["status"] == "ok"
 
 
@@ -405,6 +405,20 @@ def test_what_breaks_down_says_where_and_commits_nothing(
         one.name for one in set(threading.enumerate()) - threads if one.name.startswith(("ahead", "behind"))
     } == set()
     assert Ledger(data.store).done(predict.STAGE) == frozenset()
+
+
+@pytest.mark.parametrize("kind", [ValueError, ArgumentError, AssertionError])
+def test_a_defect_in_counting_is_no_bad_probability(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise kind("a bug")
+
+    data = _five(make_set)
+    monkeypatch.setattr(predict, "count_overlap", broken)
+    with pytest.raises(StageError, match=f"^counting, .*: {kind.__name__}: a bug$"):
+        _predict(data, PointwiseEngine())
+    assert not Ledger(data.store).done(predict.STAGE)
 
 
 def test_counting_goes_on_beside_the_engine(make_set: MakeSet) -> None:

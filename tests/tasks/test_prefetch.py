@@ -4,7 +4,8 @@ from contextlib import closing
 
 import pytest
 
-from segscale.tasks.prefetch import WAITING, Behind, StageError, ahead, stage
+from segscale.errors import StageError
+from segscale.tasks.prefetch import WAITING, Behind, ahead, stage
 
 PATIENCE = 30
 """Seconds after which a thread that should have acted never will."""

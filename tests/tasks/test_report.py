@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.shards import commit_shard
-from segscale.tasks.counting import Failure, count_rows, failed_rows
+from segscale.tasks.counting import count_rows, failed_rows
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect, headline

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.storage import parts
 from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Ledger
@@ -170,6 +171,32 @@ def test_a_bad_prediction_fails_alone_and_says_why(
     assert name in rows["bad", 1]["error"], "the file is not named"
 
 
+@pytest.mark.parametrize(
+    ("place", "bug"),
+    [
+        pytest.param("count_overlap", ValueError("a bug"), id="a plain ValueError"),
+        pytest.param("count_overlap", ArgumentError("a bug"), id="a function of ours called wrongly"),
+        pytest.param("count_overlap", AssertionError("a bug"), id="an assertion"),
+        pytest.param("to_labels", ValueError("a bug"), id="between the reader and the kernel"),
+        pytest.param("read_prediction", KeyError("a bug"), id="on the way to the reader"),
+        pytest.param("read_catalogued", OSError("a bug"), id="a file that cannot be fetched is no bad data either"),
+    ],
+)
+def test_a_defect_fails_no_image_but_the_attempt(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, place: str, bug: Exception
+) -> None:
+    data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={"a.png": _mask()})
+    data.ingest()
+
+    def broken(*_: object, **__: object) -> None:
+        raise bug
+
+    monkeypatch.setattr(score, place, broken)
+    with pytest.raises(type(bug), match="a bug"):
+        _score(data)
+    assert not Ledger(data.store).done(score.STAGE)
+
+
 def test_a_missing_prediction_is_a_failure(make_set: MakeSet) -> None:
     images = dict.fromkeys(["a.png", "b.png"], _grey())
     row = _score(make_set(images, dict.fromkeys(images, _mask()), predictions={"a.png": _mask()}))["b", 1]
@@ -186,7 +213,7 @@ def test_an_image_that_failed_before_keeps_its_reason(make_set: MakeSet) -> None
     for name in "bc":
         failed = rows[name, 0]
         assert (failed["status"], failed["stage"]) == ("failed", "ingest")
-        assert failed["error"] == data.rows()[name].error
+        assert failed["error"] == data.rows()[name].failure.error
 
 
 def test_a_prediction_that_changed_is_no_failure_of_the_image(make_set: MakeSet, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segscale.storage.failures import Failure
 from segscale.storage.shards import open_arrays
 from segscale.tasks import ingest
 from segscale.tasks.normalize import Recipe
@@ -38,7 +39,7 @@ def test_a_row_holds_plain_values(data: Any) -> None:
     for row in data.rows().values():
         for field in fields(ShardRow):
             value = getattr(row, field.name)
-            assert type(value) in (str, int, float, bool), f"{field.name} is {type(value)}"
+            assert type(value) in (str, int, float, bool, Failure, type(None)), f"{field.name} is {type(value)}"
 
 
 def test_a_crop_is_the_image(data: Any) -> None:
@@ -56,8 +57,9 @@ def test_the_recipe_and_the_failure_are_read_back(data: Any) -> None:
     assert rows["a"].recipe == Recipe(-np.inf, np.inf, 0.0, 255.0)
     assert rows["a"].is_sound
     assert not rows["b"].is_sound
-    assert (rows["b"].status, rows["b"].error_type) == ("failed", "ValueError")
-    assert rows["b"].error == "b.tif: expected the size of its image 3x9x7, got 2x9x7"
+    assert rows["b"].failure == Failure(
+        "ingest", "ValueError", "b.tif: expected the size of its image 3x9x7, got 2x9x7"
+    )
     assert len(rows["b"].image_sha256) == len(rows["b"].reference_sha256) == 64
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segscale.errors import ArgumentError
+
 FOLDER = Path(__file__).parent
 
 
@@ -15,5 +17,5 @@ def bundled_names() -> list[str]:
 def bundled_path(name: str) -> str:
     """The path of a bundled model. Raises ValueError for a name that is not one of them."""
     if name not in bundled_names():
-        raise ValueError(f"there is no bundled model {name!r}; there are {bundled_names()}")
+        raise ArgumentError(f"there is no bundled model {name!r}; there are {bundled_names()}")
     return str(FOLDER / f"{name}.keras")

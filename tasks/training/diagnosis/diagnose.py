@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import pandas as pd
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.training.diagnosis import predictions, signatures, values
 from segscale.tasks.training.diagnosis.course import Course, TrainingFacts, courses_of, standstills
@@ -22,7 +23,7 @@ def diagnose_history(history: pd.DataFrame, settings: TrainingFacts) -> list[Fin
     missing = sorted({"epoch", "split", "loss"} - set(history))
     courses = [] if missing else courses_of(history)
     if not courses:
-        raise ValueError(f"history: expected rows of training or validation, got {missing or 'none'} missing")
+        raise ArgumentError(f"history: expected rows of training or validation, got {missing or 'none'} missing")
     return by_severity(_findings(courses, settings))
 
 

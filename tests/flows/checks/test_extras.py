@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from segscale.errors import ConfigError
 from segscale.flows.checks.extras import NEEDS, Extra, check_installed
-from segscale.flows.config.evaluation import ConfigError
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:

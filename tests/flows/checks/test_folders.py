@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import ConfigError, StoreRefusedError
 from segscale.flows import evaluate, ingest, predict, report, score, train
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.maintenance import repair
 from segscale.flows.workers import Workers
-from segscale.storage.objects import ObjectStore, StoreRefusedError
+from segscale.storage.objects import ObjectStore
 
 JOBS = {
     module.__name__.rpartition(".")[2]: module for module in (evaluate, ingest, predict, repair, report, score, train)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import ConfigError
 from segscale.flows.checks import model as model_check
 from segscale.flows.checks.model import check_model
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.tasks.conversion import is_converted
 from segscale.tasks.engines.graph_cache import cache_folder
 from segscale.tasks.inspection import known_facts, remember_facts

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from segscale.errors import ConfigError
 from segscale.flows.checks.paths import check_paths
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 
 
 def config_of(folder: Path, dataset: dict[str, Any], **sections: Any) -> EvaluationConfig:

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
+from segscale.errors import ConfigError, StoreUnusableError
 from segscale.flows.cluster.needs import Needs, needs_of
 from segscale.flows.cluster.preflight import (
-    StoreUnusableError,
     answer_probe,
     check_workers,
     describe_difference,
     own_versions,
     probe_name,
 )  # fmt: skip
-from segscale.flows.config.evaluation import ConfigError, parse_config
+from segscale.flows.config.evaluation import parse_config
 from segscale.flows.config.sections import Cluster
 from segscale.storage.objects import ObjectStore
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from dask_jobqueue.slurm import SLURMJob
 
+from segscale.errors import ConfigError
 from segscale.flows.cluster.slurm import check_slurm, job_options, lifetime_options
 from segscale.flows.config.cluster_keys import longest_shard_seconds
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, parse_config
+from segscale.errors import ConfigError
+from segscale.flows.config.evaluation import EvaluationConfig, load_config, parse_config
 
 FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
 MANIFEST = {"name": "nuclei", "manifest": "manifest.csv"}

@@ -17,8 +17,9 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
+from segscale.errors import ConfigError, WorkLostError
 from segscale.flows.checks.model import find_model
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.dataset import catalog_name
 from segscale.flows.ingest import ingest_images
 from segscale.flows.maintenance.clean import clean_store
@@ -31,15 +32,15 @@ from segscale.flows.predict import plan_predict
 from segscale.flows.report import write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
-from segscale.flows.stage import WorkLostError
 from segscale.flows.workers import Workers
 from segscale.storage import parts, shards, tables
 from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, encode_record, fresh_attempt, record_path
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
 from segscale.tasks import predict
-from segscale.tasks.counting import Failure, failed_rows
+from segscale.tasks.counting import failed_rows
 from segscale.tasks.phantom import write_phantoms
 from segscale.tasks.predict import Prediction
 

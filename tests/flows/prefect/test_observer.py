@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from segscale.flows.config.evaluation import ConfigError
-from segscale.flows.errors import ClusterLostError
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.observer import UNOBSERVED
 from segscale.flows.prefect import observer
 

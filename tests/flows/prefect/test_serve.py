@@ -9,7 +9,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError
 from segscale.flows.prefect.concurrency import limit_name
 from segscale.flows.prefect.serve import read_deployments, serve
 

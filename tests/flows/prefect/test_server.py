@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError
 from segscale.flows.prefect.server import configured_server
 
 PROFILES = """

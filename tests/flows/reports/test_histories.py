@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ConfigError
 from segscale.flows.reports.histories import is_history, read_history
 from segscale.storage import tables
 from segscale.tasks.training.diagnosis.course import TrainingFacts

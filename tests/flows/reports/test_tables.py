@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.flows.config.evaluation import ConfigError
+from segscale.errors import ArgumentError, ConfigError, ReportError
 from segscale.flows.reports.tables import readable_reports, recorded_settings, tables_as_json, whole_table
-from segscale.storage.reports import ReportError, open_report
+from segscale.storage.reports import open_report
 from segscale.tasks.metrics.settings import ScoreSettings
 
 
@@ -40,7 +40,8 @@ def test_a_run_without_its_settings_is_no_report(write_run: Callable[..., str], 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        pytest.param(ValueError("two\n  lines"), "two lines", id="made one line"),
+        pytest.param(ReportError("two\n  lines"), "two lines", id="made one line"),
+        pytest.param(ArgumentError("by: expected"), "by: expected", id="of a table that was asked for what it lacks"),
         pytest.param(IsADirectoryError("a folder"), "a folder", id="of the file system"),
         pytest.param(ConfigError("as it is"), "as it is", id="said already"),
     ],
@@ -51,9 +52,11 @@ def test_errors_of_reports_are_one_line(error: Exception, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_what_was_not_foreseen_is_not_called_a_wrong_report() -> None:
-    with pytest.raises(KeyError, match="a mistake of ours"), readable_reports():
-        raise KeyError("a mistake of ours")
+@pytest.mark.parametrize("kind", [KeyError, ValueError])
+def test_what_was_not_foreseen_is_not_called_a_wrong_report(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="a mistake of ours") as caught, readable_reports():
+        raise kind("a mistake of ours")
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("name", ["per_image", "per_sample", "batch_summed", "gap"])

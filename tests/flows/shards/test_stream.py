@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from distributed import Client
 
+from segscale.errors import ClusterLostError
 from segscale.flows.cluster import scheduler as answers
 from segscale.flows.config.sections import Cluster
-from segscale.flows.errors import ClusterLostError
 from segscale.flows.shards import stream
 from segscale.flows.shards.retry import ATTEMPTS, DEATHS, Finished, Limits, Lost
 from segscale.flows.shards.stream import stream_shards

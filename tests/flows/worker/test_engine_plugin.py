@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from dask.system import CPU_COUNT
 
+from segscale.errors import EngineError, PermanentError
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.sections import Model
-from segscale.flows.shards.retry import PermanentError
 from segscale.flows.worker import engine_plugin as held
 from segscale.flows.worker.engine import threads_of
-from segscale.flows.worker.engine_plugin import EngineError, EnginePlugin
+from segscale.flows.worker.engine_plugin import EnginePlugin
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from segscale.errors import UnconvertibleError
 from segscale.tasks.engines import openvino_conversion
 from segscale.tasks.engines.heads import HeadChoice
-from segscale.tasks.engines.openvino_conversion import ConversionError, convert
+from segscale.tasks.engines.openvino_conversion import convert
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
 from segscale.tasks.engines.openvino_runtime import load_openvino
 
@@ -72,7 +73,7 @@ def test_a_layer_that_cannot_be_converted_is_named() -> None:
     image = keras.Input((None, None, 1))
     raised = keras.layers.UpSampling2D(2, interpolation="bilinear")(keras.layers.MaxPooling2D(2)(image))
     model = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(raised), name="smooth")
-    with pytest.raises(ConversionError, match=r"model 'smooth' cannot be converted.*UpSampling2D.*use engine keras"):
+    with pytest.raises(UnconvertibleError, match=r"model 'smooth' cannot be converted.*UpSampling2D.*use engine keras"):
         convert(model, 4, ensemble=False)
 
 
@@ -81,7 +82,7 @@ def test_a_graph_that_computes_something_else_is_refused(
 ) -> None:
     other = openvino_conversion._trace(unet(normalization="batch"))
     monkeypatch.setattr(openvino_conversion, "_trace", lambda _: other)
-    with pytest.raises(ConversionError, match=r"other probabilities.*'head_1' by .*use engine keras"):
+    with pytest.raises(UnconvertibleError, match=r"other probabilities.*'head_1' by .*use engine keras"):
         convert(unet(), "all", ensemble=False)
 
 

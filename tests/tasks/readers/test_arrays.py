@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
-from segscale.tasks.readers.picture import UnreadableImage
 
 READER = NumpyReader()
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.channels import is_grey_palette, palette_colours, single_channel, without_opaque_alpha
-from segscale.tasks.readers.picture import UnreadableImage
 
 GREY_RAMP = np.array([[0, 0, 0], [9, 9, 9]], np.uint8)
 ONE_RED = np.array([[0, 0, 0], [9, 0, 0]], np.uint8)

@@ -6,11 +6,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segscale.tasks.readers import UnreadableImage, read_header, read_picture, reader_for
+from segscale.errors import DataError, UnreadableImage
+from segscale.tasks.readers import read_header, read_picture, reader_for
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.picture import reading
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader
+from tests.tasks.readers.conftest import MakePng
 
 PIXELS = np.arange(5 * 6, dtype=np.uint8).reshape(5, 6)
 
@@ -68,6 +71,19 @@ def test_a_wrong_ending_is_an_error_of_one_type(name: str, format_name: str) -> 
     for read in (read_header, read_picture):
         with pytest.raises(UnreadableImage, match="whatever its name says"):
             read(data, name)
+
+
+def test_numbers_that_no_reader_foresaw_are_about_the_file(make_png: MakePng) -> None:
+    # Three bytes of a colour key, where numpy expects pairs of them.
+    data = make_png(4, 1, 8, 0, [b"\1\2\3\4"], chunks=[(b"tRNS", b"\0\1\2")])
+    with pytest.raises(DataError, match="multiple of element size") as caught:
+        read_picture(data, "a.png")
+    assert caught.value.recorded_as == "ValueError", "another word than stores have for such a file"
+
+
+def test_a_type_error_at_the_door_is_a_defect() -> None:
+    with pytest.raises(TypeError), reading():
+        raise TypeError
 
 
 @pytest.mark.data

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.jpeg import JpegReader
-from segscale.tasks.readers.picture import UnreadableImage
 
 READER = JpegReader()
 

@@ -9,7 +9,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from segscale.tasks.readers import UnreadableImage, read_label_map
+from segscale.errors import UnreadableImage
+from segscale.tasks.readers import read_label_map
 
 MakePng = Callable[..., bytes]
 GREY, RGB, PALETTE = 0, 2, 3

@@ -3,11 +3,11 @@ import re
 import numpy as np
 import pytest
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.picture import (
     DECODED_BYTES_LIMIT,
     PLANE_PIXELS_LIMIT,
     Header,
-    UnreadableImage,
     check_signature,
     check_size,
     decoding,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segscale.tasks.readers.picture import UnreadableImage
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.png import PngReader
 
 READER = PngReader()

@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers import png_structure
-from segscale.tasks.readers.picture import UnreadableImage
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.png_structure import parse_png
 

@@ -7,7 +7,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from segscale.tasks.readers import UnreadableImage, holds_probabilities, read_probabilities
+from segscale.errors import UnreadableImage
+from segscale.tasks.readers import holds_probabilities, read_probabilities
 
 
 def tiff(values: NDArray[Any]) -> bytes:

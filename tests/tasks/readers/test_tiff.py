@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segscale.tasks.readers.picture import UnreadableImage
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 READER = TiffReader()

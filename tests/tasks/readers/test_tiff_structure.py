@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from segscale.tasks.readers.picture import UnreadableImage
+from segscale.errors import UnreadableImage
 from segscale.tasks.readers.tiff_structure import count_pages
 
 
