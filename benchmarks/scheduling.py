@@ -39,12 +39,14 @@ from distributed import Client
 from made_set import made_files, made_listing
 from made_work import StandIn, nothing, record, stand_in
 
-from segscale.flows.cluster.connection import Connection
+from segscale.flows.config.evaluation import parse_config
 from segscale.flows.config.sections import Cluster
-from segscale.flows.ingest import _scan_jobs
 from segscale.flows.predict import plan_predict
-from segscale.flows.shards.stage import ShardPlan, run_stage
+from segscale.flows.run import Run
+from segscale.flows.scan import _scan_jobs
 from segscale.flows.shards.stream import stream_shards
+from segscale.flows.stage import ShardPlan, run_stage
+from segscale.flows.workers import Workers
 from segscale.storage.catalog import (
     SourceMemory,
     catalog_sha256,
@@ -82,7 +84,7 @@ class StageFigures:
     """Resident memory of the driver when a tenth of the shards was done, and the peak after that."""
 
 
-def run_shards(planned: dict[str, ShardPlan], store: ObjectStore, connection: Connection) -> StageFigures:
+def run_shards(planned: dict[str, ShardPlan], store: ObjectStore, workers: Workers) -> StageFigures:
     """The stage as every stage is run, with the stand-in as its work."""
     process, tenth = psutil.Process(), max(1, len(planned) // 10)
     marks: list[float] = []
@@ -97,8 +99,10 @@ def run_shards(planned: dict[str, ShardPlan], store: ObjectStore, connection: Co
             memory.append(process.memory_info().rss)
         return StandIn(key, planned[key].n_images)
 
+    made = {"dataset": {"name": NAME, "images": "none", "references": "none"}, "store": {"path": store.url}}
+    run = Run(parse_config(made, base=Path("/"), source=NAME), workers=workers)
     start = time.perf_counter()
-    summary = run_stage(predict.STAGE, planned, make_job, stand_in, connection, store)
+    summary = run_stage(predict.STAGE, planned, make_job, stand_in, run)
     seconds = time.perf_counter() - start
     assert summary.images == sum(shard.n_images for shard in planned.values())
     rates = [tenth / (after - before) for before, after in pairwise(marks)]
@@ -145,7 +149,7 @@ def planned_of(jobs: dict[str, PredictJob], catalog: pd.DataFrame) -> dict[str, 
     return {key: ShardPlan(images[job.ingest_key], 600.0, dict) for key, job in jobs.items()}
 
 
-def measure(n_images: int, folder: Path, rounds: int, workers: int) -> None:
+def measure(n_images: int, folder: Path, rounds: int, n_workers: int) -> None:
     """Print the figures of a data set of so many images."""
     store = ObjectStore(str(folder))
     listing = made_listing(n_images)
@@ -159,17 +163,17 @@ def measure(n_images: int, folder: Path, rounds: int, workers: int) -> None:
     del known
     planned = planned_of(plan_predict(catalog, PREDICTION), catalog)
     del catalog
-    with Connection(Cluster(kind="local", workers=workers)) as connection:
+    with Workers(Cluster(kind="local", workers=n_workers)) as workers:
         # Connect, import and warm up outside of what is measured.
         list(
             stream_shards(
-                connection.client,
+                workers.client,
                 stand_in,
                 [StandIn("f" * 64, 2), StandIn("e" * 64, 2)],
                 ObjectStore(str(folder / "warm")),
             )
         )
-        figures = run_shards(planned, store, connection)
+        figures = run_shards(planned, store, workers)
     print(f"\n{n_images} images in {figures.n_shards} shards")
     first, peak = figures.driver_bytes
     print(line("shards/s, all", [figures.n_shards / figures.seconds]))
@@ -223,10 +227,10 @@ def print_stream(client: Client, n_shards: int, store: ObjectStore) -> None:
 
 def print_idle(n_shards: int, store: ObjectStore) -> None:
     """Print how fast shards go through two workers that have nothing to do at them."""
-    with Connection(Cluster(kind="local", workers=2)) as connection:
-        list(stream_shards(connection.client, nothing, made_jobs(2), store))
+    with Workers(Cluster(kind="local", workers=2)) as workers:
+        list(stream_shards(workers.client, nothing, made_jobs(2), store))
         start = time.perf_counter()
-        list(stream_shards(connection.client, nothing, made_jobs(n_shards), store))
+        list(stream_shards(workers.client, nothing, made_jobs(n_shards), store))
         seconds = time.perf_counter() - start
     print(line("shards/s, no work by two workers", [n_shards / seconds]), flush=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 
 import pandas as pd
@@ -104,25 +103,10 @@ def require_catalog(config: EvaluationConfig, store: ObjectStore) -> pd.DataFram
     return catalog
 
 
-class RunCatalog:
-    """The catalog that a run works with, from its ingest to its report.
+def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
+    """Whether existing predictions are evaluated: as configured, or a manifest brings them and no model is asked for.
 
-    A store keeps one catalog of a name, and another driver's ingest may write it anew at any time. What a run has made
-    and counted is named by its own catalog, so all its stages take that one. It is held here and nowhere else: of a
-    million images it is hundreds of megabytes. No dataclass, for Prefect looks into those of its arguments.
+    `listing` may be the listing or the catalog.
     """
-
-    def __init__(self, config: EvaluationConfig, frame: pd.DataFrame | None = None) -> None:
-        self._config, self._frame = config, frame
-
-    def get(self) -> pd.DataFrame:
-        """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
-        if self._frame is None:
-            self._frame = require_catalog(self._config, self._config.store.open())
-        return self._frame
-
-    def renew(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """The catalog that `plan` makes, from now on; the one before ends first."""
-        self._frame = None
-        self._frame = plan()
-        return self._frame
+    brought = "prediction" in listing and bool((listing["prediction"] != "").any())
+    return bool(config.predictions.path) or (not config.model.path and brought)

@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
-
-from segscale.flows.checks.evaluation import check, scores_predictions
-from segscale.flows.cluster.connection import Connection
-from segscale.flows.cluster.preflight import needs_of
+from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.folders import check_folders
+from segscale.flows.checks.model import check_facts, check_model
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import RunCatalog
-from segscale.flows.ingest import run_ingest
-from segscale.flows.predict import run_predict
-from segscale.flows.prefect.concurrency import turn
-from segscale.flows.report import RunResult, run_report
-from segscale.flows.score import run_score
+from segscale.flows.dataset import scores_predictions
+from segscale.flows.ingest import ingest_images
+from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.plan import Plan, find_plan
+from segscale.flows.predict import predict_images
+from segscale.flows.report import RunResult, write_tables
+from segscale.flows.run import Run
+from segscale.flows.score import score_files
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
+    """Evaluate a data set end to end; work that the store holds already is not done again.
 
-@flow(name="evaluate-dataset")
-def evaluate_dataset(config: EvaluationConfig) -> RunResult:
-    """Evaluate a data set end to end; work that the store holds already is not done again."""
-    check(config)
-    with turn(config.dataset.name):
-        catalog = RunCatalog(config)
-        with Connection(config.cluster, needs_of(config)) as connection:
-            stages = [_stage("ingest", run_ingest)(config, connection, catalog)]
-            if scores_predictions(config, catalog.get()):
-                stages.append(_stage("score", run_score)(config, connection, catalog))
+    Raises ConfigError before anything starts, ClusterLostError where the workers are gone: what was committed stays,
+    and the next call does the rest.
+    """
+    with Run(config, observer) as job:
+        _check(job)
+        with observer.turn():
+            stages = [observer.stage("ingest", lambda: ingest_images(job))]
+            if scores_predictions(config, job.catalog):
+                stages.append(observer.stage("score", lambda: score_files(job)))
             else:
-                stages.append(_stage("predict", run_predict)(config, connection, catalog))
-        return _stage("report", run_report, retries=2)(config, tuple(stages), catalog)
+                stages.append(observer.stage("predict", lambda: predict_images(job)))
+            job.close_workers()
+            return observer.stage("report", lambda: write_tables(job, stages), retries=2)
 
 
-def _stage(name: str, body: Callable[P, R], retries: int = 0) -> Callable[P, R]:
-    # A stage resumes by its ledger; the connection and the catalog are nothing to hash a cache key from.
-    return task(name=name, retries=retries, retry_condition_fn=_may_help, cache_policy=NO_CACHE)(body)
+def check(config: EvaluationConfig) -> None:
+    """What can be wrong before a run starts, in one line of a ConfigError: data set, model, cluster, folders."""
+    _check(Run(config))
 
 
-def _may_help(_task: object, _run: object, state: State[object]) -> bool:
-    """Whether trying a stage again can end otherwise: not where the configuration or the data is wrong."""
-    return not isinstance(state.result(raise_on_failure=False), ValueError)
+def _check(run: Run) -> None:
+    config = run.config
+    check_cluster(config.cluster)
+    listing = run.list()
+    if not scores_predictions(config, listing):
+        known = _known_plan(run)
+        if known is None:
+            check_model(config)
+        else:
+            # The number of channels asked for is no part of the plan record.
+            check_facts(config, known.prediction.n_classes, known.engine["facts"]["channels"])
+    check_folders(config)
+
+
+def _known_plan(run: Run) -> Plan | None:
+    """The plan record of a run before this one, which has loaded this very model, so that it need not be loaded."""
+    try:
+        return find_plan(run.config, run.model, run.store)
+    except (OSError, ImportError, ValueError):
+        # Whatever is wrong with the store is said by the check of the store.
+        return None

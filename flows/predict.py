@@ -1,76 +1,58 @@
-"""The predict flow: UNet++ over the shards of the store, counted as it goes."""
+"""Predict: UNet++ over the shards of the store, counted as it goes."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from collections.abc import Collection
 
 import pandas as pd
-from distributed import Client
-from prefect import flow
 
+from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.checks.model import ModelFile, check_facts, find_model
-from segscale.flows.cluster.connection import ClusterLostError, Connection, neighbours
-from segscale.flows.cluster.preflight import needs_of
-from segscale.flows.cluster.scheduler import answered
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.flows.dataset import RunCatalog
+from segscale.flows.checks.model import check_model
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
-from segscale.flows.prefect.concurrency import turn
-from segscale.flows.shards.retry import Finished, Limits
-from segscale.flows.shards.stage import StageSummary, run_stage
-from segscale.flows.shards.stream import stream_shards
-from segscale.flows.worker import work as worker
-from segscale.flows.worker.engine import ModelRequest
-from segscale.flows.worker.work import EnginePlugin, EngineUnavailable, PlanJob
+from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.plan import Plan, give_model, resolve
+from segscale.flows.run import Counted, Run
+from segscale.flows.stage import StageSummary, run_stage
+from segscale.flows.worker import work
 from segscale.storage.catalog import rows_by_shard
-from segscale.storage.ledger import Ledger, content_key
-from segscale.storage.objects import ObjectStore
+from segscale.storage.ledger import Ledger
+from segscale.storage.sources import file_name
 from segscale.tasks import predict
-from segscale.tasks.engine_plan import EnginePlan, as_record
 from segscale.tasks.predict import Prediction, PredictJob
 
-logger = logging.getLogger("segscale")
-PLAN = "plan"
-SAMPLES = 3
-"""So many shards are tried to plan on, where workers end at one."""
 
-
-@flow(name="predict-dataset")
-def predict_dataset(config: EvaluationConfig) -> StageSummary:
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
+    check(config)
+    with Run(config, observer) as job, observer.turn():
+        return observer.stage("predict", lambda: predict_images(job))
+
+
+def check(config: EvaluationConfig) -> None:
+    """What can be wrong before anything starts. Raises ConfigError."""
+    check_cluster(config.cluster)
+    require_catalog(config, config.store.open())
+    check_model(config)
     check_folders(config)
-    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
-        return run_predict(config, connection)
 
 
-def run_predict(
-    config: EvaluationConfig,
-    connection: Connection,
-    catalog: RunCatalog | None = None,
-    only: Collection[str] | None = None,
-) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    return over_catalog(config, connection, catalog, lambda planned: _predict(config, connection, planned, only))
+def predict_images(run: Run, only: Collection[str] | None = None) -> StageSummary:
+    """Plan minus ledger, on the workers of the run; of `only` these keys where given."""
+    return over_catalog(run, lambda catalog: _predict(run, catalog, only))
 
 
-def _predict(
-    config: EvaluationConfig, connection: Connection, catalog: pd.DataFrame, only: Collection[str] | None
-) -> StageSummary:
-    store = config.store.open()
-    model = find_model(config)
-    prediction = resolve(config, catalog, model, store, connection)
-    ingested = shard_plans(config, catalog)
-    jobs = plan_predict(catalog, prediction)
+def _predict(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> StageSummary:
+    plan = resolve(run, catalog)
+    ingested = shard_plans(run.config, catalog)
+    jobs = plan_predict(catalog, plan.prediction)
+    run.counted = counted_by(run.config, plan, jobs)
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
-    if not Ledger(store).done(predict.STAGE).issuperset(planned):
-        _give_model(config, model, connection)
-    return run_stage(predict.STAGE, planned, jobs.__getitem__, worker.predict_shard, connection, store, prediction)
+    if not Ledger(run.store).done(predict.STAGE).issuperset(planned):
+        give_model(run)
+    return run_stage(predict.STAGE, planned, jobs.__getitem__, work.predict_shard, run, plan.prediction)
 
 
 def plan_predict(catalog: pd.DataFrame, prediction: Prediction) -> dict[str, PredictJob]:
@@ -79,127 +61,7 @@ def plan_predict(catalog: pd.DataFrame, prediction: Prediction) -> dict[str, Pre
     return {job.key: job for job in jobs}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The plan record of a run."""
-
-    prediction: Prediction
-    """What is part of every key."""
-    engine: dict[str, Any]
-    """How it was resolved: `segscale.tasks.engine_plan.EnginePlan` as plain values."""
-
-
-def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
-    """The key of the plan record: what was asked for.
-
-    The images are no part of it. What was resolved on the first of them holds for those that come later, so that a
-    nightly run costs what changed; a data set of another name is resolved anew.
-    """
-    asked = os.environ.get("KERAS_BACKEND")
-    backend = (asked,) if asked else ()
-    return content_key(
-        {
-            "dataset": config.dataset.name,
-            "model": config.model.model_dump(mode="json", exclude={"path"}),
-            "weights": model.sha256,
-            "n_classes": len(config.dataset.classes),
-            "threshold": config.metrics.threshold,
-            "keep": config.store.keep,
-            # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: _version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
-            "backend": "".join(backend),
-            "code_version": predict.CODE_VERSION,
-        }
-    )
-
-
-def find_plan(config: EvaluationConfig, model: ModelFile, store: ObjectStore) -> Plan | None:
-    """The plan record of this run, if it was resolved before."""
-    entry = Ledger(store).find(PLAN, plan_key(config, model))
-    if entry is None:
-        return None
-    prediction: dict[str, Any] = entry.facts["prediction"]
-    return Plan(Prediction(**{**prediction, "heads": tuple(prediction["heads"])}), entry.facts["engine"])
-
-
-def resolve(
-    config: EvaluationConfig, catalog: pd.DataFrame, model: ModelFile, store: ObjectStore, connection: Connection
-) -> Prediction:
-    """The plan record: as it was committed, or resolved now by a worker, on the first shard, and committed."""
-    known = find_plan(config, model, store)
-    if known is not None:
-        return known.prediction
-    _give_model(config, model, connection)
-    chosen = (config.model.engine, config.model.precision)
-    planned, basis = shard_plans(config, catalog), _asked(config, model)
-    jobs = [PlanJob(key, chosen, config.model.max_dice_change, basis) for key in _samples(catalog)]
-    limits = Limits(lambda key: worker.ENGINE_SECONDS + planned[key].seconds)
-    plan, prediction = _ask(connection.client, jobs, store, limits)
-    check_facts(config, plan.facts.n_classes, plan.facts.channels)
-    logger.info("predict: %s, %s on %s: %s", plan.facts.name, plan.facts.precision, plan.facts.device, plan.reason)
-    if plan.batch:
-        logger.info("predict: batches of %d images: %s", plan.batch.n_images, plan.batch.reason)
-    Ledger(store).record(PLAN, plan_key(config, model), {"prediction": asdict(prediction), "engine": as_record(plan)})
-    resolved = find_plan(config, model, store)
-    assert resolved is not None
-    return resolved.prediction
-
-
-def _samples(catalog: pd.DataFrame) -> list[str]:
-    """The shards with the most images, of several the first in the catalog: what is found on one holds for the most."""
-    return [str(key) for key in catalog["shard"].value_counts(sort=True).index[:SAMPLES]]
-
-
-def _asked(config: EvaluationConfig, model: ModelFile) -> Prediction:
-    return Prediction(
-        weights_sha256=model.sha256,
-        engine="",
-        precision="",
-        versions={},
-        heads=(),
-        level=config.model.level,
-        ensemble=config.model.ensemble,
-        flips=config.model.flips,
-        n_classes=len(config.dataset.classes),
-        batch_size=config.model.batch_size,
-        batch_pixels=0,
-        tile=config.model.tile,
-        overlap=config.model.overlap,
-        threshold=config.metrics.threshold,
-        keep=config.store.keep,
-    )
-
-
-def _give_model(config: EvaluationConfig, model: ModelFile, connection: Connection) -> None:
-    asked = config.model
-    client = connection.client
-    request = ModelRequest(model.url, model.sha256, asked.level, asked.ensemble, asked.flips, neighbours(client))
-    answered(client, client.register_plugin, EnginePlugin(request))
-
-
-def _ask(client: Client, jobs: Sequence[PlanJob], store: ObjectStore, limits: Limits) -> tuple[EnginePlan, Prediction]:
-    """What a worker plans with the first of the jobs at which no worker ends: an image that ends them is for the shards
-    to find and quarantine."""
-    reason = ""
-    for job in jobs:
-        (outcome,) = stream_shards(client, worker.plan_engine, [job], store, limits=limits)
-        if isinstance(outcome, Finished):
-            if isinstance(outcome.result, EngineUnavailable):
-                raise ConfigError(f"model: {outcome.result.reason}")
-            plan: tuple[EnginePlan, Prediction] = outcome.result
-            return plan
-        reason = outcome.error
-        if not outcome.deadly:
-            break
-        logger.warning("predict: shard %s cannot be planned on: %s", job.key[:12], reason)
-    raise ClusterLostError(
-        f"predict: no worker could try the network on a shard: {reason}; see the logs of the workers, and whether they "
-        "have the memory for it"
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def counted_by(config: EvaluationConfig, plan: Plan, keys: Collection[str]) -> Counted:
+    """What the report of a prediction is made of."""
+    name = file_name(config.model.path).removesuffix(".keras")
+    return Counted(predict.STAGE, tuple(keys), plan.prediction.heads, name, plan.prediction, plan.engine)

@@ -1,4 +1,4 @@
-"""Progress of a stage: a bar on a terminal, plain lines elsewhere, and an artifact where Prefect is watching."""
+"""Progress of a stage: a bar on a terminal, plain lines elsewhere, and word to whoever observes the run."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from segscale.flows.prefect.artifacts import set_progress, start_progress
+from segscale.flows.observer import UNOBSERVED, Observer
 
 logger = logging.getLogger("segscale")
-# Each update of an artifact is a request to the server, and each plain line is read by somebody.
-ARTIFACT_SECONDS = 2.0
+# What an observer is told may be a request to a server, and each plain line is read by somebody.
+OBSERVER_SECONDS = 2.0
 LINE_SECONDS = 10.0
 
 
 class StageProgress:
     """Counts the images (or files) of a stage, and shows the count where somebody is looking."""
 
-    def __init__(self, stage: str, total: int, unit: str = "images") -> None:
+    def __init__(self, stage: str, total: int, observer: Observer = UNOBSERVED, unit: str = "images") -> None:
         self._stage, self._total, self._unit, self._count = stage, total, unit, 0
         self._bar = _bar(unit) if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO) else None
-        self._artifact = start_progress(stage)
-        self._artifact_time = self._line_time = time.monotonic()
+        self._tell = observer.progress(stage)
+        self._told = self._line_time = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -41,7 +41,7 @@ class StageProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        self._update_artifact()
+        self._tell(self._percent())
 
     def advance(self, count: int) -> None:
         """Say that `count` more are done."""
@@ -52,12 +52,12 @@ class StageProgress:
         elif now - self._line_time >= LINE_SECONDS:
             logger.info("%s: %d of %d %s", self._stage, self._count, self._total, self._unit)
             self._line_time = now
-        if now - self._artifact_time >= ARTIFACT_SECONDS:
-            self._update_artifact()
-            self._artifact_time = now
+        if now - self._told >= OBSERVER_SECONDS:
+            self._tell(self._percent())
+            self._told = now
 
-    def _update_artifact(self) -> None:
-        set_progress(self._artifact, 100.0 * self._count / max(1, self._total))
+    def _percent(self) -> float:
+        return 100.0 * self._count / max(1, self._total)
 
 
 def _bar(unit: str) -> Progress:

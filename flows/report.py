@@ -1,4 +1,4 @@
-"""The report flow: the tables of a run, from the counts that the store holds."""
+"""Report: the tables of a run, from the counts that the store holds."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
-from prefect import flow
 
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.checks.model import find_model
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.flows.dataset import RunCatalog
-from segscale.flows.predict import find_plan, plan_predict
-from segscale.flows.prefect.artifacts import is_watched, publish_link, publish_table
-from segscale.flows.prefect.concurrency import turn
+from segscale.flows.dataset import require_catalog
+from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.plan import find_plan
+from segscale.flows.predict import counted_by, plan_predict
 from segscale.flows.progress import timed
+from segscale.flows.run import Counted, Run
 from segscale.flows.score import plan_score
-from segscale.flows.shards.stage import StageSummary
+from segscale.flows.stage import StageSummary
 from segscale.storage.catalog import catalog_sha256
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
-from segscale.storage.sources import file_name
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.predict import Prediction
@@ -55,85 +53,79 @@ class RunResult:
         return self.n_failed / self.n_images
 
 
-@dataclass(frozen=True, slots=True)
-class ReportPlan:
-    """What a report is made of."""
-
-    stage: str
-    """The one that counted: predict or score."""
-    keys: tuple[str, ...]
-    heads: tuple[str, ...]
-    model: str
-    prediction: Prediction | None
-    engine: dict[str, Any] | None
-    """How the engine was resolved."""
-
-
-@flow(name="report-dataset")
-def report_dataset(config: EvaluationConfig) -> RunResult:
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
     """Write the report of a data set whose predictions are counted."""
+    check(config)
+    with Run(config, observer) as job, observer.turn():
+        return observer.stage("report", lambda: write_tables(job, ()))
+
+
+def check(config: EvaluationConfig) -> None:
+    """What can be wrong before anything starts. Raises ConfigError."""
+    require_catalog(config, config.store.open())
     check_folders(config)
-    with turn(config.dataset.name):
-        return run_report(config, ())
 
 
-def run_report(config: EvaluationConfig, stages: Sequence[StageSummary], known: RunCatalog | None = None) -> RunResult:
-    """The body of the flow. `stages` is what was done before in the same run; it goes into run.json."""
-    store, catalog = config.store.open(), (known or RunCatalog(config)).get()
-    plan = plan_report(config, catalog, store)
-    content = content_of(config, catalog, plan)
-    identity = Identity(config.report.run_id or content[:12], config.dataset.name, plan.model)
+def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
+    """The report of what the run counted, written unless it is there. `stages` were done before; run.json names them.
+
+    Raises ConfigError where shards are not counted yet.
+    """
+    config, store, catalog = run.config, run.store, run.catalog
+    counted = run.counted or find_counted(run)
+    content = content_of(config, catalog, counted)
+    identity = Identity(config.report.run_id or content[:12], config.dataset.name, counted.model)
     report = report_of(config, content)
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
-        run = report.run()
-        tables = {name: report.table(name) for name in ("per_sample", "batch_summed", "failures")}
-        result = RunResult(report.path, identity.run_id, run["n_images"], run["n_failed"], True, headline_of(tables))
-        return _announce(result, tables["failures"], identity.dataset, stages)
+        record = report.run()
+        shown = headline_of({name: report.table(name) for name in ("per_sample", "batch_summed")})
+        result = RunResult(report.path, identity.run_id, record["n_images"], record["n_failed"], True, shown)
+        run.observer.reported(report, result, stages)
+        return result
     with timed() as seconds:
-        entries = _entries(config, store, plan)
+        entries = _entries(config, store, counted)
         metrics = config.metrics
-        layout = Layout(config.dataset.classes, plan.heads, metrics.threshold, metrics.threshold_count)
-        counted = collect(store, entries, catalog, layout)
-        built = build_tables(counted, catalog, layout, metrics, identity)
-        contents = built.encode()
-    n_failed = int((counted.frame["status"] == "failed").sum()) // layout.rows_per_image
-    record = _run_record(config, catalog, plan, identity, stages, entries, seconds[0])
-    run = {**record, "content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
-    contents["report.html"] = _render(built, run)
-    write_report(report.store, contents, run)
-    result = RunResult(
-        report.path, identity.run_id, len(catalog), n_failed, reused=False, headline=headline_of(built.frames)
-    )
-    return _announce(result, built.frames["failures"], identity.dataset, stages)
+        layout = Layout(config.dataset.classes, counted.heads, metrics.threshold, metrics.threshold_count)
+        counts = collect(store, entries, catalog, layout)
+        tables = build_tables(counts, catalog, layout, metrics, identity)
+        contents = tables.encode()
+    n_failed = int((counts.frame["status"] == "failed").sum()) // layout.rows_per_image
+    record = _run_record(run, counted, identity, stages, entries, seconds[0])
+    record |= {"content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
+    contents["report.html"] = _render(tables, record)
+    write_report(report.store, contents, record)
+    shown = headline_of(tables.frames)
+    result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False, shown)
+    run.observer.reported(report, result, stages)
+    return result
 
 
-def plan_report(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> ReportPlan:
-    """What the report of this run is made of. Raises ConfigError where nothing was predicted with this model yet."""
+def find_counted(run: Run) -> Counted:
+    """What was counted before this run. Raises ConfigError where nothing was predicted with this model yet."""
+    config = run.config
     if config.predictions.path or not config.model.path:
-        return ReportPlan(score.STAGE, tuple(plan_score(config, catalog)), ("",), "", None, None)
-    known = find_plan(config, find_model(config), store)
+        return Counted(score.STAGE, tuple(plan_score(config, run.catalog)))
+    known = find_plan(config, run.model, run.store)
     if known is None:
-        raise ConfigError(f"store.path: {store.url} holds no predictions of this model; run predict first")
-    name = file_name(config.model.path).removesuffix(".keras")
-    keys = tuple(plan_predict(catalog, known.prediction))
-    return ReportPlan(predict.STAGE, keys, known.prediction.heads, name, known.prediction, known.engine)
+        raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")
+    return counted_by(config, known, plan_predict(run.catalog, known.prediction))
 
 
-def content_of(config: EvaluationConfig, catalog: pd.DataFrame, plan: ReportPlan) -> str:
+def content_of(config: EvaluationConfig, catalog: pd.DataFrame, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     content = {
         "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest", "roots"}),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
-        "stage": plan.stage,
-        "model": plan.model,
+        "stage": counted.stage,
+        "model": counted.model,
         "code": [
             shard_plan.CODE_VERSION,
-            predict.CODE_VERSION if plan.prediction else score.CODE_VERSION,
+            predict.CODE_VERSION if counted.prediction else score.CODE_VERSION,
             report_tables.CODE_VERSION,
         ],
-        "prediction": _deciding(plan.prediction) if plan.prediction else None,
+        "prediction": _deciding(counted.prediction) if counted.prediction else None,
     }
     return content_key(content)
 
@@ -153,15 +145,15 @@ def _deciding(prediction: Prediction) -> dict[str, Any]:
     return {name: value for name, value in asdict(prediction).items() if name != "batch_pixels"}
 
 
-def _entries(config: EvaluationConfig, store: ObjectStore, plan: ReportPlan) -> list[Entry]:
+def _entries(config: EvaluationConfig, store: ObjectStore, counted: Counted) -> list[Entry]:
     ledger = Ledger(store)
-    missing = sorted(set(plan.keys) - ledger.done(plan.stage))
+    missing = sorted(set(counted.keys) - ledger.done(counted.stage))
     if missing:
         raise ConfigError(
-            f"store.path: {store.url} holds {len(plan.keys) - len(missing)} of {len(plan.keys)} counted shards of "
-            f"{config.dataset.name!r}; run {plan.stage} first"
+            f"store.path: {store.url} holds {len(counted.keys) - len(missing)} of {len(counted.keys)} counted shards "
+            f"of {config.dataset.name!r}; run {counted.stage} first"
         )
-    return [ledger.read(plan.stage, key) for key in plan.keys]
+    return [ledger.read(counted.stage, key) for key in counted.keys]
 
 
 def recorded(config: EvaluationConfig) -> dict[str, Any]:
@@ -175,9 +167,8 @@ def recorded(config: EvaluationConfig) -> dict[str, Any]:
 
 
 def _run_record(
-    config: EvaluationConfig,
-    catalog: pd.DataFrame,
-    plan: ReportPlan,
+    run: Run,
+    counted: Counted,
     identity: Identity,
     stages: Sequence[StageSummary],
     entries: Sequence[Entry],
@@ -188,37 +179,22 @@ def _run_record(
         record["images_per_second"] = record["images"] / record["seconds"] if record["seconds"] else None
     return {
         **asdict(identity),
-        "config": recorded(config),
+        "config": recorded(run.config),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "catalog_sha256": catalog_sha256(catalog),
-        "weights_sha256": plan.prediction.weights_sha256 if plan.prediction else None,
-        "plan": asdict(plan.prediction) if plan.prediction else None,
-        "engine": plan.engine,
+        "catalog_sha256": catalog_sha256(run.catalog),
+        "weights_sha256": counted.prediction.weights_sha256 if counted.prediction else None,
+        "plan": asdict(counted.prediction) if counted.prediction else None,
+        "engine": counted.engine,
         "n_shards": len(entries),
         "stages": {**done, "report": {"seconds": seconds}},
     }
 
 
-def _render(built: Tables, run: Mapping[str, Any]) -> bytes:
+def _render(tables: Tables, run: Mapping[str, Any]) -> bytes:
     # matplotlib takes a while to load: only who writes a page pays for it.
     from segscale.tasks.report_html.page import render_report
 
-    return render_report(built.frames, run, built.findings)
-
-
-def _announce(result: RunResult, failures: pd.DataFrame, dataset: str, stages: Sequence[StageSummary]) -> RunResult:
-    """Publish headline, stages, failures and the place of the report where Prefect is watching."""
-    if is_watched():
-        said = f"{result.n_failed} of {result.n_images} images failed"
-        publish_table(result.headline, said, dataset)
-        publish_table(
-            pd.DataFrame([asdict(stage) for stage in stages]), "What was done now, and what before", dataset, "stages"
-        )
-        if result.n_failed:
-            shown = failures[["image_id", "stage", "error_type", "message"]]
-            publish_table(shown, said, dataset, "failures")
-        publish_link(result.path, "The Parquet tables of this run", dataset, "report")
-    return result
+    return render_report(tables.frames, run, tables.findings)
 
 
 def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The score flow: predictions that something else made, counted against the references of the store."""
+"""Score: predictions that something else made, counted against the references of the store."""
 
 from __future__ import annotations
 
@@ -6,48 +6,47 @@ from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
-from prefect import flow
 
+from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.cluster.connection import Connection
-from segscale.flows.cluster.preflight import needs_of
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.flows.dataset import RunCatalog, preparation
+from segscale.flows.dataset import preparation, require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
-from segscale.flows.prefect.concurrency import turn
-from segscale.flows.shards.stage import StageSummary, run_stage
-from segscale.flows.worker import work as worker
+from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.run import Counted, Run
+from segscale.flows.stage import StageSummary, run_stage
+from segscale.flows.worker import work
 from segscale.storage.catalog import rows_by_shard
 from segscale.tasks import score
 from segscale.tasks.score import Counting, ScoreJob
 
 
-@flow(name="score-dataset")
-def score_dataset(config: EvaluationConfig) -> StageSummary:
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
+    check(config)
+    with Run(config, observer) as job, observer.turn():
+        return observer.stage("score", lambda: score_files(job))
+
+
+def check(config: EvaluationConfig) -> None:
+    """What can be wrong before anything starts. Raises ConfigError."""
+    check_cluster(config.cluster)
+    require_catalog(config, config.store.open())
     check_folders(config)
-    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
-        return run_score(config, connection)
 
 
-def run_score(
-    config: EvaluationConfig,
-    connection: Connection,
-    catalog: RunCatalog | None = None,
-    only: Collection[str] | None = None,
-) -> StageSummary:
-    """The body of the flow: plan minus ledger, on the workers of `connection`; of `only` these keys where given."""
-    return over_catalog(config, connection, catalog, lambda planned: _score(config, connection, planned, only))
+def score_files(run: Run, only: Collection[str] | None = None) -> StageSummary:
+    """Plan minus ledger, on the workers of the run; of `only` these keys where given."""
+    return over_catalog(run, lambda catalog: _score(run, catalog, only))
 
 
-def _score(
-    config: EvaluationConfig, connection: Connection, catalog: pd.DataFrame, only: Collection[str] | None
-) -> StageSummary:
-    store = config.store.open()
+def _score(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> StageSummary:
+    config = run.config
     jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
+    run.counted = Counted(score.STAGE, tuple(jobs))
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     arguments = (preparation(config), Counting(config.metrics.threshold))
-    return run_stage(score.STAGE, planned, jobs.__getitem__, worker.score_shard, connection, store, *arguments)
+    return run_stage(score.STAGE, planned, jobs.__getitem__, work.score_shard, run, *arguments)
 
 
 def plan_score(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ScoreJob]:

@@ -1,4 +1,4 @@
-"""The train flow: UNet++ on the ingested images of a data set."""
+"""Train: UNet++ on the ingested images of a data set."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import psutil
-from distributed.system import MEMORY_LIMIT
-from prefect import flow
 
+from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
-from segscale.flows.cluster.connection import Connection
-from segscale.flows.cluster.preflight import needs_of
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.flows.dataset import RunCatalog
-from segscale.flows.ingest import run_ingest
-from segscale.flows.prefect.artifacts import publish_table
-from segscale.flows.prefect.concurrency import turn
+from segscale.flows.ingest import ingest_images
+from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.progress import StageProgress
+from segscale.flows.run import Run
 from segscale.storage.catalog import COLUMNS, rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.tasks import shard_plan
@@ -35,16 +31,26 @@ MEMORY_SHARE = 0.7
 """Of the memory that is free, samples may take so much."""
 
 
-@flow(name="train-model")
-def train_model(config: EvaluationConfig) -> str:
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
-    check_folders(config)
-    check_training(config)
-    with turn(config.dataset.name):
-        catalog = RunCatalog(config)
-        with Connection(config.cluster, needs_of(config)) as connection:
-            run_ingest(config, connection, catalog)
-        return run_train(config, catalog)
+    with Run(config, observer) as job:
+        _check(job)
+        with observer.turn():
+            ingest_images(job)
+            job.close_workers()
+            return train_network(job)
+
+
+def check(config: EvaluationConfig) -> None:
+    """What can be wrong before anything starts. Raises ConfigError."""
+    _check(Run(config))
+
+
+def _check(run: Run) -> None:
+    check_cluster(run.config.cluster)
+    run.list()
+    check_folders(run.config)
+    check_training(run.config)
 
 
 def check_training(config: EvaluationConfig) -> None:
@@ -58,9 +64,9 @@ def check_training(config: EvaluationConfig) -> None:
         raise ConfigError(f"train.initial_weights: expected a file of weights, none is at {chosen.initial_weights}")
 
 
-def run_train(config: EvaluationConfig, known: RunCatalog) -> str:
-    """The body of the flow, in this process: the shards that the catalog names are read and trained on."""
-    store, catalog = config.store.open(), known.get()
+def train_network(run: Run) -> str:
+    """In this process: the shards that the catalog names are read and trained on."""
+    config, store, catalog = run.config, run.store, run.catalog
     _check_groups(config, catalog)
     entries = [Ledger(store).read(shard_plan.STAGE, key) for key in rows_by_shard(catalog)]
     n_failed = sum(int(entry.facts["n_failed"]) for entry in entries)
@@ -74,7 +80,7 @@ def run_train(config: EvaluationConfig, known: RunCatalog) -> str:
 
     _check_memory(bytes_of_samples(catalog))
     rows: list[Mapping[str, Any]] = []
-    with StageProgress("train", config.train.epochs, unit="epochs") as progress:
+    with StageProgress("train", config.train.epochs, run.observer, unit="epochs") as progress:
 
         def on_epoch(row: Mapping[str, Any]) -> None:
             rows.append(row)
@@ -85,7 +91,9 @@ def run_train(config: EvaluationConfig, known: RunCatalog) -> str:
             path = train(store, entries, catalog, train_job(config, catalog), on_epoch)
         except ValueError as error:
             raise ConfigError(f"train: {error}") from error
-    _announce(config, rows)
+    if rows:
+        table = pd.DataFrame([{name: row[name] for name in SHOWN} for row in rows])
+        run.observer.table(table, "Loss and scores of every epoch of this run", "training")
     logger.info("train: saved %s", path)
     return path
 
@@ -128,7 +136,9 @@ def _check_groups(config: EvaluationConfig, catalog: pd.DataFrame) -> None:
 
 
 def _check_memory(needed: int) -> None:
-    # A container may have less than its machine has free.
+    # Dask knows what a container may have, which can be less than its machine has free.
+    from distributed.system import MEMORY_LIMIT
+
     free = min(psutil.virtual_memory().available, MEMORY_LIMIT)
     if needed > MEMORY_SHARE * free:
         raise ConfigError(
@@ -145,10 +155,3 @@ def _say(row: Mapping[str, Any]) -> None:
         *(row[name] for name in ("loss", "dice_per_sample", "dice_batch_summed", "dice_pooled", "seconds")),
         100.0 * row["waiting_seconds"] / row["seconds"],
     )
-
-
-def _announce(config: EvaluationConfig, rows: list[Mapping[str, Any]]) -> None:
-    """Publish the history's main columns where Prefect is watching."""
-    if rows:
-        table = pd.DataFrame([{name: row[name] for name in SHOWN} for row in rows])
-        publish_table(table, "Loss and scores of every epoch of this run", config.dataset.name, "training")

@@ -1,1 +1,85 @@
-"""Segmentation evaluation at the scale of a data set."""
+"""Segmentation evaluation at the scale of a data set: batch-summed and per-sample Dice and Tversky, kept apart.
+
+What stands here is public; docs/api.md describes it. Each name is loaded when it is first asked for, so that importing
+the package costs nothing, and the command line starts at once.
+
+>>> import numpy as np, segscale
+>>> reference, probabilities = np.array([[1, 1, 0, 0]]), np.float32([[0.9, 0.2, 0.6, 0.1]])
+>>> counts = segscale.count_overlap(reference, n_classes=2, probabilities=probabilities)
+>>> segscale.dice(counts.true_positive[1], counts.false_positive[1], counts.false_negative[1])
+0.5
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segscale.flows.config.evaluation import EvaluationConfig, load_config
+    from segscale.flows.evaluate import run
+    from segscale.flows.reports.library import compare, diagnose, rescore
+    from segscale.storage.reports import Report, open_report, open_runs
+    from segscale.tasks.metrics.diagnose import check_arrays
+    from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+    from segscale.tasks.metrics.scores import (
+        dice,
+        f_beta,
+        iou,
+        precision,
+        sensitivity,
+        soft_dice,
+        soft_tversky,
+        specificity,
+        tversky,
+        volume_difference,
+    )
+
+_HOMES = {
+    "flows.config.evaluation": ("EvaluationConfig", "load_config"),
+    "flows.evaluate": ("run",),
+    "flows.reports.library": ("compare", "diagnose", "rescore"),
+    "storage.reports": ("Report", "open_report", "open_runs"),
+    "tasks.metrics.diagnose": ("check_arrays",),
+    "tasks.metrics.overlap": ("OverlapCounts", "count_overlap"),
+    "tasks.metrics.scores": (
+        "dice", "f_beta", "iou", "precision", "sensitivity", "soft_dice", "soft_tversky", "specificity", "tversky",
+        "volume_difference",
+    ),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "EvaluationConfig",
+    "OverlapCounts",
+    "Report",
+    "check_arrays",
+    "compare",
+    "count_overlap",
+    "diagnose",
+    "dice",
+    "f_beta",
+    "iou",
+    "load_config",
+    "open_report",
+    "open_runs",
+    "precision",
+    "rescore",
+    "run",
+    "sensitivity",
+    "soft_dice",
+    "soft_tversky",
+    "specificity",
+    "tversky",
+    "volume_difference",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'segscale' has no attribute {name!r}")
+    return getattr(import_module(f"segscale.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ from prefect.flows import load_flow_from_entrypoint
 from ruamel.yaml import YAML
 
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.prefect import flows
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
-FLOW_MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "flows").rglob("[a-z]*.py")
-)
 
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[entry["name"] for entry in DEPLOYMENTS])
 
@@ -29,15 +26,7 @@ def test_names_are_unique() -> None:
 
 
 def test_every_flow_has_a_deployment() -> None:
-    found = set()
-    for name in FLOW_MODULES:
-        module = import_module(f"segscale.{name}")
-        own = [
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, Flow) and value.fn.__module__ == module.__name__
-        ]
-        found |= {f"{module.__name__}.{key}" for key in own}
+    found = {f"{flows.__name__}.{name}" for name, value in vars(flows).items() if isinstance(value, Flow)}
     assert {entry["entrypoint"] for entry in DEPLOYMENTS} == found
 
 
@@ -64,7 +53,7 @@ def test_paths_do_not_depend_on_the_folder_of_a_worker(deployment: dict[str, Any
     config = EvaluationConfig.model_validate(deployment["parameters"]["config"])
     paths = [config.dataset.images, config.dataset.references, config.dataset.manifest, config.predictions.path]
     paths += [config.store.path, config.report.path]
-    if deployment["entrypoint"] == "segscale.flows.train.train_model":
+    if deployment["entrypoint"] == f"{flows.__name__}.train_model":
         paths.append(config.train.output)
     relative = [path for path in paths if path and "://" not in path and not Path(path).is_absolute()]
     assert relative == []
@@ -77,7 +66,7 @@ def test_no_schedule_runs_before_somebody_says_so(deployment: dict[str, Any]) ->
 
 def test_the_main_job_and_the_training_are_scheduled() -> None:
     scheduled = [entry["entrypoint"] for entry in DEPLOYMENTS if entry.get("schedules")]
-    assert scheduled == ["segscale.flows.evaluate.evaluate_dataset", "segscale.flows.train.train_model"]
+    assert scheduled == [f"{flows.__name__}.evaluate_dataset", f"{flows.__name__}.train_model"]
 
 
 def test_the_nightly_run_is_the_main_job() -> None:

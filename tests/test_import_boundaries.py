@@ -197,7 +197,7 @@ def test_a_forbidden_package_is_reported_however_deep(forbidden: str, tmp_path: 
 
 
 def test_the_real_package_is_reported_too() -> None:
-    assert brought_in([STORAGE, "segscale.flows.cluster.connection"], ORCHESTRATORS, ROOT).keys() >= {
+    assert brought_in([STORAGE, "segscale.flows.cluster.client"], ORCHESTRATORS, ROOT).keys() >= {
         "dask",
         "distributed",
     }

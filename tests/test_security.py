@@ -34,7 +34,10 @@ from segscale.tasks.readers import UnreadableImage, read_header, read_label_map,
 from tests.unsafe_calls import HARMLESS_IN, unsafe
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for room in ("flows", "tasks", "storage") for path in (ROOT / room).rglob("*.py"))
+SOURCES = sorted(
+    [path for room in ("flows", "tasks", "storage") for path in (ROOT / room).rglob("*.py")]
+    + list((ROOT / "segscale").glob("*.py"))
+)
 SECRET = "planted-91bd-secret"
 TLS = ("tls_ca", "tls_cert", "tls_key")
 

@@ -1,4 +1,4 @@
-"""The model of a run, looked at before anything starts: in a process of its own, which may begin before it is asked."""
+"""The model of a run, looked at before anything starts: in a process of its own, which goes on to convert it."""
 
 from __future__ import annotations
 
@@ -53,18 +53,6 @@ def find_model(config: EvaluationConfig) -> ModelFile:
         raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
 
 
-def look_ahead(config: EvaluationConfig) -> None:
-    """Begin what `check_model` will ask for, and what workers of this machine will need, beside all that comes first.
-
-    What is wrong is said by `check_model`.
-    """
-    if config.model.path and not config.predictions.path:
-        try:
-            _begin_inspection(find_model(config), _graph_needed(config))
-        except ValueError:
-            return
-
-
 def check_model(config: EvaluationConfig) -> None:
     """Load the model in a process of its own and hold it against the configuration, before anything starts.
 
@@ -105,7 +93,7 @@ def _check_backend(backend: str) -> None:
 
 def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
     """Raise ValueError where neither Keras nor OpenVINO will have float16 on the workers of this machine."""
-    # Imported here: `look_ahead` comes before all that takes time to load.
+    # Of Dask, which nothing before the first shard needs.
     from segscale.flows.cluster.local import local_workers
 
     cluster = config.cluster

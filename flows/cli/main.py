@@ -10,9 +10,12 @@ from typing import Any
 
 import click
 
+from segscale.flows.checks.paths import check_paths
 from segscale.flows.cli.maintenance import STORE_COMMANDS
+from segscale.flows.cli.route import through_prefect, through_prefect_option
 from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, load_config, override
+from segscale.flows.errors import ClusterLostError
 
 READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
 """Commands that commit nothing."""
@@ -53,9 +56,6 @@ def _say(message: str, code: int) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    # Asked for only when something was raised: a command that needs no cluster starts without Dask.
-    from segscale.flows.cluster.connection import ClusterLostError
-
     text = (str(error).splitlines() or [""])[0]
     return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
 
@@ -66,19 +66,26 @@ def commands() -> None:
     """Evaluate segmentation at the scale of a data set."""
 
 
-def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig], int]], click.Command]:
-    """A command that takes CONFIG.toml and the common options, and hands its body the resolved configuration."""
+def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], int]], click.Command]:
+    """A command that takes CONFIG.toml and the common options.
 
-    def decorate(body: Callable[[EvaluationConfig], int]) -> click.Command:
+    Its body gets the resolved configuration, and whether the job goes through its Prefect flow.
+    """
+
+    def decorate(body: Callable[[EvaluationConfig, bool], int]) -> click.Command:
         @commands.command(name, help=body.__doc__)
         @click.argument("config", type=click.Path(dir_okay=False))
         @click.option("--run-id", metavar="NAME", help="Name of the report's folder; default: made from what was run.")
         @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
         @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
+        @through_prefect_option
         @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
-        def command(config: str, quiet: bool, **options: Any) -> int:
+        def command(config: str, prefect: bool, quiet: bool, **options: Any) -> int:
             prepare_process(quiet)
-            return body(override(load_config(config), **options))
+            chosen = override(load_config(config), **options)
+            # What is mistyped is said at once: all that follows loads libraries for a second or more.
+            check_paths(chosen)
+            return body(chosen, through_prefect(prefect))
 
         return command
 
@@ -86,81 +93,75 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig], int]], 
 
 
 @_config_command("run")
-def run_command(config: EvaluationConfig) -> int:
+def run_command(config: EvaluationConfig, prefect: bool) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
-    from segscale.flows.checks.model import look_ahead
-
-    look_ahead(config)
-    from segscale.flows.checks.evaluation import check
-    from segscale.flows.evaluate import evaluate_dataset
-
-    check(config)
-    return _finish(config, evaluate_dataset(config))
+    return _evaluate(config, prefect)
 
 
 @_config_command("ingest")
-def ingest_command(config: EvaluationConfig) -> int:
+def ingest_command(config: EvaluationConfig, prefect: bool) -> int:
     """Normalise the data set and chunk it into Zarr shards."""
-    from segscale.flows.checks.evaluation import check_dataset
-    from segscale.flows.checks.folders import check_folders
-    from segscale.flows.ingest import ingest_dataset
+    from segscale.flows import ingest
 
-    check_dataset(config)
-    check_folders(config)
-    return _stage_done(config, ingest_dataset(config))
+    if prefect:
+        ingest.check(config)
+        from segscale.flows.prefect.flows import ingest_dataset
+
+        return _stage_done(config, ingest_dataset(config))
+    return _stage_done(config, ingest.run(config))
 
 
 @_config_command("predict")
-def predict_command(config: EvaluationConfig) -> int:
+def predict_command(config: EvaluationConfig, prefect: bool) -> int:
     """Run the model over the ingested shards and count."""
-    from segscale.flows.checks.model import check_model, look_ahead
+    from segscale.flows import predict
 
-    look_ahead(config)
-    from segscale.flows.checks.folders import check_folders
-    from segscale.flows.dataset import require_catalog
-    from segscale.flows.predict import predict_dataset
+    if prefect:
+        predict.check(config)
+        from segscale.flows.prefect.flows import predict_dataset
 
-    require_catalog(config, config.store.open())
-    check_model(config)
-    check_folders(config)
-    return _stage_done(config, predict_dataset(config))
+        return _stage_done(config, predict_dataset(config))
+    return _stage_done(config, predict.run(config))
 
 
 @_config_command("score")
-def score_command(config: EvaluationConfig) -> int:
+def score_command(config: EvaluationConfig, prefect: bool) -> int:
     """Count existing predictions against the ingested references."""
-    from segscale.flows.checks.folders import check_folders
-    from segscale.flows.dataset import require_catalog
-    from segscale.flows.score import score_dataset
+    from segscale.flows import score
 
-    require_catalog(config, config.store.open())
-    check_folders(config)
-    return _stage_done(config, score_dataset(config))
+    if prefect:
+        score.check(config)
+        from segscale.flows.prefect.flows import score_dataset
+
+        return _stage_done(config, score_dataset(config))
+    return _stage_done(config, score.run(config))
 
 
 @_config_command("report")
-def report_command(config: EvaluationConfig) -> int:
+def report_command(config: EvaluationConfig, prefect: bool) -> int:
     """Write the Parquet tables from the committed counts."""
-    from segscale.flows.checks.folders import check_folders
-    from segscale.flows.dataset import require_catalog
-    from segscale.flows.report import report_dataset
+    from segscale.flows import report
 
-    require_catalog(config, config.store.open())
-    check_folders(config)
-    return _finish(config, report_dataset(config))
+    if prefect:
+        report.check(config)
+        from segscale.flows.prefect.flows import report_dataset
+
+        return _finish(config, report_dataset(config))
+    return _finish(config, report.run(config))
 
 
 @_config_command("train")
-def train_command(config: EvaluationConfig) -> int:
+def train_command(config: EvaluationConfig, prefect: bool) -> int:
     """Train UNet++ on the ingested training split."""
-    from segscale.flows.checks.evaluation import check_dataset
-    from segscale.flows.checks.folders import check_folders
-    from segscale.flows.train import check_training, train_model
+    from segscale.flows import train
 
-    check_dataset(config)
-    check_folders(config)
-    check_training(config)
-    print(train_model(config))
+    if prefect:
+        train.check(config)
+        from segscale.flows.prefect.flows import train_model
+
+        print(train_model(config))
+    else:
+        print(train.run(config))
     return DONE
 
 
@@ -171,19 +172,13 @@ def train_command(config: EvaluationConfig) -> int:
 @click.option("--images", type=click.IntRange(min=8), default=240, show_default=True, help="Phantom images to draw.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
 def demo_command(output: Path, images: int, quiet: bool) -> int:
-    """Draw a phantom data set and evaluate the bundled model on it, end to end."""
+    """Draw a phantom data set and evaluate the bundled model on it, end to end, through a Prefect flow."""
     prepare_process(quiet)
-    from segscale.flows.checks.model import look_ahead
     from segscale.flows.cli.demo import demo_config, draw_demo
 
     config = demo_config(output)
-    look_ahead(config)
     draw_demo(output, images)
-    from segscale.flows.checks.evaluation import check
-    from segscale.flows.evaluate import evaluate_dataset
-
-    check(config)
-    return _finish(config, evaluate_dataset(config))
+    return _evaluate(config, through_prefect(asked=True))
 
 
 @commands.command("rescore")
@@ -256,6 +251,18 @@ def serve_command(path: Path, quiet: bool) -> int:
 
 for _command in STORE_COMMANDS:
     commands.add_command(_command)
+
+
+def _evaluate(config: EvaluationConfig, prefect: bool) -> int:
+    from segscale.flows import evaluate
+
+    if not prefect:
+        return _finish(config, evaluate.run(config))
+    # Before Prefect is imported, and a server started, for what cannot run.
+    evaluate.check(config)
+    from segscale.flows.prefect.flows import evaluate_dataset
+
+    return _finish(config, evaluate_dataset(config))
 
 
 def _stage_done(config: EvaluationConfig, summary: Any) -> int:

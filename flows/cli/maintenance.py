@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from segscale.flows.cli.route import through_prefect, through_prefect_option
 from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
 from segscale.flows.config.evaluation import load_config, override
 
@@ -34,19 +35,24 @@ def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, q
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
 @_run_id
+@through_prefect_option
 @_quiet
-def repair_command(config: str, workers: int | None, scheduler: str | None, run_id: str | None, quiet: bool) -> int:
+def repair_command(
+    config: str, workers: int | None, scheduler: str | None, run_id: str | None, prefect: bool, quiet: bool
+) -> int:
     """Set aside what verify --full finds broken, and do just that work again. Exits 1 where something remains."""
     prepare_process(quiet)
     chosen = override(load_config(config), run_id=run_id, workers=workers, scheduler=scheduler)
-    from segscale.flows.checks.folders import check_folders
-    from segscale.flows.cluster.connection import check_cluster
-    from segscale.flows.maintenance.repair import describe, repair_dataset
+    from segscale.flows.maintenance import repair
 
-    check_cluster(chosen.cluster)
-    check_folders(chosen)
-    repaired = repair_dataset(chosen)
-    print(describe(repaired))
+    if through_prefect(prefect):
+        repair.check(chosen)
+        from segscale.flows.prefect.flows import repair_dataset
+
+        repaired = repair_dataset(chosen)
+    else:
+        repaired = repair.run(chosen)
+    print(repair.describe(repaired))
     return FAILURES if repaired.remaining else DONE
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from distributed import Client
-from distributed.security import Security
+from typing import TYPE_CHECKING
 
 from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.flows.errors import ClusterLostError
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.security import Security
 
 CONNECT_SECONDS = 30
 
@@ -20,9 +22,9 @@ def check_address(config: Cluster) -> None:
         path = getattr(config, key)
         if path and not Path(path).is_file():
             raise ConfigError(f"cluster.{key}: expected a PEM file, found none at {path}")
-    security = security_of(config)
     if not config.address.startswith(("tls://", "wss://")):
         return
+    security = security_of(config)
     if security.tls_ca_file is None:
         raise ConfigError(
             f"cluster.tls_ca: {config.address} needs tls_ca, tls_cert and tls_key, or distributed.comm.tls in Dask's "
@@ -36,6 +38,8 @@ def check_address(config: Cluster) -> None:
 
 def security_of(config: Cluster) -> Security:
     """What a client shows and accepts: the keys of the configuration, or what Dask's own configuration says."""
+    from distributed.security import Security
+
     if not config.tls_ca:
         return Security()
     return Security(
@@ -48,6 +52,8 @@ def security_of(config: Cluster) -> Security:
 
 def open_client(config: Cluster) -> Client:
     """A client of the scheduler at `config.address`. Raises ClusterLostError where none answers."""
+    from distributed import Client
+
     try:
         return Client(config.address, timeout=min(CONNECT_SECONDS, config.wait_seconds), security=security_of(config))
     except (OSError, TimeoutError) as error:

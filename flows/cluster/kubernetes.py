@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dask.utils import parse_bytes
 
 from segscale.flows.config.cluster_keys import THREADS
 from segscale.flows.config.evaluation import ConfigError
@@ -53,6 +52,8 @@ def of_one_run(cluster: dict[str, Any]) -> dict[str, Any]:
 
 def pod_options(config: Cluster) -> dict[str, Any]:
     """The arguments of dask-kubernetes' KubeCluster."""
+    from dask.utils import parse_bytes
+
     options: dict[str, Any] = {
         "namespace": config.namespace or None,
         "resource_timeout": int(config.wait_seconds),

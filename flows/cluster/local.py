@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from dask.system import CPU_COUNT
 from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, Status
 from distributed.system import MEMORY_LIMIT
 
-from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.tasks.engines.hardware import visible_gpus
 
 # A worker that holds a compiled network, its activations and a shard.
 WORKER_BYTES = 3 * 1000**3
-
-
-def check_gpus(config: Cluster) -> None:
-    """Raise ConfigError for fewer visible GPUs than workers are asked for."""
-    found = len(visible_gpus())
-    if found < max(1, config.workers):
-        raise ConfigError(
-            f"cluster.kind: expected {config.workers or 'one or more'} visible GPUs for a worker each, found "
-            f"{found} (CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); use "
-            '"local" for workers on the CPU'
-        )
 
 
 def local_workers(config: Cluster) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import glob
 import hashlib
 import platform
 import socket
@@ -17,8 +16,9 @@ from typing import Any
 
 from distributed import Client
 
+from segscale.flows.cluster.needs import Needs
 from segscale.flows.cluster.scheduler import workers_of
-from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
+from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.flows.errors import ClusterLostError
 from segscale.storage.objects import ObjectStore
@@ -28,16 +28,6 @@ PACKAGES = ("dask", "distributed", "numpy", "numba", "pandas", "pyarrow", "zarr"
 SCHEDULER_PACKAGES = ("dask", "distributed")
 SHOWN = 3
 """Differences told apart in one message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What workers must be able to see."""
-
-    store: str = ""
-    """URL or folder; "" for none."""
-    inputs: tuple[str, ...] = ()
-    """Local files and folders of the data set and the model."""
 
 
 class StoreUnusableError(RuntimeError):
@@ -52,26 +42,6 @@ class Answer:
     versions: dict[str, str]
     complaint: str
     """What it cannot see, as the end of a sentence; "" for nothing."""
-
-
-def needs_of(config: EvaluationConfig) -> Needs:
-    """The store, and the local inputs of a run: folders of globs, the manifest, a model file."""
-    named = [config.dataset.images, config.dataset.references, config.dataset.manifest, config.predictions.path]
-    if "." in config.model.path:
-        named.append(config.model.path)
-    return Needs(config.store.path, tuple(dict.fromkeys(_fixed_part(path) for path in named if _is_local(path))))
-
-
-def _is_local(path: str) -> bool:
-    return bool(path) and "://" not in path
-
-
-def _fixed_part(path: str) -> str:
-    """The path, or of a glob the folder in which it begins."""
-    fixed = Path(path)
-    while glob.has_magic(str(fixed)) and not fixed.exists():
-        fixed = fixed.parent
-    return str(fixed)
 
 
 def check_workers(client: Client, config: Cluster, needs: Needs, describe: Callable[[], str] = lambda: "") -> None:

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from distributed.security import Security
+from typing import TYPE_CHECKING, Any
 
 from segscale.flows.config.cluster_keys import THREADS, lifetime_seconds, longest_shard_seconds
 from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.flows.errors import ClusterLostError
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 ROLES = ("client", "scheduler", "worker")
 
@@ -93,6 +94,8 @@ def slurm_cluster(config: Cluster) -> Iterator[Any]:
 
 def _written_security(folder: Path) -> Security:
     """New keys for scheduler, workers and client, in files that jobs can be told of."""
+    from distributed.security import Security
+
     made = Security.temporary()
     files = {"ca.pem": made.tls_ca_file, "cert.pem": made.tls_worker_cert, "key.pem": made.tls_worker_key}
     for name, text in files.items():

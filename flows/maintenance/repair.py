@@ -1,4 +1,4 @@
-"""The repair flow: what verify finds broken is set aside, and just that work is done again."""
+"""Repair: what verify finds broken is set aside, and just that work is done again."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from prefect import flow
 
-from segscale.flows.checks.evaluation import scores_predictions
+from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import find_model
-from segscale.flows.cluster.connection import Connection
-from segscale.flows.cluster.preflight import needs_of
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
-from segscale.flows.dataset import RunCatalog, catalog_name
+from segscale.flows.dataset import catalog_name, scores_predictions
 from segscale.flows.ingest import ingest_catalog, plan_catalog
 from segscale.flows.maintenance.verify import inspect
-from segscale.flows.predict import PLAN, find_plan, plan_key, plan_predict, run_predict
-from segscale.flows.prefect.concurrency import turn
-from segscale.flows.report import content_of, plan_report, report_of, reports_folder, run_report
-from segscale.flows.score import plan_score, run_score
-from segscale.flows.shards.stage import StageSummary
+from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.plan import PLAN, find_plan, plan_key
+from segscale.flows.predict import plan_predict, predict_images
+from segscale.flows.report import content_of, find_counted, report_of, reports_folder, write_tables
+from segscale.flows.run import Run
+from segscale.flows.score import plan_score, score_files
+from segscale.flows.stage import StageSummary
 from segscale.storage import verification
 from segscale.storage.catalog import read_catalog, rows_by_shard
 from segscale.storage.ledger import Ledger
-from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import STAGE as QUARANTINE
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import ReportError, find_reports
@@ -59,21 +57,26 @@ class Repair:
     """What is still wrong."""
 
 
-@flow(name="repair-dataset")
-def repair_dataset(config: EvaluationConfig) -> Repair:
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> Repair:
     """Verify every byte, set aside what is broken, and do just that work again."""
+    check(config)
+    with Run(config, observer) as job, observer.turn():
+        return observer.stage("repair", lambda: repair_store(job))
+
+
+def check(config: EvaluationConfig) -> None:
+    """What can be wrong before anything starts. Raises ConfigError."""
+    check_cluster(config.cluster)
     check_folders(config)
-    with turn(config.dataset.name), Connection(config.cluster, needs_of(config)) as connection:
-        return run_repair(config, connection)
 
 
-def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
-    """The body of the flow: verify, set aside, redo on the workers of `connection`, look again.
+def repair_store(run: Run) -> Repair:
+    """Verify, set aside, redo on the workers of the run, look again.
 
     The catalog stays as it is where it is sound, so that no change of the data set is taken for a repair. Raises
     WorkLostError where a shard cannot be made again; the next repair tries it again.
     """
-    store = config.store.open()
+    config, store = run.config, run.store
     before = inspect(config, full=True)
     if config.model.path:
         # Before anything is moved: without its model a predicted shard could not be made again.
@@ -84,90 +87,86 @@ def run_repair(config: EvaluationConfig, connection: Connection) -> Repair:
     # After that, for a quarantine whose record is damaged cannot be read: it ended when it was set aside.
     lifted = tuple(held.name for held in lift(store))
     wanted = waiting(store) | {(item.stage, item.key) for item in before.findings if item.kind == "missing record"}
-    catalog = RunCatalog(config, _sound_catalog(config, store, connection))
-    stages = _redo(config, catalog, store, connection, wanted)
-    report = _rewrite_report(config, catalog, store, stages)
+    run.renew_catalog(lambda: _sound_catalog(run))
+    stages = _redo(run, wanted)
+    report = _rewrite_report(run, stages)
     after = inspect(config, full=False)
     remaining = [*after.findings, *(item for item in before.findings if item.kind in UNREPAIRED)]
     elsewhere = sum(stage != QUARANTINE for stage, _ in waiting(store))
     return Repair(moved, stages, lifted, elsewhere, report, tuple(remaining))
 
 
-def _sound_catalog(config: EvaluationConfig, store: ObjectStore, connection: Connection) -> pd.DataFrame:
+def _sound_catalog(run: Run) -> pd.DataFrame:
     """The catalog as it is, or where it was damaged and set aside a new one."""
-    found = read_catalog(store, catalog_name(config))
-    return plan_catalog(config, store, connection) if found is None else found
+    found = read_catalog(run.store, catalog_name(run.config))
+    return plan_catalog(run) if found is None else found
 
 
-def _redo(
-    config: EvaluationConfig, catalog: RunCatalog, store: ObjectStore, connection: Connection, wanted: Shards
-) -> tuple[StageSummary, ...]:
+def _redo(run: Run, wanted: Shards) -> tuple[StageSummary, ...]:
     """Do those of the wanted shards that are this configuration's."""
-    counted = _counted_on(config, catalog.get(), store)
-    ingested = {key for key in rows_by_shard(catalog.get()) if (shard_plan.STAGE, key) in wanted}
+    counted = _counted_on(run)
+    ingested = {key for key in rows_by_shard(run.catalog) if (shard_plan.STAGE, key) in wanted}
     # What is counted again is counted on an ingested shard, which may be gone as well.
     ingested |= {ingest_key for shard, ingest_key in counted.items() if shard in wanted}
-    ingested -= Ledger(store).done(shard_plan.STAGE)
-    stages = [ingest_catalog(config, catalog.get(), connection, ingested)] if ingested else []
-    if scores_predictions(config, catalog.get()):
-        keys = {key for stage, key in counted if (stage, key) in wanted}
-        return (*stages, run_score(config, connection, catalog, keys)) if keys else tuple(stages)
+    ingested -= Ledger(run.store).done(shard_plan.STAGE)
+    stages = [ingest_catalog(run, run.catalog, ingested)] if ingested else []
     keys = {key for stage, key in counted if (stage, key) in wanted}
-    if not counted and (PLAN, plan_key(config, find_model(config))) in wanted:
+    if scores_predictions(run.config, run.catalog):
+        return (*stages, score_files(run, keys)) if keys else tuple(stages)
+    if not counted and (PLAN, plan_key(run.config, run.model)) in wanted:
         # Resolved anew it may be another plan, and then no shard that was counted before is one of this run.
-        return (*stages, run_predict(config, connection, catalog))
-    return (*stages, run_predict(config, connection, catalog, keys)) if keys else tuple(stages)
+        return (*stages, predict_images(run))
+    return (*stages, predict_images(run, keys)) if keys else tuple(stages)
 
 
-def _counted_on(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> dict[tuple[str, str], str]:
+def _counted_on(run: Run) -> dict[tuple[str, str], str]:
     """The shards that count, (stage, key), with the key of the ingested shard that each is made of.
 
     Empty where images are predicted and the plan record is gone.
     """
-    if scores_predictions(config, catalog):
-        return {(score.STAGE, key): job.ingest_key for key, job in plan_score(config, catalog).items()}
-    plan = find_plan(config, find_model(config), store)
-    prediction = plan.prediction if plan else _restore_plan(config, catalog, store)
+    if scores_predictions(run.config, run.catalog):
+        return {(score.STAGE, key): job.ingest_key for key, job in plan_score(run.config, run.catalog).items()}
+    plan = find_plan(run.config, run.model, run.store)
+    prediction = plan.prediction if plan else _restore_plan(run)
     if prediction is None:
         return {}
-    return {(predict.STAGE, key): job.ingest_key for key, job in plan_predict(catalog, prediction).items()}
+    return {(predict.STAGE, key): job.ingest_key for key, job in plan_predict(run.catalog, prediction).items()}
 
 
-def _restore_plan(config: EvaluationConfig, catalog: pd.DataFrame, store: ObjectStore) -> Prediction | None:
+def _restore_plan(run: Run) -> Prediction | None:
     """The plan record out of a report of this data set, committed again; None where no report has it.
 
     It is the right one if shards are named by it: their keys are hashes of it. Resolved anew, by the clock, it might
     be another, and all would have to be predicted again.
     """
-    done = Ledger(store).done(predict.STAGE) | {key for stage, key in waiting(store) if stage == predict.STAGE}
-    for report in find_reports(reports_folder(config)):
+    ledger = Ledger(run.store)
+    done = ledger.done(predict.STAGE) | {key for stage, key in waiting(run.store) if stage == predict.STAGE}
+    for report in find_reports(reports_folder(run.config)):
         try:
-            run = report.run()
-            prediction = Prediction(**{**run["plan"], "heads": tuple(run["plan"]["heads"])})
+            record = report.run()
+            prediction = Prediction(**{**record["plan"], "heads": tuple(record["plan"]["heads"])})
         except (ReportError, TypeError, KeyError):
             continue
-        if not done.isdisjoint(plan_predict(catalog, prediction)):
-            facts = {"prediction": run["plan"], "engine": run["engine"]}
-            Ledger(store).record(PLAN, plan_key(config, find_model(config)), facts)
+        if not done.isdisjoint(plan_predict(run.catalog, prediction)):
+            facts = {"prediction": record["plan"], "engine": record["engine"]}
+            ledger.record(PLAN, plan_key(run.config, run.model), facts)
             logger.info("repair: the plan record is restored from %s", report.path)
             return prediction
     return None
 
 
-def _rewrite_report(
-    config: EvaluationConfig, catalog: RunCatalog, store: ObjectStore, stages: Sequence[StageSummary]
-) -> str:
+def _rewrite_report(run: Run, stages: Sequence[StageSummary]) -> str:
     """Write the report again where it is damaged; returns its place, or "" where there is none or it is sound."""
     try:
-        plan = plan_report(config, catalog.get(), store)
+        counted = find_counted(run)
     except ConfigError:
         # Nothing was predicted yet, so there is no report either.
         return ""
-    report = report_of(config, content_of(config, catalog.get(), plan))
+    report = report_of(run.config, content_of(run.config, run.catalog, counted))
     if not verification.check_report(report):
         return ""
     logger.info("repair: the report at %s is written again", report.path)
-    return run_report(config, stages, catalog).path
+    return write_tables(run, stages).path
 
 
 def describe(repair: Repair) -> str:

@@ -16,8 +16,9 @@ import pandas as pd
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig
 from segscale.flows.dataset import catalog_name
 from segscale.flows.progress import StageProgress
-from segscale.flows.report import content_of, plan_report, report_of
+from segscale.flows.report import content_of, find_counted, report_of
 from segscale.flows.reports.tables import tables_as_json
+from segscale.flows.run import Run
 from segscale.storage import verification
 from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
 from segscale.storage.ledger import Entry, Ledger, record_path
@@ -172,15 +173,17 @@ def _check_run(config: EvaluationConfig, store: ObjectStore, path: str, inspecti
         return None
     if full:
         _check_sources(catalog, inspection)
+    run = Run(config)
+    run.renew_catalog(lambda: catalog)
     try:
-        plan = plan_report(config, catalog, store)
+        counted = find_counted(run)
     except ValueError as error:
         found = f"nothing looked at: {' '.join(str(error).split())}"
         return inspection.note("report", config.report.path, found, "segscale run does what is missing")
-    report = report_of(config, content_of(config, catalog, plan))
+    report = report_of(config, content_of(config, catalog, counted))
     findings = verification.check_report(report)
     inspection.findings += findings
-    _check_plan(store, {INGEST: tuple(rows_by_shard(catalog)), plan.stage: plan.keys}, report, inspection)
+    _check_plan(store, {INGEST: tuple(rows_by_shard(catalog)), counted.stage: counted.keys}, report, inspection)
     return None
 
 

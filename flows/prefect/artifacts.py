@@ -1,4 +1,4 @@
-"""Artifacts: what Prefect shows of a run, where a flow is running. No run fails for the want of one."""
+"""Artifacts: what Prefect shows of a run. No run fails for the want of one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,11 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
-
-from segscale.flows.config.evaluation import EvaluationConfig
 
 logger = logging.getLogger("segscale")
 TABLE_ROWS = 100
 """A table artifact is one field of a database and one page of a browser."""
-
-
-def is_watched() -> bool:
-    """Whether a flow is running, so that there is a run to hang an artifact on."""
-    return FlowRunContext.get() is not None
 
 
 def artifact_key(*parts: str) -> str:
@@ -39,8 +31,6 @@ def artifact_key(*parts: str) -> str:
 
 def publish_table(rows: pd.DataFrame, description: str, *parts: str) -> None:
     """A table artifact of the first `TABLE_ROWS` rows, saying how many more there are; NaN becomes null."""
-    if not is_watched():
-        return
     if len(rows) > TABLE_ROWS:
         description = f"{description} (the first {TABLE_ROWS} of {len(rows)} rows)"
     with _or_without("table"):
@@ -49,23 +39,16 @@ def publish_table(rows: pd.DataFrame, description: str, *parts: str) -> None:
 
 def publish_link(path: str, description: str, *parts: str) -> None:
     """A link artifact to a folder or URL."""
-    if not is_watched():
-        return
     url = path if "://" in path else f"file://{path}"
     with _or_without("link"):
         create_link_artifact(link=url, key=artifact_key(*parts), description=description)
 
 
-def start_progress(stage: str) -> UUID | None:
-    """A progress artifact at 0 %, under the data set's name where the flow has a configuration; None unwatched."""
-    context = FlowRunContext.get()
-    if context is None:
-        return None
-    config = (context.parameters or {}).get("config")
-    names = (config.dataset.name, stage) if isinstance(config, EvaluationConfig) else (stage,)
+def start_progress(dataset: str, stage: str) -> UUID | None:
+    """A progress artifact at 0 %, under the data set's name; None where it was not taken."""
     created: object = None
     with _or_without("progress"):
-        created = create_progress_artifact(progress=0.0, key=artifact_key(*names), description=stage)
+        created = create_progress_artifact(progress=0.0, key=artifact_key(dataset, stage), description=stage)
     return created if isinstance(created, UUID) else None
 
 

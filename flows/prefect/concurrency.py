@@ -1,4 +1,4 @@
-"""Whose turn it is: at most so many runs over one data set as the Prefect server allows."""
+"""A concurrency limit over all deployments: at most so many runs over one data set as the Prefect server allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext
 
 from segscale.flows.prefect.artifacts import artifact_key
 
@@ -22,9 +21,6 @@ def turn(dataset: str) -> Iterator[None]:
     has no such limit nothing is waited for: two runs over one store are safe, and do the same work twice. The slot of a
     run that was killed comes free by itself after `LEASE_SECONDS`. Raises TimeoutError after `WAIT_SECONDS`.
     """
-    if FlowRunContext.get() is None:
-        yield
-        return
     with concurrency(limit_name(dataset), timeout_seconds=WAIT_SECONDS, lease_duration=LEASE_SECONDS):
         yield
 

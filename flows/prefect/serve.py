@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from segscale.flows.config.evaluation import ConfigError, parse_config
+from segscale.flows.prefect import flows
 from segscale.flows.prefect.concurrency import limit_name
 
 logger = logging.getLogger("segscale")
@@ -125,13 +125,9 @@ def _concurrency(limit: Any) -> Any:
 
 def _check_flow(entrypoint: str, source: str) -> None:
     module, _, name = entrypoint.rpartition(".")
-    try:
-        found = getattr(import_module(module), name, None) if module.startswith("segscale.flows.") else None
-    except ModuleNotFoundError:
-        found = None
-    if not isinstance(found, Flow):
+    if module != flows.__name__ or not isinstance(getattr(flows, name, None), Flow):
         raise ConfigError(
-            f"{source}: entrypoint: expected a flow like segscale.flows.evaluate.evaluate_dataset, got {entrypoint!r}"
+            f"{source}: entrypoint: expected a flow like {flows.__name__}.evaluate_dataset, got {entrypoint!r}"
         )
 
 

@@ -91,11 +91,16 @@ def describe(rescoring: Rescoring) -> str:
     return "\n".join(lines)
 
 
-def to_json(rescoring: Rescoring) -> str:
-    """One object: per_sample, batch_summed and gap as lists of rows with the report's columns; null for undefined."""
+def tables_of(rescoring: Rescoring) -> dict[str, pd.DataFrame]:
+    """per_sample, batch_summed and gap with the report's columns."""
     identity = {name: rescoring.run[name] for name in IDENTITY}
     tables = rescore(rescoring.per_image, rescoring.plan.settings)
     for table in tables.values():
         for place, (name, value) in enumerate(identity.items()):
             table.insert(place, name, value)
-    return tables_as_json(tables)
+    return tables
+
+
+def to_json(rescoring: Rescoring) -> str:
+    """One object: the tables as lists of rows; null for undefined."""
+    return tables_as_json(tables_of(rescoring))

@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from distributed import Client
-
-from segscale.flows.shards.retry import Finished, Job, Limits, Lost
-from segscale.flows.shards.stream import stream_shards
-
-logger = logging.getLogger("segscale")
-
-
-def try_alone(
-    client: Client, work: Callable[..., Any], job: Job, *arguments: Any, seconds: Callable[[str], float]
-) -> Finished | Lost:
-    """One attempt with nothing else under way, so that nothing else is to blame where a worker ends."""
-    limits = Limits(seconds, deaths=1, window=1)
-    (outcome,) = stream_shards(client, work, [job], *arguments, limits=limits)
-    return outcome
+from segscale.flows.shards.retry import Finished, Lost
 
 
 def find_poison(names: Sequence[str], trial: Callable[[Sequence[str]], str]) -> dict[str, str]:

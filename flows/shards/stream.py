@@ -17,13 +17,8 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from segscale.flows.cluster.connection import (
-    ClusterLostError,
-    bring_back,
-    expected_workers,
-    patience_seconds,
-    worker_count,
-)
+from segscale.flows.cluster.scheduler import bring_back, expected_workers, patience_seconds, worker_count
+from segscale.flows.errors import ClusterLostError
 from segscale.flows.shards.retry import (
     UNLIMITED,
     Attempt,

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
 
-import psutil
-from distributed import Worker, WorkerPlugin, get_worker
-from distributed.system import MEMORY_LIMIT
-
-from segscale.flows.shards.retry import PermanentError
-from segscale.flows.shards.timeout import other_limit
-from segscale.flows.worker.engine import ModelRequest, build_engine
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name
-from segscale.tasks import engine_plan, ingest, predict, scan, score
-from segscale.tasks.engine_plan import EnginePlan, versions
-from segscale.tasks.engines import Engine, Precision
-from segscale.tasks.engines.selection import Choice, EngineName, Surroundings, choose_engine, look_around
+from segscale.tasks import ingest, predict, scan, score
 from segscale.tasks.ingest import ShardDone
 from segscale.tasks.predict import Prediction, PredictJob
 from segscale.tasks.scan import SourceFacts
 from segscale.tasks.score import Counting, ScoreJob
 from segscale.tasks.shard_plan import IngestJob, Preparation
-
-PLUGIN = "segscale-engine"
-ENGINE_SECONDS = 1800.0
-"""The time limit of loading, converting and trying a network, which is no part of any shard's."""
-GPU_EXTRA = "install the extra gpu (README.md)"
-logger = logging.getLogger("segscale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +23,6 @@ class ScanJob:
     key: str
     role: str
     files: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanJob:
-    """Asks a worker which engine it would use, tried on a shard."""
-
-    key: str
-    """Of the ingested shard."""
-    choice: tuple[Literal["auto", EngineName], Literal["auto", Precision]]
-    """Engine and precision, as configured."""
-    max_dice_change: float
-    basis: Prediction
-    """The plan record as far as it was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineUnavailable:
-    """A worker's answer where it cannot have the engine asked for."""
-
-    reason: str
 
 
 def scan_files(job: ScanJob) -> list[SourceFacts]:
@@ -87,169 +48,13 @@ def score_shard(job: ScoreJob, store: ObjectStore, preparation: Preparation, cou
 
 
 def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:
-    """`segscale.tasks.predict.predict_shard` with this worker's engine, timed."""
-    return _timed(lambda: predict.predict_shard(store, job, prediction, _plugin(prediction).engine_for(prediction)))
+    """`tasks.predict.predict_shard` with this worker's engine, timed."""
+    # Of Dask, which the other work knows nothing of.
+    from segscale.flows.worker.engine_plugin import plugin_of
 
-
-def plan_engine(job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction] | EngineUnavailable:
-    """`segscale.tasks.engine_plan.plan_engine` with the engines that this worker can have."""
-    try:
-        return _plugin(job.basis).plan(job, store)
-    except EngineError as error:
-        return EngineUnavailable(str(error))
+    return _timed(lambda: predict.predict_shard(store, job, prediction, plugin_of(prediction).engine_for(prediction)))
 
 
 def _timed(work: Callable[[], ShardDone]) -> ShardDone:
     start = time.monotonic()
     return replace(work(), seconds=time.monotonic() - start)
-
-
-def _plugin(prediction: Prediction) -> EnginePlugin:
-    plugin = get_worker().plugins[plugin_name(prediction)]
-    assert isinstance(plugin, EnginePlugin)
-    return plugin
-
-
-def plugin_name(network: Prediction | ModelRequest) -> str:
-    """A name for each network: under one for all, drivers that share workers would get each other's."""
-    return "-".join(map(str, (PLUGIN, network.weights_sha256, network.level, network.ensemble, network.flips)))
-
-
-class EngineError(RuntimeError):
-    """An engine that cannot be had here; trying again changes nothing."""
-
-
-class _NoUseOfGpuError(EngineError):
-    """A GPU is there, and the runtime computes on the CPU: it was installed without what GPUs need."""
-
-
-class _HeldEngine:
-    """The engine that this process computed with last: it has memory for no second one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._key: tuple[str, str, str] | None = None
-        self._engine: Engine | None = None
-
-    def get(self, key: tuple[str, str, str], build: Callable[[], Engine]) -> Engine:
-        """The engine of this network, name and precision, built where another one is held, or none."""
-        with self._lock:
-            if self._engine is None or self._key != key:
-                self._engine = None
-                self._engine, self._key = build(), key
-            return self._engine
-
-    def put(self, network: str, engine: Engine) -> None:
-        with self._lock:
-            self._engine, self._key = engine, (network, engine.facts.name, engine.facts.precision)
-
-
-_HELD = _HeldEngine()
-
-
-class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Gives a worker the engines of one network: loaded and compiled once, when the first shard asks for it."""
-
-    def __init__(self, request: ModelRequest) -> None:
-        self.request = request
-        self.name = plugin_name(request)
-
-    def setup(self, worker: Worker) -> None:
-        """Called by Dask on every worker, also on those that join later."""
-        self._worker = worker
-
-    def plan(self, job: PlanJob, store: ObjectStore) -> tuple[EnginePlan, Prediction]:
-        """What this worker would predict a set with; the engine itself is kept for the shards to come.
-
-        Where the choice is left to it, a GPU that Keras cannot use is no GPU, and a network that cannot be converted
-        is for Keras. Raises EngineError where the engine or the precision asked for cannot be had.
-        """
-        here, (engine, precision), said = look_around(), job.choice, list[str]()
-        while True:
-            choice = _choose(engine, precision, here)
-            choice = replace(choice, reason="; ".join([*said, choice.reason]))
-            try:
-                return self._plan(job, store, choice, on_gpu=here.gpu and "auto" in job.choice)
-            except _NoUseOfGpuError as error:
-                here, reason = replace(here, gpu=False), str(error)
-            except EngineError as error:
-                if engine != "auto":
-                    raise
-                engine, reason = "keras", str(error)
-            said.append(reason)
-
-    def _plan(self, job: PlanJob, store: ObjectStore, choice: Choice, on_gpu: bool) -> tuple[EnginePlan, Prediction]:
-        def build(name: EngineName, precision: Precision) -> Engine:
-            built = self._build(name, precision)
-            if on_gpu and name == "keras" and _is_cpu(built):
-                raise _NoUseOfGpuError(f"a GPU is there, which {built.facts.version} cannot use: {GPU_EXTRA}")
-            return built
-
-        plan, prediction, engine = engine_plan.plan_engine(
-            store,
-            job.key,
-            job.basis,
-            choice,
-            build,
-            max_dice_change=job.max_dice_change,
-            memory_bytes=self._spare_bytes(),
-        )
-        _HELD.put(self.name, engine)
-        return plan, prediction
-
-    def engine_for(self, prediction: Prediction) -> Engine:
-        """The engine that the plan record of this run names; the first call loads the network.
-
-        Raises PermanentError naming the differences where this worker cannot compute what was planned: results of
-        another engine, precision or version are other numbers.
-        """
-        planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
-        name, precision = cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
-        try:
-            engine = _HELD.get((self.name, name, precision), lambda: self._build_apart(name, precision))
-        except EngineError as error:
-            raise _refusal(planned, str(error)) from error
-        facts = engine.facts
-        found = {"precision": facts.precision, "versions": versions(facts), "heads": facts.heads}
-        if planned != found:
-            raise _refusal(planned, str(found))
-        return engine
-
-    def _build_apart(self, engine: EngineName, precision: Precision) -> Engine:
-        with other_limit(ENGINE_SECONDS):
-            return self._build(engine, precision)
-
-    def _build(self, engine: EngineName, precision: Precision) -> Engine:
-        try:
-            built = build_engine(self.request, engine, precision)
-        except ValueError as error:
-            raise EngineError(str(error)) from error
-        if "GPU" in self._worker.state.total_resources and _is_cpu(built):
-            raise EngineError(
-                f'cluster.kind = "gpus" asks for a GPU, and {built.facts.version} computes on {built.facts.device}: '
-                f'use engine keras and {GPU_EXTRA}, or "local" for workers on the CPU'
-            )
-        return built
-
-    def _spare_bytes(self) -> int:
-        """By how much this worker may grow before Dask pauses it, which it does at 0.8 of its limit."""
-        limit = self._worker.memory_manager.memory_limit or MEMORY_LIMIT // self.request.neighbours
-        return int(0.75 * limit) - int(psutil.Process().memory_info().rss)
-
-
-def _choose(engine: Literal["auto", EngineName], precision: Literal["auto", Precision], here: Surroundings) -> Choice:
-    try:
-        return choose_engine(engine, precision, here)
-    except ValueError as error:
-        raise EngineError(str(error)) from error
-
-
-def _is_cpu(engine: Engine) -> bool:
-    return engine.facts.device.startswith("cpu")
-
-
-def _refusal(planned: object, found: str) -> PermanentError:
-    return PermanentError(
-        f"this worker cannot do what the run was planned with: planned {planned}, it has {found}; give all "
-        "workers the same versions and devices, or use another store"
-    )

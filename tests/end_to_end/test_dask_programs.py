@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from segscale.flows.cluster.connection import ClusterLostError, Connection
-from segscale.flows.cluster.preflight import Needs
+from segscale.flows.cluster.needs import Needs
 from segscale.flows.config.evaluation import ConfigError, load_config
 from segscale.flows.config.sections import Cluster
+from segscale.flows.errors import ClusterLostError
+from segscale.flows.workers import Workers
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.dask_programs import DaskPrograms, dask_programs, end
 from tests.ports import free_port
@@ -149,16 +150,16 @@ def test_a_network_predicts_there_what_it_predicts_here(
 
 def refusal(config: Cluster, needs: Needs = Needs()) -> str:  # noqa: B008  # frozen
     """Why a cluster cannot do a run, in the words that end the command with exit code 2."""
-    with Connection(config, needs) as connection, pytest.raises(ConfigError) as caught:
-        assert connection.client
+    with Workers(config, needs) as workers, pytest.raises(ConfigError) as caught:
+        assert workers.client
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def loss(config: Cluster) -> str:
     """Why a cluster cannot be had, in the words that end the command with exit code 3."""
-    with Connection(config) as connection, pytest.raises(ClusterLostError) as caught:
-        assert connection.client
+    with Workers(config) as workers, pytest.raises(ClusterLostError) as caught:
+        assert workers.client
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -12,10 +12,11 @@ from typing import Any
 import dask
 import pytest
 
-from segscale.flows.cluster.connection import ClusterLostError, Connection
-from segscale.flows.cluster.preflight import Needs
+from segscale.flows.cluster.needs import Needs
 from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
+from segscale.flows.errors import ClusterLostError
+from segscale.flows.workers import Workers
 from segscale.tasks.phantom import write_phantoms
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.slurm import Slurm, await_true, missing_programs, started_slurm
@@ -128,8 +129,8 @@ def test_a_job_that_is_cancelled_half_way_costs_time_and_nothing_else(
 
 
 def test_the_number_of_jobs_is_held(slurm: Slurm, on_slurm: Callable[..., Cluster], tmp_path: Path) -> None:
-    with Connection(on_slurm(workers=2), Needs(str(tmp_path / "store"))) as connection:
-        client: Any = connection.client
+    with Workers(on_slurm(workers=2), Needs(str(tmp_path / "store"))) as workers:
+        client: Any = workers.client
         assert client.scheduler.address.startswith("tls://127.0.0.1:")
         client.wait_for_workers(2, timeout=60)
         first = set(slurm.running())
@@ -140,8 +141,8 @@ def test_the_number_of_jobs_is_held(slurm: Slurm, on_slurm: Callable[..., Cluste
 
 
 def test_adaptive_begins_with_one_job_and_grows_with_the_work(slurm: Slurm, on_slurm: Callable[..., Cluster]) -> None:
-    with Connection(on_slurm(workers=2, adaptive=True)) as connection:
-        client: Any = connection.client
+    with Workers(on_slurm(workers=2, adaptive=True)) as workers:
+        client: Any = workers.client
         assert len(slurm.jobs()) == 1
         futures = client.map(busy, range(400), pure=False)
         client.wait_for_workers(2, timeout=60)
@@ -164,15 +165,15 @@ def busy(number: int) -> int:
 def test_a_job_that_could_never_run_is_refused(
     on_slurm: Callable[..., Cluster], keys: dict[str, Any], words: str
 ) -> None:
-    with Connection(on_slurm(**keys)) as connection, pytest.raises(ConfigError, match=words) as caught:
-        assert connection.client
+    with Workers(on_slurm(**keys)) as workers, pytest.raises(ConfigError, match=words) as caught:
+        assert workers.client
     assert "\n" not in str(caught.value)
 
 
 def test_jobs_that_stay_in_the_queue_are_not_waited_for(slurm: Slurm, on_slurm: Callable[..., Cluster]) -> None:
     config = on_slurm(directives=("--hold",), wait_seconds=3)
-    with Connection(config) as connection, pytest.raises(ClusterLostError) as caught:
-        assert connection.client
+    with Workers(config) as workers, pytest.raises(ClusterLostError) as caught:
+        assert workers.client
     said = str(caught.value)
     assert said.startswith("cluster.workers: expected 1 or more workers within 3 s (wait_seconds), found 0: job ")
     assert "PENDING (JobHeldUser)" in said
@@ -186,5 +187,5 @@ def test_a_slurm_that_is_not_there_is_lost(on_slurm: Callable[..., Cluster], mon
     elsewhere = Path(config.job_folder) / "slurm.conf"
     elsewhere.write_text(text.replace(port, f"SlurmctldPort={free_port()}\nMessageTimeout=2"))
     monkeypatch.setenv("SLURM_CONF", str(elsewhere))
-    with Connection(config) as connection, pytest.raises(ClusterLostError, match=r"cluster\.kind: SLURM"):
-        assert connection.client
+    with Workers(config) as workers, pytest.raises(ClusterLostError, match=r"cluster\.kind: SLURM"):
+        assert workers.client

@@ -1,7 +1,6 @@
 """Drivers that start in a tenth of a second: a process that has imported everything forks one for each request.
 
-Each is a process of its own that can be killed, and runs the command line as it is, but without Prefect's server around
-the stages: what Prefect does is tested elsewhere, and it would cost every fault ten seconds.
+Each is a process of its own that can be killed, and runs the command line as it is.
 
 Reads a JSON object a line on stdin: {"start": arguments, "out": path, "err": path} is answered with the process id,
 {"wait": pid} with its exit code (negative: the signal), {"poll": pid} likewise, null while it runs.
@@ -13,41 +12,17 @@ import json
 import os
 import sys
 import traceback
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import segscale.flows.evaluate
-from segscale.flows.checks.evaluation import check, scores_predictions
+# Loaded once, before any fork: what a driver would import by and by.
+from segscale.flows import evaluate  # noqa: F401
 from segscale.flows.cli import main as cli
-from segscale.flows.cluster.connection import Connection
-from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import RunCatalog
-from segscale.flows.ingest import run_ingest
-from segscale.flows.predict import run_predict
-from segscale.flows.report import RunResult, run_report
-from segscale.flows.score import run_score
-from segscale.tasks.report_html import page  # noqa: F401  # loaded once, before any fork
-
-
-def evaluate(config: EvaluationConfig) -> RunResult:
-    """`segscale.flows.evaluate.evaluate_dataset` with its stages as plain functions."""
-    check(config)
-    catalog = RunCatalog(config)
-    with Connection(config.cluster) as connection:
-        stages = [run_ingest(config, connection, catalog)]
-        scores = scores_predictions(config, catalog.get())
-        stages.append((run_score if scores else run_predict)(config, connection, catalog))
-    return run_report(config, tuple(stages), catalog)
-
-
-def repair(config: EvaluationConfig) -> Any:
-    """`segscale.flows.maintenance.repair.repair_dataset` likewise."""
-    from segscale.flows.maintenance.repair import run_repair
-
-    with Connection(config.cluster) as connection:
-        return run_repair(config, connection)
+from segscale.flows.cluster import client  # noqa: F401
+from segscale.flows.maintenance import clean, repair, verify  # noqa: F401
+from segscale.flows.shards import stream  # noqa: F401
+from segscale.flows.worker import engine_plugin  # noqa: F401
+from segscale.tasks.report_html import page  # noqa: F401
 
 
 def start(arguments: list[str], out: str, err: str) -> int:
@@ -84,9 +59,6 @@ def answer(request: dict[str, Any]) -> int | None:
 
 
 def main() -> None:
-    segscale.flows.evaluate.evaluate_dataset = evaluate  # type: ignore[assignment]
-    if find_spec("segscale.flows.maintenance.repair") is not None:
-        import_module("segscale.flows.maintenance.repair").repair_dataset = repair  # type: ignore[attr-defined]
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)

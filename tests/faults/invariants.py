@@ -13,7 +13,8 @@ import pandas as pd
 from segscale.flows.checks.model import find_model
 from segscale.flows.config.evaluation import load_config
 from segscale.flows.dataset import require_catalog
-from segscale.flows.predict import find_plan, plan_predict
+from segscale.flows.plan import find_plan
+from segscale.flows.predict import plan_predict
 from segscale.flows.score import plan_score
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore

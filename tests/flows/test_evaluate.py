@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from distributed import LocalCluster
 from PIL import Image
 
 from segscale.flows import evaluate
-from segscale.flows.cluster.connection import Connection
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.dataset import RunCatalog, require_catalog
+from segscale.flows.dataset import require_catalog
 from segscale.flows.ingest import plan_catalog
-from segscale.flows.score import run_score
+from segscale.flows.run import Run
+from segscale.flows.score import score_files
+from segscale.flows.stage import StageSummary
+from segscale.flows.workers import Workers
 
 pytestmark = pytest.mark.slow
 N_IMAGES, N_ADDED = 4, 2
@@ -48,43 +51,34 @@ def config(tmp_path: Path) -> EvaluationConfig:
 
 
 @pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
+def workers() -> Iterator[Workers]:
     options = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
         document = {
             "dataset": {"name": "d", "images": "x", "references": "x"},
             "cluster": {"kind": "address", "address": cluster.scheduler_address},
         }
-        with Connection(parse_config(document, base=Path("/"), source="test").cluster) as connection:
-            yield connection
+        with Workers(parse_config(document, base=Path("/"), source="test").cluster) as workers:
+            yield workers
 
 
 def test_a_run_ends_with_the_catalog_that_it_began_with(
-    config: EvaluationConfig, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: EvaluationConfig, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Lent:
-        def __init__(self, *_: Any) -> None: ...
-
-        def __enter__(self) -> Connection:
-            return connection
-
-        def __exit__(self, *_: object) -> None: ...
-
-    def score_later(*arguments: Any) -> Any:
+    def score_later(run: Run) -> StageSummary:
         # Another driver finds two images more, and has written its catalog but no shard yet.
         draw(tmp_path, N_IMAGES, N_ADDED)
-        plan_catalog(config, config.store.open(), connection)
-        return run_score(*arguments)
+        plan_catalog(Run(config, workers=workers))
+        return score_files(run)
 
-    monkeypatch.setattr(evaluate, "Connection", Lent)
-    monkeypatch.setattr(evaluate, "_stage", lambda _name, body, **_: body)
-    monkeypatch.setattr(evaluate, "run_score", score_later)
-    result = evaluate.evaluate_dataset.fn(config)
+    monkeypatch.setattr(evaluate, "Run", partial(Run, workers=workers))
+    monkeypatch.setattr(evaluate, "score_files", score_later)
+    result = evaluate.run(config)
     assert (result.n_images, result.n_failed, result.reused) == (N_IMAGES, 0, False)
     assert len(require_catalog(config, config.store.open())) == N_IMAGES + N_ADDED, "the other driver's catalog stands"
 
-    monkeypatch.setattr(evaluate, "run_score", run_score)
-    assert evaluate.evaluate_dataset.fn(config).n_images == N_IMAGES + N_ADDED
+    monkeypatch.setattr(evaluate, "score_files", score_files)
+    assert evaluate.run(config).n_images == N_IMAGES + N_ADDED
 
 
 def test_a_catalog_is_read_by_its_name_once(monkeypatch: pytest.MonkeyPatch, config: EvaluationConfig) -> None:
@@ -94,20 +88,28 @@ def test_a_catalog_is_read_by_its_name_once(monkeypatch: pytest.MonkeyPatch, con
         read.append("once")
         return pd.DataFrame({"image_id": ["stored"]})
 
-    monkeypatch.setattr("segscale.flows.dataset.require_catalog", read_by_name)
-    catalog = RunCatalog(config)
-    assert catalog.get() is catalog.get()
+    monkeypatch.setattr("segscale.flows.run.require_catalog", read_by_name)
+    run = Run(config)
+    assert run.catalog is run.catalog
     assert read == ["once"]
 
 
 def test_the_catalog_before_ends_before_another_is_planned(config: EvaluationConfig) -> None:
-    catalog = RunCatalog(config, pd.DataFrame({"image_id": ["before"]}))
-    before = weakref.ref(catalog.get())
+    run = Run(config)
+    before = weakref.ref(run.renew_catalog(lambda: pd.DataFrame({"image_id": ["before"]})))
 
     def plan() -> pd.DataFrame:
         gc.collect()
         assert before() is None, "two catalogs are held at once"
         return pd.DataFrame({"image_id": ["after"]})
 
-    assert catalog.renew(plan) is catalog.get()
-    assert list(catalog.get()["image_id"]) == ["after"]
+    assert run.renew_catalog(plan) is run.catalog
+    assert list(run.catalog["image_id"]) == ["after"]
+
+
+def test_files_are_listed_once_for_check_and_plan(monkeypatch: pytest.MonkeyPatch, config: EvaluationConfig) -> None:
+    listings = [pd.DataFrame({"image_id": ["first"]}), pd.DataFrame({"image_id": ["later"]})]
+    monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: listings.pop(0))
+    run = Run(config)
+    assert run.list() is run.list() is run.take_listing()
+    assert list(run.take_listing()["image_id"]) == ["later"], "a listing that was taken is held no longer"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,17 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from segscale.flows.cluster.connection import Connection
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.dataset import catalog_name, list_dataset
 from segscale.flows.ingest import plan_catalog
+from segscale.flows.run import Run
 from segscale.storage import tables
 from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, catalog_path
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
 from segscale.tasks import scan, shard_plan
 
-NOBODY = cast("Connection", None)
+NOBODY: Any = SimpleNamespace(stream=lambda *_, **__: pytest.fail("a worker was asked"))
 
 
 @pytest.fixture
@@ -52,6 +53,11 @@ def look_at_all(config: EvaluationConfig) -> ObjectStore:
     return store
 
 
+def looked_at(config: EvaluationConfig) -> Run:
+    look_at_all(config)
+    return Run(config, workers=NOBODY)
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every planning."""
@@ -67,33 +73,33 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_what_is_unchanged_is_not_planned_again(config: EvaluationConfig, counted: list[int]) -> None:
-    store = look_at_all(config)
-    first = plan_catalog(config, store, NOBODY)
-    pd.testing.assert_frame_equal(plan_catalog(config, store, NOBODY), first)
+    look_at_all(config)
+    first = plan_catalog(Run(config, workers=NOBODY))
+    pd.testing.assert_frame_equal(plan_catalog(Run(config, workers=NOBODY)), first)
     assert len(counted) == 1
 
 
 def test_a_changed_image_is_planned_anew(config: EvaluationConfig, counted: list[int], tmp_path: Path) -> None:
-    first = plan_catalog(config, look_at_all(config), NOBODY)
+    first = plan_catalog(looked_at(config))
     save(tmp_path / "images" / "case1.png", 200)
-    again = plan_catalog(config, look_at_all(config), NOBODY)
+    again = plan_catalog(looked_at(config))
     assert len(counted) == 2
     assert (first["image_sha256"] == again["image_sha256"]).tolist() == [True, False, True]
 
 
 def test_what_was_quarantined_since_is_planned_anew(config: EvaluationConfig, counted: list[int]) -> None:
     store = look_at_all(config)
-    row = plan_catalog(config, store, NOBODY).iloc[0]
+    row = plan_catalog(Run(config, workers=NOBODY)).iloc[0]
     content = tuple(row[name] for name in shard_plan.CONTENT)
     quarantine(store, Held(row["image_id"], content, "ingest", "WorkerDied"))
-    assert plan_catalog(config, store, NOBODY)["error_type"].tolist() == ["WorkerDied", "", ""]
+    assert plan_catalog(Run(config, workers=NOBODY))["error_type"].tolist() == ["WorkerDied", "", ""]
     assert len(counted) == 2
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered"])
 def test_a_damaged_catalog_is_planned_anew(config: EvaluationConfig, counted: list[int], damage: str) -> None:
     store = look_at_all(config)
-    first = plan_catalog(config, store, NOBODY)
+    first = plan_catalog(Run(config, workers=NOBODY))
     path = catalog_path(catalog_name(config))
     data = store.read(path)
     if damage == "altered":
@@ -102,5 +108,5 @@ def test_a_damaged_catalog_is_planned_anew(config: EvaluationConfig, counted: li
         assert tables.note(store.read(path), "planned_from") == tables.note(data, "planned_from") != ""
     else:
         store.write(path, data[:200])
-    pd.testing.assert_frame_equal(plan_catalog(config, store, NOBODY), first)
+    pd.testing.assert_frame_equal(plan_catalog(Run(config, workers=NOBODY)), first)
     assert len(counted) == 2

@@ -1,31 +1,24 @@
-"""Every flow asks its folders first: a deployed flow is started by no command line that has asked for it."""
+"""Every job asks its folders first, whoever starts it."""
 
 from __future__ import annotations
 
 import errno
 import os
-import pkgutil
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import Flow
 
-from segscale import flows
+from segscale.flows import evaluate, ingest, predict, report, score, train
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.maintenance import repair
+from segscale.flows.workers import Workers
 from segscale.storage.objects import ObjectStore, StoreRefusedError
 
-
-def all_flows() -> dict[str, Flow[Any, Any]]:
-    """Every flow that is defined in `flows/`, by its name, also those that no table here knows yet."""
-    modules = [import_module(module.name) for module in pkgutil.walk_packages(flows.__path__, "segscale.flows.")]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Flow)]
-    return {flow.name: flow for flow in found}
-
-
-FLOWS = all_flows()
+JOBS = {
+    module.__name__.rpartition(".")[2]: module for module in (evaluate, ingest, predict, repair, report, score, train)
+}
 
 
 @pytest.fixture
@@ -42,13 +35,18 @@ def config(tmp_path: Path) -> EvaluationConfig:
     return parse_config(document, base=tmp_path, source="test")
 
 
+@pytest.fixture(params=JOBS)
+def job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of a job, whose other checks find nothing and whose workers must not be asked for."""
+    module = JOBS[request.param]
+    for name in ("require_catalog", "check_model"):
+        monkeypatch.setattr(module, name, lambda *_: None, raising=False)
+    monkeypatch.setattr(Workers, "client", property(lambda _: pytest.fail("the cluster was asked for")))
+    return module
+
+
 def refuse(_: ObjectStore) -> None:
     raise StoreRefusedError("the server overwrote an object")
-
-
-def test_all_flows_are_found() -> None:
-    expected = {"evaluate", "ingest", "predict", "score", "report", "repair"}
-    assert set(FLOWS) == {f"{name}-dataset" for name in expected} | {"train-model"}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -64,29 +62,21 @@ def test_a_full_disk_is_no_mistake_in_the_configuration(
     assert raised.value.errno == code
 
 
-@pytest.mark.parametrize("name", FLOWS)
-def test_a_store_that_cannot_decide_between_drivers_is_refused_by_every_flow(
-    name: str, config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_cannot_decide_between_drivers_is_refused_by_every_job(
+    job: Any, config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ObjectStore, "check_exclusive", refuse)
-    monkeypatch.setattr(
-        "segscale.flows.cluster.connection.Connection.__enter__", lambda _: pytest.fail("the cluster was asked for")
-    )
     with pytest.raises(ConfigError, match=r"store\.path: .*the server overwrote an object"):
-        FLOWS[name].fn(config)
+        job.run(config)
     assert {path.name for path in tmp_path.iterdir()} == {"images", "masks", "predictions"}, "something was written"
 
 
-@pytest.mark.parametrize("name", FLOWS)
-def test_a_report_that_cannot_be_written_is_found_by_every_flow(
-    name: str, config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_report_that_cannot_be_written_is_found_by_every_job(
+    job: Any, config: EvaluationConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "reports").write_bytes(b"a file where the folder is to be")
-    monkeypatch.setattr(
-        "segscale.flows.cluster.connection.Connection.__enter__", lambda _: pytest.fail("the cluster was asked for")
-    )
     with pytest.raises(ConfigError, match=r"report\.path: expected a folder or URL that can be written"):
-        FLOWS[name].fn(config)
+        job.run(config)
 
 
 def test_a_store_of_a_single_driver_is_warned_of(

@@ -1,4 +1,4 @@
-"""The check of the model: begun early, asked for once, and bounded in time."""
+"""The check of the model: asked for once, and bounded in time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from segscale.flows.checks import model as model_check
-from segscale.flows.checks.model import check_model, look_ahead
+from segscale.flows.checks.model import check_model
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
 from segscale.tasks.conversion import is_converted
 from segscale.tasks.engines.graph_cache import cache_folder
@@ -53,9 +53,8 @@ def config_of(folder: Path, content: bytes = b"a model", **model: Any) -> Evalua
     return parse_config(document, base=folder, source="test")
 
 
-def test_what_was_begun_early_is_what_the_check_asks(tmp_path: Path, started: list[list[str]]) -> None:
+def test_a_model_is_loaded_once_in_a_process(tmp_path: Path, started: list[list[str]]) -> None:
     config = config_of(tmp_path)
-    look_ahead(config)
     check_model(config)
     check_model(config)
     assert len(started) == 1
@@ -67,7 +66,6 @@ def test_a_model_that_is_known_and_converted_starts_nothing(
     config = config_of(tmp_path)
     remember_facts(model_check.find_model(config).sha256, FACTS)
     monkeypatch.setattr("segscale.flows.checks.model.is_converted", lambda *_: True)
-    look_ahead(config)
     check_model(config)
     assert started == []
 
@@ -87,10 +85,9 @@ def test_keras_needs_no_graph(tmp_path: Path, started: list[list[str]]) -> None:
     assert "--convert" not in started[0]
 
 
-def test_looking_ahead_says_nothing_of_what_is_wrong(tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     (tmp_path / "model.keras").unlink()
-    look_ahead(config)
     with pytest.raises(ConfigError, match=r"model\.path: expected a \.keras file"):
         check_model(config)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from dask_kubernetes.operator import KubeCluster, make_cluster_spec
 
-from segscale.flows.cluster.connection import Connection, check_cluster
+from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.cluster.kubernetes import pod_options
 from segscale.flows.config.evaluation import ConfigError
 from segscale.flows.config.sections import Cluster
 from segscale.flows.errors import ClusterLostError
+from segscale.flows.workers import Workers
 
 POD = Cluster(kind="kubernetes", workers=3, cores=4, memory="8GB", image="registry/segscale:1", namespace="lab")
 SPEC = {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "metadata": {"name": "mine"}, "spec": {}}
@@ -84,5 +85,5 @@ def test_a_kubernetes_that_does_not_answer_is_lost(tmp_path: Path, monkeypatch: 
     )  # fmt: skip
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     config = Cluster(kind="kubernetes", workers=1, image="i", wait_seconds=5)
-    with Connection(config) as connection, pytest.raises(ClusterLostError, match="Kubernetes started no Dask cluster"):
-        assert connection.client
+    with Workers(config) as workers, pytest.raises(ClusterLostError, match="Kubernetes started no Dask cluster"):
+        assert workers.client

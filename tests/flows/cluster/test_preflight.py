@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
+from segscale.flows.cluster.needs import Needs, needs_of
 from segscale.flows.cluster.preflight import (
-    Needs,
     StoreUnusableError,
     answer_probe,
     check_workers,
     describe_difference,
-    needs_of,
     own_versions,
     probe_name,
 )  # fmt: skip

@@ -18,19 +18,21 @@ from distributed import LocalCluster
 from PIL import Image
 
 from segscale.flows.checks.model import find_model
-from segscale.flows.cluster.connection import Connection
 from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
 from segscale.flows.dataset import catalog_name
-from segscale.flows.ingest import run_ingest
+from segscale.flows.ingest import ingest_images
 from segscale.flows.maintenance.clean import clean_store
 from segscale.flows.maintenance.clean import describe as describe_cleaning
 from segscale.flows.maintenance.repair import describe as describe_repair
-from segscale.flows.maintenance.repair import run_repair
+from segscale.flows.maintenance.repair import repair_store
 from segscale.flows.maintenance.verify import as_json, describe, in_threads, inspect
-from segscale.flows.predict import PLAN, find_plan, plan_key, plan_predict
-from segscale.flows.report import run_report
-from segscale.flows.score import run_score
-from segscale.flows.shards.stage import WorkLostError
+from segscale.flows.plan import PLAN, find_plan, plan_key
+from segscale.flows.predict import plan_predict
+from segscale.flows.report import write_tables
+from segscale.flows.run import Run
+from segscale.flows.score import score_files
+from segscale.flows.stage import WorkLostError
+from segscale.flows.workers import Workers
 from segscale.storage import parts, shards, tables
 from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
 from segscale.storage.ledger import Ledger, encode_record, fresh_attempt, record_path
@@ -47,12 +49,12 @@ N_IMAGES = 12
 
 
 @dataclass(frozen=True)
-class Run:
+class Finished:
     """A finished run in a folder of its own."""
 
     folder: Path
     config: EvaluationConfig
-    connection: Connection
+    workers: Workers
 
     @property
     def store(self) -> ObjectStore:
@@ -71,9 +73,9 @@ class Run:
         ledger = Ledger(self.store)
         return ledger.read(stage, min(ledger.done(stage)))
 
-    def copied(self, folder: Path) -> Run:
+    def copied(self, folder: Path) -> Finished:
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Run(folder, config_in(folder), self.connection)
+        return Finished(folder, config_in(folder), self.workers)
 
 
 def config_in(folder: Path, **sections: Any) -> EvaluationConfig:
@@ -91,17 +93,24 @@ def config_in(folder: Path, **sections: Any) -> EvaluationConfig:
 
 
 @pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
+def workers() -> Iterator[Workers]:
     # In this process, so that it sees stores in memory; over TCP, for a configuration takes no other address.
     options = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
         section = config_in(Path("/"), cluster={"kind": "address", "address": cluster.scheduler_address}).cluster
-        with Connection(section) as connection:
-            yield connection
+        with Workers(section) as workers:
+            yield workers
+
+
+def evaluate(config: EvaluationConfig, workers: Workers) -> None:
+    run = Run(config, workers=workers)
+    ingest_images(run)
+    score_files(run)
+    write_tables(run, ())
 
 
 @pytest.fixture(scope="module")
-def finished(connection: Connection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def finished(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run that ended well. Its sources stay where they are in all copies."""
     folder = tmp_path_factory.mktemp("finished")
     write_phantoms(folder / "data", N_IMAGES, seed=3)
@@ -111,20 +120,18 @@ def finished(connection: Connection, tmp_path_factory: pytest.TempPathFactory) -
             prediction = image.copy()
         prediction.paste(0, (0, 0, prediction.width, 40))
         prediction.save(folder / "data" / "predictions" / mask.name)
-    run = Run(folder, config_in(folder), connection)
-    run_ingest(run.config, connection)
-    run_score(run.config, connection)
-    run_report(run.config, ())
+    run = Finished(folder, config_in(folder), workers)
+    evaluate(run.config, workers)
     return run
 
 
 @pytest.fixture
-def run(finished: Run, tmp_path: Path) -> Run:
+def run(finished: Finished, tmp_path: Path) -> Finished:
     """A copy of the finished run that may be damaged. Its configuration still names the first one's sources."""
     copy = finished.copied(tmp_path)
     base = finished.config
     update = {"store": copy.config.store, "report": copy.config.report}
-    return Run(tmp_path, base.model_copy(update=update), finished.connection)
+    return Finished(tmp_path, base.model_copy(update=update), finished.workers)
 
 
 def change(store: ObjectStore, path: str, change: Callable[[bytes], bytes]) -> None:
@@ -143,12 +150,12 @@ def flipped(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
 
 
-def record(stage: str, how: Callable[[bytes], bytes]) -> Callable[[Run], None]:
+def record(stage: str, how: Callable[[bytes], bytes]) -> Callable[[Finished], None]:
     return lambda run: change(run.store, record_path(stage, run.entry(stage).key), how)
 
 
-def some_object(stage: str, name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Run], None]:
-    def plant(run: Run) -> None:
+def some_object(stage: str, name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Finished], None]:
+    def plant(run: Finished) -> None:
         entry = run.entry(stage)
         path = next(f"{entry.path}/{known}" for known in sorted(entry.objects) if name in known)
         change(run.store, path, how) if how else run.store.remove(path)
@@ -156,56 +163,56 @@ def some_object(stage: str, name: str, how: Callable[[bytes], bytes] | None) -> 
     return plant
 
 
-def of_another_key(run: Run) -> None:
+def of_another_key(run: Finished) -> None:
     one, other = sorted(Ledger(run.store).done("ingest"))[:2]
     run.store.write(record_path("ingest", one), run.store.read(record_path("ingest", other)))
 
 
-def whole_attempt(run: Run) -> None:
+def whole_attempt(run: Finished) -> None:
     run.store.remove(run.entry("ingest").path)
 
 
-def garbage_committed(run: Run) -> None:
+def garbage_committed(run: Finished) -> None:
     entry = run.entry("score")
     digest = run.store.write(f"{entry.path}/rows.parquet", b"no parquet at all")
     forged = type(entry)(entry.stage, entry.key, entry.path, {"rows.parquet": digest}, entry.facts)
     run.store.write(record_path("score", entry.key), encode_record(forged))
 
 
-def every_shard(run: Run) -> None:
+def every_shard(run: Finished) -> None:
     for stage in ("ingest", "score"):
         for key in Ledger(run.store).done(stage):
             change(run.store, record_path(stage, key), halved)
 
 
-def catalog(how: Callable[[bytes], bytes] | None) -> Callable[[Run], None]:
-    def plant(run: Run) -> None:
+def catalog(how: Callable[[bytes], bytes] | None) -> Callable[[Finished], None]:
+    def plant(run: Finished) -> None:
         path = catalog_path(catalog_name(run.config))
         change(run.store, path, how) if how else run.store.remove(path)
 
     return plant
 
 
-def memory(run: Run) -> None:
+def memory(run: Finished) -> None:
     (path,) = (item.path for item in run.store.listing("catalog/sources-2"))
     change(run.store, path, flipped)
 
 
-def report_file(name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Run], None]:
-    def plant(run: Run) -> None:
+def report_file(name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Finished], None]:
+    def plant(run: Finished) -> None:
         path = run.report / name
         path.write_bytes(how(path.read_bytes())) if how else path.unlink()
 
     return plant
 
 
-def gone(stage: str) -> Callable[[Run], None]:
+def gone(stage: str) -> Callable[[Finished], None]:
     return lambda run: run.store.remove(record_path(stage, run.entry(stage).key))
 
 
 IMAGES, ROWS = "arrays.zarr/images/c", "rows.parquet"
 BOTH, FULL = (False, True), (True,)
-DAMAGES: dict[str, tuple[Callable[[Run], None], str, tuple[bool, ...], dict[str, int]]] = {
+DAMAGES: dict[str, tuple[Callable[[Finished], None], str, tuple[bool, ...], dict[str, int]]] = {
     # reason: (damage, kind of the finding, found by verify / verify --full, shards done again)
     "a torn record": (record("ingest", halved), "damaged record", BOTH, {"ingest": 1}),
     "an empty record": (record("ingest", lambda _: b""), "damaged record", BOTH, {"ingest": 1}),
@@ -249,14 +256,14 @@ DAMAGES: dict[str, tuple[Callable[[Run], None], str, tuple[bool, ...], dict[str,
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_found_and_repaired_and_changes_no_table(run: Run, name: str) -> None:
+def test_damage_is_found_and_repaired_and_changes_no_table(run: Finished, name: str) -> None:
     plant, kind, found_by, redone = DAMAGES[name]
     before, sound = run.tables(), set(snapshot(run.folder))
     plant(run)
     for full in (False, True):
         kinds = {finding.kind for finding in inspect(run.config, full=full).findings}
         assert kinds == ({kind} if full in found_by else set()), full
-    repaired = run_repair(run.config, run.connection)
+    repaired = repair_store(Run(run.config, workers=run.workers))
     assert repaired.remaining == (), describe_repair(repaired)
     n_shards = len(Ledger(run.store).done("ingest"))
     assert {stage.stage: stage.shards for stage in repaired.stages} == {
@@ -281,7 +288,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_verify_writes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_writes_nothing(run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     some_object("ingest", IMAGES, flipped)(run)
     run.store.write(f"{fresh_attempt('ingest', 'ab' * 32)}/rows.parquet", b"left over")
     before = snapshot(run.folder)
@@ -305,7 +312,7 @@ def test_verify_writes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert {path: path.stat().st_mtime_ns for path in folders} == folders
 
 
-def test_what_is_said_names_what_where_expected_found_and_what_to_do(run: Run) -> None:
+def test_what_is_said_names_what_where_expected_found_and_what_to_do(run: Finished) -> None:
     some_object("score", ROWS, halved)(run)
     found = inspect(run.config, full=False)
     (line, count) = describe(found).splitlines()
@@ -322,7 +329,7 @@ def test_what_is_said_names_what_where_expected_found_and_what_to_do(run: Run) -
     )
 
 
-def test_foreign_files_are_named_and_left_where_they_are(run: Run) -> None:
+def test_foreign_files_are_named_and_left_where_they_are(run: Finished) -> None:
     entry = run.entry("ingest")
     # The last two have names such as shards have, and stand in no record.
     places = [
@@ -334,7 +341,7 @@ def test_foreign_files_are_named_and_left_where_they_are(run: Run) -> None:
     found = inspect(run.config, full=False).findings
     assert sorted(finding.place for finding in found) == sorted(places)
     assert {finding.kind for finding in found} == {"foreign file"}
-    repaired = run_repair(run.config, run.connection)
+    repaired = repair_store(Run(run.config, workers=run.workers))
     assert [finding.kind for finding in repaired.remaining] == ["foreign file"] * len(places)
     cleaning = clean_store(run.config, 0)
     assert cleaning.removed == ()
@@ -343,7 +350,7 @@ def test_foreign_files_are_named_and_left_where_they_are(run: Run) -> None:
     assert all(run.store.read(place) == b"mine" for place in places)
 
 
-def test_reports_inside_the_store_are_not_foreign(finished: Run, tmp_path: Path) -> None:
+def test_reports_inside_the_store_are_not_foreign(finished: Finished, tmp_path: Path) -> None:
     copy = finished.copied(tmp_path)
     shutil.move(tmp_path / "reports", tmp_path / "store" / "reports")
     report = copy.config.report.model_copy(update={"path": f"{tmp_path}/store/reports"})
@@ -353,7 +360,7 @@ def test_reports_inside_the_store_are_not_foreign(finished: Run, tmp_path: Path)
     assert (tmp_path / "store" / "reports" / "phantom").is_dir()
 
 
-def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Run) -> None:
+def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Finished) -> None:
     data = shutil.copytree(Path(run.config.dataset.references).parent, run.folder / "own")
     frame = read_catalog(run.store, catalog_name(run.config))
     assert frame is not None
@@ -367,54 +374,54 @@ def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Run) -
     assert inspect(run.config, full=False).findings == []
     found = {finding.place: finding.kind for finding in inspect(run.config, full=True).findings}
     assert found == {str(changed): "changed source", str(missing): "missing source"}
-    assert {item.kind for item in run_repair(run.config, run.connection).remaining} == set(found.values())
+    assert {item.kind for item in repair_store(Run(run.config, workers=run.workers)).remaining} == set(found.values())
     # The shard that holds the changed image cannot be made again: it is said, and nothing is lost by trying.
     key = str(frame["shard"].iloc[0])
     before = run.tables()
     change(run.store, record_path("ingest", key), halved)
     with pytest.raises(WorkLostError, match="changed while it was being read"):
-        run_repair(run.config, run.connection)
+        repair_store(Run(run.config, workers=run.workers))
     assert run.tables() == before
     shutil.copy(Path(run.config.dataset.references).parent / "images" / changed.name, changed)
     shutil.copy(Path(run.config.dataset.references).parent / "predictions" / missing.name, missing)
     # The repair that was cut short is taken up: the shard is known by what was set aside.
-    assert [stage.shards for stage in run_repair(run.config, run.connection).stages] == [1]
+    assert [stage.shards for stage in repair_store(Run(run.config, workers=run.workers)).stages] == [1]
     assert inspect(run.config, full=True).findings == []
 
 
-def test_quarantines_end_the_damaged_one_too(run: Run) -> None:
+def test_quarantines_end_the_damaged_one_too(run: Finished) -> None:
     for name in ("one", "two"):
         quarantine(run.store, Held(name, ("hash",), "ingest", "WorkerDied"))
     torn = run.store.listing("ledger/quarantine")[0].path
     change(run.store, torn, halved)
     assert [finding.place for finding in inspect(run.config, full=False).findings] == [torn]
-    repaired = run_repair(run.config, run.connection)
+    repaired = repair_store(Run(run.config, workers=run.workers))
     assert (len(repaired.lifted), repaired.elsewhere, repaired.remaining) == (1, 0, ())
     assert run.store.names("ledger/quarantine") == []
 
 
-def test_shards_of_others_are_set_aside_and_left_to_their_own_run(run: Run) -> None:
+def test_shards_of_others_are_set_aside_and_left_to_their_own_run(run: Finished) -> None:
     key = "cd" * 32
     rows = tables.encode_frame(pd.DataFrame({"image_id": ["a"]}))
     entry = shards.commit_shard(run.store, "ingest", key, arrays={}, rows=rows, facts={})
     assert inspect(run.config, full=True).findings == []
     change(run.store, f"{entry.path}/rows.parquet", halved)
-    repaired = run_repair(run.config, run.connection)
+    repaired = repair_store(Run(run.config, workers=run.workers))
     assert (repaired.stages, repaired.elsewhere, repaired.remaining) == ((), 1, ())
     assert "run their configurations" in describe_repair(repaired)
 
 
-def test_a_run_that_is_not_finished_is_no_finding(run: Run) -> None:
+def test_a_run_that_is_not_finished_is_no_finding(run: Finished) -> None:
     shutil.rmtree(run.report)
     gone("score")(run)
     found = inspect(run.config, full=False)
     assert found.findings == []
     assert {note.kind for note in found.notes} == {"attempt", "not done yet", "no report"}
-    repaired = run_repair(run.config, run.connection)
+    repaired = repair_store(Run(run.config, workers=run.workers))
     assert (repaired.stages, repaired.report) == ((), "")
 
 
-def test_a_store_that_holds_nothing_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_store_that_holds_nothing_is_refused(run: Finished, tmp_path: Path) -> None:
     empty = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": f"{tmp_path}/none"})})
     with pytest.raises(ConfigError, match="run ingest first"):
         inspect(empty, full=False)
@@ -423,18 +430,18 @@ def test_a_store_that_holds_nothing_is_refused(run: Run, tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
-def test_a_store_in_memory_is_verified_repaired_and_cleaned_alike(run: Run) -> None:
+def test_a_store_in_memory_is_verified_repaired_and_cleaned_alike(run: Finished) -> None:
     memory = ObjectStore(f"memory://{uuid.uuid4().hex}")
     for item in run.store.listing():
         memory.write(item.path, run.store.read(item.path))
     moved = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": memory.url})})
-    copy = Run(run.folder, moved, run.connection)
+    copy = Finished(run.folder, moved, run.workers)
     before = run.tables()
     some_object("ingest", IMAGES, flipped)(copy)
     record("score", halved)(copy)
     memory.write(f"{fresh_attempt('score', 'ab' * 32)}/rows.parquet", b"left over")
     assert {finding.kind for finding in inspect(moved, full=True).findings} == {"damaged object", "damaged record"}
-    assert run_repair(moved, run.connection).remaining == ()
+    assert repair_store(Run(moved, workers=run.workers)).remaining == ()
     assert clean_store(moved, 1).removed == ()
     assert len(clean_store(moved, 0).removed) == 2
     after = inspect(moved, full=True)
@@ -442,7 +449,7 @@ def test_a_store_in_memory_is_verified_repaired_and_cleaned_alike(run: Run) -> N
     assert copy.tables() == before
 
 
-def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Run) -> None:
+def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Finished) -> None:
     dead = fresh_attempt("ingest", "ab" * 32)
     run.store.write(f"{dead}/rows.parquet", b"12345")
     partial = Path(run.store.url) / "ledger" / "ingest" / f".{'ab' * 32}.json.{'1' * 32}.partial"
@@ -458,7 +465,7 @@ def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Run) -> None:
     }  # fmt: skip
 
 
-def test_cleaning_beside_a_run_takes_nothing_from_it(run: Run) -> None:
+def test_cleaning_beside_a_run_takes_nothing_from_it(run: Finished) -> None:
     before = run.tables()
     every_shard(run)
     for stage in ("ingest", "score"):
@@ -474,23 +481,24 @@ def test_cleaning_beside_a_run_takes_nothing_from_it(run: Run) -> None:
     cleaner = threading.Thread(target=keep_cleaning)
     cleaner.start()
     try:
-        run_ingest(run.config, run.connection)
-        run_score(run.config, run.connection)
+        lent = Run(run.config, workers=run.workers)
+        ingest_images(lent)
+        score_files(lent)
     finally:
         ended.set()
         cleaner.join()
-    run_report(run.config, ())
+    write_tables(Run(run.config), ())
     assert removed == []
     assert run.tables() == before
     assert inspect(run.config, full=True).findings == []
 
 
-def test_a_lost_plan_record_is_restored_from_the_report(finished: Run, tmp_path: Path) -> None:
+def test_a_lost_plan_record_is_restored_from_the_report(finished: Finished, tmp_path: Path) -> None:
     """Resolved anew it might be another plan, and every shard would have to be predicted again."""
     config = config_in(tmp_path, predictions={}, model={"path": "phantom"}).model_copy(
         update={"dataset": finished.config.dataset}
     )
-    run_ingest(config, finished.connection)
+    ingest_images(Run(config, workers=finished.workers))
     store = ObjectStore(config.store.path)
     catalog = read_catalog(store, catalog_name(config))
     assert catalog is not None
@@ -506,13 +514,13 @@ def test_a_lost_plan_record_is_restored_from_the_report(finished: Run, tmp_path:
         ids = catalog["image_id"].iloc[members[job.ingest_key]]
         rows = [line for name in ids for line in failed_rows(name, "head_4", 2, Failure("predict", "Made", "up"))]
         shards.commit_shard(store, predict.STAGE, key, arrays={}, rows=parts.encode_part(rows), facts={})
-    run_report(config, ())
+    write_tables(Run(config), ())
     assert inspect(config, full=True).findings == []
     path = record_path(PLAN, plan_key(config, model))
     sound = store.read(path)
     change(store, path, lambda data: data.replace(b'"batch_pixels": 77', b'"batch_pixels": 78'))
     assert [finding.kind for finding in inspect(config, full=False).findings] == ["damaged record"]
-    repaired = run_repair(config, finished.connection)
+    repaired = repair_store(Run(config, workers=finished.workers))
     assert (repaired.remaining, repaired.stages) == ((), ())
     assert store.read(path) == sound
     found = find_plan(config, model, store)
@@ -520,7 +528,7 @@ def test_a_lost_plan_record_is_restored_from_the_report(finished: Run, tmp_path:
     assert found.prediction == prediction
 
 
-def test_the_backup_of_the_page_is_a_whole_store(run: Run) -> None:
+def test_the_backup_of_the_page_is_a_whole_store(run: Finished) -> None:
     page = (Path(__file__).parents[3] / "docs" / "store.md").read_text()
     (command,) = (line.strip() for line in page.splitlines() if line.startswith("    mkdir -p backup"))
     subprocess.run(["bash", "-c", command], cwd=run.folder, check=True)

@@ -10,14 +10,14 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from segscale.flows.config.evaluation import ConfigError
-from segscale.flows.prefect.concurrency import limit_name, turn
+from segscale.flows.prefect.concurrency import limit_name
 from segscale.flows.prefect.serve import read_deployments, serve
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {"dataset": {"name": "x", "images": "a/*.png", "references": "b"}, "store": {"path": "store"}}
 GOOD: dict[str, Any] = {
     "name": "nightly",
-    "entrypoint": "segscale.flows.evaluate.evaluate_dataset",
+    "entrypoint": "segscale.flows.prefect.flows.evaluate_dataset",
     "parameters": {"config": CONFIG},
     "schedules": [{"cron": "0 2 * * *", "timezone": "Europe/Vienna", "active": False}],
 }
@@ -61,7 +61,7 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
         pytest.param(
             {**GOOD, "parameters": {"config": CONFIG | {"stroe": {}}}}, "'nightly': stroe: unknown key", id="a typo"
         ),
-        pytest.param({**GOOD, "entrypoint": "segscale.flows.evaluate.run"}, "expected a flow like", id="no such flow"),
+        pytest.param({**GOOD, "entrypoint": "segscale.flows.prefect.flows.none"}, "expected a flow", id="no such flow"),
         pytest.param({**GOOD, "entrypoint": "segscale.flows.elsewhere.run"}, "expected a flow", id="no such module"),
         pytest.param({**GOOD, "entrypoint": "os.system"}, "expected a flow like", id="no module of ours"),
         pytest.param(
@@ -108,7 +108,5 @@ def test_serving_needs_a_server(tmp_path: Path) -> None:
         serve(write(tmp_path, GOOD))
 
 
-def test_turns_are_for_flows_and_named_by_the_data_set() -> None:
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}), turn("x"):
-        pass
+def test_limits_are_named_by_the_data_set() -> None:
     assert limit_name("MS_lesions.2") == "segscale-ms-lesions-2"

@@ -14,12 +14,12 @@ import pytest
 from distributed import Client
 
 from segscale.flows.cluster import scheduler as answers
-from segscale.flows.cluster.connection import ClusterLostError, Connection
 from segscale.flows.config.sections import Cluster
+from segscale.flows.errors import ClusterLostError
 from segscale.flows.shards import stream
-from segscale.flows.shards.bisection import try_alone
 from segscale.flows.shards.retry import ATTEMPTS, DEATHS, Finished, Limits, Lost
 from segscale.flows.shards.stream import stream_shards
+from segscale.flows.workers import Workers
 from tests.end_to_end.dask_programs import dask_programs
 from tests.faults.scene import await_true
 from tests.flows.stream_work import Deed, do
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
-    with Connection(Cluster(workers=2)) as connection:
-        connection.client.wait_for_workers(2, timeout=60)
-        yield connection
+def workers() -> Iterator[Workers]:
+    with Workers(Cluster(workers=2)) as workers:
+        workers.client.wait_for_workers(2, timeout=60)
+        yield workers
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +40,9 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segscale.flows.shards.retry.FIRST_PAUSE", 0.05)
 
 
-def run(connection: Connection, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
+def run(workers: Workers, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
     limits = Limits(lambda _: seconds)
-    outcomes = list(stream_shards(connection.client, do, deeds, str(folder), limits=limits))
+    outcomes = list(stream_shards(workers.client, do, deeds, str(folder), limits=limits))
     assert Counter(outcome.key for outcome in outcomes) == Counter(deed.key for deed in deeds)
     return {outcome.key: outcome for outcome in outcomes}
 
@@ -51,47 +51,45 @@ def attempts(folder: Path, key: str) -> int:
     return len(list(folder.glob(f"{key}-*")))
 
 
-def test_what_raises_is_tried_again_and_the_others_go_on(connection: Connection, tmp_path: Path) -> None:
+def test_what_raises_is_tried_again_and_the_others_go_on(workers: Workers, tmp_path: Path) -> None:
     deeds = [Deed("once", "raise", 1), Deed("always", "raise"), *(Deed(f"sound{number}") for number in range(6))]
-    found = run(connection, tmp_path, deeds)
+    found = run(workers, tmp_path, deeds)
     assert found["once"] == Finished("once", "once", 2)
     assert found["always"] == Lost("always", "OSError: attempt 2 of always", ATTEMPTS)
     assert all(found[f"sound{number}"].attempts == 1 for number in range(6))
     assert attempts(tmp_path, "always") == ATTEMPTS
 
 
-def test_a_killed_worker_costs_an_attempt(connection: Connection, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_an_attempt(workers: Workers, tmp_path: Path) -> None:
     deeds = [Deed("unlucky", "die", 1), *(Deed(f"sound{number}") for number in range(6))]
-    found = run(connection, tmp_path, deeds)
+    found = run(workers, tmp_path, deeds)
     assert all(isinstance(outcome, Finished) for outcome in found.values())
     assert found["unlucky"].attempts == 2
 
 
-def test_a_shard_that_kills_comes_back_as_deadly_and_takes_nobody_with_it(
-    connection: Connection, tmp_path: Path
-) -> None:
+def test_a_shard_that_kills_comes_back_as_deadly_and_takes_nobody_with_it(workers: Workers, tmp_path: Path) -> None:
     deeds = [*(Deed(f"before{number}") for number in range(3)), Deed("poison", "die"), Deed("behind"), Deed("last")]
-    found = run(connection, tmp_path, deeds)
+    found = run(workers, tmp_path, deeds)
     poison = found.pop("poison")
     assert isinstance(poison, Lost)
     assert (poison.deadly, poison.error) == ("WorkerDied", "WorkerDied: a worker died at it")
     # Who merely waited on the same worker may have lost attempts, and may have to be tried alone.
     for outcome in found.values():
         assert isinstance(outcome, Finished) or outcome.deadly == "WorkerDied"
-        alone = try_alone(connection.client, do, Deed(outcome.key), str(tmp_path), seconds=lambda _: 60.0)
+        alone = workers.try_alone(do, Deed(outcome.key), str(tmp_path), seconds=lambda _: 60.0)
         assert isinstance(alone, Finished)
 
 
-def test_what_hangs_is_ended_by_its_own_worker(connection: Connection, tmp_path: Path) -> None:
-    found = run(connection, tmp_path, [Deed("stuck", "hang"), Deed("sound")], seconds=1.0)
+def test_what_hangs_is_ended_by_its_own_worker(workers: Workers, tmp_path: Path) -> None:
+    found = run(workers, tmp_path, [Deed("stuck", "hang"), Deed("sound")], seconds=1.0)
     stuck = found["stuck"]
     assert isinstance(stuck, Lost)
     assert (stuck.deadly, stuck.error) == ("TimeLimit", "TimeLimit: it took more than 1 s")
     assert attempts(tmp_path, "stuck") == DEATHS
 
 
-def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(connection: Connection, tmp_path: Path) -> None:
-    found = run(connection, tmp_path, [Deed("shard", "prepare")], seconds=1.0)
+def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(workers: Workers, tmp_path: Path) -> None:
+    found = run(workers, tmp_path, [Deed("shard", "prepare")], seconds=1.0)
     assert found == {"shard": Finished("shard", "shard", 1)}
 
 
@@ -130,7 +128,7 @@ def test_a_scheduler_that_stands_still_ends_the_run(tmp_path: Path, monkeypatch:
         scheduler.send_signal(signal.SIGCONT)
 
 
-def test_jobs_are_drawn_only_as_fast_as_they_finish(connection: Connection, tmp_path: Path) -> None:
+def test_jobs_are_drawn_only_as_fast_as_they_finish(workers: Workers, tmp_path: Path) -> None:
     drawn: list[str] = []
 
     def jobs() -> Iterator[Deed]:
@@ -140,22 +138,22 @@ def test_jobs_are_drawn_only_as_fast_as_they_finish(connection: Connection, tmp_
 
     # As many as may be under way, and as many again whose results are.
     window = 2 * stream.SHARDS_PER_WORKER * 2
-    for finished, _ in enumerate(stream_shards(connection.client, do, jobs(), str(tmp_path)), start=1):
+    for finished, _ in enumerate(stream_shards(workers.client, do, jobs(), str(tmp_path)), start=1):
         assert len(drawn) <= finished + window
     assert len(drawn) == 40
 
 
-def test_without_workers_a_run_ends(connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_workers_a_run_ends(workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(stream, "NO_WORKERS_SECONDS", 0.5)
     monkeypatch.setattr(stream, "worker_count", lambda _: 0)
     with pytest.raises(ClusterLostError, match=r"no worker for 0 s.*run again|no worker for 1 s"):
-        run(connection, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
+        run(workers, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
 
 
 def test_a_result_that_is_here_outlives_its_worker(tmp_path: Path) -> None:
-    with Connection(Cluster(workers=1)) as connection:
-        client: Any = connection.client
+    with Workers(Cluster(workers=1)) as workers:
+        client: Any = workers.client
         outcomes: Any = stream_shards(client, do, [Deed("first"), Deed("second", "prepare", 1)], str(tmp_path))
         next(outcomes)
         # Known to have ended, and fetched; neither is read by the driver yet.
@@ -185,8 +183,8 @@ def when_ended(client: Any, keys: set[str], then: Callable[[], None]) -> threadi
 def test_a_result_that_is_lost_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # So long that a worker dies between the end of both and the fetching.
     monkeypatch.setattr(stream, "FETCH_SECONDS", 5.0)
-    with Connection(Cluster(workers=2)) as connection:
-        client: Any = connection.client
+    with Workers(Cluster(workers=2)) as workers:
+        client: Any = workers.client
         client.wait_for_workers(2, timeout=60)
 
         def kill() -> None:
@@ -207,8 +205,8 @@ def test_a_client_that_is_closed_before_a_result_is_fetched_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "FETCH_SECONDS", 1.0)
-    with Connection(Cluster(workers=1)) as connection:
-        client: Any = connection.client
+    with Workers(Cluster(workers=1)) as workers:
+        client: Any = workers.client
         closer = when_ended(client, {"deed"}, client.close)
         with pytest.raises(ClusterLostError, match="run again"):
             list(stream_shards(client, do, [Deed("deed")], str(tmp_path)))
@@ -217,19 +215,19 @@ def test_a_client_that_is_closed_before_a_result_is_fetched_ends_the_run(
 
 def test_a_worker_whose_nanny_gave_up_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
-    with Connection(Cluster(workers=1)) as connection:
-        client: Any = connection.client
+    with Workers(Cluster(workers=1)) as workers:
+        client: Any = workers.client
         client.wait_for_workers(1, timeout=60)
         (nanny,) = client.cluster.workers.values()
         client.cluster.sync(nanny.close)
-        found = run(connection, tmp_path, [Deed("deed")])
+        found = run(workers, tmp_path, [Deed("deed")])
         assert found == {"deed": Finished("deed", "deed", 1)}
         assert nanny not in client.cluster.workers.values()
 
 
 def test_a_scheduler_that_is_gone_ends_the_run(tmp_path: Path) -> None:
-    with Connection(Cluster(workers=1)) as connection:
-        client: Any = connection.client
+    with Workers(Cluster(workers=1)) as workers:
+        client: Any = workers.client
         outcomes = stream_shards(client, do, (Deed(f"deed{number}") for number in range(1000)), str(tmp_path))
         next(outcomes)
         client.close()

@@ -1,0 +1,62 @@
+"""Prefect as the observer of a run: tasks, artifacts, and a limit to the runs over one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import TypeVar
+
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+
+from segscale.flows.observer import Observer
+from segscale.flows.prefect.artifacts import publish_link, publish_table, set_progress, start_progress
+from segscale.flows.prefect.concurrency import turn
+from segscale.flows.report import RunResult
+from segscale.flows.stage import StageSummary
+from segscale.storage.reports import Report
+
+R = TypeVar("R")
+
+
+class PrefectObserver(Observer):
+    """Of a run inside a Prefect flow; artifacts are under the name of the data set."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+
+    def turn(self) -> AbstractContextManager[None]:
+        return turn(self._dataset)
+
+    def stage(self, name: str, body: Callable[[], R], retries: int = 0) -> R:
+        # A closure, for Prefect looks into arguments; and nothing to hash a cache key from: a stage has its ledger.
+        def run_stage() -> R:
+            return body()
+
+        as_task = task(name=name, retries=retries, retry_condition_fn=_may_help, cache_policy=NO_CACHE)
+        return as_task(run_stage)()
+
+    def progress(self, stage: str) -> Callable[[float], None]:
+        artifact = start_progress(self._dataset, stage)
+        return lambda percent: set_progress(artifact, percent)
+
+    def table(self, rows: pd.DataFrame, description: str, name: str) -> None:
+        publish_table(rows, description, self._dataset, name)
+
+    def reported(self, report: Report, result: RunResult, stages: Sequence[StageSummary]) -> None:
+        said = f"{result.n_failed} of {result.n_images} images failed"
+        publish_table(result.headline, said, self._dataset)
+        done = pd.DataFrame([asdict(stage) for stage in stages])
+        publish_table(done, "What was done now, and what before", self._dataset, "stages")
+        if result.n_failed:
+            failures = report.table("failures")[["image_id", "stage", "error_type", "message"]]
+            publish_table(failures, said, self._dataset, "failures")
+        publish_link(report.path, "The Parquet tables of this run", self._dataset, "report")
+
+
+def _may_help(_task: object, _run: object, state: State[object]) -> bool:
+    """Whether trying a stage again can end otherwise: not where the configuration or the data is wrong."""
+    return not isinstance(state.result(raise_on_failure=False), ValueError)

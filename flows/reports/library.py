@@ -1,0 +1,79 @@
+"""What the package offers of written reports: the commands rescore, compare and diagnose as functions."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from segscale.flows.reports.compare import compare_reports
+from segscale.flows.reports.diagnose import diagnose_path
+from segscale.flows.reports.rescore import open_rescoring, tables_of
+from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.settings import EmptyPolicy
+from segscale.tasks.rescore import Changes
+
+
+def rescore(
+    report: str,
+    *,
+    threshold: float | None = None,
+    tversky_alpha: float | None = None,
+    tversky_beta: float | None = None,
+    smooth: float | None = None,
+    batch_sizes: tuple[int, ...] | None = None,
+    empty: EmptyPolicy | None = None,
+    group_by: tuple[str, ...] | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
+
+    Args:
+        report: folder or URL of a report.
+        threshold: a kept one, k/threshold_count. Several classes are then each scored against the rest, not by argmax.
+        tversky_alpha: weight of false positives.
+        tversky_beta: weight of false negatives.
+        smooth: pixels, added to numerator and denominator of Dice, IoU and Tversky.
+        batch_sizes: images per batch of the batch-summed scores; the whole set (pooled) is always there.
+        empty: the score where reference and prediction are both empty.
+        group_by: columns of per_image whose values are strata.
+
+    Returns:
+        The tables ``per_sample``, ``batch_summed`` and ``gap`` as docs/reports.md describes them; NaN is undefined.
+
+    Raises:
+        ConfigError: the report cannot be read, or does not hold what is asked for.
+
+    >>> tables = rescore("tests/fixtures/0bb167e/reports/drawn/first", batch_sizes=(2,))
+    >>> sorted(tables)
+    ['batch_summed', 'gap', 'per_sample']
+    """
+    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by)
+    return tables_of(open_rescoring(report, changes))
+
+
+def compare(report_a: str, report_b: str, *, by: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
+    """Two runs over the same images, image by image; differences are b - a.
+
+    Args:
+        report_a: folder or URL of a report.
+        report_b: of the other.
+        by: columns of per_image whose values are strata.
+
+    Returns:
+        The tables ``runs``, ``differences`` (with intervals and p values), ``images`` (those that changed most) and
+        ``unpaired`` as docs/compare-and-diagnose.md describes them.
+
+    Raises:
+        ConfigError: a report cannot be read, or the two do not match.
+    """
+    return compare_reports(report_a, report_b, by).tables
+
+
+def diagnose(path: str) -> list[Finding]:
+    """What in a report, or in the history of a training, says that something is wrong: errors first.
+
+    Args:
+        path: folder or URL of a report, folder of a training, or a history file of Keras.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    return diagnose_path(path)

@@ -1,0 +1,106 @@
+"""A run over one data set: what its stages share, from the listing to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+
+from segscale.flows.checks.model import ModelFile, find_model
+from segscale.flows.cluster.needs import needs_of
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import list_dataset, require_catalog
+from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.workers import Workers
+from segscale.storage.objects import ObjectStore
+from segscale.tasks.predict import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a report is made of: the committed counts of a stage."""
+
+    stage: str
+    """The one that counted: predict or score."""
+    keys: tuple[str, ...]
+    """Of its shards, in the order of the ingested ones."""
+    heads: tuple[str, ...] = ("",)
+    model: str = ""
+    prediction: Prediction | None = None
+    engine: dict[str, Any] | None = None
+    """How the engine was resolved."""
+
+
+class Run:
+    """Opens and reads nothing before it is asked; its workers end with the block that it is used in.
+
+    A store keeps one catalog of a name, and another driver's ingest may write it anew at any time. What a run has made
+    and counted is named by its own catalog, so all its stages take that one. It is held here and nowhere else: of a
+    million images it is hundreds of megabytes.
+    """
+
+    def __init__(
+        self, config: EvaluationConfig, observer: Observer = UNOBSERVED, workers: Workers | None = None
+    ) -> None:
+        self.config, self.observer = config, observer
+        self._lent = workers
+        self.counted: Counted | None = None
+        """By the last stage that counted, for the report."""
+        self._listing: pd.DataFrame | None = None
+        self._catalog: pd.DataFrame | None = None
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The store of the configuration."""
+        return self.config.store.open()
+
+    @cached_property
+    def model(self) -> ModelFile:
+        """Where the network lies, and its hash. Raises ConfigError for one that is not there."""
+        return find_model(self.config)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Those that were lent, which stay, or its own, which are started or found when the first shard needs one."""
+        return self._lent or Workers(self.config.cluster, needs_of(self.config))
+
+    def list(self) -> pd.DataFrame:
+        """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
+        if self._listing is None:
+            self._listing = list_dataset(self.config)
+        return self._listing
+
+    def take_listing(self) -> pd.DataFrame:
+        """The listing, which is not kept any longer: beside the catalog it would be memory for nothing."""
+        listing, self._listing = self.list(), None
+        return listing
+
+    @property
+    def catalog(self) -> pd.DataFrame:
+        """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
+        if self._catalog is None:
+            self._catalog = require_catalog(self.config, self.store)
+        return self._catalog
+
+    def renew_catalog(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The catalog that `plan` makes, from now on; the one before ends first."""
+        self._catalog = None
+        self._catalog = plan()
+        return self._catalog
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close_workers()
+
+    def close_workers(self) -> None:
+        """End the workers that this run started, and let go of those that it found."""
+        if self._lent is None:
+            self.workers.close()

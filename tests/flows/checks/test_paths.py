@@ -1,0 +1,73 @@
+"""Paths that lead nowhere: named by their key, before anything that takes time is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segscale.flows.checks.paths import check_paths
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+
+
+def config_of(folder: Path, dataset: dict[str, Any], **sections: Any) -> EvaluationConfig:
+    return parse_config({"dataset": {"name": "d", **dataset}, **sections}, base=folder, source="test")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in ("images", "masks", "odd[1]"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "manifest.csv").touch()
+    (tmp_path / "model.keras").touch()
+    return tmp_path
+
+
+GLOBS = {"images": "images/*.png", "references": "masks"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections"),
+    [
+        pytest.param(GLOBS, {}, id="folders are there; what is in them is looked at later"),
+        pytest.param({"manifest": "manifest.csv"}, {"model": {"path": "model.keras"}}, id="a manifest, a model file"),
+        pytest.param(GLOBS, {"model": {"path": "nuclei"}}, id="a bundled model"),
+        pytest.param({"images": "odd[1]", "references": "masks"}, {}, id="a folder with letters of a pattern"),
+        pytest.param({"images": "s3://no/bucket", "references": "memory://x"}, {}, id="a URL is asked later"),
+        pytest.param({"images": "*/*.png", "references": "ima*/**/*.png"}, {}, id="a pattern of folders"),
+    ],
+)
+def test_what_may_be_there_passes(data: Path, dataset: dict[str, Any], sections: dict[str, Any]) -> None:
+    check_paths(config_of(data, dataset, **sections))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections", "words"),
+    [
+        pytest.param({**GLOBS, "images": "none/*.png"}, {}, r"dataset\.images: .*there is no .*none$", id="images"),
+        pytest.param({**GLOBS, "references": "none"}, {}, r"dataset\.references: .*there is no .*none$", id="masks"),
+        pytest.param(GLOBS, {"predictions": {"path": "none/a"}}, r"predictions\.path: .*none/a$", id="predictions"),
+        pytest.param({"manifest": "none.csv"}, {}, r"dataset\.manifest: .*a manifest, found none", id="manifest"),
+        pytest.param(GLOBS, {"model": {"path": "none.keras"}}, r"model\.path: .*where no file is", id="a model file"),
+        pytest.param(GLOBS, {"model": {"path": "nucleus"}}, r"model\.path: .*no bundled model 'nucleus'", id="a name"),
+    ],
+)
+def test_what_cannot_be_there_is_named(
+    data: Path, dataset: dict[str, Any], sections: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_paths(config_of(data, dataset, **sections))
+
+
+def test_nothing_heavy_is_loaded_for_a_wrong_path(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[dataset]\nname = "d"\nimages = "none/*"\nreferences = "none/*"\n')
+    heavy = ("pandas", "numba", "zarr", "pyarrow", "dask", "distributed", "prefect", "matplotlib")
+    code = (
+        "import sys; from segscale.flows.cli.main import run; "
+        f"print(run(sys.argv[1:]), [name for name in {heavy} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, "run", str(tmp_path / "config.toml")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "2 []"

@@ -1,0 +1,84 @@
+"""Where a Prefect server is configured: what Prefect itself would find, without importing it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segscale.flows.config.evaluation import ConfigError
+from segscale.flows.prefect.server import configured_server
+
+PROFILES = """
+active = "team"
+[profiles.ephemeral]
+PREFECT_SERVER_ALLOW_EPHEMERAL_MODE = "true"
+[profiles.team]
+PREFECT_API_URL = "http://team:4200/api"
+[profiles.own]
+PREFECT_API_URL = "http://own:4200/api"
+"""
+CASES = [
+    pytest.param({}, "", None, id="no file: nothing is configured"),
+    pytest.param({}, PROFILES, "http://team:4200/api", id="the active profile"),
+    pytest.param({"PREFECT_PROFILE": "own"}, PROFILES, "http://own:4200/api", id="the environment chooses the profile"),
+    pytest.param({"PREFECT_PROFILE": "ephemeral"}, PROFILES, None, id="a profile without a server"),
+    pytest.param({"PREFECT_API_URL": "http://here/api"}, PROFILES, "http://here/api", id="the environment comes first"),
+    pytest.param({"PREFECT_API_URL": "http://here/api"}, "", "http://here/api", id="the environment alone"),
+    pytest.param({}, PROFILES.replace('"team"\n', '"ephemeral"\n', 1), None, id="another profile is active"),
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("environment", "profiles", "expected"), CASES)
+def test_the_server_that_is_found(
+    environment: dict[str, str], profiles: str, expected: str | None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if profiles:
+        (home / "profiles.toml").write_text(profiles)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = configured_server()
+    assert (found.url if found else None) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("environment", "profiles", "expected"), CASES)
+def test_prefect_finds_the_same(environment: dict[str, str], profiles: str, expected: str | None, home: Path) -> None:
+    if profiles:
+        (home / "profiles.toml").write_text(profiles)
+    code = "from prefect.settings import PREFECT_API_URL; print(PREFECT_API_URL.value())"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=home, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert answer.stdout.strip() == str(expected)
+
+
+def test_an_empty_address_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "profiles.toml").write_text(PROFILES)
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    assert configured_server() is None
+
+
+def test_profiles_that_cannot_be_read_are_named(home: Path) -> None:
+    (home / "profiles.toml").write_text("active = ")
+    with pytest.raises(ConfigError, match=r"profiles\.toml: expected Prefect's profiles as TOML"):
+        configured_server()
+
+
+def test_where_it_is_said_and_no_password(home: Path) -> None:
+    (home / "profiles.toml").write_text(PROFILES.replace("http://team", "http://me:secret@team"))
+    said = str(configured_server())
+    assert "secret" not in said
+    assert said.endswith(f"(PREFECT_API_URL of the profile 'team' in {home / 'profiles.toml'})")

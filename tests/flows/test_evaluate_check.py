@@ -1,0 +1,60 @@
+"""What is checked before a run starts, where a run before it has loaded the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from segscale.flows import evaluate
+from segscale.flows.checks.model import ModelFile
+from segscale.flows.config.evaluation import ConfigError, EvaluationConfig, parse_config
+from segscale.flows.plan import Plan, plan_key
+from segscale.tasks.predict import Prediction
+
+PREDICTION = Prediction(
+    weights_sha256="ff", engine="keras", precision="float32", versions={}, heads=("head_4",), level=4, ensemble=False,
+    flips=False, n_classes=2, batch_size=0, batch_pixels=4096, tile=1024, overlap=0.25, threshold=0.5, keep="labels",
+)  # fmt: skip
+
+
+def config_of(folder: Path, **dataset: Any) -> EvaluationConfig:
+    document = {
+        "dataset": {"name": "d", "images": "*.png", "references": "*.png", **dataset},
+        "model": {"path": "phantom"},
+        "store": {"path": "store"},
+        "report": {"path": "reports"},
+    }
+    return parse_config(document, base=folder, source="test")
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan record of a network of three channels."""
+    plan = Plan(PREDICTION, {"facts": {"channels": 3}})
+    monkeypatch.setattr(evaluate, "find_plan", lambda *_: plan)
+    monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: pd.DataFrame({"image_id": ["a"]}))
+    monkeypatch.setattr(evaluate, "check_model", lambda _: pytest.fail("the model was loaded"))
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a_planned_model_is_not_loaded_again(tmp_path: Path, channels: int) -> None:
+    evaluate.check(config_of(tmp_path, channels=channels))
+
+
+@pytest.mark.usefixtures("planned")
+def test_other_channels_are_refused_also_where_the_run_is_planned(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.channels: expected what the model takes, 3, got 1"):
+        evaluate.check(config_of(tmp_path, channels=1))
+
+
+def test_the_backend_and_its_version_are_part_of_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, model, keys = config_of(tmp_path), ModelFile("model.keras", "ff"), set()
+    for backend, version in (("", "1"), ("jax", "1"), ("jax", "2")):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        monkeypatch.setattr("segscale.flows.plan._version", lambda name, now=version: now if name == "jax" else "0")
+        keys.add(plan_key(config, model))
+    assert len(keys) == 3
