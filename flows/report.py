@@ -29,7 +29,7 @@ from segscale.storage.reports import Report, write_report
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.predict import Prediction
-from segscale.tasks.report import Identity, Layout, Tables, build_tables, collect, headline
+from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, collect, headline
 
 logger = logging.getLogger("segscale")
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
@@ -192,11 +192,11 @@ def _run_record(
     }
 
 
-def _render(built: Tables, run: Mapping[str, Any]) -> bytes:
+def _render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
     # matplotlib takes a while to load: only who writes a page pays for it.
     from segscale.tasks.report_html.page import render_report
 
-    return render_report(built.frames, run, built.findings)
+    return render_report(tables.frames, run, tables.findings)
 
 
 def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

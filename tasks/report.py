@@ -150,7 +150,7 @@ def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layou
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class ReportTables:
     """The tables of a run, made once: to be written, drawn and told."""
 
     frames: dict[str, pd.DataFrame]
@@ -165,9 +165,18 @@ class Tables:
 
 def build_tables(
     counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings, identity: Identity
-) -> Tables:
+) -> ReportTables:
     """All tables of a report; every row begins with the identity of its run."""
     per_image = _per_image(counted, catalog, layout, settings)
+    aggregates, findings = _aggregated(per_image, settings)
+    frames = {"per_image": per_image, **aggregates, "failures": _failures(counted, catalog)}
+    if counted.has_histogram.any():
+        frames["thresholds"] = _thresholds(counted, layout)
+    return ReportTables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
+
+
+def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
+    # A function of its own, so that the panel, large where there are many images, ends before the thresholds begin.
     panel = panel_of(per_image)
     judged = {
         "per_sample": per_sample(panel, settings),
@@ -175,11 +184,7 @@ def build_tables(
         "gap": gap(panel, settings),
     }
     findings = diagnose(panel, **judged, settings=settings)
-    frames = {"per_image": per_image, **judged, "intervals": intervals(panel, settings)}
-    frames["failures"] = _failures(counted, catalog)
-    if counted.has_histogram.any():
-        frames["thresholds"] = _thresholds(counted, layout)
-    return Tables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
+    return {**judged, "intervals": intervals(panel, settings)}, findings
 
 
 def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:

@@ -13,6 +13,7 @@ are both empty. Its `ratio` is what it is before the division: operators alone, 
 Ratio(numerator=2, denominator=3)
 """
 
+import inspect
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, NamedTuple
@@ -39,6 +40,11 @@ class Score:
         self.ratio = ratio
         """Numerator and denominator, unsmoothed, of numbers, arrays or tensors."""
         update_wrapper(self, ratio)
+        signature = inspect.signature(ratio)
+        smooth = inspect.Parameter("smooth", inspect.Parameter.KEYWORD_ONLY, default=0.0, annotation=float)
+        self.__signature__ = signature.replace(
+            parameters=[*signature.parameters.values(), smooth], return_annotation=Any
+        )
 
     def __call__(self, *sums: Any, smooth: float = 0.0, **named: Any) -> Any:
         """The ratio of the sums, divided: float64, NaN where it is undefined."""

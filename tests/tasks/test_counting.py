@@ -1,5 +1,6 @@
 import io
 import math
+from dataclasses import fields
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +9,7 @@ import pytest
 from segscale.storage import parts
 from segscale.storage.failures import Failure
 from segscale.tasks.counting import count_rows, failed_rows
-from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.overlap import BINS, OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0], [0, 0, 255, 0]], np.uint8)
 FOREGROUND = np.array([[0.75, 0.25, 0.5, 0.0], [0.0, 0.0, 1.0, 0.0]], np.float32)
@@ -21,6 +22,12 @@ def _two_classes() -> OverlapCounts:
 def _three_classes() -> OverlapCounts:
     channels = np.stack([1 - FOREGROUND, FOREGROUND, np.zeros_like(FOREGROUND)], axis=-1)
     return count_overlap(REFERENCE, n_classes=3, probabilities=channels, ignore_index=255)
+
+
+def test_a_part_holds_what_is_counted() -> None:
+    # Storage does not know how pixels are counted: it has the numbers and the names of its own.
+    assert parts.BINS == BINS
+    assert {*parts.COUNTS, *parts.SOFT_SUMS, *parts.HISTOGRAMS} == {field.name for field in fields(OverlapCounts)}
 
 
 def test_two_classes_by_hand() -> None:

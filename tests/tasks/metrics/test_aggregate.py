@@ -148,6 +148,14 @@ def test_label_maps_keep_rows_of_soft_metrics(frame_of: Frames, row_of: Rows) ->
     assert np.isnan([row["mean"], row["mean_failed_as_zero"]]).all()
 
 
+def test_a_panel_stands_for_its_table(frame_of: Frames) -> None:
+    frame = frame_of([(6, 2, 0), (0, 0, 0), (3, 1, 1)], failed=[1])
+    panel = panel_of(frame)
+    assert panel_of(panel) is panel
+    for table in (per_sample, batch_summed):
+        pd.testing.assert_frame_equal(table(panel, ScoreSettings()), table(frame, ScoreSettings()), check_exact=True)
+
+
 def test_equal_seeds_give_equal_tables(frame_of: Frames) -> None:
     frame = frame_of(IMAGES * 5)
     first, again = (batch_summed(frame, ScoreSettings(batch_sizes=(4,), seed=3)) for _ in range(2))
