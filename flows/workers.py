@@ -49,7 +49,7 @@ class Workers:
     def stream(
         self, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any, limits: Limits = UNLIMITED
     ) -> Iterator[Finished | Lost]:
-        """`flows.shards.stream.stream_shards` over these workers."""
+        """`segscale.flows.shards.stream.stream_shards` over these workers."""
         client = self.client
         from segscale.flows.shards.stream import stream_shards
 
