@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from segscale.flows.report import RunResult
     from segscale.flows.stage import StageSummary
 

@@ -106,5 +106,5 @@ class Run:
 
     def close_workers(self) -> None:
         """End the workers that this run started, and let go of those that it found."""
-        if self._lent is None:
+        if self._lent is None and "workers" in vars(self):
             self.workers.close()

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.cluster.needs import Needs
 from segscale.flows.config.sections import Cluster
 from segscale.flows.shards.retry import UNLIMITED, Finished, Job, Limits, Lost
@@ -23,7 +22,6 @@ class Workers:
     """
 
     def __init__(self, config: Cluster, needs: Needs | None = None) -> None:
-        check_cluster(config)
         self._config, self._needs = config, needs or Needs()
         self._client: Client | None = None
         self._open = ExitStack()
@@ -49,7 +47,7 @@ class Workers:
     def stream(
         self, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any, limits: Limits = UNLIMITED
     ) -> Iterator[Finished | Lost]:
-        """`flows.shards.stream.stream_shards` over these workers."""
+        """`segscale.flows.shards.stream.stream_shards` over these workers."""
         client = self.client
         from segscale.flows.shards.stream import stream_shards
 

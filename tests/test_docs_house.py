@@ -121,7 +121,9 @@ def test_the_reader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_score_scores() -> None:
     counts = CountColumns(**{field.name: np.array([2.0, 0.0]) for field in fields(CountColumns)})
-    assert example("score")["NPV"].score(counts, ScoreSettings()).tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
+    made = example("score")
+    assert made["negative_predictive_value"](tn=8, fn=2) == 0.8
+    assert made["NPV"].score(counts, ScoreSettings()).tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
 
 
 def test_the_engine_computes() -> None:

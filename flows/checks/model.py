@@ -97,12 +97,14 @@ def _check_backend(backend: str) -> None:
 def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
     """Raise EngineError where neither Keras nor OpenVINO will have float16 on the workers of this machine."""
     # Of Dask, which nothing before the first shard needs.
+    if precision != "float16":
+        return
     from segscale.flows.cluster.local import local_workers
 
     cluster = config.cluster
     # Local workers beside each other see no GPU.
     gpu = cluster.kind == "gpus" or (sees_nvidia_gpu() and local_workers(cluster) == 1)
-    if precision == "float16" and not gpu and not has_float16(cpu_flags()):
+    if not gpu and not has_float16(cpu_flags()):
         raise EngineError("precision float16 is not there: this CPU has no instruction for it; use float32")
 
 

@@ -6,16 +6,17 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from segscale.errors import ClusterLostError, ConfigError
-from segscale.flows.checks.paths import check_paths
 from segscale.flows.cli.maintenance import STORE_COMMANDS
-from segscale.flows.cli.route import through_prefect, through_prefect_option
+from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
-from segscale.flows.config.evaluation import EvaluationConfig, load_config, override
+
+if TYPE_CHECKING:
+    from segscale.flows.config.evaluation import EvaluationConfig
 
 READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
 """Commands that commit nothing."""
@@ -69,7 +70,7 @@ def commands() -> None:
 def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], int]], click.Command]:
     """A command that takes CONFIG.toml and the common options.
 
-    Its body gets the resolved configuration, and whether the job goes through its Prefect flow.
+    Its body gets the resolved configuration, and whether `--prefect` was given.
     """
 
     def decorate(body: Callable[[EvaluationConfig, bool], int]) -> click.Command:
@@ -78,14 +79,17 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], i
         @click.option("--run-id", metavar="NAME", help="Name of the report's folder; default: made from what was run.")
         @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
         @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
-        @through_prefect_option
+        @through_prefect
         @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
         def command(config: str, prefect: bool, quiet: bool, **options: Any) -> int:
             prepare_process(quiet)
+            from segscale.flows.checks.paths import check_paths
+            from segscale.flows.config.evaluation import load_config, override
+
             chosen = override(load_config(config), **options)
             # What is mistyped is said at once: all that follows loads libraries for a second or more.
             check_paths(chosen)
-            return body(chosen, through_prefect(prefect))
+            return body(chosen, prefect)
 
         return command
 
@@ -95,7 +99,9 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], i
 @_config_command("run")
 def run_command(config: EvaluationConfig, prefect: bool) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
-    return _evaluate(config, prefect)
+    from segscale.flows import evaluate
+
+    return _finish(config, run_job(evaluate, config, prefect))
 
 
 @_config_command("ingest")
@@ -103,12 +109,7 @@ def ingest_command(config: EvaluationConfig, prefect: bool) -> int:
     """Normalise the data set and chunk it into Zarr shards."""
     from segscale.flows import ingest
 
-    if prefect:
-        ingest.check(config)
-        from segscale.flows.prefect.flows import ingest_dataset
-
-        return _stage_done(config, ingest_dataset(config))
-    return _stage_done(config, ingest.run(config))
+    return _stage_done(config, run_job(ingest, config, prefect))
 
 
 @_config_command("predict")
@@ -116,12 +117,7 @@ def predict_command(config: EvaluationConfig, prefect: bool) -> int:
     """Run the model over the ingested shards and count."""
     from segscale.flows import predict
 
-    if prefect:
-        predict.check(config)
-        from segscale.flows.prefect.flows import predict_dataset
-
-        return _stage_done(config, predict_dataset(config))
-    return _stage_done(config, predict.run(config))
+    return _stage_done(config, run_job(predict, config, prefect))
 
 
 @_config_command("score")
@@ -129,12 +125,7 @@ def score_command(config: EvaluationConfig, prefect: bool) -> int:
     """Count existing predictions against the ingested references."""
     from segscale.flows import score
 
-    if prefect:
-        score.check(config)
-        from segscale.flows.prefect.flows import score_dataset
-
-        return _stage_done(config, score_dataset(config))
-    return _stage_done(config, score.run(config))
+    return _stage_done(config, run_job(score, config, prefect))
 
 
 @_config_command("report")
@@ -142,12 +133,7 @@ def report_command(config: EvaluationConfig, prefect: bool) -> int:
     """Write the Parquet tables from the committed counts."""
     from segscale.flows import report
 
-    if prefect:
-        report.check(config)
-        from segscale.flows.prefect.flows import report_dataset
-
-        return _finish(config, report_dataset(config))
-    return _finish(config, report.run(config))
+    return _finish(config, run_job(report, config, prefect))
 
 
 @_config_command("train")
@@ -155,13 +141,7 @@ def train_command(config: EvaluationConfig, prefect: bool) -> int:
     """Train UNet++ on the ingested training split."""
     from segscale.flows import train
 
-    if prefect:
-        train.check(config)
-        from segscale.flows.prefect.flows import train_model
-
-        print(train_model(config))
-    else:
-        print(train.run(config))
+    print(run_job(train, config, prefect))
     return DONE
 
 
@@ -174,11 +154,12 @@ def train_command(config: EvaluationConfig, prefect: bool) -> int:
 def demo_command(output: Path, images: int, quiet: bool) -> int:
     """Draw a phantom data set and evaluate the bundled model on it, end to end, through a Prefect flow."""
     prepare_process(quiet)
+    from segscale.flows import evaluate
     from segscale.flows.cli.demo import demo_config, draw_demo
 
     config = demo_config(output)
     draw_demo(output, images)
-    return _evaluate(config, through_prefect(asked=True))
+    return _finish(config, run_job(evaluate, config, prefect=True))
 
 
 @commands.command("rescore")
@@ -251,18 +232,6 @@ def serve_command(path: Path, quiet: bool) -> int:
 
 for _command in STORE_COMMANDS:
     commands.add_command(_command)
-
-
-def _evaluate(config: EvaluationConfig, prefect: bool) -> int:
-    from segscale.flows import evaluate
-
-    if not prefect:
-        return _finish(config, evaluate.run(config))
-    # Before Prefect is imported, and a server started, for what cannot run.
-    evaluate.check(config)
-    from segscale.flows.prefect.flows import evaluate_dataset
-
-    return _finish(config, evaluate_dataset(config))
 
 
 def _stage_done(config: EvaluationConfig, summary: Any) -> int:

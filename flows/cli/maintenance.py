@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from segscale.flows.cli.route import through_prefect, through_prefect_option
+from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
-from segscale.flows.config.evaluation import load_config, override
 
 _config = click.argument("config", type=click.Path(dir_okay=False))
 _quiet = click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
@@ -22,8 +21,10 @@ _run_id = click.option("--run-id", metavar="NAME", help="Name of the report's fo
 def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, quiet: bool) -> int:
     """What is wrong with the store and the report; writes nothing. Exits 1 where something is."""
     prepare_process(quiet)
-    chosen = override(load_config(config), run_id=run_id)
+    from segscale.flows.config.evaluation import load_config, override
     from segscale.flows.maintenance import verify
+
+    chosen = override(load_config(config), run_id=run_id)
 
     inspection = verify.inspect(chosen, full=full)
     print(verify.as_json(inspection) if as_json else verify.describe(inspection))
@@ -35,23 +36,18 @@ def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, q
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
 @_run_id
-@through_prefect_option
+@through_prefect
 @_quiet
 def repair_command(
     config: str, workers: int | None, scheduler: str | None, run_id: str | None, prefect: bool, quiet: bool
 ) -> int:
     """Set aside what verify --full finds broken, and do just that work again. Exits 1 where something remains."""
     prepare_process(quiet)
-    chosen = override(load_config(config), run_id=run_id, workers=workers, scheduler=scheduler)
+    from segscale.flows.config.evaluation import load_config, override
     from segscale.flows.maintenance import repair
 
-    if through_prefect(prefect):
-        repair.check(chosen)
-        from segscale.flows.prefect.flows import repair_dataset
-
-        repaired = repair_dataset(chosen)
-    else:
-        repaired = repair.run(chosen)
+    chosen = override(load_config(config), run_id=run_id, workers=workers, scheduler=scheduler)
+    repaired = run_job(repair, chosen, prefect)
     print(repair.describe(repaired))
     return FAILURES if repaired.remaining else DONE
 
@@ -70,10 +66,10 @@ def repair_command(
 def clean_command(config: str, hours: float, dry_run: bool) -> int:
     """Remove attempts that nobody committed and what was set aside, if older than HOURS."""
     prepare_process(quiet=False)
-    chosen = load_config(config)
+    from segscale.flows.config.evaluation import load_config
     from segscale.flows.maintenance.clean import clean_store, describe
 
-    print(describe(clean_store(chosen, hours, dry_run=dry_run)))
+    print(describe(clean_store(load_config(config), hours, dry_run=dry_run)))
     return DONE
 
 

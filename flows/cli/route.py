@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from segscale.flows.prefect.server import SETTING, configured_server
+from segscale.flows.observer import Observer
+
+if TYPE_CHECKING:
+    from segscale.flows.config.evaluation import EvaluationConfig
 
 logger = logging.getLogger("segscale")
 
-through_prefect_option = click.option(
-    "--prefect", is_flag=True, help=f"Go through a Prefect flow, as is done anyway where {SETTING} is set."
+through_prefect = click.option(
+    "--prefect", is_flag=True, help="Go through a Prefect flow, as is done anyway where PREFECT_API_URL is set."
 )
 
 
-def through_prefect(asked: bool) -> bool:
-    """Whether a job goes through its flow; says so in one line. Raises ConfigError as `configured_server` does."""
+class Job(Protocol):
+    """A module of `flows/`, such as `segscale.flows.evaluate`."""
+
+    def check(self, config: EvaluationConfig) -> None:
+        """Raise ConfigError for what can be wrong before anything starts."""
+
+    def run(self, config: EvaluationConfig, observer: Observer) -> Any:
+        """Check, then do the work."""
+
+
+class WithoutPrefect(Observer):
+    """Says that a job is not shown in Prefect, once its checks have found nothing."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Nobody else is waited for."""
+        logger.info("prefect: left out, PREFECT_API_URL is not set; --prefect goes through a flow")
+        return nullcontext()
+
+
+def run_job(job: Job, config: EvaluationConfig, prefect: bool) -> Any:
+    """What the job returns. It goes through its Prefect flow where a server is configured or `prefect` asks for it.
+
+    One line says which way. Raises ConfigError where a configured server does not answer.
+    """
+    from segscale.flows.prefect.server import check_answers, configured_server
+
     server = configured_server()
-    if server is not None:
-        logger.info("prefect: shown at %s", server)
-    elif asked:
-        logger.info("prefect: a server of this run alone; %s names one that stays", SETTING)
+    if server is None and not prefect:
+        return job.run(config, WithoutPrefect())
+    # Before Prefect is imported, and perhaps a server started, for what cannot run.
+    job.check(config)
+    if server is None:
+        logger.info("prefect: a server of this run alone; PREFECT_API_URL names one that stays")
     else:
-        logger.info("prefect: left out, %s is not set; --prefect goes through a flow", SETTING)
-    return asked or server is not None
+        check_answers(server)
+        logger.info("prefect: shown at %s", server)
+    from segscale.flows.prefect.flows import FLOW_OF
+
+    return FLOW_OF[job.run](config)

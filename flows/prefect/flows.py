@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from collections.abc import Callable
+from typing import Any
+
+from prefect import Flow, flow
 
 from segscale.flows import evaluate, ingest, predict, report, score, train
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -53,3 +56,15 @@ def repair_dataset(config: EvaluationConfig) -> Repair:
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
     return train.run(config, PrefectObserver(config.dataset.name))
+
+
+FLOW_OF: dict[Callable[..., Any], Flow[..., Any]] = {
+    evaluate.run: evaluate_dataset,
+    ingest.run: ingest_dataset,
+    predict.run: predict_dataset,
+    score.run: score_dataset,
+    report.run: report_dataset,
+    repair.run: repair_dataset,
+    train.run: train_model,
+}
+"""By the plain function of each job the flow around it."""

@@ -11,6 +11,8 @@ from segscale.errors import ConfigError
 from segscale.storage.locations import redacted
 
 SETTING = "PREFECT_API_URL"
+ANSWER_SECONDS = 30.0
+"""A server that is starting, or busy, may take a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,18 @@ def configured_server() -> Server | None:
     profile = profiles.get(name) if isinstance(profiles, dict) else None
     named = profile.get(SETTING) if isinstance(profile, dict) else None
     return Server(str(named), f"{SETTING} of the profile {name!r} in {path}") if named else None
+
+
+def check_answers(server: Server) -> None:
+    """Raise ConfigError where nothing answers at the address of a server; whatever answers is left to Prefect."""
+    # Prefect's own client; it takes a proxy where the environment names one.
+    import httpx
+
+    try:
+        httpx.get(f"{server.url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(
+            f"{SETTING}: expected a Prefect server at {server}, got: {reason}; start it, or unset {SETTING} to go on "
+            "without one"
+        ) from None

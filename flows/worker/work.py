@@ -48,7 +48,7 @@ def score_shard(job: ScoreJob, store: ObjectStore, preparation: Preparation, cou
 
 
 def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:
-    """`tasks.predict.predict_shard` with this worker's engine, timed."""
+    """`segscale.tasks.predict.predict_shard` with this worker's engine, timed."""
     # Of Dask, which the other work knows nothing of.
     from segscale.flows.worker.engine_plugin import plugin_of
 

@@ -86,10 +86,10 @@ Made by `python -m tests.faults.campaign --write docs/faults.md` (as root, for t
 Of {all} faults {count} were played, {engine} of them while a network predicts; {broken} broke an invariant. That took
 {minutes:.0f} minutes on {cores} cores that had other work as well. What was not played says so in the table.
 
-Each was played on processes of their own: a Dask scheduler, two workers with nannies, drivers, which are the command
+Each was played on processes of their own: a Dask scheduler, two workers with nannies, drivers. A driver is the command
 line as users run it without a Prefect server. The places at which they are killed, stopped or made to fail are planted
-into them from outside (`tests/faults/planted`); Segscale itself holds none.
-After the fault the run was started again until it ended with 0. After that, always:
+into them from outside (`tests/faults/planted`); Segscale itself holds none. After the fault the run was
+started again until it ended with 0. After that, always:
 
 - the ledger is the plan: every planned key is committed once, no other is, and every object is what was committed;
 - every image is in the report exactly once, as `ok` or `failed`;

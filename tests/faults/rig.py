@@ -67,7 +67,7 @@ class Rig:
 
     def environment(self) -> dict[str, str]:
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
             **self.options,
             "PYTHONPATH": os.pathsep.join([str(PLANTED), str(ROOT)]),
             "SEGSCALE_FAULTS": str(self.faults),

@@ -58,7 +58,7 @@ def test_an_extra_that_is_not_installed_is_named(
 
     monkeypatch.setattr(module, "find_spec", find_spec)
     with pytest.raises(ConfigError, match=rf"install the extra {extra} \(docs/clusters\.md\)"):
-        Workers(config)
+        check_cluster(config)
 
 
 def test_slurm_without_sbatch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,31 +3,88 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from prefect import Flow
 
-from segscale.flows.cli import route
+from segscale.errors import ConfigError
+from segscale.flows.cli.route import run_job
+from segscale.flows.prefect import flows, server
 from segscale.flows.prefect.server import Server
 
 SERVER = Server("http://127.0.0.1:4200/api", "PREFECT_API_URL is set")
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
+    """A job, and what of it was called in which order."""
+    calls: list[str] = []
+
+    def run(_config: object, observer: Any) -> str:
+        calls.append("check")
+        with observer.turn():
+            calls.append("run")
+        return "the result"
+
+    def flow(_config: object) -> str:
+        calls.append("flow")
+        return "the result"
+
+    by_run: dict[Any, Any] = flows.FLOW_OF
+    monkeypatch.setitem(by_run, run, flow)
+    monkeypatch.setattr(server, "check_answers", lambda _: calls.append("server"))
+    return SimpleNamespace(check=lambda _: calls.append("check"), run=run), calls
+
+
 @pytest.mark.parametrize(
-    ("server", "asked", "expected", "said"),
+    ("configured", "prefect", "expected", "said"),
     [
-        pytest.param(None, False, False, "prefect: left out", id="nobody asked"),
-        pytest.param(None, True, True, "prefect: a server of this run alone", id="--prefect"),
-        pytest.param(SERVER, False, True, "prefect: shown at http://127.0.0.1:4200/api", id="a server is configured"),
-        pytest.param(SERVER, True, True, "prefect: shown at http://127.0.0.1:4200/api", id="both"),
+        pytest.param(None, False, ["check", "run"], "prefect: left out", id="nobody asked"),
+        pytest.param(None, True, ["check", "flow"], "prefect: a server of this run alone", id="--prefect"),
+        pytest.param(
+            SERVER, False, ["check", "server", "flow"], "prefect: shown at http://127.0.0.1:4200/api", id="a server"
+        ),
+        pytest.param(SERVER, True, ["check", "server", "flow"], "prefect: shown at http", id="both"),
     ],
 )
 def test_the_way(
-    server: Server | None, asked: bool, expected: bool, said: str,
+    configured: Server | None, prefect: bool, expected: list[str], said: str, asked: tuple[Any, list[str]],
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(route, "configured_server", lambda: server)
+    monkeypatch.setattr(server, "configured_server", lambda: configured)
     monkeypatch.setattr("segscale.flows.cli.route.logger.propagate", True)
+    job, calls = asked
+    nothing: Any = None
     with caplog.at_level(logging.INFO, logger="segscale"):
-        assert route.through_prefect(asked) is expected
+        assert run_job(job, nothing, prefect) == "the result"
+    assert calls == expected
     (line,) = caplog.messages
     assert line.startswith(said)
+
+
+@pytest.mark.parametrize("configured", [None, SERVER])
+def test_what_cannot_run_says_one_line_and_starts_nothing(
+    configured: Server | None, asked: tuple[Any, list[str]],
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def refuse(*_: object) -> None:
+        raise ConfigError("dataset: nothing there")
+
+    monkeypatch.setattr(server, "configured_server", lambda: configured)
+    monkeypatch.setattr("segscale.flows.cli.route.logger.propagate", True)
+    job, calls = asked
+    job.check = refuse
+    if configured is None:
+        job.run = refuse
+    nothing: Any = None
+    with caplog.at_level(logging.INFO, logger="segscale"), pytest.raises(ConfigError, match="nothing there"):
+        run_job(job, nothing, prefect=False)
+    assert (calls, caplog.messages) == ([], [])
+
+
+def test_every_job_has_its_flow() -> None:
+    defined = {value.name for value in vars(flows).values() if isinstance(value, Flow)}
+    assert {flow.name for flow in flows.FLOW_OF.values()} == defined
+    assert all(run.__module__.startswith("segscale.flows.") for run in flows.FLOW_OF)

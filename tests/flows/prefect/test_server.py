@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from segscale.errors import ConfigError
-from segscale.flows.prefect.server import configured_server
+from segscale.flows.prefect.server import Server, check_answers, configured_server
+from tests.ports import free_port
 
 PROFILES = """
 active = "team"
@@ -82,3 +83,17 @@ def test_where_it_is_said_and_no_password(home: Path) -> None:
     said = str(configured_server())
     assert "secret" not in said
     assert said.endswith(f"(PREFECT_API_URL of the profile 'team' in {home / 'profiles.toml'})")
+
+
+def test_a_server_that_is_not_there_is_named_with_the_remedy() -> None:
+    with pytest.raises(
+        ConfigError, match=r"PREFECT_API_URL: expected a Prefect server at .*start it, or unset"
+    ) as raised:
+        check_answers(Server(f"http://me:secret@127.0.0.1:{free_port()}/api", "PREFECT_API_URL is set"))
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["no address", "http://", "ftp://x/api"])
+def test_what_is_no_address_is_named(url: str) -> None:
+    with pytest.raises(ConfigError, match="PREFECT_API_URL: expected a Prefect server"):
+        check_answers(Server(url, "PREFECT_API_URL is set"))
