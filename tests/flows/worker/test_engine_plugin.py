@@ -130,7 +130,7 @@ def test_an_engine_that_cannot_be_built_here_is_a_refusal(
     plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(*_: object) -> Any:
-        raise ValueError("engine openvino is not installed")
+        raise EngineError("engine openvino is not installed")
 
     monkeypatch.setattr(held, "build_engine", build)
     with pytest.raises(PermanentError, match=r"planned .* it has engine openvino is not installed"):
