@@ -7,17 +7,21 @@ them may take a user's package for a room of Segscale, nor the other way round. 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from tests.end_to_end.dask_programs import dask_programs
@@ -29,7 +33,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).with_name("prefect"))
-ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 @pytest.fixture(scope="module")
@@ -91,18 +94,14 @@ def test_workers_of_dask_work_in_it(
     assert tables(project / "by-dask") == by_command
 
 
-class Server:
-    """The Prefect server of the tests, spoken to in its own words."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def ask(self, path: str, **question: Any) -> Any:
-        request = urllib.request.Request(
-            f"{self._url}/{path}", data=json.dumps(question).encode(), headers={"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read())
+@pytest.fixture
+def client(segscale: Any) -> Iterator[SyncPrefectClient]:
+    """The Prefect server of the tests; asked again where it has too much to do."""
+    with (
+        temporary_settings({PREFECT_API_URL: segscale.environment["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as found,
+    ):
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -123,22 +122,22 @@ def prefect_worker(segscale: Any, project: Path) -> Iterator[subprocess.Popen[st
 
 
 def test_a_deployment_is_run_by_a_worker_that_was_started_in_it(
-    segscale: Any, project: Path, phantoms: Path, by_command: dict[str, bytes],
+    segscale: Any, project: Path, phantoms: Path, by_command: dict[str, bytes], client: SyncPrefectClient,
     prefect_worker: subprocess.Popen[str],
 ) -> None:  # fmt: skip
-    server = Server(segscale.environment["PREFECT_API_URL"])
+    def until(found: Callable[[], bool]) -> None:
+        while not found():
+            # The pause is spent on waiting for the worker's end, which is not to come.
+            with suppress(subprocess.TimeoutExpired):
+                code = prefect_worker.wait(timeout=0.5)
+                raise AssertionError(f"the worker ended with {code}:\n{(project / 'worker.log').read_text()[-3000:]}")
 
-    def until(found: Any) -> Any:
-        """What there is, once it is there; the pause is spent on waiting for the worker's end, which is not to come."""
-        while not (answer := found()):
-            try:
-                prefect_worker.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                continue
-            raise AssertionError(f"the worker ended:\n{(project / 'worker.log').read_text()[-3000:]}")
-        return answer
+    def has_pool() -> bool:
+        with suppress(ObjectNotFound):
+            return client.read_work_pool("own") is not None
+        return False
 
-    until(lambda: server.ask("work_pools/filter", work_pools={"name": {"any_": ["own"]}}))
+    until(has_pool)
     document = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
     (entry,) = [one for one in document["deployments"] if one["name"] == "evaluate"]
     work = project / "by-prefect"
@@ -160,14 +159,16 @@ def test_a_deployment_is_run_by_a_worker_that_was_started_in_it(
         text=True, check=False, timeout=120,
     )  # fmt: skip
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    (deployment,) = server.ask("deployments/filter", deployments={"name": {"any_": ["evaluate"]}})
-    run = server.ask(f"deployments/{deployment['id']}/create_flow_run")
+    deployment = client.read_deployment_by_name("evaluate-dataset/evaluate")
+    run = client.create_flow_run_from_deployment(deployment.id)
 
-    def ended() -> Any:
-        (state,) = server.ask("flow_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
-        return state if state["state_type"] in ENDS else None
+    def state() -> State:
+        found = client.read_flow_run(run.id).state
+        assert found is not None
+        return found
 
-    assert until(ended)["state_type"] == "COMPLETED", (project / "worker.log").read_text()[-3000:]
+    until(lambda: state().is_final())
+    assert state().is_completed(), (project / "worker.log").read_text()[-3000:]
     assert tables(work) == by_command
-    artifacts = {found["key"]: found for found in server.ask("artifacts/latest/filter", limit=200)}
-    assert artifacts["segscale-phantom"]["flow_run_id"] == run["id"]
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    assert "segscale-phantom" in {artifact.key for artifact in client.read_artifacts(artifact_filter=of_run)}
