@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from segscale.flows.run import Run
 from segscale.storage.catalog import COLUMNS, rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.tasks import shard_plan
+from segscale.tasks.training.settings import Augmentation, Recipe, SplitRule, TrainSettings
 
 if TYPE_CHECKING:
     from segscale.tasks.train import TrainJob
@@ -103,31 +103,20 @@ def train_network(run: Run) -> str:
 
 def train_job(config: EvaluationConfig, catalog: pd.DataFrame) -> TrainJob:
     """What `[train]` asks for, with what follows from the data set filled in."""
-    from segscale.tasks.train import SplitRule, TrainJob
-    from segscale.tasks.training.augmentation import Augmentation
-    from segscale.tasks.training.settings import TrainSettings
+    from segscale.tasks.train import TrainJob
 
     chosen, n_classes = config.train, len(config.dataset.classes)
-    asked = chosen.model_dump()
-    given = {field.name: asked[field.name] for field in fields(TrainSettings) if field.name in asked}
-    derived = {
-        "channels": config.dataset.channels or int(catalog["channels"].max()),
-        "n_classes": n_classes,
-        "threshold": config.metrics.threshold,
-        "class_weights": chosen.class_weights or ((0.3, 0.7) if n_classes == 2 else (1 / n_classes,) * n_classes),
-        "augmentation": Augmentation(**{field.name: asked[field.name] for field in fields(Augmentation)}),
-    }
-    split = SplitRule(
-        chosen.split_by, chosen.training, chosen.validation, chosen.validation_fraction, chosen.validation_by
+    asked = dict(chosen.part(Recipe))
+    asked["class_weights"] = chosen.class_weights or ((0.3, 0.7) if n_classes == 2 else (1 / n_classes,) * n_classes)
+    settings = TrainSettings(
+        **asked,
+        channels=config.dataset.channels or int(catalog["channels"].max()),
+        n_classes=n_classes,
+        threshold=config.metrics.threshold,
+        augmentation=chosen.part(Augmentation),
     )
-    return TrainJob(
-        config.dataset.name,
-        config.dataset.classes,
-        TrainSettings(**{**given, **derived}),
-        split,
-        chosen.output,
-        chosen.initial_weights,
-    )
+    name, classes, split = config.dataset.name, config.dataset.classes, chosen.part(SplitRule)
+    return TrainJob(name, classes, settings, split, chosen.output, chosen.initial_weights)
 
 
 def _check_groups(config: EvaluationConfig, catalog: pd.DataFrame) -> None:

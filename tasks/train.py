@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from segscale.tasks.training.curves import draw_curves
 from segscale.tasks.training.event_log import write_event_log
 from segscale.tasks.training.history import Row, history_table
 from segscale.tasks.training.loop import Training, train_network
-from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.settings import SplitRule, TrainSettings
 from segscale.tasks.training.split import Split, split_samples
 
 CODE_VERSION = 1
@@ -40,17 +40,6 @@ RECORD, SPLIT = "training.json", "split.parquet"
 PACKAGES = ("segscale", "keras", "tensorflow", "numpy", "scipy", "grain")
 
 logger = logging.getLogger("segscale")
-
-
-@dataclass(frozen=True, slots=True)
-class SplitRule:
-    """Which images are trained on and which are looked at after every epoch; see `split_samples`."""
-
-    column: str = ""
-    training: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
-    fraction: float = 0.0
-    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,15 @@ def train(
     ValueError for a folder that holds another training, for samples, a split or weights that do not fit; see
     `train_network` for the others.
     """
-    split = split_samples(load_samples(store, entries, catalog), **asdict(job.split))
+    rule = job.split
+    split = split_samples(
+        load_samples(store, entries, catalog),
+        column=rule.split_by,
+        training=rule.training,
+        validation=rule.validation,
+        fraction=rule.validation_fraction,
+        by=rule.validation_by,
+    )
     training_id = _training_id(job, entries, split)
     folder = ObjectStore(job.folder)
     start = _checkpoint(folder, job, training_id)
@@ -111,7 +108,7 @@ def _training_id(job: TrainJob, entries: Sequence[Entry], split: Split) -> str:
     weights = Path(job.initial_weights).read_bytes() if job.initial_weights else b""
     content = {
         "code": CODE_VERSION,
-        "settings": asdict(job.settings),
+        "settings": job.settings.model_dump(),
         "shards": sorted(entry.key for entry in entries),
         "training": [sample.image_id for sample in split.training],
         "validation": [sample.image_id for sample in split.validation],
@@ -141,7 +138,7 @@ def _difference(folder: ObjectStore, job: TrainJob) -> str:
         before: Mapping[str, Any] = json.loads(folder.read(RECORD))["settings"]
     except (FileNotFoundError, ValueError, KeyError):
         return "it was another one"
-    now = json.loads(json.dumps(asdict(job.settings)))
+    now = json.loads(json.dumps(job.settings.model_dump()))
     changed = [f"{name} was {before.get(name)}, is {value}" for name, value in now.items() if before.get(name) != value]
     return ", ".join(changed) or "the images, their split or the initial weights are others"
 
@@ -152,7 +149,12 @@ def _write_record(folder: ObjectStore, job: TrainJob, training_id: str, split: S
     folder.write(SPLIT, tables.encode_frame(frame))
     record = {
         "training_id": training_id,
-        **asdict(job),
+        "dataset": job.dataset,
+        "classes": job.classes,
+        "settings": job.settings.model_dump(),
+        "split": job.split.model_dump(),
+        "output": job.output,
+        "initial_weights": job.initial_weights,
         "n_training": len(split.training),
         "n_validation": len(split.validation),
         "backend": keras.backend.backend(),
@@ -163,7 +165,7 @@ def _write_record(folder: ObjectStore, job: TrainJob, training_id: str, split: S
 
 def _write_history(folder: ObjectStore, job: TrainJob, checkpoint: Checkpoint) -> None:
     frame = history_table(checkpoint.rows, checkpoint.training_id, job.dataset)
-    settings = {**asdict(job.settings), "head_weights": job.settings.weights_of_heads, "classes": job.classes}
+    settings = {**job.settings.model_dump(), "head_weights": job.settings.weights_of_heads, "classes": job.classes}
     metadata = {"schema_version": "1", "kind": "training-history", "settings": json.dumps(settings, sort_keys=True)}
     folder.write(HISTORY, tables.encode_frame(frame, metadata=metadata))
     folder.write(CURVES, draw_curves(frame))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -14,7 +13,7 @@ from pydantic import ValidationError, model_validator
 from segscale.errors import ConfigError
 from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.training import Train
-from segscale.tasks.section import Section
+from segscale.tasks.section import Section, one_line
 
 S = TypeVar("S", bound=Section)
 
@@ -108,21 +107,3 @@ def _anchor(path: str, base: Path) -> str:
         return path
     # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
     return os.path.normpath(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
-
-
-def one_line(error: ValidationError) -> str:
-    """The first thing that was refused: which key, what was expected, what was given; and how many others were."""
-    first, *others = error.errors(include_url=False)
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        text = f"{key}: unknown key"
-    elif first["type"] == "missing":
-        text = f"{key}: required, and not given"
-    elif first["type"] == "value_error":
-        said = str(first["ctx"]["error"])
-        # What a section says of one of its keys begins with the key.
-        joint = "." if re.match(r"[a-z_0-9]+(, [a-z_0-9]+)*: ", said) else ": "
-        text = f"{key}{joint}{said}" if key else said
-    else:
-        text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
-    return text + (f" (and {len(others)} more)" if others else "")

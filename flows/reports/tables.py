@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from segscale.errors import ArgumentError, ConfigError, DataError, ReportError
-from segscale.flows.config.evaluation import one_line
 from segscale.storage.reports import Report
 from segscale.tasks.metrics.aggregate import BATCH_SUMMED_COLUMNS, PER_SAMPLE_COLUMNS
 from segscale.tasks.metrics.gap import COLUMNS as GAP_COLUMNS
@@ -34,8 +32,6 @@ def readable_reports() -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except ValidationError as error:
-        raise ConfigError(one_line(error)) from None
     except (DataError, ArgumentError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
 

@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segscale.errors import ArgumentError
+from segscale.tasks.training.settings import Augmentation
 
 _SMOOTHNESS = 32
 """Pixels over which elastic displacements agree; patches fold onto themselves only where `elastic` nears half of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How far patches are changed; 0 or False leaves that part as it is."""
-
-    flips: bool = True
-    """Mirrored or not, and turned by 0, 90, 180 or 270 degrees: the eight, equally often."""
-    degrees: float = 0.0
-    """Rotation by up to this, either way."""
-    scaling: float = 0.0
-    """Enlargement by a factor within 1 +- this; below 1."""
-    elastic: float = 0.0
-    """Root mean square displacement of a smooth random field, pixels."""
-    warped_share: float = 0.3
-    """How many of the patches are rotated, enlarged and displaced, 0 to 1."""
-    intensity: float = 0.15
-    """Normalised pixels are multiplied by a factor within 1 +- this; at most 1."""
-    shift: float = 0.05
-    """Then up to this is added or subtracted."""
-
-    def __post_init__(self) -> None:
-        limits = {
-            "degrees": 180.0, "scaling": math.nextafter(1.0, 0.0), "elastic": math.inf,
-            "warped_share": 1.0, "intensity": 1.0, "shift": math.inf,
-        }  # fmt: skip
-        for name, highest in limits.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value <= highest):
-                raise ArgumentError(f"augmentation: expected {name} from 0 to {highest:g}, got {value}")
-
-
-NO_AUGMENTATION = Augmentation(flips=False, intensity=0.0, shift=0.0)
-"""Leaves every bit as it is."""
 
 
 def augment(

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from segscale.errors import ArgumentError
 from segscale.tasks.normalize import IGNORED, apply_recipe
 from segscale.tasks.tiling import pad_to
-from segscale.tasks.training.augmentation import Augmentation, augment
+from segscale.tasks.training.augmentation import augment
 from segscale.tasks.training.patches import PatchPlan, cut_patch, draw_position
 from segscale.tasks.training.sample import Sample
+from segscale.tasks.training.settings import Augmentation
 
 _CHANGE = 3  # the stream of augmentation, apart from those of the plan
 

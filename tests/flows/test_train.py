@@ -49,7 +49,7 @@ def test_a_job_is_what_the_configuration_says() -> None:
     assert settings.class_weights == pytest.approx((1 / 3,) * 3)
     assert (settings.loss, settings.tversky_alpha, settings.head_weights) == ("tversky", 0.1, (0.5, 1.0))
     assert (settings.augmentation.degrees, settings.augmentation.flips) == (3.0, False)
-    assert (job.split.fraction, job.split.by, job.split.column) == (0.2, "patient_id", "")
+    assert (job.split.validation_fraction, job.split.validation_by, job.split.split_by) == (0.2, "patient_id", "")
     assert job.folder == "here/model.training"
 
 

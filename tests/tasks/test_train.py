@@ -14,9 +14,9 @@ import pytest
 from segscale.storage import tables
 from segscale.tasks import train
 from segscale.tasks.models.model_file import load_model
-from segscale.tasks.train import SplitRule, TrainJob
+from segscale.tasks.train import TrainJob
 from segscale.tasks.training.history import Row
-from segscale.tasks.training.settings import TrainSettings
+from segscale.tasks.training.settings import SplitRule, TrainSettings
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def made(make_set_in: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def finished(made: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainJob, list[Row]]:
     """A training that has come to its end, in a folder that tests leave as it is."""
-    rule = SplitRule("patient_id", validation=("p3",), by="patient_id")
+    rule = SplitRule(split_by="patient_id", validation=("p3",), validation_by="patient_id")
     output = tmp_path_factory.mktemp("trained") / "new" / "model.keras"
     job = TrainJob("set", ("background", "lesion"), SETTINGS, rule, str(output))
     return job, run(made, job)
@@ -75,9 +75,11 @@ def test_a_training_leaves_a_model_and_its_history(finished: tuple[TrainJob, lis
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"settings": replace(SETTINGS, epochs=3)}, "epochs was 2, is 3", id="more epochs, other rates"),
-        pytest.param({"settings": replace(SETTINGS, seed=1)}, "seed was 0, is 1", id="seed"),
-        pytest.param({"split": SplitRule("patient_id", validation=("p2",))}, "the images, their split", id="split"),
+        pytest.param({"settings": SETTINGS.changed(epochs=3)}, "epochs was 2, is 3", id="more epochs, other rates"),
+        pytest.param({"settings": SETTINGS.changed(seed=1)}, "seed was 0, is 1", id="seed"),
+        pytest.param(
+            {"split": SplitRule(split_by="patient_id", validation=("p2",))}, "the images, their split", id="split"
+        ),
     ],
 )
 def test_the_folder_of_another_training_is_left_alone(
@@ -101,7 +103,7 @@ def test_a_torn_checkpoint_is_named(made: Any, finished: tuple[TrainJob, list[Ro
 
 def test_weights_from_elsewhere_are_the_first(made: Any, finished: tuple[TrainJob, list[Row]], tmp_path: Path) -> None:
     job, _ = finished
-    slow = replace(SETTINGS, epochs=1, learning_rate=1e-12)
+    slow = SETTINGS.changed(epochs=1, learning_rate=1e-12)
     second = replace(job, settings=slow, output=str(tmp_path / "second.keras"), initial_weights=job.output)
     run(made, second)
     first, after = (load_model(path) for path in (job.output, second.output))

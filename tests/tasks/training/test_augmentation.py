@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segscale.tasks.training.augmentation import NO_AUGMENTATION, Augmentation, augment
+from segscale.tasks.training.augmentation import augment
+from segscale.tasks.training.settings import NO_AUGMENTATION, Augmentation
 
 STRONG = Augmentation(degrees=30.0, scaling=0.3, elastic=6.0, warped_share=1.0)
-WARP = Augmentation(False, degrees=30.0, scaling=0.3, elastic=6.0, warped_share=1.0, intensity=0.0, shift=0.0)
+WARP = NO_AUGMENTATION.changed(degrees=30.0, scaling=0.3, elastic=6.0, warped_share=1.0)
 
 seeds = st.integers(0, 2**31)
 
@@ -53,9 +54,10 @@ def test_same_generator_same_bits(seed: int) -> None:
     [
         pytest.param(NO_AUGMENTATION, id="nothing asked"),
         pytest.param(
-            Augmentation(False, degrees=30.0, elastic=5.0, warped_share=0.0, intensity=0.0, shift=0.0), id="none warped"
+            NO_AUGMENTATION.changed(degrees=30.0, elastic=5.0, warped_share=0.0),
+            id="none warped",
         ),
-        pytest.param(Augmentation(False, warped_share=1.0, intensity=0.0, shift=0.0), id="warped by nothing"),
+        pytest.param(NO_AUGMENTATION.changed(warped_share=1.0), id="warped by nothing"),
     ],
 )
 def test_identity_keeps_every_bit(settings: Augmentation) -> None:
@@ -70,14 +72,17 @@ def test_identity_keeps_every_bit(settings: Augmentation) -> None:
 def test_flips_move_image_and_reference_alike(seed: int) -> None:
     _, reference = draw_patch(seed)
     image = reference[..., np.newaxis].astype(np.float32)
-    changed, changed_reference = change(image, reference, Augmentation(intensity=0.0, shift=0.0), seed)
+    changed, changed_reference = change(image, reference, NO_AUGMENTATION.changed(flips=True), seed)
     np.testing.assert_array_equal(changed[..., 0], changed_reference)
     assert np.bincount(changed_reference.ravel()).tolist() == np.bincount(reference.ravel()).tolist()
 
 
 def test_all_eight_flips_occur() -> None:
     reference = np.arange(9, dtype=np.uint8).reshape(3, 3)
-    seen = {change(np.zeros((3, 3, 1), np.float32), reference, Augmentation(), seed)[1].tobytes() for seed in range(99)}
+    seen = {
+        change(np.zeros((3, 3, 1), np.float32), reference, NO_AUGMENTATION.changed(flips=True), seed)[1].tobytes()
+        for seed in range(99)
+    }
     assert len(seen) == 8
 
 
@@ -102,7 +107,7 @@ def test_rotation_turns_about_the_centre() -> None:
     rows, columns = np.mgrid[:65, :65] - 32.0
     disc = (np.hypot(rows, columns) < 20).astype(np.uint8)
     radius = np.hypot(rows, columns).astype(np.float32)[..., np.newaxis]
-    turning = Augmentation(False, degrees=45.0, warped_share=1.0, intensity=0.0, shift=0.0)
+    turning = NO_AUGMENTATION.changed(degrees=45.0, warped_share=1.0)
     changed, changed_disc = change(radius, disc, turning, 5)
     inner = disc.astype(bool)
     np.testing.assert_allclose(changed[inner], radius[inner], atol=0.3)
@@ -113,7 +118,7 @@ def test_rotation_turns_about_the_centre() -> None:
 def test_scaling_keeps_within_its_limits(seed: int) -> None:
     """Distances from the centre are divided by one factor, at most 1 +- scaling."""
     rows, columns = np.mgrid[:65, :65] - 32.0
-    scaling = Augmentation(False, scaling=0.25, warped_share=1.0, intensity=0.0, shift=0.0)
+    scaling = NO_AUGMENTATION.changed(scaling=0.25, warped_share=1.0)
     changed, _ = change(rows.astype(np.float32)[..., np.newaxis], np.zeros((65, 65), np.uint8), scaling, seed)
     middle = np.abs(rows) + np.abs(columns) < 20
     factors = changed[..., 0][middle & (rows != 0)] / rows[middle & (rows != 0)]
@@ -124,7 +129,7 @@ def test_scaling_keeps_within_its_limits(seed: int) -> None:
 @pytest.mark.parametrize("elastic", [0.5, 4.0])
 def test_elastic_displacement_has_the_size_asked_for(elastic: float) -> None:
     """A ramp tells where its pixels came from. In the middle no displacement reaches a border that is mirrored."""
-    settings = Augmentation(False, elastic=elastic, warped_share=1.0, intensity=0.0, shift=0.0)
+    settings = NO_AUGMENTATION.changed(elastic=elastic, warped_share=1.0)
     ramps = np.moveaxis(np.indices((96, 96), np.float32), 0, -1)
     fields = [change(ramps, np.zeros((96, 96), np.uint8), settings, seed)[0] - ramps for seed in range(150)]
     middle = np.stack(fields)[:, 32:64, 32:64]
@@ -133,7 +138,7 @@ def test_elastic_displacement_has_the_size_asked_for(elastic: float) -> None:
 
 
 def test_share_of_warped_patches() -> None:
-    settings = Augmentation(False, elastic=3.0, warped_share=0.3, intensity=0.0, shift=0.0)
+    settings = NO_AUGMENTATION.changed(elastic=3.0, warped_share=0.3)
     image, reference = draw_patch(0, side=8)
     warped = sum(not np.array_equal(change(image, reference, settings, seed)[0], image) for seed in range(1000))
     assert warped == pytest.approx(300, abs=4 * math.sqrt(1000 * 0.3 * 0.7))
@@ -142,7 +147,7 @@ def test_share_of_warped_patches() -> None:
 @given(seed=seeds, intensity=st.floats(0, 0.5), shift=st.floats(0, 0.5))
 def test_intensity_is_one_line_for_the_patch(seed: int, intensity: float, shift: float) -> None:
     image = np.array([0.0, 1.0], np.float32).reshape(1, 2, 1).repeat(2, axis=0)
-    settings = Augmentation(False, intensity=intensity, shift=shift)
+    settings = NO_AUGMENTATION.changed(intensity=intensity, shift=shift)
     changed, _ = change(image, np.zeros((2, 2), np.uint8), settings, seed)
     added, gain = float(changed[0, 0, 0]), float(changed[0, 1, 0] - changed[0, 0, 0])
     assert abs(added) <= shift + 1e-6
@@ -153,10 +158,10 @@ def test_intensity_is_one_line_for_the_patch(seed: int, intensity: float, shift:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        pytest.param({"degrees": -1.0}, "degrees from 0 to 180, got -1.0", id="negative"),
+        pytest.param({"degrees": -1.0}, "degrees", id="negative"),
         pytest.param({"scaling": 1.0}, "scaling", id="an image scaled to nothing"),
         pytest.param({"elastic": math.nan}, "elastic", id="no number"),
-        pytest.param({"warped_share": 1.5}, "warped_share from 0 to 1", id="share"),
+        pytest.param({"warped_share": 1.5}, "warped_share", id="share"),
         pytest.param({"intensity": 2.0}, "intensity", id="gains below 0 invert the image"),
         pytest.param({"shift": math.inf}, "shift", id="infinite"),
     ],

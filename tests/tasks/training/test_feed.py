@@ -15,10 +15,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from segscale.tasks.normalize import Recipe, apply_recipe
-from segscale.tasks.training.augmentation import NO_AUGMENTATION, Augmentation
 from segscale.tasks.training.feed import Batch, WaitingClock, training_batches, validation_batches
 from segscale.tasks.training.patches import PatchPlan, plan_patches
 from segscale.tasks.training.sample import Sample
+from segscale.tasks.training.settings import NO_AUGMENTATION, Augmentation
 
 RECIPE = Recipe(-math.inf, math.inf, 0.0, 255.0)
 STRONG = Augmentation(degrees=30.0, scaling=0.2, elastic=2.0, warped_share=0.5)

@@ -58,7 +58,7 @@ def few_measures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed() -> tuple[keras.Model, list[Checkpoint]]:
-    return train(replace(SMALL, epochs=3))
+    return train(SMALL.changed(epochs=3))
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(
     model, states = undisturbed
     # Through the bytes of the file, as after a kill.
     start = decode_checkpoint(states[killed_after - 1].encode())
-    resumed, after = train(replace(SMALL, epochs=3), start=start)
+    resumed, after = train(SMALL.changed(epochs=3), start=start)
     assert [state.epoch for state in after] == list(range(killed_after + 1, 4))
     np.testing.assert_equal(without_times(after[-1].rows), without_times(states[-1].rows))
     assert_same_weights(resumed, model)
@@ -92,7 +92,7 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(
 @pytest.mark.slow
 def test_a_finished_training_is_not_trained_again(undisturbed: tuple[keras.Model, list[Checkpoint]]) -> None:
     model, states = undisturbed
-    again, after = train(replace(SMALL, epochs=3), start=states[-1])
+    again, after = train(SMALL.changed(epochs=3), start=states[-1])
     assert after == []
     assert_same_weights(again, model)
 
@@ -100,14 +100,14 @@ def test_a_finished_training_is_not_trained_again(undisturbed: tuple[keras.Model
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_measures")
 def test_another_seed_gives_other_weights() -> None:
-    first, second = (train(replace(SMALL, epochs=1, seed=seed))[0] for seed in (0, 1))
+    first, second = (train(SMALL.changed(epochs=1, seed=seed))[0] for seed in (0, 1))
     assert not np.array_equal(first.get_weights()[0], second.get_weights()[0])
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_measures")
 def test_loss_falls_and_scores_rise_on_an_easy_set() -> None:
-    settings = replace(SMALL, epochs=3, steps_per_epoch=12, learning_rate=0.03, dropout=0.0, filters=(4, 4))
+    settings = SMALL.changed(epochs=3, steps_per_epoch=12, learning_rate=0.03, dropout=0.0, filters=(4, 4))
     model, states = train(settings)
     first, *_, last = (row for row in states[-1].rows if row["split"] == "validation")
     assert last["loss"] < 0.8 * first["loss"]
@@ -121,7 +121,7 @@ def test_four_classes_without_validation() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (12, 12, 1)).astype(np.uint8)
     sample = Sample("four", pixels, UNIT, pixels[..., 0] // 64)
     weights = (0.1, 0.2, 0.3, 0.4)
-    settings = replace(SMALL, epochs=1, activation="softmax", n_classes=4, class_weights=weights, patience=1)
+    settings = SMALL.changed(epochs=1, activation="softmax", n_classes=4, class_weights=weights, patience=1)
     model, states = train(settings, Split((sample,), ()))
     (row,) = states[-1].rows
     assert inspect_model(model).n_classes == 4
@@ -134,7 +134,7 @@ def test_four_classes_without_validation() -> None:
 @pytest.mark.usefixtures("few_measures")
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_reduced_precision_is_repeatable_and_leaves_float32_behind(precision: Any) -> None:
-    settings = replace(SMALL, epochs=1, precision=precision)
+    settings = SMALL.changed(epochs=1, precision=precision)
     (first, _), (second, _) = train(settings), train(settings)
     assert_same_weights(first, second)
     assert {layer.compute_dtype for layer in first.layers} == {"float32"}
@@ -152,11 +152,11 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(monkeypatch: pyte
         return {**validate(network, *others), "dice_per_sample": next(scores)}
 
     monkeypatch.setattr(loop, "_validate", judged)
-    model, states = train(replace(SMALL, epochs=5, patience=2))
+    model, states = train(SMALL.changed(epochs=5, patience=2))
     assert [state.epoch for state in states] == [1, 2, 3, 4]
     for kept, best in zip(model.get_weights(), measured[1], strict=True):
         np.testing.assert_array_equal(kept, best)
-    again, after = train(replace(SMALL, epochs=5, patience=2), start=states[-1])
+    again, after = train(SMALL.changed(epochs=5, patience=2), start=states[-1])
     assert after == []
     assert_same_weights(again, model)
 
@@ -167,7 +167,7 @@ def test_initial_weights_are_those_that_are_given() -> None:
     def all_ones(network: keras.Model) -> None:
         network.set_weights([np.ones_like(weights) for weights in network.get_weights()])
 
-    settings = replace(SMALL, epochs=1, learning_rate=1e-9, normalization="none")
+    settings = SMALL.changed(epochs=1, learning_rate=1e-9, normalization="none")
     model = train_network(Training("training", SPLIT, settings, all_ones), lambda _: None)
     for weights in model.get_weights():
         np.testing.assert_allclose(weights, 1.0, atol=1e-6)
@@ -177,7 +177,7 @@ def test_initial_weights_are_those_that_are_given() -> None:
 @pytest.mark.usefixtures("few_measures")
 def test_a_loss_that_is_no_number_ends_the_training_after_its_row_is_kept() -> None:
     states: list[Checkpoint] = []
-    training = Training("training", SPLIT, replace(SMALL, learning_rate=1e30, normalization="none"))
+    training = Training("training", SPLIT, SMALL.changed(learning_rate=1e30, normalization="none"))
     with pytest.raises(FloatingPointError, match=r"lower train\.learning_rate"):
         train_network(training, states.append)
     assert not math.isfinite(states[-1].rows[-1]["loss"])
@@ -225,7 +225,7 @@ def test_the_checkpoint_of_another_training_is_refused() -> None:
     ],
 )
 def test_learning_rate_follows_the_schedule(schedule: Any, expected: list[float]) -> None:
-    settings = replace(SMALL, learning_rate=2.0, schedule=schedule)
+    settings = SMALL.changed(learning_rate=2.0, schedule=schedule)
     rates = [learning_rate_at(step, 4, settings) for step in range(5)]
     np.testing.assert_allclose(rates, expected, atol=1e-12)
 
