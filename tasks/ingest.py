@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.storage import shards, tables
-from segscale.storage.failures import Failure, to_columns
+from segscale.storage import shards
+from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
 from segscale.tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
 from segscale.tasks.readers import read_label_map, read_picture
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
+from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
 from segscale.tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
@@ -45,13 +45,11 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     depths = [max(1, row.depth) for row in chosen]
     starts = np.cumsum([0, *depths])[:-1].tolist()
     arrays = _empty_arrays(job, sum(depths)) if job.dtype else {}
-    rows = pd.DataFrame(
-        [
-            _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, preparation)
-            for row, start, depth in zip(chosen, starts, depths, strict=True)
-        ]
-    )
-    n_failed = int((rows["status"] == "failed").sum())
+    rows = [
+        _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, preparation)
+        for row, start, depth in zip(chosen, starts, depths, strict=True)
+    ]
+    n_failed = len(rows) - len(sound(rows))
     if job.only:
         return ShardDone(job.key, len(rows), n_failed)
     shards.commit_shard(
@@ -59,7 +57,7 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
         STAGE,
         job.key,
         arrays=arrays,
-        rows=tables.encode_frame(rows),
+        rows=encode_shard_rows(rows),
         facts={"n_images": len(rows), "n_failed": n_failed},
     )
     return ShardDone(job.key, len(rows), n_failed)
@@ -71,19 +69,8 @@ def _empty_arrays(job: IngestJob, slices: int) -> dict[str, npt.NDArray[Any]]:
     return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.full(shape, IGNORED, np.uint8)}
 
 
-def _prepare(
-    row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]], preparation: Preparation
-) -> dict[str, Any]:
-    """Read an image into its place in the arrays, `target`, and say in a row of the shard's table what came of it."""
-    facts: dict[str, Any] = {
-        "image_id": row.image_id,
-        "start": start,
-        "depth": max(1, row.depth),
-        "height": row.height,
-        "width": row.width,
-        "image_sha256": row.image_sha256,
-        "reference_sha256": row.reference_sha256,
-    }
+def _prepare(row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]], preparation: Preparation) -> ShardRow:
+    """Read an image into its place in the arrays, `target`; the row of the shard says what came of it."""
     recipe, coloured, failure = NEUTRAL, False, row.failure
     if failure is None:
         try:
@@ -91,10 +78,18 @@ def _prepare(
         except DataError as error:
             target[IMAGES][...], target[REFERENCES][...] = 0, IGNORED
             failure = Failure.of(STAGE, error)
-    outcome = to_columns(failure)
-    # All rows of this table are of one stage.
-    del outcome["stage"]
-    return {**facts, **asdict(recipe), "coloured": coloured, **outcome}
+    return ShardRow(
+        image_id=row.image_id,
+        start=start,
+        depth=max(1, row.depth),
+        height=row.height,
+        width=row.width,
+        image_sha256=row.image_sha256,
+        reference_sha256=row.reference_sha256,
+        **asdict(recipe),
+        coloured=coloured,
+        failure=failure,
+    )
 
 
 def _fill(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from segscale.storage import shards
-from segscale.storage.failures import Failure, from_columns
+from segscale.storage import shards, tables
+from segscale.storage.failures import Failure, from_columns, to_columns
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.normalize import Recipe
@@ -57,6 +58,21 @@ class ShardRow:
         return shards.as_numpy(array, self.start, self.stop)[:, : self.height, : self.width]
 
 
+_NAMES = tuple(field.name for field in fields(ShardRow) if field.name != "failure")
+
+
+def encode_shard_rows(rows: Sequence[ShardRow]) -> bytes:
+    """The table that is committed with a shard."""
+    return tables.encode_frame(pd.DataFrame([_columns(row) for row in rows]))
+
+
+def _columns(row: ShardRow) -> dict[str, Any]:
+    columns = {name: getattr(row, name) for name in _NAMES} | to_columns(row.failure)
+    # All rows of this table are of one stage.
+    del columns["stage"]
+    return columns
+
+
 def read_shard_rows(store: ObjectStore, entry: Entry) -> list[ShardRow]:
     """The rows of a committed shard, in their order, checked against the ledger."""
     return [_row(values, entry.stage) for values in shards.read_rows(store, entry).to_dict("records")]
@@ -64,8 +80,7 @@ def read_shard_rows(store: ObjectStore, entry: Entry) -> list[ShardRow]:
 
 def _row(values: Mapping[Any, Any], stage: str) -> ShardRow:
     plain = {str(name): value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    names = [field.name for field in fields(ShardRow) if field.name != "failure"]
-    return ShardRow(**{name: plain[name] for name in names}, failure=from_columns(plain, stage))
+    return ShardRow(**{name: plain[name] for name in _NAMES}, failure=from_columns(plain, stage))
 
 
 def sound(rows: Iterable[ShardRow]) -> list[ShardRow]:
