@@ -8,7 +8,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
 from segscale.tasks import predict
 from segscale.tasks.counting import failed_rows
+from segscale.tasks.engine_plan import EnginePlan
+from segscale.tasks.engines import EngineFacts
 from segscale.tasks.phantom import write_phantoms
 from segscale.tasks.predict import Prediction
 
@@ -509,7 +511,10 @@ def test_a_lost_plan_record_is_restored_from_the_report(finished: Finished, tmp_
         heads=("head_4",), level=4, ensemble=False, flips=False, n_classes=2, batch_size=0, batch_pixels=77,
         tile=1024, overlap=0.25, threshold=0.5, keep="none",
     )  # fmt: skip
-    Ledger(store).record(PLAN, plan_key(config, model), {"prediction": asdict(prediction), "engine": {"rate": 0.1}})
+    resolved = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
+    Ledger(store).record(
+        PLAN, plan_key(config, model), EnginePlan(prediction, resolved, "it was there", None, None).record()
+    )
     members = rows_by_shard(catalog)
     for key, job in plan_predict(catalog, prediction).items():
         ids = catalog["image_id"].iloc[members[job.ingest_key]]
