@@ -55,6 +55,8 @@ def test_the_backend_and_its_version_are_part_of_a_plan(tmp_path: Path, monkeypa
     config, model, keys = config_of(tmp_path), ModelFile("model.keras", "ff"), set()
     for backend, version in (("", "1"), ("jax", "1"), ("jax", "2")):
         monkeypatch.setenv("KERAS_BACKEND", backend)
-        monkeypatch.setattr("segscale.flows.predict._version", lambda name, now=version: now if name == "jax" else "0")
+        monkeypatch.setattr(
+            "segscale.flows.predict.installed_version", lambda name, now=version: now if name == "jax" else "0"
+        )
         keys.add(plan_key(config, model))
     assert len(keys) == 3
