@@ -17,7 +17,7 @@ import pytest
 from segscale.tasks.models.model_file import load_model
 from segscale.tasks.phantom import write_phantoms
 
-pytestmark = pytest.mark.nightly(part="drivers")
+pytestmark = pytest.mark.slow
 
 EPOCHS = 6
 TIMES = ["seconds", "waiting_seconds"]
@@ -80,6 +80,7 @@ def kill_after(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"it ended before it could be killed:\n{''.join(said)}")
 
 
+@pytest.mark.nightly(part="drivers")
 def test_killed_in_epoch_3_of_6_ends_as_if_nothing_had_happened(
     segscale: Any, data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(workers: Workers, t
     assert found == {"shard": Finished("shard", "shard", 1)}
 
 
+@pytest.mark.nightly(part="drivers")
 def test_a_shard_that_is_handed_on_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(stream, "NO_WORKERS_SECONDS", 20.0)

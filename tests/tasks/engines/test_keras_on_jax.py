@@ -15,7 +15,7 @@ OF_TENSORFLOW_ALONE = 3
 """Tests that ask TensorFlow for its traces and its GPUs."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="models")
 def test_the_engine_works_under_jax() -> None:
     # One device: those of the machine's GPU are measured by benchmarks/inference.py --device.
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}

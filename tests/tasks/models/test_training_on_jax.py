@@ -10,7 +10,7 @@ import pytest
 PROGRAM = Path(__file__).with_name("training_on_jax.py")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly(part="models")
 def test_training_works_under_jax() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = subprocess.run([sys.executable, PROGRAM], env=environment, capture_output=True, text=True, timeout=600)
