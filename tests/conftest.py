@@ -1,4 +1,4 @@
-"""The real thing: the installed command in processes of its own, against a Prefect server of its own."""
+"""The real thing: the installed command in processes of its own, and a Prefect server where a test asks for one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Segscale:
-    """Runs the command with a Prefect home and server that belong to the tests."""
+    """Runs the command, in an environment that belongs to the tests."""
 
     environment: dict[str, str]
 
@@ -86,34 +86,37 @@ class Segscale:
 
 
 @pytest.fixture(scope="session")
-def segscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segscale]:
+def segscale(tmp_path_factory: pytest.TempPathFactory) -> Segscale:
+    """The command as users have it who run no Prefect server."""
     home = tmp_path_factory.mktemp("prefect")
+    cache = _shared_folder(tmp_path_factory) / "cache"
+    return Segscale({**os.environ, "PREFECT_HOME": str(home), "SEGSCALE_CACHE": str(cache)})
+
+
+@pytest.fixture(scope="session")
+def segscale_in_prefect(segscale: Segscale) -> Iterator[Segscale]:
+    """The same where PREFECT_API_URL names a server, which is started for the tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "SEGSCALE_CACHE": str(_shared_folder(tmp_path_factory) / "cache"),
-    }
+    shown = segscale.with_environment(PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
     prefect = str(Path(sys.executable).with_name("prefect"))
-    log = (home / "server.log").open("w")
-    server = subprocess.Popen(
-        [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    path = Path(shown.environment["PREFECT_HOME"]) / "server.log"
+    with path.open("w") as log:
+        server = subprocess.Popen(
+            [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env=shown.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     try:
-        await_server(server, f"{environment['PREFECT_API_URL']}/health", home / "server.log")
-        yield Segscale(environment)
+        await_server(server, f"{shown.environment['PREFECT_API_URL']}/health", path)
+        yield shown
     finally:
         processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         for process in processes:
             process.terminate()
         psutil.wait_procs(processes, timeout=20)
-        log.close()
 
 
 @pytest.fixture

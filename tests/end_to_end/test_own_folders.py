@@ -95,20 +95,20 @@ def test_workers_of_dask_work_in_it(
 
 
 @pytest.fixture
-def client(segscale: Any) -> Iterator[SyncPrefectClient]:
+def client(segscale_in_prefect: Any) -> Iterator[SyncPrefectClient]:
     """The Prefect server of the tests; asked again where it has too much to do."""
     with (
-        temporary_settings({PREFECT_API_URL: segscale.environment["PREFECT_API_URL"]}),
+        temporary_settings({PREFECT_API_URL: segscale_in_prefect.environment["PREFECT_API_URL"]}),
         get_client(sync_client=True) as found,
     ):
         yield found
 
 
 @pytest.fixture(scope="module")
-def prefect_worker(segscale: Any, project: Path) -> Iterator[subprocess.Popen[str]]:
+def prefect_worker(segscale_in_prefect: Any, project: Path) -> Iterator[subprocess.Popen[str]]:
     """A process worker that was started in that folder; it makes its pool."""
     command = [PREFECT, "worker", "start", "--pool", "own", "--type", "process", "--limit", "1"]
-    environment = {**segscale.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    environment = {**segscale_in_prefect.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
     with (project / "worker.log").open("w") as log:
         process = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log, text=True)
     try:
@@ -122,7 +122,7 @@ def prefect_worker(segscale: Any, project: Path) -> Iterator[subprocess.Popen[st
 
 
 def test_a_deployment_is_run_by_a_worker_that_was_started_in_it(
-    segscale: Any, project: Path, phantoms: Path, by_command: dict[str, bytes], client: SyncPrefectClient,
+    segscale_in_prefect: Any, project: Path, phantoms: Path, by_command: dict[str, bytes], client: SyncPrefectClient,
     prefect_worker: subprocess.Popen[str],
 ) -> None:  # fmt: skip
     def until(found: Callable[[], bool]) -> None:
@@ -155,8 +155,8 @@ def test_a_deployment_is_run_by_a_worker_that_was_started_in_it(
     with (project / "prefect.yaml").open("w") as file:
         YAML().dump({"build": None, "push": None, "pull": here, "deployments": [entry]}, file)
     deployed = subprocess.run(
-        [PREFECT, "--no-prompt", "deploy", "--all"], cwd=project, env=segscale.environment, capture_output=True,
-        text=True, check=False, timeout=120,
+        [PREFECT, "--no-prompt", "deploy", "--all"], cwd=project, env=segscale_in_prefect.environment,
+        capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     deployment = client.read_deployment_by_name("evaluate-dataset/evaluate")

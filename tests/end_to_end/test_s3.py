@@ -175,8 +175,12 @@ def test_a_report_in_a_bucket_is_read_by_the_other_commands(command: Any, finish
     assert json.loads(there.out) == json.loads(here.out)
 
 
-def test_secrets_are_nowhere(command: Any, finished: tuple[Job, Job, str]) -> None:
+def test_secrets_are_nowhere(command: Any, finished: tuple[Job, Job, str], segscale_in_prefect: Any) -> None:
     _, far, said = finished
+    shown = command.with_environment(PREFECT_API_URL=segscale_in_prefect.environment["PREFECT_API_URL"])
+    outcome = shown("run", far.config)
+    assert outcome.code == 0, outcome.err
+    said += outcome.out + outcome.err
     store = ObjectStore(far.place)
     kept = {item.path: store.read(item.path) for item in store.listing()}
     kept["what was said"] = said.encode()

@@ -325,8 +325,13 @@ def test_a_wrong_command_exits_2(segscale_here: Any, arguments: list[str], words
 
 
 def test_each_flow_runs_alone_and_prefect_shows_its_artifacts(
-    segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path], finished: tuple[Path, Path, Path]
+    segscale_in_prefect: Any,
+    phantoms: Path,
+    tmp_path: Path,
+    write_config: Callable[..., Path],
+    finished: tuple[Path, Path, Path],
 ) -> None:
+    segscale = segscale_in_prefect
     config = write_config(**score_sections(phantoms, tmp_path))
     too_early = segscale("score", config)
     assert too_early.code == 2
