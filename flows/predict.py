@@ -7,6 +7,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_model
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -34,6 +35,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSumma
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
+    check_installed("predict")
     check_cluster(config.cluster)
     require_catalog(config, config.store.open())
     check_model(config)

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segscale.errors import ClusterLostError, ConfigError, DataError, SegscaleError
     from segscale.flows.config.evaluation import EvaluationConfig, load_config
     from segscale.flows.evaluate import run
     from segscale.flows.reports.library import compare, diagnose, rescore
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "errors": ("ClusterLostError", "ConfigError", "DataError", "SegscaleError"),
     "flows.config.evaluation": ("EvaluationConfig", "load_config"),
     "flows.evaluate": ("run",),
     "flows.reports.library": ("compare", "diagnose", "rescore"),
@@ -50,9 +52,13 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ClusterLostError",
+    "ConfigError",
+    "DataError",
     "EvaluationConfig",
     "OverlapCounts",
     "Report",
+    "SegscaleError",
     "check_arrays",
     "compare",
     "count_overlap",

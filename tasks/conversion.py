@@ -32,7 +32,7 @@ def converted_graph(
     """The graph of a `.keras` file, from the cache (`cache_folder()` unless given) or converted now.
 
     `weights_sha256` is the hash of the file. Raises UnconvertibleError where a layer has no counterpart in OpenVINO,
-    and ValueError where OpenVINO is not installed, the file cannot be used, or the level is not there.
+    EngineError where OpenVINO is not installed, and ValueError for a file that cannot be used or a level it lacks.
     """
     if not openvino_is_installed():
         raise EngineError(NOT_INSTALLED)
@@ -52,7 +52,7 @@ def is_converted(weights_sha256: str, level: Level, ensemble: bool) -> bool:
 def convert_here(model: Any, weights_sha256: str, level: Level, ensemble: bool) -> None:
     """Put the graph of a loaded `keras.Model` into the cache, unless it is there; Keras must run on TensorFlow.
 
-    Raises ValueError where it cannot be converted, or the level is not there.
+    Raises UnconvertibleError where it cannot be converted, or the level is not there.
     """
     from segscale.tasks.engines.openvino_conversion import convert
 

@@ -25,7 +25,7 @@ PARITY_IMAGES = 32
 """So many of the shard's images, the first ones, are predicted in both precisions."""
 
 Build = Callable[[EngineName, Precision], Engine]
-"""Makes an engine from its name and its precision; ValueError where it cannot be had."""
+"""Makes an engine from its name and its precision; EngineError where it cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def plan_engine(
 
     A reduced precision stands if no image checked changes its Dice by more than `max_dice_change` against float32 of
     the same engine; else, or where no image could be checked, it is float32. The batch is as large as pays and fits
-    into `memory_bytes`. Raises ValueError where the engine cannot be had.
+    into `memory_bytes`. Raises EngineError where the engine cannot be had.
     """
     engine = build(choice.engine, choice.precision)
     sample = _Sample.read(store, ingest_key, engine)

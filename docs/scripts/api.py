@@ -25,6 +25,7 @@ SECTIONS = {
         "soft_tversky",
     ),
     "Runs": ("load_config", "EvaluationConfig", "run"),
+    "Errors": ("SegscaleError", "ConfigError", "DataError", "ClusterLostError"),
 }  # fmt: skip
 
 

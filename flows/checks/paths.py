@@ -10,8 +10,8 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.tasks.models.bundled import bundled_path
 
 
-def check_paths(config: EvaluationConfig) -> None:
-    """Raise ConfigError for the first path that no file can lie at; what does lie there is looked at later."""
+def check_sources(config: EvaluationConfig) -> None:
+    """Raise ConfigError for the first path of the data set that no file can lie at; what is there comes later."""
     dataset = config.dataset
     if is_local(dataset.manifest) and not Path(dataset.manifest).is_file():
         raise ConfigError(f"dataset.manifest: {dataset.manifest}: expected a manifest, found none")
@@ -23,10 +23,11 @@ def check_paths(config: EvaluationConfig) -> None:
         folder = Path(fixed_part(pattern))
         if is_local(pattern) and not folder.exists():
             raise ConfigError(f"{key}: {pattern}: expected files, found none: there is no {folder}")
-    _check_model(config.model.path)
 
 
-def _check_model(path: str) -> None:
+def check_model_path(config: EvaluationConfig) -> None:
+    """The same of the network."""
+    path = config.model.path
     if not is_local(path):
         return
     try:

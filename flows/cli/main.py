@@ -67,10 +67,14 @@ def commands() -> None:
     """Evaluate segmentation at the scale of a data set."""
 
 
-def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], int]], click.Command]:
+def _config_command(
+    name: str, *, lists: bool = False, predicts: bool = False
+) -> Callable[[Callable[[EvaluationConfig, bool], int]], click.Command]:
     """A command that takes CONFIG.toml and the common options.
 
-    Its body gets the resolved configuration, and whether `--prefect` was given.
+    Its body gets the resolved configuration, and whether `--prefect` was given. `lists` and `predicts` say whether it
+    needs the files of the data set, and the network: what is mistyped there is said at once, for all that follows loads
+    libraries for a second or more.
     """
 
     def decorate(body: Callable[[EvaluationConfig, bool], int]) -> click.Command:
@@ -83,12 +87,14 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], i
         @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
         def command(config: str, prefect: bool, quiet: bool, **options: Any) -> int:
             prepare_process(quiet)
-            from segscale.flows.checks.paths import check_paths
+            from segscale.flows.checks.paths import check_model_path, check_sources
             from segscale.flows.config.evaluation import load_config, override
 
             chosen = override(load_config(config), **options)
-            # What is mistyped is said at once: all that follows loads libraries for a second or more.
-            check_paths(chosen)
+            if lists:
+                check_sources(chosen)
+            if predicts:
+                check_model_path(chosen)
             return body(chosen, prefect)
 
         return command
@@ -96,7 +102,7 @@ def _config_command(name: str) -> Callable[[Callable[[EvaluationConfig, bool], i
     return decorate
 
 
-@_config_command("run")
+@_config_command("run", lists=True, predicts=True)
 def run_command(config: EvaluationConfig, prefect: bool) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
     from segscale.flows import evaluate
@@ -104,7 +110,7 @@ def run_command(config: EvaluationConfig, prefect: bool) -> int:
     return _finish(config, run_job(evaluate, config, prefect))
 
 
-@_config_command("ingest")
+@_config_command("ingest", lists=True)
 def ingest_command(config: EvaluationConfig, prefect: bool) -> int:
     """Normalise the data set and chunk it into Zarr shards."""
     from segscale.flows import ingest
@@ -112,7 +118,7 @@ def ingest_command(config: EvaluationConfig, prefect: bool) -> int:
     return _stage_done(config, run_job(ingest, config, prefect))
 
 
-@_config_command("predict")
+@_config_command("predict", predicts=True)
 def predict_command(config: EvaluationConfig, prefect: bool) -> int:
     """Run the model over the ingested shards and count."""
     from segscale.flows import predict
@@ -136,7 +142,7 @@ def report_command(config: EvaluationConfig, prefect: bool) -> int:
     return _finish(config, run_job(report, config, prefect))
 
 
-@_config_command("train")
+@_config_command("train", lists=True)
 def train_command(config: EvaluationConfig, prefect: bool) -> int:
     """Train UNet++ on the ingested training split."""
     from segscale.flows import train

@@ -52,7 +52,7 @@ def run_job(job: Job, config: EvaluationConfig, prefect: bool) -> Any:
     # Before Prefect is imported, and perhaps a server started, for what cannot run.
     job.check(config)
     if server is None:
-        logger.info("prefect: a server of this run alone; PREFECT_API_URL names one that stays")
+        logger.info("prefect: a server of this run alone, unless a file of its own names one")
     else:
         check_answers(server)
         logger.info("prefect: shown at %s", server)

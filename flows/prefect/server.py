@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from segscale.errors import ConfigError
 from segscale.storage.locations import redacted
 
 SETTING = "PREFECT_API_URL"
+NO_SERVER = "ephemeral"
+"""The profile that Prefect has without any file."""
 ANSWER_SECONDS = 30.0
 """A server that is starting, or busy, may take a while."""
 
@@ -30,36 +34,59 @@ class Server:
 def configured_server() -> Server | None:
     """The server that the environment names, or the profile that is active there, as Prefect looks for it.
 
-    Raises ConfigError for a file of profiles that is none.
+    Raises ConfigError for a file of profiles that is none, and for a profile that is in none.
     """
     if SETTING in os.environ:
         url = os.environ[SETTING]
         return Server(url, f"{SETTING} is set") if url else None
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: expected Prefect's profiles as TOML: {' '.join(str(error).split())}") from None
-    name = os.environ.get("PREFECT_PROFILE") or document.get("active")
-    profiles = document.get("profiles")
-    profile = profiles.get(name) if isinstance(profiles, dict) else None
+    document = _profiles_in(path)
+    profiles, asked = document.get("profiles", {}), os.environ.get("PREFECT_PROFILE")
+    if asked and asked not in {*profiles, NO_SERVER}:
+        # Prefect takes its default in silence, and the run would go past the server that is meant.
+        raise ConfigError(f"PREFECT_PROFILE: expected one of the profiles {sorted(profiles)} of {path}, got {asked!r}")
+    name = asked or document.get("active")
+    profile = profiles.get(name) if isinstance(name, str) else None
     named = profile.get(SETTING) if isinstance(profile, dict) else None
     return Server(str(named), f"{SETTING} of the profile {name!r} in {path}") if named else None
 
 
+def _profiles_in(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: expected Prefect's profiles as TOML: {' '.join(str(error).split())}") from None
+    if not isinstance(document.get("profiles", {}), dict):
+        raise ConfigError(f"{path}: expected Prefect's profiles, got {document['profiles']!r}")
+    return document
+
+
 def check_answers(server: Server) -> None:
-    """Raise ConfigError where nothing answers at the address of a server; whatever answers is left to Prefect."""
+    """Raise ConfigError where nothing answers at the address of a server; whatever answers is left to Prefect.
+
+    A certificate that is not accepted here is an answer: Prefect has settings of its own for that.
+    """
     # Prefect's own client; it takes a proxy where the environment names one.
     import httpx
 
     try:
         httpx.get(f"{server.url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if _is_about_tls(error):
+            return
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
             f"{SETTING}: expected a Prefect server at {server}, got: {reason}; start it, or unset {SETTING} to go on "
             "without one"
         ) from None
+
+
+def _is_about_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

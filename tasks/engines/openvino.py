@@ -36,7 +36,7 @@ class OpenVinoEngine:
     Pixels are normalised here and not in the graph: OpenVINO multiplies by the reciprocal instead of dividing, so that
     half of the values are another float32, and under bfloat16 it rounds the recipe as well.
 
-    Raises ValueError where OpenVINO is not installed, or the precision is not there on this CPU.
+    Raises EngineError where OpenVINO is not installed, or the precision is not there on this CPU.
     """
 
     def __init__(self, graph: OpenVinoGraph, *, precision: Precision = "float32", threads: int = 0) -> None:
@@ -138,7 +138,7 @@ def _collect(request: Any, place: tuple[NDArray[np.float32], int]) -> None:
 
 
 def check_precision(precision: Precision, flags: frozenset[str], capabilities: Sequence[str] = ("BF16",)) -> None:
-    """Raise ValueError for a precision that OpenVINO or this CPU does not have.
+    """Raise EngineError for a precision that OpenVINO or this CPU does not have.
 
     `flags` are the instructions of the CPU (`cpu_flags`), `capabilities` what OpenVINO says of it, where it was asked.
     """

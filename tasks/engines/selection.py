@@ -49,7 +49,7 @@ def choose_engine(
 
     Keras on a GPU; on a CPU OpenVINO where it is installed, which is the faster, else Keras. bfloat16 on a GPU, and
     under OpenVINO on CPUs with matrix units (AMX) only: without them it took 1.7 times as long as float32. Raises
-    ValueError for an OpenVINO that is asked for and not installed; whether the hardware has a precision that was asked
+    EngineError for an OpenVINO that is asked for and not installed; whether the hardware has a precision that was asked
     for is said by the engine itself.
     """
     here = surroundings or look_around()

@@ -3,7 +3,7 @@
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.jpeg import JpegReader
-from segscale.tasks.readers.picture import Header, Picture, Reader, reading
+from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader
 
@@ -20,13 +20,11 @@ def reader_for(name: str) -> Reader:
     raise UnreadableImage(f"{name}: no reader for this file name ending; expected one of {supported}")
 
 
-@reading()
 def read_header(data: bytes, name: str) -> Header:
     """Shape and type of the picture in `data`, without decoding pixels; `name` gives the format."""
     return reader_for(name).header(data, name)
 
 
-@reading()
 def read_picture(data: bytes, name: str) -> Picture:
     """The picture in `data`; `name` gives the format. UnreadableImage when the bytes do not hold one."""
     return reader_for(name).read(data, name)

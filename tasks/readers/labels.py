@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.channels import single_channel
 from segscale.tasks.readers.formats import reader_for
-from segscale.tasks.readers.picture import native_pixels, reading
+from segscale.tasks.readers.picture import native_pixels
 
 _INT32 = np.iinfo(np.int32)
 
 
-@reading()
 def read_label_map(data: bytes, name: str) -> NDArray[np.integer[Any]]:
     """Label values (depth, height, width) as stored, in the integer type of the file (1 bit: uint8 of 0 and 1).
 

@@ -1,6 +1,7 @@
 """The record that every reader returns, and the protocol and the one error that readers share."""
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.errors import DataError, SegscaleError, UnreadableImage
+from segscale.errors import SegscaleError, UnreadableImage
 
 PLANE_PIXELS_LIMIT = 2**29
 """Most pixels of one plane: a slide of 20,000 x 20,000 is read, what claims more is taken for a decompression bomb."""
@@ -114,12 +115,17 @@ def picture_dtype(dtype: np.dtype[Any], name: str) -> str:
 
 @contextmanager
 def decoding(name: str, format_name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises about foreign bytes into UnreadableImage with a repeatable text."""
+    """Turn whatever a decoder raises about foreign bytes into UnreadableImage with a repeatable text.
+
+    A mistake of ours around it stays what it is: an assertion or a name that fails in a module of this package.
+    """
     try:
         yield
-    except (UnreadableImage, MemoryError, ImportError):
+    except (SegscaleError, MemoryError, ImportError):
         raise  # the last two are about the machine, not about the bytes
     except Exception as error:  # decoders raise dozens of types for damaged bytes, RuntimeError and IndexError included
+        if isinstance(error, AssertionError | NameError | AttributeError) and _is_ours(error):
+            raise
         reason = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", str(error)).strip()
         first_line = reason.splitlines()[0][:200] if reason else "no reason given"
         raise UnreadableImage(
@@ -127,16 +133,7 @@ def decoding(name: str, format_name: str) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """The door of all readers: turn a ValueError that numpy raises over the numbers of a file into DataError.
-
-    Beside the decoders the bytes say how long a palette is, or which shape an array has; whatever that breaks is about
-    the file, and fails its image and nothing else.
-    """
-    try:
-        yield
-    except SegscaleError:
-        raise
-    except ValueError as error:
-        raise DataError(str(error)) from error
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised by a line of this package, not in a library that it calls."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("segscale.")

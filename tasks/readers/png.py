@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from segscale.errors import DataError
 from segscale.tasks.readers.channels import is_grey_palette, not_opaque, palette_colours, without_opaque_alpha
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
 from segscale.tasks.readers.pillow import decoded
@@ -77,7 +78,10 @@ def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
         stored = stored // (255 // (2**structure.bit_depth - 1))  # Pillow stretches these to 0-255
     if stored.dtype == np.bool_:
         stored = stored.astype(np.uint8)
-    stored = stored.reshape(structure.height, structure.width, -1)
+    try:
+        stored = stored.reshape(structure.height, structure.width, -1)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     return stored[..., : structure.samples]  # imagecodecs adds alpha where the file has a transparent colour
 
 

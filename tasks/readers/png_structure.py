@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.errors import UnreadableImage
+from segscale.errors import DataError, UnreadableImage
 from segscale.tasks.readers.picture import check_signature
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -114,7 +114,10 @@ def transparent_pixels(structure: PngStructure, stored: NDArray[Any]) -> int:
         listed = np.frombuffer(structure.transparency[:256], np.uint8)
         alpha[: len(listed)] = listed
         return int(np.count_nonzero(alpha[stored[..., 0]] != 255))
-    key = np.frombuffer(structure.transparency, ">u2")[: structure.samples]
+    try:
+        key = np.frombuffer(structure.transparency, ">u2")[: structure.samples]
+    except ValueError as error:
+        raise DataError(str(error)) from None
     return int(np.count_nonzero(np.all(stored[..., : structure.samples] == key, axis=-1)))
 
 
@@ -132,6 +135,9 @@ def _walk_chunks(data: bytes, name: str) -> tuple[dict[bytes, bytes], tuple[tupl
             raise UnreadableImage(f"{name}: cut off: a PNG chunk reaches to byte {stop + 4}, the file has {len(data)}")
         if zlib.crc32(memoryview(data)[position + 4 : stop]) != struct.unpack_from(">I", data, stop)[0]:
             raise UnreadableImage(f"{name}: damaged PNG, wrong checksum of the chunk at byte {position}")
+        if kind == b"IHDR" and kind in bodies:
+            # Which of the two a decoder believes is its own affair.
+            raise UnreadableImage(f"{name}: damaged PNG, a second header at byte {position}")
         if kind == b"IDAT":
             image_data.append((start, stop))
         else:

@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
 from segscale.tasks.readers.formats import reader_for
-from segscale.tasks.readers.picture import reading
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 ROUNDING = 1e-5
 """How far beyond 0 or 1 a probability may lie through rounding (a float16 softmax); it is then set to 0 or 1."""
 
 
-@reading()
 def holds_probabilities(data: bytes, name: str) -> bool:
     """Whether the file stores floats, so that it can hold probabilities rather than labels; decodes no pixels."""
     reader = reader_for(name)
@@ -24,7 +22,6 @@ def holds_probabilities(data: bytes, name: str) -> bool:
     return isinstance(reader, TiffReader) and tiff_dtype(data, name).kind == "f"
 
 
-@reading()
 def read_probabilities(data: bytes, name: str) -> NDArray[np.float32]:
     """Probabilities of a .npy or TIFF file as float32, in the shape of the file; which axis is which, the caller knows.
 

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 
 from segscale.errors import ConfigError
-from segscale.flows.checks.paths import check_paths
+from segscale.flows.checks.paths import check_model_path, check_sources
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 
 
 def config_of(folder: Path, dataset: dict[str, Any], **sections: Any) -> EvaluationConfig:
     return parse_config({"dataset": {"name": "d", **dataset}, **sections}, base=folder, source="test")
+
+
+def check_all(config: EvaluationConfig) -> None:
+    check_sources(config)
+    check_model_path(config)
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ GLOBS = {"images": "images/*.png", "references": "masks"}
     ],
 )
 def test_what_may_be_there_passes(data: Path, dataset: dict[str, Any], sections: dict[str, Any]) -> None:
-    check_paths(config_of(data, dataset, **sections))
+    check_all(config_of(data, dataset, **sections))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_what_cannot_be_there_is_named(
     data: Path, dataset: dict[str, Any], sections: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        check_paths(config_of(data, dataset, **sections))
+        check_all(config_of(data, dataset, **sections))
 
 
 def test_nothing_heavy_is_loaded_for_a_wrong_path(tmp_path: Path) -> None:
@@ -72,3 +77,30 @@ def test_nothing_heavy_is_loaded_for_a_wrong_path(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, "run", str(tmp_path / "config.toml")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "2 []"
+
+
+@pytest.mark.parametrize(
+    ("command", "sources", "model"),
+    [
+        pytest.param("run", True, True, id="run: all of it"),
+        pytest.param("ingest", True, False, id="ingest: no network yet"),
+        pytest.param("train", True, False, id="train: the network is what comes of it"),
+        pytest.param("predict", False, True, id="predict: the images are in the store"),
+        pytest.param("score", False, False, id="score: so are the references"),
+        pytest.param("report", False, False, id="report: so are the counts"),
+    ],
+)
+def test_a_command_asks_for_what_it_needs(
+    command: str, sources: bool, model: bool, tmp_path: Path, segscale_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*_: object) -> None:
+        raise ConfigError("the job was reached")
+
+    monkeypatch.setattr("segscale.flows.cli.main.run_job", reached)
+    dataset = '[dataset]\nname = "d"\nimages = "{}"\nreferences = "here"\n[model]\npath = "{}"\n'
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.png").touch()
+    for images, network, is_asked in (("gone/*.png", "nuclei", sources), ("here", "gone.keras", model)):
+        (tmp_path / "config.toml").write_text(dataset.format(images, network))
+        outcome = segscale_here(command, tmp_path / "config.toml")
+        assert (outcome.code, "the job was reached" in outcome.err) == (2, not is_asked), outcome.err

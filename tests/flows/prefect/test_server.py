@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from segscale.errors import ConfigError
@@ -29,6 +31,7 @@ CASES = [
     pytest.param({"PREFECT_PROFILE": "ephemeral"}, PROFILES, None, id="a profile without a server"),
     pytest.param({"PREFECT_API_URL": "http://here/api"}, PROFILES, "http://here/api", id="the environment comes first"),
     pytest.param({"PREFECT_API_URL": "http://here/api"}, "", "http://here/api", id="the environment alone"),
+    pytest.param({"PREFECT_PROFILE": "ephemeral"}, "", None, id="the profile that Prefect has without a file"),
     pytest.param({}, PROFILES.replace('"team"\n', '"ephemeral"\n', 1), None, id="another profile is active"),
 ]
 
@@ -72,10 +75,23 @@ def test_an_empty_address_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -
     assert configured_server() is None
 
 
-def test_profiles_that_cannot_be_read_are_named(home: Path) -> None:
-    (home / "profiles.toml").write_text("active = ")
-    with pytest.raises(ConfigError, match=r"profiles\.toml: expected Prefect's profiles as TOML"):
+@pytest.mark.parametrize("text", ["active = ", "profiles = 3"])
+def test_profiles_that_cannot_be_read_are_named(home: Path, text: str) -> None:
+    (home / "profiles.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"profiles\.toml: expected Prefect's profiles"):
         configured_server()
+
+
+def test_a_profile_that_is_none_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "profiles.toml").write_text(PROFILES)
+    monkeypatch.setenv("PREFECT_PROFILE", "tema")
+    with pytest.raises(ConfigError, match=r"PREFECT_PROFILE: expected one of .*'own', 'team'.*got 'tema'"):
+        configured_server()
+
+
+def test_an_active_profile_of_another_kind_is_none(home: Path) -> None:
+    (home / "profiles.toml").write_text('active = ["team"]')
+    assert configured_server() is None
 
 
 def test_where_it_is_said_and_no_password(home: Path) -> None:
@@ -97,3 +113,11 @@ def test_a_server_that_is_not_there_is_named_with_the_remedy() -> None:
 def test_what_is_no_address_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match="PREFECT_API_URL: expected a Prefect server"):
         check_answers(Server(url, "PREFECT_API_URL is set"))
+
+
+def test_a_certificate_is_left_to_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("certificate verify failed") from ssl.SSLCertVerificationError("self-signed")
+
+    monkeypatch.setattr(httpx, "get", refuse)
+    check_answers(Server("https://127.0.0.1/api", "PREFECT_API_URL is set"))

@@ -7,10 +7,9 @@ import tifffile
 from PIL import Image
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.tasks.readers import read_header, read_picture, reader_for
+from segscale.tasks.readers import read_header, read_label_map, read_picture, reader_for
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.jpeg import JpegReader
-from segscale.tasks.readers.picture import reading
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader
 from tests.tasks.readers.conftest import MakePng
@@ -81,9 +80,35 @@ def test_numbers_that_no_reader_foresaw_are_about_the_file(make_png: MakePng) ->
     assert caught.value.recorded_as == "ValueError", "another word than stores have for such a file"
 
 
-def test_a_type_error_at_the_door_is_a_defect() -> None:
-    with pytest.raises(TypeError), reading():
-        raise TypeError
+@pytest.mark.parametrize("place", ["single_channel", "native_pixels", "reader_for"])
+def test_a_mistake_of_ours_is_no_failed_image(place: str, make_png: MakePng, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(f"segscale.tasks.readers.labels.{place}", mistaken)
+    with pytest.raises(ValueError, match="a mistake of ours") as caught:
+        read_label_map(make_png(4, 1, 8, 0, [b"\1\2\3\4"]), "a.png")
+    assert not isinstance(caught.value, DataError)
+
+
+def test_an_assertion_of_ours_beside_a_decoder_is_no_failed_image(
+    make_png: MakePng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(_: object) -> None:
+        raise AssertionError("a mistake of ours")
+
+    # As if it stood in the module of the reader.
+    monkeypatch.setitem(mistaken.__globals__, "__name__", "segscale.tasks.readers.pillow")
+    monkeypatch.setattr("segscale.tasks.readers.png.decoded", mistaken)
+    with pytest.raises(AssertionError, match="a mistake of ours"):
+        read_picture(make_png(4, 1, 8, 0, [b"\1\2\3\4"]), "a.png")
+
+
+def test_a_second_header_is_refused(make_png: MakePng) -> None:
+    header = (4).to_bytes(4) + (1).to_bytes(4) + b"\x08\0\0\0\0"
+    data = make_png(4, 1, 8, 0, [b"\1\2\3\4"], chunks=[(b"IHDR", header)])
+    with pytest.raises(UnreadableImage, match="a second header"):
+        read_picture(data, "a.png")
 
 
 @pytest.mark.data
