@@ -79,8 +79,8 @@ def check_answers(server: Server) -> None:
             return
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"{SETTING}: expected a Prefect server at {server}, got: {reason}; start it, or unset {SETTING} to go on "
-            "without one"
+            f"{SETTING}: expected a Prefect server at {server}, got: {reason}; start it, or leave it out with an empty "
+            f"{SETTING}="
         ) from None
 
 
