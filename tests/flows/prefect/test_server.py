@@ -103,7 +103,7 @@ def test_where_it_is_said_and_no_password(home: Path) -> None:
 
 def test_a_server_that_is_not_there_is_named_with_the_remedy() -> None:
     with pytest.raises(
-        ConfigError, match=r"PREFECT_API_URL: expected a Prefect server at .*start it, or unset"
+        ConfigError, match=r"PREFECT_API_URL: expected a Prefect server at .*start it, or leave it out"
     ) as raised:
         check_answers(Server(f"http://me:secret@127.0.0.1:{free_port()}/api", "PREFECT_API_URL is set"))
     assert "secret" not in str(raised.value)
