@@ -149,14 +149,14 @@ def test_only_what_is_needed_is_read() -> None:
     [
         pytest.param({"threshold": 0.7}, r"nearest: 0\.6875 \(44/64\) and 0\.703125 \(45/64\)", id="a lost threshold"),
         pytest.param({"group_by": ("status",)}, r"one of \['patient_id', 'site'\], got 'status'", id="no group"),
-        pytest.param({"tversky_alpha": -1.0}, "tversky_alpha\n *Input should be greater", id="a weight below 0"),
+        pytest.param({"tversky_alpha": -1.0}, "tversky_alpha: input should be greater", id="a weight below 0"),
         pytest.param(
-            {"smooth": float("nan")}, "smooth\n *Input should be a finite number", id="smooth that is no number"
+            {"smooth": float("nan")}, "smooth: input should be a finite number", id="smooth that is no number"
         ),
         pytest.param(
-            {"batch_sizes": (0,)}, "batch_sizes.0\n *Input should be greater than or equal to 1", id="batches of none"
+            {"batch_sizes": (0,)}, "batch_sizes.0: input should be greater than or equal to 1", id="batches of none"
         ),
-        pytest.param({"empty": "two"}, "empty\n *Input should be 'nan', 'one'", id="an unknown policy"),
+        pytest.param({"empty": "two"}, "empty: input should be 'nan', 'one'", id="an unknown policy"),
     ],
 )
 def test_wrong_changes_are_refused(changes: dict[str, Any], words: str) -> None:

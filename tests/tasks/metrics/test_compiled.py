@@ -33,7 +33,8 @@ def run_caller(root: Path, value: int) -> str:
     """What the caller says in a process of its own, with a callee of this value."""
     (root / "segscale" / "tasks" / "metrics" / "callee.py").write_text(CALLEE.format(value=value))
     environment = {name: text for name, text in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    command = [sys.executable, "-c", "import segscale.tasks.metrics.caller"]
+    # -B: bytecode is known by second and size, and this file is written twice within one.
+    command = [sys.executable, "-B", "-c", "import segscale.tasks.metrics.caller"]
     return subprocess.run(
         command, cwd=root, env={**environment, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=True
     ).stdout.strip()
