@@ -44,7 +44,7 @@ def check(config: EvaluationConfig) -> None:
 def _check(run: Run) -> None:
     config = run.config
     check_cluster(config.cluster)
-    listing = run.list()
+    listing = run.listing()
     if not scores_predictions(config, listing):
         known = _known_plan(run)
         if known is None:

@@ -17,14 +17,15 @@ from segscale.flows.dataset import catalog_name, preparation
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Run
 from segscale.flows.scan import look_at_files
+from segscale.flows.shards.retry import LEAST_SECONDS
 from segscale.flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from segscale.flows.worker import work
 from segscale.storage.catalog import read_planned, rows_by_shard, write_catalog
 from segscale.storage.quarantine import quarantined
 from segscale.tasks import shard_plan
 
-LEAST_SECONDS, SECONDS_PER_MEGAPIXEL = 600.0, 60.0
-"""The time limit of a shard where none is configured: some 15 times what the published network takes on one core."""
+SECONDS_PER_MEGAPIXEL = 60.0
+"""So much longer for what its images hold: some 15 times what the published network takes on one core."""
 
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:
@@ -42,7 +43,7 @@ def check(config: EvaluationConfig) -> None:
 
 def _check(run: Run) -> None:
     check_cluster(run.config.cluster)
-    run.list()
+    run.listing()
     check_folders(run.config)
 
 

@@ -37,8 +37,8 @@ class Observer:
     def table(self, rows: pd.DataFrame, description: str, name: str) -> None:
         """Rows to show, under a name within the data set."""
 
-    def reported(self, result: RunResult, failures: pd.DataFrame, stages: Sequence[StageSummary]) -> None:
-        """A report is there, with its table of failures; the run did these stages before it."""
+    def reported(self, result: RunResult, stages: Sequence[StageSummary]) -> None:
+        """A report is there; the run did these stages before it."""
 
 
 UNOBSERVED = Observer()

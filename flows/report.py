@@ -80,10 +80,10 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
         record = report.run()
-        tables = {name: report.table(name) for name in ("per_sample", "batch_summed", "failures")}
+        tables = {name: report.table(name) for name in ("per_sample", "batch_summed")}
         n_images, n_failed = record["n_images"], record["n_failed"]
         result = RunResult(report.path, identity.run_id, n_images, n_failed, True, headline_of(tables))
-        run.observer.reported(result, tables["failures"], stages)
+        run.observer.reported(result, stages)
         return result
     with timed() as seconds:
         entries = _entries(config, store, counted)
@@ -98,7 +98,7 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     contents["report.html"] = _render(built, record)
     write_report(report.store, contents, record)
     result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False, headline_of(built.frames))
-    run.observer.reported(result, built.frames["failures"], stages)
+    run.observer.reported(result, stages)
     return result
 
 

@@ -72,7 +72,7 @@ class Run:
         """Those that were lent, which stay, or its own, which are started or found when the first shard needs one."""
         return self._lent or Workers(self.config.cluster, needs_of(self.config))
 
-    def list(self) -> pd.DataFrame:
+    def listing(self) -> pd.DataFrame:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
@@ -80,7 +80,7 @@ class Run:
 
     def take_listing(self) -> pd.DataFrame:
         """The listing, which is not kept any longer: beside the catalog it would be memory for nothing."""
-        listing, self._listing = self.list(), None
+        listing, self._listing = self.listing(), None
         return listing
 
     @property

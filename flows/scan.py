@@ -13,7 +13,7 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.progress import StageProgress
 from segscale.flows.run import Run
 from segscale.flows.shards.bisection import ending_of, find_poison
-from segscale.flows.shards.retry import Finished, Limits, Lost
+from segscale.flows.shards.retry import LEAST_SECONDS, Finished, Limits, Lost
 from segscale.flows.worker import work
 from segscale.flows.worker.work import ScanJob
 from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, places_among, source_keys
@@ -25,7 +25,6 @@ from segscale.tasks.scan import SourceFacts
 
 logger = logging.getLogger("segscale")
 SCAN_FILES = 64
-LEAST_SECONDS = 600.0
 SECONDS_PER_FILE = 30.0
 """So much longer may a worker look at files for each of them, where nothing is configured: they may be far away."""
 

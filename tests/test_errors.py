@@ -10,29 +10,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from segscale import errors
 from segscale.errors import (
-    ArgumentError,
     ClusterLostError,
     ConfigError,
     DamagedStoreError,
     DataError,
     EngineError,
     MissingFile,
-    PermanentError,
-    ReportError,
     SegscaleError,
     StageError,
-    StoreRefusedError,
     UnreadableImage,
     WorkLostError,
 )
 from segscale.flows.cli import main
-from segscale.flows.prefect.observer import _may_help
 
 ROOT = Path(__file__).parents[1]
 TREE = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
@@ -151,33 +145,3 @@ def test_the_exit_code_goes_by_type(
     monkeypatch.setattr(main.commands, "main", command)
     assert main.run(["run", "config.toml"]) == code
     assert capsys.readouterr().err.startswith(said)
-
-
-@dataclass(frozen=True)
-class State:
-    """As much of Prefect's as is asked."""
-
-    error: Exception
-
-    def result(self, *, raise_on_failure: bool) -> Exception:
-        assert not raise_on_failure
-        return self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "helps"),
-    [
-        pytest.param(ConfigError(""), False, id="the configuration stays as wrong as it is"),
-        pytest.param(ReportError(""), False, id="so does the data"),
-        pytest.param(StoreRefusedError(""), False, id="a store that cannot do it"),
-        pytest.param(DamagedStoreError(""), False, id="what is damaged, until somebody repairs it"),
-        pytest.param(ClusterLostError(""), True, id="another cluster may come"),
-        pytest.param(PermanentError(""), True, id="on other workers"),
-        pytest.param(OSError(), True, id="the network may be back"),
-        pytest.param(ArgumentError(""), True, id="a defect may meet other circumstances"),
-        pytest.param(ValueError(), True, id="a defect that is a ValueError is no bad data"),
-    ],
-)
-def test_prefect_tries_a_stage_again_by_type(error: Exception, helps: bool) -> None:
-    state: Any = State(error)
-    assert _may_help(None, None, state) is helps

@@ -18,6 +18,8 @@ from segscale.flows.prefect.artifacts import publish_link, publish_table, set_pr
 from segscale.flows.prefect.concurrency import turn
 from segscale.flows.report import RunResult
 from segscale.flows.stage import StageSummary
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import Report
 
 R = TypeVar("R")
 
@@ -46,12 +48,13 @@ class PrefectObserver(Observer):
     def table(self, rows: pd.DataFrame, description: str, name: str) -> None:
         publish_table(rows, description, self._dataset, name)
 
-    def reported(self, result: RunResult, failures: pd.DataFrame, stages: Sequence[StageSummary]) -> None:
+    def reported(self, result: RunResult, stages: Sequence[StageSummary]) -> None:
         said = f"{result.n_failed} of {result.n_images} images failed"
         publish_table(result.headline, said, self._dataset)
         done = pd.DataFrame([asdict(stage) for stage in stages])
         publish_table(done, "What was done now, and what before", self._dataset, "stages")
         if result.n_failed:
+            failures = Report(ObjectStore(result.path)).table("failures")
             shown = failures[["image_id", "stage", "error_type", "message"]]
             publish_table(shown, said, self._dataset, "failures")
         publish_link(result.path, "The Parquet tables of this run", self._dataset, "report")

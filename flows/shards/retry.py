@@ -15,6 +15,8 @@ logger = logging.getLogger("segscale")
 ATTEMPTS = 3
 DEATHS = 2
 """So often workers may die at a shard that had others beside it; then it is tried alone, with nothing else to blame."""
+LEAST_SECONDS = 600.0
+"""The time limit of a shard of work before what is in it is added, where none is configured."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before another attempt: the first, doubled each time, half of it left to chance."""
 

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
+from segscale.tasks.models.choices import check_choice
 from segscale.tasks.models.names import default_name
 from segscale.tasks.models.reference_encoding import Encoding, check_encoding, encode
 
@@ -56,7 +57,7 @@ class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]
         super().__init__(name=name or default_name(self), reduction=reduction, dtype="float32")
         if smooth < 0:
             raise ArgumentError(f"smooth must be 0 or more, got {smooth}")
-        _check_choice("reduction_axes", reduction_axes, ReductionAxes)
+        check_choice("reduction_axes", reduction_axes, ReductionAxes)
         check_encoding(reference)
         self.class_weights = None if class_weights is None else _checked_weights(class_weights)
         self.smooth = smooth
@@ -174,7 +175,7 @@ class _TverskyLoss(_OverlapLoss):
         super().__init__(class_weights, smooth, reduction_axes, reference, name, reduction)
         if min(alpha, beta) < 0 or alpha + beta == 0:
             raise ArgumentError(f"alpha and beta must be 0 or more, and not both 0, got {alpha} and {beta}")
-        _check_choice("over", over, Over)
+        check_choice("over", over, Over)
         if over == "all_channels" and class_weights is not None:
             raise ArgumentError('over="all_channels" makes one ratio of all classes and takes no class_weights')
         self.alpha = alpha
@@ -229,7 +230,7 @@ class Tversky(_TverskyLoss):
         reduction: str | None = "sum_over_batch_size",
     ) -> None:
         super().__init__(alpha, beta, class_weights, smooth, reduction_axes, reference, over, name, reduction)
-        _check_choice("form", form, Form)
+        check_choice("form", form, Form)
         self.form: Form = form
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -289,11 +290,6 @@ def _power(base: Any, exponent: float) -> Any:
     epsilon = keras.config.epsilon()
     curve = ops.power(ops.maximum(base, epsilon), exponent)
     return ops.where(base > epsilon, curve, base * epsilon ** (exponent - 1.0))
-
-
-def _check_choice(argument: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ArgumentError(f"{argument} must be one of {get_args(choices)}, got {value!r}")
 
 
 def _checked_weights(class_weights: Sequence[float]) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ a softmax of two channels give 2F / (F + N) whatever is predicted. So each loss 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
+from segscale.tasks.models.choices import check_choice
 from segscale.tasks.normalize import IGNORED
 
 Encoding = Literal["index", "one_hot"]
@@ -56,8 +57,7 @@ def encode(reference: Any, prediction: Any, encoding: Encoding) -> tuple[Any, An
 
 def check_encoding(encoding: str) -> None:
     """Raise ValueError for what is no `Encoding`."""
-    if encoding not in get_args(Encoding):
-        raise ArgumentError(f"reference must be one of {get_args(Encoding)}, got {encoding!r}")
+    check_choice("reference", encoding, Encoding)
 
 
 def check_shapes(reference: Shape, prediction: Shape, encoding: Encoding) -> None:

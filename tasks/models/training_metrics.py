@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -37,6 +37,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import EmptyPolicy
+from segscale.tasks.models.choices import check_choice
 from segscale.tasks.models.reference_encoding import Encoding
 from segscale.tasks.models.segmentation_metric import (
     Overlap,
@@ -69,8 +70,7 @@ class _Score(SegmentationMetric):
             raise ArgumentError(f'class_index must be one of 0 to {n_classes - 1}, None or "each", got {class_index!r}')
         if not (math.isfinite(smooth) and smooth >= 0):
             raise ArgumentError(f"smooth must be a finite number of 0 or more, got {smooth}")
-        if empty not in get_args(EmptyPolicy):
-            raise ArgumentError(f"empty must be one of {get_args(EmptyPolicy)}, got {empty!r}")
+        check_choice("empty", empty, EmptyPolicy)
         if threshold is not None:
             check_threshold(threshold)
         self.class_index = class_index

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 
 from segscale.errors import ArgumentError
+from segscale.tasks.models.choices import check_choice
 from segscale.tasks.networks import select_outputs
 
 Activation = Literal["sigmoid", "softmax"]
@@ -137,8 +138,7 @@ def _head(tensor: Any, outputs: int, activation: Activation, l2: float, column: 
 
 def check_head(outputs: int, activation: Activation) -> None:
     """Raise ValueError for outputs that no probabilities of exclusive classes can come from."""
-    if activation not in get_args(Activation):
-        raise ArgumentError(f"activation must be one of {get_args(Activation)}, got {activation!r}")
+    check_choice("activation", activation, Activation)
     if activation == "softmax" and outputs < 2:
         raise ArgumentError(
             f"softmax over {outputs} output is 1 everywhere, whatever the image; use sigmoid, or an output per class"
@@ -155,7 +155,6 @@ def _check_network(channels: int, filters: Sequence[int], normalization: Normali
         raise ArgumentError(f"channels must be 1 or more, got {channels}")
     if len(filters) < 2 or min(filters) < 1:
         raise ArgumentError(f"filters must name at least two depths, each of 1 or more filters, got {tuple(filters)}")
-    if normalization not in get_args(Normalization):
-        raise ArgumentError(f"normalization must be one of {get_args(Normalization)}, got {normalization!r}")
+    check_choice("normalization", normalization, Normalization)
     if not 0 <= dropout < 1:
         raise ArgumentError(f"dropout must be at least 0 and below 1, got {dropout}")

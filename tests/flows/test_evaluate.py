@@ -111,5 +111,5 @@ def test_files_are_listed_once_for_check_and_plan(monkeypatch: pytest.MonkeyPatc
     listings = [pd.DataFrame({"image_id": ["first"]}), pd.DataFrame({"image_id": ["later"]})]
     monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: listings.pop(0))
     run = Run(config)
-    assert run.list() is run.list() is run.take_listing()
+    assert run.listing() is run.listing() is run.take_listing()
     assert list(run.take_listing()["image_id"]) == ["later"], "a listing that was taken is held no longer"

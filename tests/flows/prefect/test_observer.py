@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from segscale.errors import ClusterLostError, ConfigError
+from segscale.errors import (
+    ArgumentError,
+    ClusterLostError,
+    ConfigError,
+    DamagedStoreError,
+    PermanentError,
+    ReportError,
+    StoreRefusedError,
+)
 from segscale.flows.observer import UNOBSERVED
 from segscale.flows.prefect import observer
 
 
+@dataclass(frozen=True)
 class State:
-    """As Prefect hands it to the question whether to retry."""
+    """As much of Prefect's as is asked."""
 
-    def __init__(self, error: Exception) -> None:
-        self._error = error
+    error: Exception
 
-    def result(self, raise_on_failure: bool) -> Exception:
+    def result(self, *, raise_on_failure: bool) -> Exception:
         assert not raise_on_failure
-        return self._error
+        return self.error
 
 
 @pytest.mark.parametrize(
     ("error", "helps"),
     [
-        pytest.param(ConfigError("store.path: none"), False, id="the configuration stays as it is"),
-        pytest.param(ClusterLostError("gone"), True, id="a cluster may come back"),
-        pytest.param(OSError("no route"), True, id="so may a network"),
+        pytest.param(ConfigError(""), False, id="the configuration stays as wrong as it is"),
+        pytest.param(ReportError(""), False, id="so does the data"),
+        pytest.param(StoreRefusedError(""), False, id="a store that cannot do it"),
+        pytest.param(DamagedStoreError(""), False, id="what is damaged, until somebody repairs it"),
+        pytest.param(ClusterLostError(""), True, id="another cluster may come"),
+        pytest.param(PermanentError(""), True, id="on other workers"),
+        pytest.param(OSError(), True, id="the network may be back"),
+        pytest.param(ArgumentError(""), True, id="a defect may meet other circumstances"),
+        pytest.param(ValueError(), True, id="a defect that is a ValueError is no bad data"),
     ],
 )
-def test_what_is_tried_again(error: Exception, helps: bool) -> None:
+def test_prefect_tries_a_stage_again_by_type(error: Exception, helps: bool) -> None:
     state: Any = State(error)
     assert observer._may_help(None, None, state) is helps
 
