@@ -20,6 +20,7 @@ MOST_IN_BYTES = 254
 
 def native_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
     """A view of integer labels in the machine's byte order (a copy only where the order is foreign); bool as uint8."""
+    _refuse_masked(labels, name)
     if labels.dtype.kind not in "biu":
         raise ArgumentError(
             f"{name}: expected class indices as integers or bool, got dtype {labels.dtype}: "
@@ -59,6 +60,7 @@ def native_probabilities(
 
     Two classes give the reference's shape, more classes an axis of channels more. float16 comes back as its bits.
     """
+    _refuse_masked(probabilities, "probabilities")
     values = _foreground_or_channels(probabilities, shape, n_classes)
     if not 0.0 <= threshold <= 1.0:
         raise ArgumentError(f"threshold: expected a probability from 0 to 1, got {threshold!r}")
@@ -127,6 +129,15 @@ def _foreground_or_channels(probabilities: NDArray[Any], shape: tuple[int, ...],
         f"probabilities: expected shape {expected} for a reference of shape {shape} and {n_classes} classes, "
         f"got {probabilities.shape}: {advice}"
     )
+
+
+def _refuse_masked(array: NDArray[Any], name: str) -> None:
+    """Raise ArgumentError for a masked array, whose mask the kernels would not see."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise ArgumentError(
+            f"{name}: expected a plain array, got a masked one: to leave its masked pixels out, fill the reference "
+            f"there, reference.filled(255), and say ignore_index=255"
+        )
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.settings import EmptyPolicy
 
 F_BETA = 2.0
@@ -40,15 +41,28 @@ class Score:
         self.ratio = ratio
         """Numerator and denominator, unsmoothed, of numbers, arrays or tensors."""
         update_wrapper(self, ratio)
-        signature = inspect.signature(ratio)
+        self._takes = signature = inspect.signature(ratio)
         smooth = inspect.Parameter("smooth", inspect.Parameter.KEYWORD_ONLY, default=0.0, annotation=float)
         self.__signature__ = signature.replace(
             parameters=[*signature.parameters.values(), smooth], return_annotation=Any
         )
 
     def __call__(self, *sums: Any, smooth: float = 0.0, **named: Any) -> Any:
-        """The ratio of the sums, divided: float64, NaN where it is undefined."""
-        return divide(self.ratio(*sums, **named), smooth)
+        """The ratio of the sums, divided: float64, NaN where it is undefined or a sum is unknown (NaN).
+
+        Raises ArgumentError for a sum, a weight or a smoothing below 0.
+        """
+        given = self._takes.bind(*sums, **named)
+        given.arguments = {name: _wide(value, name) for name, value in given.arguments.items()}
+        return divide(self.ratio(*given.args, **given.kwargs), _wide(smooth, "smooth"))
+
+
+def _wide(values: Any, name: str) -> Any:
+    """As float64, in which the sums of narrow integers do not wrap around; a Series stays one, with its index."""
+    wide = values.astype(np.float64) if hasattr(values, "astype") else np.asarray(values, np.float64)
+    if np.any(wide < 0):
+        raise ArgumentError(f"{name}: expected 0 or more, got {np.min(wide):g}: sums and weights have no sign")
+    return wide
 
 
 def divide(ratio: Ratio, smooth: float = 0.0) -> Any:

@@ -21,6 +21,11 @@ P = np.zeros((4, 5), np.float32)
         pytest.param({"probabilities": None}, "exactly one of .* neither", id="no prediction"),
         pytest.param({"label_map": REFERENCE}, "exactly one of .* both", id="two predictions"),
         pytest.param({"reference": P}, "reference: expected class indices as integers.*float32", id="float reference"),
+        pytest.param({"reference": np.ma.array(REFERENCE)}, "reference: .*masked.*filled", id="masked reference"),
+        pytest.param({"probabilities": np.ma.array(P)}, "probabilities: .*masked", id="masked probabilities"),
+        pytest.param(
+            {"probabilities": None, "label_map": np.ma.array(REFERENCE)}, "label_map: .*masked", id="masked labels"
+        ),
         pytest.param({"reference": REFERENCE[0]}, r"reference: .*shape \(5,\)", id="one axis"),
         pytest.param({"reference": REFERENCE[:0]}, "at least one pixel", id="no pixel"),
         pytest.param({"reference": REFERENCE + 255}, r"reference: .*0\.\.1, got also \[255\]: .*0 and 255", id="0/255"),

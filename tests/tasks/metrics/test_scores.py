@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 
 COUNT = st.integers(0, 10**12)
@@ -76,6 +78,43 @@ def test_arrays_in_arrays_out(formula: Callable[..., Any]) -> None:
     score = formula(np.array([1, 0]), np.array([0, 0]), np.array([0, 0]))
     assert score.dtype == np.float64
     np.testing.assert_array_equal(score, [1.0, np.nan])
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8", "int8", "uint16", "int32", "float16", "float32"])
+def test_narrow_counts_do_not_wrap_around(kind: str) -> None:
+    most = np.array([np.finfo(kind).max if kind.startswith("float") else np.iinfo(kind).max if kind != "bool" else 1])
+    counts = [most.astype(kind)] * 3
+    assert scores.dice(*counts) == scores.sensitivity(*counts[:2]) == 0.5
+    assert scores.dice(*(values[0] for values in counts)) == 0.5, "numpy's scalars too"
+    assert scores.volume_difference(*counts) == scores.volume_difference(counts[0] * 0, *counts[:2]) == 0
+
+
+def test_lists_are_counts_too() -> None:
+    np.testing.assert_array_equal(scores.iou([1, 3], [1, 0], [0, 0]), [0.5, 1.0])
+
+
+def test_series_go_by_their_index() -> None:
+    counts = pd.Series([1, 3], ["a", "b"], np.uint8)
+    np.testing.assert_array_equal(scores.precision(counts, pd.Series([0, 1], ["b", "a"], np.uint8)), [0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        pytest.param(lambda: scores.dice(-1, 2, 3), "tp: expected 0 or more, got -1", id="a count"),
+        pytest.param(lambda: scores.dice(1, fp=np.array([2, -3]), fn=3), "fp: .* got -3", id="one of many, by name"),
+        pytest.param(lambda: scores.soft_dice(0.5, 1.0, -2.0), "reference: .* got -2", id="a soft sum"),
+        pytest.param(lambda: scores.tversky(1, 1, 1, -0.3, 0.7), "alpha: .* got -0.3", id="a weight"),
+        pytest.param(lambda: scores.dice(1, 0, 0, smooth=-1), "smooth: .* got -1", id="smoothing"),
+    ],
+)
+def test_nothing_below_zero(score: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        score()
+
+
+def test_unknown_stays_unknown() -> None:
+    assert np.isnan(scores.soft_dice(np.nan, np.nan, 3))
 
 
 @pytest.mark.parametrize(
