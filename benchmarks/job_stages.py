@@ -16,8 +16,8 @@ from segscale.storage import shards
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.ingest import IMAGES, REFERENCES
+from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import count_overlap
-from segscale.tasks.normalize import IGNORED
 from segscale.tasks.shard_plan import STAGE as INGEST
 
 REPEATS = 5

@@ -12,8 +12,11 @@ from segscale.storage import parts, sources
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
+from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
+from segscale.tasks.prediction_file import Counting
 from segscale.tasks.shard_plan import Preparation
+from segscale.tasks.survey import Reading
 
 BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.
@@ -69,17 +72,32 @@ def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
             raise ConfigError(f"metrics.{key}: expected a column of the manifest {groups}, got {unknown[0]!r}")
 
 
-def preparation(config: EvaluationConfig) -> Preparation:
-    """What ingest does to every image and reference of this data set."""
+UNREAD = Reading()
+"""Of a set that was not looked at."""
+
+
+def preparation(config: EvaluationConfig, reading: Reading = UNREAD) -> Preparation:
+    """What ingest does to every image and reference of this data set, whose files are read so."""
     dataset = config.dataset
     return Preparation(
         n_classes=len(dataset.classes),
-        label_values=dataset.label_values,
+        label_values=dataset.label_values or reading.label_values,
         ignore_label=dataset.ignore_label,
         normalize=dataset.normalize,
         # The window has no say in the other methods, so it must not change their keys.
         window=dataset.window if dataset.normalize == "window" else (0.0, 1.0),
+        labels_found=reading.labels_found,
     )
+
+
+def counting(config: EvaluationConfig, reading: Reading) -> Counting:
+    """How existing predictions of this data set are read and counted."""
+    asked, references = config.predictions, preparation(config, reading).labels
+    own = asked.label_values
+    # A value that is a class in predictions says nothing there about being ignored.
+    ignored = None if references.ignored in own else references.ignored
+    labels = LabelRule(references.n_classes, own, ignored) if own else references
+    return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
 
 
 def catalog_name(config: EvaluationConfig) -> str:
@@ -89,6 +107,7 @@ def catalog_name(config: EvaluationConfig) -> str:
         {
             "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
             "preparation": asdict(preparation(config)),
+            "foreground": dataset.foreground,
             "shard_images": config.store.shard_images,
         }
     )

@@ -52,6 +52,7 @@ def _check(run: Run) -> None:
         else:
             # The number of channels asked for is no part of the plan record.
             check_facts(config, known.prediction.n_classes, known.facts.channels)
+    run.look()
     check_folders(config)
 
 

@@ -13,7 +13,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import catalog_name, preparation
+from segscale.flows.dataset import catalog_name
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Run
 from segscale.flows.scan import look_at_files
@@ -43,7 +43,7 @@ def check(config: EvaluationConfig) -> None:
 
 def _check(run: Run) -> None:
     check_cluster(run.config.cluster)
-    run.listing()
+    run.look()
     check_folders(run.config)
 
 
@@ -68,7 +68,7 @@ def ingest_catalog(run: Run, catalog: pd.DataFrame, only: Collection[str] | None
         return shard_plan.plan_job(catalog.iloc[shards[key]])
 
     planned = {key: shard for key, shard in shard_plans(run.config, catalog).items() if only is None or key in only}
-    return run_stage(shard_plan.STAGE, planned, make_job, work.ingest_shard, run, preparation(run.config))
+    return run_stage(shard_plan.STAGE, planned, make_job, work.ingest_shard, run, run.preparation)
 
 
 def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
@@ -95,12 +95,13 @@ def _contents(catalog: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[str, t
 def plan_catalog(run: Run) -> pd.DataFrame:
     """The catalog of the data set as it is now, in the store; listing and file facts end with this call."""
     config, store = run.config, run.store
-    listing = run.take_listing()
+    looked, listing = run.look(), run.take_listing()
     files = look_at_files(run, listing)
-    made_from = listing, files, preparation(config), config.store.shard_images, quarantined(store)
-    name, planned_from = catalog_name(config), shard_plan.plan_sha256(*made_from)
+    made_from = files, run.preparation, config.store.shard_images, quarantined(store)
+    name, planned_from = catalog_name(config), shard_plan.plan_sha256(looked.listing_sha256, *made_from)
     catalog = read_planned(store, name, planned_from)
     if catalog is None:
-        catalog = shard_plan.plan_shards(*made_from)
+        catalog = shard_plan.plan_shards(listing, *made_from)
         write_catalog(store, name, catalog, planned_from)
+    looked.keep(config, store)
     return catalog

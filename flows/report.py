@@ -74,7 +74,7 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     """
     config, store, catalog = run.config, run.store, run.catalog
     counted = run.counted or find_counted(run)
-    content = content_of(config, catalog, counted)
+    content = content_of(run, counted)
     identity = Identity(config.report.run_id or content[:12], config.dataset.name, counted.model)
     report = report_of(config, content)
     if report.is_whole() and report.run().get("content_sha256") == content:
@@ -106,15 +106,16 @@ def find_counted(run: Run) -> Counted:
     """What was counted before this run. Raises ConfigError where nothing was predicted with this model yet."""
     config = run.config
     if config.predictions.path or not config.model.path:
-        return Counted(score.STAGE, tuple(plan_score(config, run.catalog)))
+        return Counted(score.STAGE, tuple(plan_score(run.counting, run.catalog)))
     known = find_plan(config, run.model, run.store)
     if known is None:
         raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")
     return counted_by(config, known, plan_predict(run.catalog, known.prediction))
 
 
-def content_of(config: EvaluationConfig, catalog: pd.DataFrame, counted: Counted) -> str:
+def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
+    config, catalog = run.config, run.catalog
     content = {
         "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest", "roots"}),
         "metrics": config.metrics.model_dump(mode="json"),
@@ -127,6 +128,8 @@ def content_of(config: EvaluationConfig, catalog: pd.DataFrame, counted: Counted
             report_tables.CODE_VERSION,
         ],
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
+        "preparation": asdict(run.preparation),
+        "counting": None if counted.plan else asdict(run.counting),
     }
     return content_key(content)
 

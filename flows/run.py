@@ -13,11 +13,15 @@ import pandas as pd
 from segscale.flows.checks.model import ModelFile, find_model
 from segscale.flows.cluster.needs import needs_of
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import list_dataset, require_catalog
+from segscale.flows.dataset import counting, list_dataset, preparation, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.survey import Looked, last_look, look
 from segscale.flows.workers import Workers
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.engine_plan import EnginePlan
+from segscale.tasks.prediction_file import Counting
+from segscale.tasks.shard_plan import Preparation
+from segscale.tasks.survey import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Run:
         """By the last stage that counted, for the report."""
         self._listing: pd.DataFrame | None = None
         self._catalog: pd.DataFrame | None = None
+        self._looked: Looked | None = None
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -82,6 +87,32 @@ class Run:
         """The listing, which is not kept any longer: beside the catalog it would be memory for nothing."""
         listing, self._listing = self.listing(), None
         return listing
+
+    def look(self) -> Looked:
+        """How the files of the listing are read: as found before in this very listing, else as some of them tell now.
+
+        Raises ConfigError where they can be read in more than one way.
+        """
+        if self._looked is None:
+            self._looked = look(self.config, self.store, self.listing())
+        return self._looked
+
+    @property
+    def reading(self) -> Reading:
+        """As `look` found, else as the last ingest kept it."""
+        if self._looked is None:
+            self._looked = last_look(self.config, self.store)
+        return (self._looked or self.look()).reading
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to every image and reference."""
+        return preparation(self.config, self.reading)
+
+    @property
+    def counting(self) -> Counting:
+        """How existing predictions are counted."""
+        return counting(self.config, self.reading)
 
     @property
     def catalog(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from segscale.errors import ConfigError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import preparation, require_catalog
+from segscale.flows.dataset import require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Counted, Run
@@ -19,7 +19,8 @@ from segscale.flows.stage import StageSummary, run_stage
 from segscale.flows.worker import work
 from segscale.storage.catalog import rows_by_shard
 from segscale.tasks import score
-from segscale.tasks.score import Counting, ScoreJob
+from segscale.tasks.prediction_file import Counting
+from segscale.tasks.score import ScoreJob
 
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:
@@ -43,21 +44,17 @@ def score_files(run: Run, only: Collection[str] | None = None) -> StageSummary:
 
 def _score(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> StageSummary:
     config = run.config
-    jobs, ingested = plan_score(config, catalog), shard_plans(config, catalog)
+    jobs, ingested = plan_score(run.counting, catalog), shard_plans(config, catalog)
     run.counted = Counted(score.STAGE, tuple(jobs))
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
-    arguments = (preparation(config), Counting(config.metrics.threshold))
-    return run_stage(score.STAGE, planned, jobs.__getitem__, work.score_shard, run, *arguments)
+    return run_stage(score.STAGE, planned, jobs.__getitem__, work.score_shard, run, run.counting)
 
 
-def plan_score(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ScoreJob]:
+def plan_score(counting: Counting, catalog: pd.DataFrame) -> dict[str, ScoreJob]:
     """The jobs by their keys, in the order of the ingested shards. Raises ConfigError without predictions."""
     if not catalog["prediction"].astype(bool).any():
         raise ConfigError("predictions.path: expected predictions of the images of this data set, found none for any")
-    prepared, counting = preparation(config), Counting(config.metrics.threshold)
     # Rows are taken shard by shard: of the columns that a job needs, not of all.
     needed = catalog[["shard", "prediction", "prediction_sha256"]]
-    jobs = (
-        score.plan_job(needed.iloc[np.asarray(rows)], prepared, counting) for rows in rows_by_shard(catalog).values()
-    )
+    jobs = (score.plan_job(needed.iloc[np.asarray(rows)], counting) for rows in rows_by_shard(catalog).values())
     return {job.key: job for job in jobs}

@@ -51,7 +51,7 @@ def check(config: EvaluationConfig) -> None:
 def _check(run: Run) -> None:
     check_installed("train")
     check_cluster(run.config.cluster)
-    run.listing()
+    run.look()
     check_folders(run.config)
     check_training(run.config)
 

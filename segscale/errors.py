@@ -10,6 +10,7 @@ SegscaleError
       - ReportError                    a folder holds no report, or not the one that was written
   + ArgumentError (ValueError)         a function was called with what it cannot take
   + ConfigError (ValueError)           the configuration or the command is wrong: exit code 2
+      - ContradictionError             a file says of the whole set something else than the files looked at before
       - UrlError                       a URL leads to no kind of store or server that is known
           - SecretInUrlError           a URL carries what must not be shown
       - HistoryError                   a file is no training history
@@ -82,6 +83,10 @@ class ConfigError(SegscaleError, ValueError):
 
     The message is one line: which key, what was expected, what was given.
     """
+
+
+class ContradictionError(ConfigError):
+    """A file of a data set cannot be read as those looked at before it, so no number of the set is certain."""
 
 
 class UrlError(ConfigError):

@@ -11,7 +11,7 @@ from segscale.storage.objects import ObjectInfo, ObjectStore
 from segscale.storage.store_paths import StorePath, judge
 from segscale.storage.verification import Finding, check_record
 
-PASSED_OVER = frozenset({"record", "catalog", "source memory"})
+PASSED_OVER = frozenset({"record", "catalog", "reading", "source memory"})
 # What a local folder leaves of a report's file where its writer was killed; other hidden files are somebody else's.
 _TORN_REPORT = re.compile(r"[^/]+/\.(?:\w+\.parquet|run\.json|report\.html)\.[0-9a-f]{32}\.partial")
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["record", "attempt", "catalog", "source memory", "set aside", "unfinished", "foreign"]
+Kind = Literal["record", "attempt", "catalog", "reading", "source memory", "set aside", "unfinished", "foreign"]
 
 SET_ASIDE = "set-aside"
 _KEY = "[0-9a-f]{64}"
@@ -27,6 +27,7 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         ),
     ),
     ("catalog", re.compile(r"catalog/[A-Za-z0-9._-]+-[0-9a-f]{12}\.parquet")),
+    ("reading", re.compile(r"catalog/[A-Za-z0-9._-]+-[0-9a-f]{12}\.json")),
     ("source memory", re.compile(r"catalog/sources-\d+/[0-9a-f]{32}\.parquet")),
 )
 

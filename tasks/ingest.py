@@ -14,7 +14,8 @@ from segscale.storage import shards
 from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
-from segscale.tasks.normalize import IGNORED, Recipe, find_recipe, to_class_indices
+from segscale.tasks.labels import IGNORED, class_indices
+from segscale.tasks.normalize import Recipe, find_recipe
 from segscale.tasks.readers import read_label_map, read_picture
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
@@ -121,30 +122,7 @@ def _fill_reference(row: IngestRow, references: npt.NDArray[np.uint8], preparati
     name = file_name(row.reference)
     labels = read_label_map(read_catalogued(row.reference, row.reference_sha256), name)
     expected = (row.depth, row.height, row.width)
-    references[:, : row.height, : row.width] = to_labels(labels, name, expected, preparation, preparation.ignore_label)
-
-
-def to_labels(
-    labels: npt.NDArray[Any],
-    name: str,
-    expected: tuple[int, ...],
-    preparation: Preparation,
-    ignore_label: int | None,
-) -> npt.NDArray[np.uint8]:
-    """The class indices of a label file (D, H, W), checked against the size of the image it belongs to.
-
-    Raises DataError naming the file for another size, or for a value that is no class and is not ignored.
-    """
-    if labels.shape != expected:
-        raise DataError(f"{name}: expected the size of its image {_by(expected)}, got {_by(labels.shape)}")
-    try:
-        return to_class_indices(labels, preparation.label_values or None, preparation.n_classes, ignore_label)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(str(side) for side in shape)
+    references[:, : row.height, : row.width] = class_indices(labels, expected, preparation.labels, name)
 
 
 def _is_coloured(pixels: npt.NDArray[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Normalisation of one image as an affine recipe, and label values as class indices.
+"""Normalisation of one image as an affine recipe.
 
 The pixels stay the integers that the source had; the recipe makes them floats when they are read, on the device where
 there is one. So a recipe is four numbers, found once from the true pixels, never from padding.
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from segscale.errors import ArgumentError, DataError
 
 Method = Literal["unit", "window", "percentile", "zscore"]
-
-IGNORED = 255
-"""Class index of reference pixels that count in nothing."""
 
 PERCENTILES = (0.5, 99.5)
 """Range kept by the method "percentile", in per cent of the pixels of the image."""
@@ -84,52 +81,6 @@ def apply_recipe(pixels: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
     values -= np.float32(recipe.offset)
     values /= np.float32(recipe.scale)
     return values
-
-
-def to_class_indices(
-    labels: NDArray[np.integer[Any]],
-    label_values: tuple[int, ...] | None,
-    n_classes: int,
-    ignore_label: int | None,
-) -> NDArray[np.uint8]:
-    """Class indices (uint8, shape of `labels`) of label values; `ignore_label` becomes IGNORED.
-
-    `label_values[i]` is the stored value of class i. None stands for 0 to n_classes - 1, and with two classes for 0
-    against anything else. A value that is neither listed nor ignored raises ValueError, most frequent values first.
-    The ignored value wins over a listed one.
-
-    >>> to_class_indices(np.array([0, 255, 7]), (0, 255), 2, ignore_label=7).tolist()
-    [0, 1, 255]
-    """
-    if not 2 <= n_classes <= IGNORED:
-        raise ArgumentError(f"{n_classes} classes; expected 2 to {IGNORED}")
-    if label_values is not None and (len(label_values) != n_classes or len(set(label_values)) != n_classes):
-        raise ArgumentError(f"label_values {list(label_values)}: expected {n_classes} different values, one per class")
-    ignored = labels == ignore_label if ignore_label is not None else np.zeros(labels.shape, np.bool_)
-    if label_values is None and n_classes == 2:
-        indices: NDArray[np.uint8] = (labels != 0).view(np.uint8)
-    else:
-        indices = _listed_indices(labels, label_values or tuple(range(n_classes)), ignored)
-    indices[ignored] = IGNORED
-    return indices
-
-
-def _listed_indices(labels: NDArray[Any], listed: tuple[int, ...], ignored: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    indices = np.full(labels.shape, IGNORED, np.uint8)
-    for index, value in enumerate(listed):
-        np.copyto(indices, np.uint8(index), where=labels == value)
-    unlisted = labels[(indices == IGNORED) & ~ignored]
-    if unlisted.size:
-        values, counts = np.unique(unlisted, return_counts=True)
-        order = np.lexsort((values, -counts))[:5]
-        found = ", ".join(f"{int(values[i])} ({int(counts[i])} pixels)" for i in order)
-        more = f" and {len(values) - 5} more values" if len(values) > 5 else ""
-        shown = ", ".join(str(value) for value in listed[:10]) + (", ..." if len(listed) > 10 else "")
-        raise DataError(
-            f"label values {found}{more} are no class; expected {shown}: "
-            "set label_values or ignore_label, or check whether the mask was resized with interpolation"
-        )
-    return indices
 
 
 def _check_finite(pixels: NDArray[Any]) -> None:

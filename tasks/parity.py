@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import DataError
+from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
-from segscale.tasks.normalize import IGNORED
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from segscale.tasks.engines import Engine
 from segscale.tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
 from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
 from segscale.tasks.kept import Kept
+from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
-from segscale.tasks.normalize import IGNORED
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows

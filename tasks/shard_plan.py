@@ -19,11 +19,12 @@ from segscale.storage.quarantine import Held
 from segscale.storage.shards import CHUNK_ROWS
 from segscale.storage.sources import ROLES, file_name
 from segscale.storage.tables import frame_sha256
+from segscale.tasks.labels import LabelRule
 from segscale.tasks.normalize import Method
 from segscale.tasks.tiling import bucket_side
 
 STAGE = "ingest"
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Of planning and ingesting; part of every key, raised when equal sources would give other bytes."""
 PADDING: Final = "reflect"
 CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
@@ -39,11 +40,18 @@ class Preparation:
 
     n_classes: int
     label_values: tuple[int, ...]
-    """The file value of each class; empty: 0..C-1, and 0 against anything else for two classes."""
-    ignore_label: int
+    """The value of each class in the references; empty: 0..C-1, and for two classes 0 against something else."""
+    ignore_label: int | None
     normalize: Method
     """unit, window, percentile or zscore."""
     window: tuple[float, float]
+    labels_found: bool = False
+    """Whether files of the set told what something else is (`LabelRule.found`)."""
+
+    @property
+    def labels(self) -> LabelRule:
+        """What the values of references mean."""
+        return LabelRule(self.n_classes, self.label_values, self.ignore_label, self.labels_found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +121,20 @@ def plan_shards(
 
 
 def plan_sha256(
-    listing: pd.DataFrame,
+    listing_sha256: str,
     files: pd.DataFrame,
     preparation: Preparation,
     shard_images: int,
     held: Mapping[tuple[str, ...], Held],
 ) -> str:
-    """The sha256 of everything from which `plan_shards` makes a catalog; of a million images the tenth of its time."""
+    """The sha256 of everything from which `plan_shards` makes a catalog; of a million images the tenth of its time.
+
+    `listing_sha256` is the `frame_sha256` of the listing.
+    """
     return content_key(
         {
             "code_version": CODE_VERSION,
-            "listing": frame_sha256(listing),
+            "listing": listing_sha256,
             "files": frame_sha256(files),
             "preparation": asdict(preparation),
             "shard_images": shard_images,

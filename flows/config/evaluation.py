@@ -34,6 +34,11 @@ class EvaluationConfig(Section):
     def _check(self) -> Self:
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
+        if self.predictions.label_values and len(self.predictions.label_values) != len(self.dataset.classes):
+            raise ValueError(
+                f"predictions.label_values: expected a value for each of {len(self.dataset.classes)} classes, "
+                f"got {list(self.predictions.label_values)}"
+            )
         if self.train.class_weights and len(self.train.class_weights) != len(self.dataset.classes):
             raise ValueError(
                 f"train.class_weights: expected a weight for each of {len(self.dataset.classes)} classes, "

@@ -57,6 +57,7 @@ MAX_LEVEL = 8
 # A worker ends before its job does, and needs time to start.
 MIN_WALLTIME_SECONDS = 120
 Level = int | Literal["all"]
+Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
@@ -72,7 +73,10 @@ class Dataset(Section):
     layout: Literal["files", "nnunet", "dicom"] = "files"
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
-    ignore_label: int = -1
+    ignore_label: int | None = None
+    foreground: Literal["", "any"] = ""
+    """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
+    full_scale: NonNegative = 0.0
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
@@ -97,6 +101,8 @@ class Dataset(Section):
             raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
         if self.ignore_label in self.label_values:
             raise ValueError(f"ignore_label: {self.ignore_label} stands in label_values too")
+        if self.foreground and (self.label_values or len(self.classes) != 2):
+            raise ValueError("foreground: is for two classes without label_values")
         if not self.window[0] < self.window[1]:
             raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
         if self.split and not self.manifest:
@@ -110,6 +116,17 @@ class Predictions(Section):
     """Predictions that something else made."""
 
     path: Place = ""
+    kind: Literal["auto", "labels", "probabilities"] = "auto"
+    label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    """The value of each class in label maps; empty: as in the references."""
+    channels: Channels = ""
+    """Of predictions with a channel for each class: "" for one distribution, else "argmax" or "independent"."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.label_values)) != len(self.label_values):
+            raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
+        return self
 
 
 def _checked_level(value: object) -> object:

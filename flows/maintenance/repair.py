@@ -126,7 +126,7 @@ def _counted_on(run: Run) -> dict[tuple[str, str], str]:
     Empty where images are predicted and the plan record is gone.
     """
     if scores_predictions(run.config, run.catalog):
-        return {(score.STAGE, key): job.ingest_key for key, job in plan_score(run.config, run.catalog).items()}
+        return {(score.STAGE, key): job.ingest_key for key, job in plan_score(run.counting, run.catalog).items()}
     plan = find_plan(run.config, run.model, run.store)
     prediction = plan.prediction if plan else _restore_plan(run)
     if prediction is None:
@@ -163,7 +163,7 @@ def _rewrite_report(run: Run, stages: Sequence[StageSummary]) -> str:
     except ConfigError:
         # Nothing was predicted yet, so there is no report either.
         return ""
-    report = report_of(run.config, content_of(run.config, run.catalog, counted))
+    report = report_of(run.config, content_of(run, counted))
     if not verification.check_report(report):
         return ""
     logger.info("repair: the report at %s is written again", report.path)

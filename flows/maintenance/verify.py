@@ -178,10 +178,11 @@ def _check_run(config: EvaluationConfig, store: ObjectStore, path: str, inspecti
     run.renew_catalog(lambda: catalog)
     try:
         counted = find_counted(run)
+        content = content_of(run, counted)
     except (ConfigError, StoreError) as error:
         found = f"nothing looked at: {' '.join(str(error).split())}"
         return inspection.note("report", config.report.path, found, "segscale run does what is missing")
-    report = report_of(config, content_of(config, catalog, counted))
+    report = report_of(config, content)
     findings = verification.check_report(report)
     inspection.findings += findings
     _check_plan(store, {INGEST: tuple(rows_by_shard(catalog)), counted.stage: counted.keys}, report, inspection)

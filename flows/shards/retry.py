@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from segscale.errors import PermanentError
+from segscale.errors import ContradictionError, PermanentError
 
 logger = logging.getLogger("segscale")
 ATTEMPTS = 3
@@ -76,7 +76,12 @@ UNLIMITED = Limits(lambda _: 3600.0)
 
 
 def after_error(attempt: Attempt, error: BaseException | None) -> Lost | Attempt:
-    """The next attempt at a shard whose work raised, or Lost after `ATTEMPTS`, or at once for a PermanentError."""
+    """The next attempt at a shard whose work raised, or Lost after `ATTEMPTS`, or at once for a PermanentError.
+
+    A ContradictionError is raised: it is about the set, and no other shard can mend it.
+    """
+    if isinstance(error, ContradictionError):
+        raise error
     key, reason = attempt.job.key, f"{type(error).__name__}: {error}"
     if attempt.number >= ATTEMPTS or isinstance(error, PermanentError):
         return Lost(key, reason, attempt.number)

@@ -11,8 +11,9 @@ from segscale.storage.sources import file_name
 from segscale.tasks import ingest, predict, scan, score
 from segscale.tasks.ingest import ShardDone
 from segscale.tasks.predict import Prediction, PredictJob
+from segscale.tasks.prediction_file import Counting
 from segscale.tasks.scan import SourceFacts
-from segscale.tasks.score import Counting, ScoreJob
+from segscale.tasks.score import ScoreJob
 from segscale.tasks.shard_plan import IngestJob, Preparation
 
 
@@ -42,9 +43,9 @@ def ingest_shard(job: IngestJob, store: ObjectStore, preparation: Preparation) -
     return _timed(lambda: ingest.ingest_shard(store, job, preparation))
 
 
-def score_shard(job: ScoreJob, store: ObjectStore, preparation: Preparation, counting: Counting) -> ShardDone:
+def score_shard(job: ScoreJob, store: ObjectStore, counting: Counting) -> ShardDone:
     """`segscale.tasks.score.score_shard`, timed."""
-    return _timed(lambda: score.score_shard(store, job, preparation, counting))
+    return _timed(lambda: score.score_shard(store, job, counting))
 
 
 def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:

@@ -65,6 +65,7 @@ def native_probabilities(
     if not 0.0 <= threshold <= 1.0:
         raise ArgumentError(f"threshold: expected a probability from 0 to 1, got {threshold!r}")
     if values.dtype == np.uint8:
+        _refuse_labels(values)
         if n_classes == 2 and not (float(threshold * 256).is_integer() and threshold < 1.0):
             raise ArgumentError(
                 f"threshold: uint8 probabilities hold floor(256 p), so expected a multiple of 1/256 below 1, got "
@@ -129,6 +130,15 @@ def _foreground_or_channels(probabilities: NDArray[Any], shape: tuple[int, ...],
         f"probabilities: expected shape {expected} for a reference of shape {shape} and {n_classes} classes, "
         f"got {probabilities.shape}: {advice}"
     )
+
+
+def _refuse_labels(codes: NDArray[Any]) -> None:
+    """Raise ArgumentError for 0 and 1 alone: as codes they would be probabilities of 0 and 1/256."""
+    if int(codes.max()) == 1:
+        raise ArgumentError(
+            "probabilities: expected floats, or uint8 that holds floor(256 p), got integers of 0 and 1 alone: "
+            "pass predicted class indices as label_map"
+        )
 
 
 def _refuse_masked(array: NDArray[Any], name: str) -> None:

@@ -15,8 +15,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
+from segscale.tasks.labels import IGNORED
 from segscale.tasks.models.choices import check_choice
-from segscale.tasks.normalize import IGNORED
 
 Encoding = Literal["index", "one_hot"]
 """index: a class per pixel, (B, H, W) or (B, H, W, 1), 255 ignored. one_hot: (B, H, W, C) of 0 and 1."""

@@ -32,8 +32,8 @@ class ArrayHeader:
 class NumpyReader:
     """Reader of .npy: (height, width), (depth, height, width) or (depth, height, width, channels).
 
-    An array of three axes whose last is 4 or shorter raises: it may be (height, width, channels), and taking it for
-    a volume would pass unnoticed.
+    Axes of length 1 before these are passed over. An array of three axes whose last is 2 to 4 raises: it may be
+    (height, width, channels), and taking it for a volume would pass unnoticed.
     """
 
     suffixes = (".npy",)
@@ -87,12 +87,16 @@ def read_array(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _picture_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
-    match shape:
-        case (height, width):
+    kept = shape
+    # Axes of length 1 that frameworks put before an image; (1, 3, height, width) may be colours or three planes.
+    while len(kept) > 3 and kept[0] == 1 and kept[-1] > 4 and (len(kept) > 4 or not 1 < kept[1] <= 4):
+        kept = kept[1:]
+    match kept:
+        case (height, width) | (height, width, 1):
             return 1, height, width, 1
         case (depth, height, width) if width > 4:
             return depth, height, width, 1
-        case (depth, height, width, channels):
+        case (depth, height, width, channels) if channels <= 4:
             return depth, height, width, channels
     raise UnreadableImage(
         f"{name}: array of shape {shape}; expected (height, width), (depth, height, width) with a width above 4, or "

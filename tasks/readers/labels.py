@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.arrays import NumpyReader, read_array
 from segscale.tasks.readers.channels import single_channel
 from segscale.tasks.readers.formats import reader_for
 from segscale.tasks.readers.picture import native_pixels
@@ -13,27 +14,46 @@ from segscale.tasks.readers.picture import native_pixels
 _INT32 = np.iinfo(np.int32)
 
 
-def read_label_map(data: bytes, name: str) -> NDArray[np.integer[Any]]:
-    """Label values (depth, height, width) as stored, in the integer type of the file (1 bit: uint8 of 0 and 1).
+def read_label_map(data: bytes, name: str) -> NDArray[Any]:
+    """Label values as stored, in the integer type of the file, bool where it has one bit for each.
 
-    Palette images give their indices and never colours; small bit depths are not stretched; three equal channels
-    count as one; floats are accepted where all are whole numbers, as int32. Raises UnreadableImage for coloured
-    images, for lossy formats and for fractions.
+    The axes are depth, height and width; a .npy file of more than two keeps its own, which axis is which, the caller
+    knows. Palette images of colours give their indices; small bit depths are not stretched; three equal channels count
+    as one; floats are accepted where all are whole numbers, as int32. Raises UnreadableImage for coloured images, for
+    lossy formats and for fractions.
     """
-    labels = single_channel(reader_for(name).stored_values(data, name), name)
+    labels = _stored(data, name)
     if labels.dtype.kind == "f":
         return _whole_numbers(labels, name)
-    if labels.dtype.kind not in "iu":
+    if labels.dtype.kind not in "biu":
         raise UnreadableImage(f"{name}: values of type {labels.dtype.name}; expected integers")
     return native_pixels(labels)
 
 
+def _stored(data: bytes, name: str) -> NDArray[Any]:
+    reader = reader_for(name)
+    if not isinstance(reader, NumpyReader):
+        return single_channel(reader.stored_values(data, name), name)
+    values = read_array(data, name)
+    if not values.size:
+        raise UnreadableImage(f"{name}: an array without values, of shape {values.shape}")
+    if values.ndim == 4 and values.shape[-1] == 3 and bool((values == values[..., :1]).all()):
+        return values[..., 0]
+    return values[np.newaxis] if values.ndim == 2 else values
+
+
 def _whole_numbers(values: NDArray[Any], name: str) -> NDArray[np.int32]:
-    with np.errstate(invalid="ignore"):
-        fractions = ~((np.trunc(values) == values) & (values >= _INT32.min) & (values <= _INT32.max))
-    if fractions.any():
+    whole = are_whole(values)
+    if not whole.all():
         raise UnreadableImage(
-            f"{name}: {np.count_nonzero(fractions)} of {values.size} values are not whole numbers of 32 bits, "
-            f"for example {float(values[fractions][0])}; expected labels (probabilities are read as such)"
+            f"{name}: {np.count_nonzero(~whole)} of {values.size} values are not whole numbers of 32 bits, "
+            f"for example {float(values[~whole][0])}; expected labels (probabilities are read as such)"
         )
     return native_pixels(values.astype(np.int32))
+
+
+def are_whole(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where floats are whole numbers that a label can have; NaN is none."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        whole: NDArray[np.bool_] = (np.trunc(values) == values) & (values >= _INT32.min) & (values <= _INT32.max)
+    return whole

@@ -1,5 +1,6 @@
-"""Probabilities that some model wrote to a file: floats from 0 to 1."""
+"""Probabilities of existing predictions: floats in [0, 1], or, where asked, pictures from black, 0, to white, 1."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,34 @@ from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
-from segscale.tasks.readers.formats import reader_for
+from segscale.tasks.readers.formats import read_picture, reader_for
+from segscale.tasks.readers.jpeg import JpegReader
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 ROUNDING = 1e-5
-"""How far beyond 0 or 1 a probability may lie through rounding (a float16 softmax); it is then set to 0 or 1."""
+"""How far beyond 0 or 1 a probability of 32 bits or more may lie through rounding; it is then set to 0 or 1."""
+HALF_ROUNDING = float(np.finfo(np.float16).eps)
+"""The same of 16 bits: the distance from 1 to the next number."""
+SUM_ROUNDING, HALF_SUM_ROUNDING = 2.0**-8, 2.0**-6
+"""How far from 1 the channels of a distribution may sum to."""
 
 
-def holds_probabilities(data: bytes, name: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """The probabilities of a file, not yet checked: for that the caller must know which pixels count."""
+
+    values: NDArray[Any]
+    """Floats, in the shape of the file; which axis is which, the caller knows. NaN is possible."""
+    rounding: float
+    """How far off a value may be by the rounding of its stored type."""
+
+    def sum_rounding(self, n_channels: int) -> float:
+        """How far from 1 the sum over so many channels may lie by the rounding of each."""
+        least = HALF_SUM_ROUNDING if self.values.dtype == np.float16 else SUM_ROUNDING
+        return max(least, n_channels * self.rounding)
+
+
+def stores_floats(data: bytes, name: str) -> bool:
     """Whether the file stores floats, so that it can hold probabilities rather than labels; decodes no pixels."""
     reader = reader_for(name)
     if isinstance(reader, NumpyReader):
@@ -22,31 +43,61 @@ def holds_probabilities(data: bytes, name: str) -> bool:
     return isinstance(reader, TiffReader) and tiff_dtype(data, name).kind == "f"
 
 
-def read_probabilities(data: bytes, name: str) -> NDArray[np.float32]:
-    """Probabilities of a .npy or TIFF file as float32, in the shape of the file; which axis is which, the caller knows.
+def read_probabilities(data: bytes, name: str) -> Probabilities:
+    """The floats of a .npy or TIFF file; of integers of 8 and 16 bits the share of full scale, as float32.
 
-    Raises UnreadableImage for other formats and types, for NaN, and for numbers outside [0, 1] (logits, percentages).
+    Raises UnreadableImage for other types, and for JPEG, which changes the numbers near every edge.
     """
     reader = reader_for(name)
+    if stores_floats(data, name):
+        stored = read_array(data, name) if isinstance(reader, NumpyReader) else read_tiff_array(data, name)
+        half = stored.dtype == np.float16
+        return Probabilities(_not_empty(stored, name), HALF_ROUNDING if half else ROUNDING)
+    stored, full_scale = _shares(data, name)
+    if stored.dtype.kind not in "bu" or stored.dtype.itemsize > 2:
+        raise UnreadableImage(
+            f"{name}: values of type {stored.dtype.name}; expected probabilities as floats from 0 to 1, or as unsigned "
+            "integers of 8 or 16 bits that stand for their share of full scale"
+        )
+    return Probabilities(stored.astype(np.float32) / np.float32(full_scale), max(ROUNDING, 0.5 / full_scale))
+
+
+def _shares(data: bytes, name: str) -> tuple[NDArray[Any], float]:
+    """Stored numbers, and the one that stands for 1."""
+    reader = reader_for(name)
     if isinstance(reader, NumpyReader):
-        stored = read_array(data, name)
-    elif isinstance(reader, TiffReader):
-        stored = read_tiff_array(data, name)
-    else:
-        raise UnreadableImage(f"{name}: cannot hold float probabilities; expected .npy or .tif")
-    if stored.dtype.kind != "f" or not stored.size:
-        raise UnreadableImage(f"{name}: {stored.size} values of type {stored.dtype.name}; expected floats from 0 to 1")
-    return _checked(stored, name)
+        stored = _not_empty(read_array(data, name), name)
+        return stored, float(np.iinfo(stored.dtype).max) if stored.dtype.kind in "iu" else 1.0
+    if isinstance(reader, JpegReader):
+        reader.stored_values(data, name)
+    picture = read_picture(data, name)
+    return picture.pixels, picture.full_scale
 
 
-def _checked(stored: NDArray[Any], name: str) -> NDArray[np.float32]:
-    lowest, highest = float(stored.min()), float(stored.max())
-    if np.isnan(lowest):
-        raise UnreadableImage(f"{name}: {np.count_nonzero(np.isnan(stored))} of {stored.size} probabilities are NaN")
-    if lowest < -ROUNDING or highest > 1 + ROUNDING:
+def _not_empty(stored: NDArray[Any], name: str) -> NDArray[Any]:
+    if not stored.size:
+        raise UnreadableImage(f"{name}: an array without values, of shape {stored.shape}")
+    return stored
+
+
+def checked(read: Probabilities, counted: NDArray[np.bool_] | None, name: str) -> NDArray[np.float32]:
+    """`read.values` as float32 from 0 to 1, where `counted` is broadcast over them; NaN elsewhere becomes 0.
+
+    `counted` None counts all. Raises UnreadableImage for NaN at a counted pixel, and for numbers outside [0, 1]
+    beyond rounding (logits, percentages, labels).
+    """
+    values = read.values
+    missing = np.isnan(values) if np.isnan(values.min()) else None
+    if missing is not None:
+        told = missing if counted is None else missing & counted
+        if told.any():
+            raise UnreadableImage(f"{name}: {np.count_nonzero(told)} of {values.size} probabilities are NaN")
+        values = np.where(missing, 0, values)
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < -read.rounding or highest > 1 + read.rounding:
         raise UnreadableImage(
             f"{name}: values from {lowest:g} to {highest:g}; expected probabilities from 0 to 1: "
-            "apply the sigmoid or softmax before saving"
+            'apply the sigmoid or softmax before saving; of label maps saved as floats set predictions.kind = "labels"'
         )
-    probabilities = stored.astype(np.float32, copy=False)
+    probabilities = values.astype(np.float32, copy=False)
     return np.clip(probabilities, 0, 1) if lowest < 0 or highest > 1 else probabilities

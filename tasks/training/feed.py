@@ -12,7 +12,8 @@ from absl import logging as absl_logging
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.normalize import IGNORED, apply_recipe
+from segscale.tasks.labels import IGNORED
+from segscale.tasks.normalize import apply_recipe
 from segscale.tasks.tiling import pad_to
 from segscale.tasks.training.augmentation import augment
 from segscale.tasks.training.patches import PatchPlan, cut_patch, draw_position

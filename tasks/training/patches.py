@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.normalize import IGNORED
+from segscale.tasks.labels import IGNORED
 from segscale.tasks.training.sample import Sample
 
 _ORDER, _PLACE = 1, 2  # keep the streams of one seed apart

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.normalize import IGNORED, Recipe
+from segscale.tasks.labels import IGNORED
+from segscale.tasks.normalize import Recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from segscale.flows.config.evaluation import load_config
 from segscale.flows.dataset import require_catalog
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import plan_predict
+from segscale.flows.run import Run
 from segscale.flows.score import plan_score
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
@@ -48,7 +49,7 @@ def check_ledger(config_path: Path) -> None:
     catalog, ledger = require_catalog(config, store), Ledger(store)
     planned = {"ingest": set(catalog["shard"])}
     if config.predictions.path:
-        planned["score"] = set(plan_score(config, catalog))
+        planned["score"] = set(plan_score(Run(config).counting, catalog))
     else:
         plan = find_plan(config, find_model(config), store)
         assert plan is not None, "no plan record"

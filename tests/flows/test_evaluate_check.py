@@ -40,6 +40,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     known = EnginePlan(PREDICTION, facts, "asked for", None, None)
     monkeypatch.setattr(evaluate, "find_plan", lambda *_: known)
     monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: pd.DataFrame({"image_id": ["a"]}))
+    monkeypatch.setattr("segscale.flows.run.Run.look", lambda _: None)
     monkeypatch.setattr(evaluate, "check_model", lambda _: pytest.fail("the model was loaded"))
 
 

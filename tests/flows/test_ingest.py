@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> EvaluationConfig:
         (tmp_path / role).mkdir()
         for number in range(3):
             save(tmp_path / role / f"case{number}.png", number)
-    dataset = {"name": "set", "images": "images/*.png", "references": "masks"}
+    dataset = {"name": "set", "images": "images/*.png", "references": "masks", "foreground": "any"}
     sections = {"dataset": dataset, "model": {"path": "nuclei"}, "store": {"path": "store"}}
     return parse_config(sections, base=tmp_path, source="test")
 

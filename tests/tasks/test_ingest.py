@@ -15,7 +15,8 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.shards import CHUNK_ROWS, ROWS, read_object
 from segscale.tasks import ingest, shard_plan
 from segscale.tasks.ingest import ingest_shard
-from segscale.tasks.normalize import IGNORED, apply_recipe
+from segscale.tasks.labels import IGNORED
+from segscale.tasks.normalize import apply_recipe
 from segscale.tasks.scan import MINIMUM_SIDE, SourceFacts, inspect_files
 from segscale.tasks.shard_plan import plan_shards
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.tasks.kept import Kept, quantize, to_labels
-from segscale.tasks.normalize import IGNORED
+from segscale.tasks.labels import IGNORED
 
 
 @given(p=st.floats(0, 1, width=32), k=st.integers(1, 255))

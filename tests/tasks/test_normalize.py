@@ -1,5 +1,4 @@
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segscale.tasks.normalize import IGNORED, Method, Recipe, apply_recipe, find_recipe, to_class_indices
+from segscale.tasks.normalize import Method, Recipe, apply_recipe, find_recipe
 
 WINDOW = (-1000.0, 400.0)
 
@@ -155,69 +154,3 @@ def test_moments_of_many_blocks_are_exact() -> None:
     in_floats = find_recipe(pixels.astype(np.int32), "zscore", full_scale=65535, window=WINDOW)
     assert in_floats.offset == recipe.offset
     assert in_floats.scale == pytest.approx(recipe.scale, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("labels", "label_values", "n_classes", "ignore_label", "expected"),
-    [
-        pytest.param([0, 1, 7, 255], None, 2, None, [0, 1, 1, 1], id="two classes: 0 against anything else"),
-        pytest.param([0, -1, 3], None, 2, -1, [0, IGNORED, 1], id="two classes, some ignored"),
-        pytest.param([0, 1, 2], None, 3, None, [0, 1, 2], id="0 to n - 1"),
-        pytest.param([0, 128, 255], (0, 255), 2, 128, [0, IGNORED, 1], id="listed and ignored"),
-        pytest.param([7, 5, 300], (300, 7, 5), 3, None, [1, 2, 0], id="position gives the class"),
-        pytest.param([0, 255], (0, 1), 2, 255, [0, IGNORED], id="ignored value equal to the mark"),
-        pytest.param([0, 1], (0, 1), 2, 1, [0, IGNORED], id="the ignored value wins"),
-        pytest.param([253, 254], None, 255, None, [253, 254], id="as many classes as fit"),
-        pytest.param([], (0, 1), 2, None, [], id="no pixels"),
-    ],
-)
-@pytest.mark.parametrize("dtype", ["int16", "int64"])
-def test_class_indices(
-    labels: list[int],
-    label_values: tuple[int, ...] | None,
-    n_classes: int,
-    ignore_label: int | None,
-    expected: list[int],
-    dtype: str,
-) -> None:
-    stored = np.array(labels, dtype).reshape(1, 1, -1)
-    found = to_class_indices(stored, label_values, n_classes, ignore_label)
-    assert found.dtype == np.uint8
-    assert found.shape == stored.shape
-    assert found.ravel().tolist() == expected
-
-
-def test_values_that_the_type_cannot_hold_just_do_not_occur() -> None:
-    labels = np.array([[[0, 255]]], np.uint8)
-    assert to_class_indices(labels, (0, 255), 2, ignore_label=-1).ravel().tolist() == [0, 1]
-    assert to_class_indices(labels, (0, 300, 255), 3, ignore_label=70000).ravel().tolist() == [0, 2]
-
-
-@pytest.mark.parametrize(
-    ("labels", "label_values", "n_classes", "message"),
-    [
-        pytest.param(
-            [0, 64, 128, 128, 255],
-            (0, 255),
-            2,
-            "128 (2 pixels), 64 (1 pixels) are no class; expected 0, 255",
-            id="a mask resized with interpolation, most frequent value first",
-        ),
-        pytest.param(
-            [9, 8, 7, 6, 5, 4, 4],
-            (0, 1),
-            2,
-            "4 (2 pixels), 5 (1 pixels), 6 (1 pixels), 7 (1 pixels), 8 (1 pixels) and 1 more values",
-            id="five are named",
-        ),
-        pytest.param([0, 3], None, 3, "3 (1 pixels) are no class; expected 0, 1, 2", id="beyond the classes"),
-        pytest.param([-1], None, 3, "-1 (1 pixels)", id="negative"),
-        pytest.param([0], (0,), 2, "label_values [0]: expected 2 different values", id="too few values"),
-        pytest.param([0], (4, 4), 2, "label_values [4, 4]: expected 2 different values", id="a value twice"),
-        pytest.param([0], None, 256, "256 classes; expected 2 to 255", id="255 is the mark of the ignored"),
-        pytest.param([0], None, 1, "1 classes; expected 2 to 255", id="one class"),
-    ],
-)
-def test_refused_labels(labels: list[int], label_values: tuple[int, ...] | None, n_classes: int, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        to_class_indices(np.array([[labels]], np.int32), label_values, n_classes, None)

@@ -12,7 +12,8 @@ from segscale.storage import parts
 from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.tasks import score
-from segscale.tasks.score import Counting, match_probabilities, plan_job, score_shard
+from segscale.tasks.prediction_file import Counting
+from segscale.tasks.score import plan_job, score_shard
 
 MakeSet = Callable[..., Any]
 HEIGHT, WIDTH = 12, 9
@@ -35,11 +36,11 @@ def _probabilities(shape: tuple[int, ...] = (HEIGHT, WIDTH)) -> NDArray[np.float
 def _score(data: Any, threshold: float = 0.5) -> dict[Key, dict[str, Any]]:
     """Ingest, score all shards, and the rows of the parts by image and class."""
     data.ingest()
-    counting = Counting(threshold)
+    counting = Counting(threshold, data.preparation.labels)
     found: dict[Key, dict[str, Any]] = {}
     for rows in rows_by_shard(data.catalog).values():
-        job = plan_job(data.catalog.iloc[rows], data.preparation, counting)
-        done = score_shard(data.store, job, data.preparation, counting)
+        job = plan_job(data.catalog.iloc[rows], counting)
+        done = score_shard(data.store, job, counting)
         entry = Ledger(data.store).read(score.STAGE, job.key)
         assert entry.facts == {"n_images": len(rows), "n_failed": done.n_failed}
         for row in parts.read_part(data.store, entry).to_pylist():
@@ -140,9 +141,9 @@ _NAN[2, 3] = np.nan
 @pytest.mark.parametrize(
     ("name", "prediction", "words"),
     [
-        pytest.param("bad.npy", _probabilities((HEIGHT, WIDTH + 1)), "got (12, 10)", id="probabilities too wide"),
-        pytest.param("bad.npy", _probabilities((WIDTH, HEIGHT)), "got (9, 12)", id="turned"),
-        pytest.param("bad.npy", _probabilities((HEIGHT, WIDTH, 3)), "got (12, 9, 3)", id="channels of another model"),
+        pytest.param("bad.npy", _probabilities((HEIGHT, WIDTH + 1)), "got 12x10", id="probabilities too wide"),
+        pytest.param("bad.npy", _probabilities((WIDTH, HEIGHT)), "got 9x12", id="turned"),
+        pytest.param("bad.npy", _probabilities((HEIGHT, WIDTH, 3)), "got 12x9x3", id="channels of another model"),
         pytest.param("bad.npy", _NAN, "1 of 108 probabilities are NaN", id="NaN"),
         pytest.param("bad.npy", _LOGITS, "apply the sigmoid", id="logits"),
         pytest.param("bad.png", _mask(shape=(HEIGHT + 1, WIDTH)), "expected the size of its image", id="mask too high"),
@@ -174,12 +175,12 @@ def test_a_bad_prediction_fails_alone_and_says_why(
 @pytest.mark.parametrize(
     ("place", "bug"),
     [
-        pytest.param("count_overlap", ValueError("a bug"), id="a plain ValueError"),
-        pytest.param("count_overlap", ArgumentError("a bug"), id="a function of ours called wrongly"),
-        pytest.param("count_overlap", AssertionError("a bug"), id="an assertion"),
-        pytest.param("to_labels", ValueError("a bug"), id="between the reader and the kernel"),
-        pytest.param("read_prediction", KeyError("a bug"), id="on the way to the reader"),
-        pytest.param("read_catalogued", OSError("a bug"), id="a file that cannot be fetched is no bad data either"),
+        pytest.param("prediction_file.count_overlap", ValueError("a bug"), id="a plain ValueError"),
+        pytest.param("prediction_file.count_overlap", ArgumentError("a bug"), id="a function of ours called wrongly"),
+        pytest.param("prediction_file.count_overlap", AssertionError("a bug"), id="an assertion"),
+        pytest.param("prediction_file.class_indices", ValueError("a bug"), id="between the reader and the kernel"),
+        pytest.param("prediction_file.read_label_map", KeyError("a bug"), id="on the way to the reader"),
+        pytest.param("score.read_catalogued", OSError("a bug"), id="a file that cannot be fetched is no bad data"),
     ],
 )
 def test_a_defect_fails_no_image_but_the_attempt(
@@ -191,7 +192,7 @@ def test_a_defect_fails_no_image_but_the_attempt(
     def broken(*_: object, **__: object) -> None:
         raise bug
 
-    monkeypatch.setattr(score, place, broken)
+    monkeypatch.setattr(f"segscale.tasks.{place}", broken)
     with pytest.raises(type(bug), match="a bug"):
         _score(data)
     assert not Ledger(data.store).done(score.STAGE)
@@ -231,11 +232,11 @@ def test_a_prediction_that_changed_is_no_failure_of_the_image(make_set: MakeSet,
 def test_a_key_knows_what_is_counted_and_no_paths(make_set: MakeSet) -> None:
     def key(folder: str, seed: int = 0, threshold: float = 0.5, **changes: Any) -> str:
         data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={"a.png": _mask(seed)}, folder=folder)
-        return plan_job(data.catalog, replace(data.preparation, **changes), Counting(threshold)).key
+        return plan_job(data.catalog, Counting(threshold, replace(data.preparation.labels, **changes))).key
 
     first = key("here")
     assert key("there") == first
-    assert len({first, key("other", seed=1), key("t", threshold=0.4), key("l", label_values=(0, 1))}) == 4
+    assert len({first, key("other", seed=1), key("t", threshold=0.4), key("l", values=(0, 1))}) == 4
 
 
 def test_jobs_hold_the_predictions_of_their_rows(make_set: MakeSet) -> None:
@@ -245,43 +246,8 @@ def test_jobs_hold_the_predictions_of_their_rows(make_set: MakeSet) -> None:
         predictions={name: _mask(seed) for seed, name in enumerate(names) if seed != 3}, shard_images=4,
     )  # fmt: skip
     for (_, rows), ingested in zip(rows_by_shard(data.catalog).items(), data.jobs(), strict=True):
-        job = plan_job(data.catalog.iloc[rows], data.preparation, Counting(0.5))
+        job = plan_job(data.catalog.iloc[rows], Counting(0.5, data.preparation.labels))
         assert job.ingest_key == ingested.key
         for (url, sha256), row in zip(job.predictions, ingested.rows, strict=True):
             assert url.endswith("" if row.image_id == "3" else f"prediction/{row.image_id}.png")
             assert bool(url) == bool(sha256) == (row.image_id != "3")
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected", "n_classes"),
-    [
-        pytest.param((2, 2, 2), (1, 2, 2), 2, id="two channels before or behind a 2x2 image"),
-        pytest.param((3, 3, 3), (1, 3, 3), 3, id="three channels of a 3x3 image"),
-        pytest.param((2, 2, 2, 2), (2, 2, 2), 2, id="two channels of a volume of side two"),
-    ],
-)
-def test_what_fits_in_two_ways_is_refused(shape: tuple[int, ...], expected: tuple[int, ...], n_classes: int) -> None:
-    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    with pytest.raises(ValueError, match="fits in more than one way"):
-        match_probabilities(values, expected, n_classes, "a.npy")
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected", "n_classes", "channel"),
-    [
-        pytest.param((2, 4, 5), (2, 4, 5), 2, None, id="a volume of depth two is no pair of channels"),
-        pytest.param((1, 4, 5), (1, 4, 5), 2, None, id="a depth of one or a channel: the same"),
-        pytest.param((1, 4, 5, 1), (1, 4, 5), 2, None, id="both"),
-        pytest.param((3, 4, 5), (1, 4, 5), 3, 0, id="first"),
-        pytest.param((4, 5, 3), (1, 4, 5), 3, 2, id="last"),
-        pytest.param((3, 2, 4, 5), (2, 4, 5), 3, 0, id="before the depth"),
-    ],
-)
-def test_what_fits_in_one_way_keeps_its_numbers(
-    shape: tuple[int, ...], expected: tuple[int, ...], n_classes: int, channel: int | None
-) -> None:
-    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    found = match_probabilities(values, expected, n_classes, "a.npy")
-    moved = values if channel is None else np.moveaxis(values, channel, -1)
-    np.testing.assert_array_equal(found.reshape(-1), moved.reshape(-1))
-    assert found.shape[:3] == expected

@@ -20,7 +20,8 @@ manifest = ""
 layout = "files"
 classes = ["background", "lesion"]
 label_values = [0, 255]
-ignore_label = -1
+foreground = ""
+full_scale = 0.0
 channels = 0
 normalize = "unit"
 window = [-1000.0, 400.0]
@@ -121,6 +122,12 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "classes", [str(number) for number in range(256)], "expected 2 to 255 different names"),
         ("dataset", "label_values", [0], "expected a value for each of 2 classes, got [0]"),
         ("dataset", "label_values", [7, 7], "expected different values, got [7, 7]"),
+        ("dataset", "foreground", "all", "'any'"),
+        ("dataset", "full_scale", -1.0, "greater than or equal to 0"),
+        ("predictions", "kind", "logits", "'probabilities'"),
+        ("predictions", "label_values", [7, 7], "expected different values, got [7, 7]"),
+        ("predictions", "label_values", [7], "predictions.label_values: expected a value for each of 2 classes"),
+        ("predictions", "channels", "softmax", "'independent'"),
         ("dataset", "channels", 2, "0, 1 or 3"),
         ("dataset", "normalize", "minmax", "'unit'"),
         ("dataset", "window", [400.0, -1000.0], "low < high, got [400.0, -1000.0]"),

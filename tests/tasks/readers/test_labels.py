@@ -55,7 +55,7 @@ def test_png(make_png: MakePng, bit_depth: int, colour_type: int, line: bytes, e
         pytest.param(np.array([[0, 300]], np.uint16), "uint16", id="integers"),
         pytest.param(np.array([[-1, 2]], np.int16), "int16", id="negative values"),
         pytest.param(np.array([[0, 2**40]], np.int64), "int64", id="64 bits"),
-        pytest.param(np.array([[False, True]]), "uint8", id="bool"),
+        pytest.param(np.array([[False, True]]), "bool", id="bool"),
         pytest.param(np.array([[0.0, 3.0]], np.float32), "int32", id="whole floats"),
         pytest.param(np.array([[-1.0, 3.0]], np.float64), "int32", id="whole floats of 64 bits"),
     ],

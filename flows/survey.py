@@ -1,0 +1,179 @@
+"""Survey: some files of every role are read before anything starts; they tell what the files of the set are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from segscale.errors import SegscaleError
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import catalog_name, scores_predictions
+from segscale.storage.ledger import content_key
+from segscale.storage.objects import ObjectStore
+from segscale.storage.readings import read_reading, write_reading
+from segscale.storage.sources import file_name, read_file
+from segscale.storage.tables import frame_sha256
+from segscale.tasks.survey import (
+    CODE_VERSION,
+    DARK,
+    Reading,
+    Seen,
+    kind_of,
+    look_at_image,
+    look_at_labels,
+    two_values_of,
+)
+
+logger = logging.getLogger("segscale")
+FILES = 64
+"""Of each role, spread evenly over the set."""
+MOST_BYTES = 2**29
+"""So much is read of each role, and a few files more: of large volumes fewer files are looked at."""
+_TOGETHER = 8
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A reading, and what it was found in."""
+
+    reading: Reading
+    listing_sha256: str
+    made_from: str
+    """The sha256 of the listing, of what was asked of it, and of how it was looked at."""
+
+    def keep(self, config: EvaluationConfig, store: ObjectStore) -> None:
+        """Write it into the store, for the next run and for commands that list nothing."""
+        write_reading(store, catalog_name(config), self.made_from, asdict(self.reading))
+
+
+def look(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame) -> Looked:
+    """How the files of a listing are read: as kept of this very listing, else as a survey finds it now.
+
+    Raises ConfigError where they can be read in more than one way.
+    """
+    scored, listing_sha256 = scores_predictions(config, listing), frame_sha256(listing)
+    asked = {
+        "code_version": CODE_VERSION,
+        "listing": listing_sha256,
+        "dataset": config.dataset.model_dump(mode="json"),
+        "predictions": config.predictions.model_dump(mode="json"),
+        "scored": scored,
+    }
+    made_from = content_key(asked)
+    kept = _kept(config, store)
+    if kept is not None and kept[0] == made_from:
+        reading = Reading.from_facts(kept[1])
+    else:
+        reading = survey(config, listing, scored=scored)
+    _warn(reading)
+    return Looked(reading, listing_sha256, made_from)
+
+
+def last_look(config: EvaluationConfig, store: ObjectStore) -> Looked | None:
+    """What the last ingest kept; None where there is nothing."""
+    kept = _kept(config, store)
+    return None if kept is None else Looked(Reading.from_facts(kept[1]), "", kept[0])
+
+
+def _kept(config: EvaluationConfig, store: ObjectStore) -> tuple[str, dict[str, Any]] | None:
+    try:
+        return read_reading(store, catalog_name(config))
+    except (OSError, ImportError, SegscaleError):
+        # Whatever is wrong with the store is said by the check of the store.
+        return None
+
+
+def _warn(reading: Reading) -> None:
+    if reading.highest_share < DARK:
+        logger.warning(
+            "dataset.full_scale: the images looked at reach %.2g of the full scale of their type at most; where they "
+            'hold fewer bits than their files (12 of 16: 4095) set dataset.full_scale, or normalize = "percentile"',
+            reading.highest_share,
+        )
+
+
+def survey(config: EvaluationConfig, listing: pd.DataFrame, *, scored: bool) -> Reading:
+    """How the files of a listing are read; `scored` says whether it is existing predictions that are counted.
+
+    Files that cannot be read are left to the stages, which fail their images. Raises ConfigError where what the files
+    hold can be read in more than one way.
+    """
+    dataset, predictions = config.dataset, config.predictions
+    seeks_values = len(dataset.classes) == 2 and not dataset.label_values and not dataset.foreground
+    seeks_kind = scored and predictions.kind == "auto"
+    shares_values = seeks_values and scored and not predictions.label_values and predictions.kind != "probabilities"
+    predicted = _some_labels(listing, "prediction") if seeks_kind or shares_values else []
+    kind = kind_of(predicted) if seeks_kind else "floats" if predictions.kind == "auto" else predictions.kind
+    values = dataset.label_values
+    if seeks_values:
+        files = _some_labels(listing, "reference")
+        if shares_values:
+            files += [one for one in predicted if one.whole and (kind == "labels" or not one.floats)]
+        if not any(one.labels for one in files):
+            # Nothing but background so far: the first file that holds something else tells.
+            files += _first_foreground(listing)
+        values = two_values_of(files, dataset.ignore_label)
+    share = _highest_share(listing, dataset.full_scale) if dataset.normalize == "unit" else 1.0
+    return Reading(values, seeks_values, kind, seeks_kind, share)
+
+
+def _highest_share(listing: pd.DataFrame, full_scale: float) -> float:
+    look = partial(look_at_image, full_scale=full_scale)
+    return max(_found(_looked_at(_spread(listing, "image")[:FILES], look)), default=1.0)
+
+
+def _some_labels(listing: pd.DataFrame, role: str) -> list[Seen]:
+    return _found(_looked_at(_spread(listing, role)[:FILES], _label_look(role)))
+
+
+def _first_foreground(listing: pd.DataFrame) -> list[Seen]:
+    rest = _spread(listing, "reference")[FILES:]
+    for start in range(0, len(rest), FILES):
+        held = [one for one in _found(_looked_at(rest[start : start + FILES], _label_look("reference"))) if one.labels]
+        if held:
+            return held
+    return []
+
+
+def _label_look(role: str) -> Callable[[bytes, str], Seen | None]:
+    return lambda data, name: look_at_labels(data, f"{role} {name}")
+
+
+def _spread(listing: pd.DataFrame, role: str) -> list[str]:
+    """The files of a role: first some that lie evenly over the set, then the others, in the order of the listing."""
+    urls = [url for url, version in zip(listing[role], listing[f"{role}_version"], strict=True) if url and version]
+    chosen = np.unique(np.linspace(0, len(urls) - 1, min(FILES, len(urls))).round().astype(int)).tolist()
+    others = set(chosen)
+    return [urls[place] for place in chosen] + [url for place, url in enumerate(urls) if place not in others]
+
+
+def _looked_at(urls: Sequence[str], look: Callable[[bytes, str], _Found | None]) -> Iterator[_Found | None]:
+    """What the files hold, until `MOST_BYTES` were read; one that cannot be fetched is passed over."""
+    n_bytes = 0
+
+    def one(url: str) -> tuple[int, _Found | None]:
+        try:
+            data = read_file(url)
+        except OSError:
+            return 0, None
+        return len(data), look(data, file_name(url))
+
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        for start in range(0, len(urls), _TOGETHER):
+            for size, found in pool.map(one, urls[start : start + _TOGETHER]):
+                n_bytes += size
+                yield found
+            if n_bytes > MOST_BYTES:
+                return
+
+
+def _found(seen: Iterator[_Found | None]) -> list[_Found]:
+    return [one for one in seen if one is not None]

@@ -1,0 +1,29 @@
+"""Readings: what was found about the files of a data set as a whole, kept beside its catalog."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from segscale.storage.ledger import content_key
+from segscale.storage.objects import ObjectStore
+
+
+def _path(name: str) -> str:
+    return f"catalog/{name}.json"
+
+
+def write_reading(store: ObjectStore, name: str, made_from: str, facts: dict[str, Any]) -> None:
+    """Keep the facts of the data set of a catalog; `made_from` stands for what they were found in."""
+    content = {"made_from": made_from, "facts": facts}
+    store.write(_path(name), json.dumps({**content, "sha256": content_key(content)}, sort_keys=True).encode())
+
+
+def read_reading(store: ObjectStore, name: str) -> tuple[str, dict[str, Any]] | None:
+    """What was kept, `made_from` first; None where there is nothing, or something damaged."""
+    try:
+        kept = json.loads(store.read(_path(name)))
+        content = {"made_from": kept["made_from"], "facts": kept["facts"]}
+        return (content["made_from"], content["facts"]) if kept["sha256"] == content_key(content) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,155 @@
+"""Prediction files: what something else predicted, read as asked and counted against a reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.errors import ContradictionError, DataError
+from segscale.tasks.axes import laid_over
+from segscale.tasks.labels import IGNORED, LabelRule, class_indices
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.readers import (
+    Probabilities,
+    are_whole,
+    checked,
+    read_label_map,
+    read_probabilities,
+    stores_floats,
+)
+
+Kind = Literal["labels", "floats", "probabilities"]
+"""What are probabilities rather than labels: nothing, files of floats, or all files."""
+Channels = Literal["", "argmax", "independent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How predictions that something else made are read and counted."""
+
+    threshold: float
+    """Two classes: foreground where p >= threshold, compared in float32. More classes: argmax."""
+    labels: LabelRule
+    """Of label maps."""
+    kind: Kind = "floats"
+    kind_found: bool = False
+    """Whether `kind` was found in files of the set; a file that contradicts it is no bad file then."""
+    channels: Channels = ""
+    """Of a stack of channels: one distribution that sums to 1; whatever they are, the largest wins; or each a
+    foreground class of its own where it reaches the threshold."""
+
+
+def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
+    """The overlap of a prediction file with the class indices of a reference, (D, H, W).
+
+    Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
+    """
+    floats = stores_floats(data, name)
+    if counting.kind == "probabilities" or (floats and counting.kind == "floats"):
+        return _count_probabilities(reference, read_probabilities(data, name), name, counting)
+    if floats and counting.kind_found:
+        _check_whole(read_probabilities(data, name).values, name)
+    return _count_labels(reference, read_label_map(data, name), name, counting)
+
+
+def _count_labels(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> OverlapCounts:
+    indices = class_indices(labels, reference.shape, counting.labels, name)
+    held = indices == IGNORED
+    if held.any():
+        beside = int(np.count_nonzero(held & (reference != IGNORED)))
+        if beside:
+            raise DataError(
+                f"{name}: the prediction holds the ignore_label {counting.labels.ignored} at {beside} pixels where the "
+                "reference has a class; expected a class there: of a value that is a class in predictions, name all of "
+                "them in predictions.label_values"
+            )
+        indices[held] = 0
+    return count_overlap(reference, n_classes=counting.labels.n_classes, label_map=indices, ignore_index=IGNORED)
+
+
+def _count_probabilities(
+    reference: NDArray[np.uint8], read: Probabilities, name: str, counting: Counting
+) -> OverlapCounts:
+    n_classes = counting.labels.n_classes
+    if counting.kind_found:
+        _check_no_labels(read.values, name)
+    values = laid_over(read.values, reference.shape, {0, 2} if n_classes == 2 else {n_classes}, name)
+    counted = reference != IGNORED
+    stacked = values.ndim > reference.ndim
+    probabilities = checked(
+        Probabilities(values, read.rounding), counted[..., np.newaxis] if stacked else counted, name
+    )
+    if not stacked or not counting.channels:
+        if stacked:
+            _check_distribution(probabilities, counted, read.sum_rounding(n_classes), name)
+        return count_overlap(
+            reference,
+            n_classes=n_classes,
+            probabilities=probabilities,
+            threshold=counting.threshold,
+            ignore_index=IGNORED,
+        )
+    if counting.channels == "independent" and n_classes == 2:
+        return count_overlap(
+            reference,
+            n_classes=2,
+            probabilities=probabilities[..., 1],
+            threshold=counting.threshold,
+            ignore_index=IGNORED,
+        )
+    chosen = (
+        probabilities.argmax(axis=-1)
+        if counting.channels == "argmax"
+        else _independent(probabilities, counted, counting.threshold, name)
+    )
+    return count_overlap(reference, n_classes=n_classes, label_map=chosen.astype(np.uint8), ignore_index=IGNORED)
+
+
+def _independent(
+    probabilities: NDArray[np.float32], counted: NDArray[np.bool_], threshold: float, name: str
+) -> NDArray[np.integer[Any]]:
+    """The class whose channel reaches the threshold, 0 where none does."""
+    reached = probabilities[..., 1:] >= np.float32(threshold)
+    several = int(np.count_nonzero((np.count_nonzero(reached, axis=-1) > 1) & counted))
+    if several:
+        raise DataError(
+            f"{name}: at {several} pixels two or more foreground channels reach the threshold; expected one class a "
+            'pixel: predictions.channels = "argmax" takes the largest'
+        )
+    chosen: NDArray[np.integer[Any]] = np.where(reached.any(axis=-1), reached.argmax(axis=-1) + 1, 0)
+    return chosen
+
+
+def _check_distribution(
+    probabilities: NDArray[np.float32], counted: NDArray[np.bool_], rounding: float, name: str
+) -> None:
+    sums = probabilities.sum(axis=-1, dtype=np.float64)
+    off = int(np.count_nonzero((np.abs(sums - 1) > rounding) & counted))
+    if off:
+        raise DataError(
+            f"{name}: its {probabilities.shape[-1]} channels sum to {sums[counted].min():.4g} to "
+            f"{sums[counted].max():.4g}, at {off} of {counted.size} pixels not to 1, as a softmax does; of independent "
+            'sigmoids set predictions.channels = "independent" (a class where its channel reaches the threshold) or '
+            '"argmax" (the largest channel)'
+        )
+
+
+def _check_no_labels(values: NDArray[Any], name: str) -> None:
+    highest = np.nanmax(values) if not np.isnan(values).all() else 0
+    if highest > 1 and are_whole(values[~np.isnan(values)]).all():
+        raise ContradictionError(
+            f"{name}: whole numbers up to {highest:g}, as of label maps saved as floats, while the files looked at "
+            'before hold probabilities; say which they are: predictions.kind = "labels" or "probabilities"'
+        )
+
+
+def _check_whole(values: NDArray[Any], name: str) -> None:
+    whole = are_whole(values)
+    if not whole.all():
+        raise ContradictionError(
+            f"{name}: values like {float(values[~whole][0]):g}, which are no whole numbers, while the files looked at "
+            'before hold label maps saved as floats; say which they are: predictions.kind = "labels" or "probabilities"'
+        )

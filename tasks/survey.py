@@ -1,0 +1,133 @@
+"""Survey: some files of a data set, looked at before anything starts, tell what the files of the set are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from segscale.errors import ConfigError, DataError
+from segscale.tasks.labels import is_full_scale, two_values_expected
+from segscale.tasks.prediction_file import Kind
+from segscale.tasks.readers import are_whole, read_label_map, read_picture, read_probabilities, stores_floats
+
+CODE_VERSION = 1
+"""Raised when equal files may be judged differently than before."""
+DARK = 1 / 16
+"""Share of full scale below which a whole set is suspected to have fewer bits than its files claim: 12 of 16."""
+_KEPT = 16
+"""Different values of a file that are kept; more say nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a file of labels or of probabilities holds."""
+
+    name: str
+    """What messages call it, with its role."""
+    labels: tuple[int, ...]
+    """Of whole numbers: without 0, the smallest first, `_KEPT` of them at most."""
+    full_scale: frozenset[int]
+    """Those of them that say "yes" in their type as 1 does."""
+    floats: bool = False
+    whole: bool = True
+    """Whether all are whole numbers (NaN aside), so that they can be labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the files of a set are read: as configured, and where nothing was, as files of the set told."""
+
+    label_values: tuple[int, ...] = ()
+    """Of the classes in the references; of two classes for which none were configured: 0 and the other value of the
+    set, or empty where that is 1 or full scale."""
+    labels_found: bool = False
+    """Whether the files told that."""
+    kind: Kind = "floats"
+    """Which predictions are probabilities."""
+    kind_found: bool = False
+    highest_share: float = 1.0
+    """The largest pixel of the images looked at, as a share of full scale; 1 where it was not looked for."""
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """The reading whose `asdict` was kept as JSON."""
+        return cls(**{**facts, "label_values": tuple(facts["label_values"])})
+
+
+def look_at_labels(data: bytes, name: str) -> Seen | None:
+    """What a reference or a prediction holds; None where it cannot be read, which is its image's affair."""
+    try:
+        if not stores_floats(data, name):
+            return _seen(read_label_map(data, name), name)
+        values = read_probabilities(data, name).values
+    except DataError:
+        return None
+    known = values[~np.isnan(values)]
+    whole = bool(are_whole(known).all())
+    return replace(_seen(known.astype(np.int32) if whole else np.zeros(1, np.int32), name), floats=True, whole=whole)
+
+
+def look_at_image(data: bytes, name: str, full_scale: float = 0.0) -> float | None:
+    """The largest pixel of an image of integers as a share of full scale; None for floats and what cannot be read."""
+    try:
+        picture = read_picture(data, name)
+    except DataError:
+        return None
+    if picture.pixels.dtype.kind not in "iu":
+        return None
+    return float(picture.pixels.max()) / (full_scale or picture.full_scale)
+
+
+def _seen(values: npt.NDArray[Any], name: str) -> Seen:
+    if values.dtype == np.bool_:
+        held = [1] if values.any() else []
+    elif values.dtype == np.uint8:
+        held = np.flatnonzero(np.bincount(values.reshape(-1), minlength=256)).tolist()
+    else:
+        held = np.unique(values).tolist()
+    other = [int(value) for value in held if value]
+    return Seen(name, tuple(other[:_KEPT]), frozenset(v for v in other if is_full_scale(v, values.dtype)))
+
+
+def kind_of(predictions: Iterable[Seen]) -> Kind:
+    """Whether files of floats are probabilities or labels: labels where one of them holds whole numbers above 1.
+
+    Raises ConfigError where others of them hold fractions.
+    """
+    floats = [one for one in predictions if one.floats]
+    whole = [one for one in floats if one.whole and max(one.labels, default=0) > 1]
+    fractions = [one for one in floats if not one.whole]
+    if whole and fractions:
+        raise ConfigError(
+            f"predictions.kind: {whole[0].name} holds whole numbers up to {max(whole[0].labels)}, as label maps do, "
+            f"and {fractions[0].name} fractions, as probabilities do; say which they are: "
+            'predictions.kind = "labels" or "probabilities"'
+        )
+    return "labels" if whole else "floats"
+
+
+def two_values_of(files: Sequence[Seen], ignored: int | None) -> tuple[int, ...]:
+    """The label values of two classes that nobody gave values, from what files hold: () for 0 and 1, or full scale.
+
+    Raises ConfigError for more than two values, naming them, and what they may be.
+    """
+    first: dict[int, Seen] = {}
+    scaled = True
+    for one in files:
+        counted = [value for value in one.labels if value != ignored]
+        scaled = scaled and one.full_scale.issuperset(counted)
+        if len(counted) > 1:
+            raise ConfigError(f"dataset.label_values: {one.name}: {two_values_expected(counted)}")
+        first |= {value: first.get(value, one) for value in counted}
+    if scaled:
+        return ()
+    if len(first) == 1 and min(first) > 0:
+        return (0, min(first))
+    where = ", ".join(f"{one.name} has {value}" for value, one in sorted(first.items())[:4])
+    apart = len({one.name.split()[0] for one in first.values()}) > 1
+    own = "; or predictions have values of their own (predictions.label_values)" if apart else ""
+    raise ConfigError(f"dataset.label_values: {where}: {two_values_expected(first)}{own}")

@@ -1,0 +1,68 @@
+import re
+
+import numpy as np
+import pytest
+
+from segscale.errors import DataError
+from segscale.tasks.axes import laid_over
+
+FLAT, VOLUME = (1, 6, 7), (4, 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        pytest.param((6, 7), FLAT, id="height, width"),
+        pytest.param((1, 6, 7), FLAT, id="a depth of one, or a channel before"),
+        pytest.param((6, 7, 1), FLAT, id="a channel behind"),
+        pytest.param((1, 6, 7, 1), FLAT, id="batch and channel"),
+        pytest.param((1, 1, 6, 7), FLAT, id="as PyTorch saves it"),
+        pytest.param((4, 6, 7), VOLUME, id="a volume"),
+        pytest.param((1, 4, 6, 7), VOLUME, id="a volume with a batch"),
+        pytest.param((1, 1, 4, 6, 7), VOLUME, id="a volume with batch and channel"),
+        pytest.param((4, 6, 7, 1), VOLUME, id="a volume with a channel behind"),
+    ],
+)
+def test_axes_of_length_one_may_stand_anywhere(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
+    values = np.arange(np.prod(size))
+    found = laid_over(values.reshape(shape), size, {0, 2}, "a.npy")
+    assert np.array_equal(found, values.reshape(size))
+
+
+@pytest.mark.parametrize("size", [FLAT, VOLUME], ids=["flat", "volume"])
+@pytest.mark.parametrize(
+    ("first", "batch"), [(True, False), (True, True), (False, False), (False, True)], ids=["CHW", "1CHW", "HWC", "1HWC"]
+)
+def test_channels_stand_before_or_behind(size: tuple[int, ...], first: bool, batch: bool) -> None:
+    stack = np.arange(np.prod(size) * 3).reshape((*size, 3))
+    drawn = np.squeeze(np.moveaxis(stack, -1, 0) if first else stack)
+    assert np.array_equal(laid_over(drawn[None] if batch else drawn, size, {0, 3}, "a.npy"), stack)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "channels"),
+    [
+        pytest.param((2, 2, 2), (1, 2, 2), {2}, id="two channels before or behind a 2x2 image"),
+        pytest.param((3, 3, 3), (1, 3, 3), {3}, id="three channels of a 3x3 image"),
+        pytest.param((2, 2, 2, 2), (2, 2, 2), {2}, id="two channels of a volume of side two"),
+    ],
+)
+def test_what_fits_in_two_ways_is_refused(shape: tuple[int, ...], size: tuple[int, ...], channels: set[int]) -> None:
+    with pytest.raises(DataError, match=r"a\.npy: .*fits in more than one way"):
+        laid_over(np.zeros(shape), size, channels, "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "channels", "words"),
+    [
+        pytest.param((7, 6), FLAT, {0, 2}, "expected the size of its image 6x7, with 2 channels", id="turned"),
+        pytest.param((3, 5), FLAT, {0}, "expected the size of its image 6x7, got 3x5", id="another size"),
+        pytest.param((6, 7), FLAT, {3}, "6x7, stacked, with 3 channels before or behind, got 6x7", id="no channels"),
+        pytest.param((2, 6, 7), FLAT, {3}, "got 2x6x7", id="two channels for three classes"),
+        pytest.param((4, 2, 6, 7), VOLUME, {0, 2}, "got 4x2x6x7", id="channels between depth and height"),
+        pytest.param((6, 7), VOLUME, {0}, "expected the size of its image 4x6x7", id="a slice of a volume"),
+    ],
+)
+def test_what_does_not_fit(shape: tuple[int, ...], size: tuple[int, ...], channels: set[int], words: str) -> None:
+    with pytest.raises(DataError, match=re.escape(words)):
+        laid_over(np.zeros(shape), size, channels, "a.npy")
