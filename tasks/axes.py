@@ -64,8 +64,9 @@ def _expected(shape: tuple[int, ...], size: tuple[int, ...], channels: Collectio
     flat = size[1:] if size[0] == 1 else size
     counts = " or ".join(str(count) for count in sorted(channels) if count)
     plain = f"the size of its image {by(flat)}" if 0 in channels else f"the size of its image {by(flat)}, stacked"
-    stacked = f", with {counts} channels before or behind" if counts else ""
-    return f"expected {plain}{stacked}, got {by(shape)}{', which fits in more than one way' if fits else ''}"
+    is_deeper = len(_squeezed(shape)) > len(_squeezed(size))
+    stacked = f", with {counts} channels before or behind" if counts and (is_deeper or 0 not in channels) else ""
+    return f"expected {plain}{stacked}, got {by(_squeezed(shape) or shape)}{', which fits in more than one way' if fits else ''}"
 
 
 def by(shape: Sequence[int]) -> str:
