@@ -131,8 +131,9 @@ def _segscale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def _same_but_for_the_run(report: Path, other: Path, table: str) -> None:
+    """What the older of two reports holds, the newer holds as well; it may have further columns."""
     one, two = (open_report(str(folder)).table(table).drop(columns="run_id") for folder in (report, other))
-    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    pd.testing.assert_frame_equal(one, two[list(one.columns)], check_exact=True)
 
 
 @pytest.mark.slow
@@ -141,12 +142,12 @@ def test_a_run_goes_on_in_an_old_store(tmp_path: Path) -> None:
     shutil.copytree(FIRST_RELEASE, folder)
     old, again, changed = (folder / "reports" / "drawn" / name for name in ("first", "again", "changed"))
 
-    # The files lie elsewhere now, so they are looked at; their content is what it was, so the work on it stands.
+    # What files mean is settled by other rules than then, so the work is done once more, beside the old.
     outcome = _segscale(folder, "run", "config.toml", "--run-id", "again")
     assert outcome.returncode == 0, outcome.stderr
     assert "scan: 23 files to look at" in outcome.stderr
-    assert "ingest: all 4 shards are committed, nothing to do" in outcome.stderr
-    assert "score: all 4 shards are committed, nothing to do" in outcome.stderr
+    assert "ingest: 4 shards to do, 0 committed before" in outcome.stderr
+    assert "score: 4 shards to do, 0 committed before" in outcome.stderr
     assert outcome.stdout.splitlines()[-1] == f"report: {again}"
     for table in TABLES:
         _same_but_for_the_run(old, again, table)
