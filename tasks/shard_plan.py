@@ -42,7 +42,7 @@ class Preparation:
     """The file value of each class; empty: 0..C-1, and 0 against anything else for two classes."""
     ignore_label: int
     normalize: Method
-    """unit, window, percentile or zscore."""
+    """unit, window, percentile, zscore or none."""
     window: tuple[float, float]
 
 

@@ -74,7 +74,7 @@ class Dataset(Section):
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     ignore_label: int = -1
     channels: Literal[0, 1, 3] = 0
-    normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
+    normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
     split: str = ""
 
