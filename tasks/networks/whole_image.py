@@ -17,10 +17,10 @@ _POINTWISE = frozenset(
     {
         # Layers.
         "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Dense",
-        "Dropout", "ELU", "GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LeakyReLU", "Maximum",
-        "Minimum", "Multiply", "Normalization", "PReLU", "RandomBrightness", "RandomContrast",
+        "Dropout", "ELU", "GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LayerScale", "LeakyReLU",
+        "Maximum", "Minimum", "Multiply", "Normalization", "PReLU", "RandomBrightness", "RandomContrast",
         "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "SpatialDropout2D",
-        "Subtract",
+        "StochasticDepth", "Subtract",
         # Operations of `keras.ops`.
         "Abs", "Absolute", "BatchNorm", "Cast", "Clip", "Cos", "Divide", "Elu", "Equal", "Erf", "Exp", "Expm1", "Gelu",
         "Greater", "GreaterEqual", "HardSigmoid", "HardSilu", "HardTanh", "LeakyRelu", "Less", "LessEqual", "Log",
