@@ -80,7 +80,7 @@ def test_a_network_that_rescales_is_given_stored_values(tmp_path: Path) -> None:
 
 def test_a_plan_is_of_a_normalisation(tmp_path: Path) -> None:
     model = ModelFile("model.keras", "ff")
-    methods = [
+    methods: list[dict[str, Any]] = [
         {}, {"normalize": "none"}, {"normalize": "percentile"}, {"normalize": "window"},
         {"normalize": "window", "window": [0.0, 80.0]},
     ]  # fmt: skip

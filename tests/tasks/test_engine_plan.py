@@ -189,7 +189,7 @@ class MeanEngine(ShiftedEngine):
 
     def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
         seen = super().probabilities(pixels, recipe)
-        return 0.5 + (seen - seen.mean(axis=(2, 3), keepdims=True)) / 2
+        return np.asarray(0.5 + (seen - seen.mean(axis=(2, 3), keepdims=True)) / 2, np.float32)
 
 
 def resolve_mean(data: Any, known: bool, **changes: Any) -> EnginePlan:

@@ -45,7 +45,7 @@ class MeanEngine:
 
 def of_image(image: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
     seen = apply_recipe(image, recipe)
-    return (0.5 + (seen - seen.mean(dtype=np.float64)) / 2).astype(np.float32)
+    return np.asarray(0.5 + (seen - seen.mean(dtype=np.float64)) / 2, np.float32)
 
 
 def prediction_of(**changes: Any) -> Prediction:

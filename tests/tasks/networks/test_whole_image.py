@@ -33,7 +33,8 @@ def squeeze_and_excite(tensor: Any) -> Any:
 
 
 def inside(layer: Any) -> Middle:
-    return keras.Sequential([layers.Conv2D(4, 1), keras.Sequential([layer])])
+    nested: Middle = keras.Sequential([layers.Conv2D(4, 1), keras.Sequential([layer])])
+    return nested
 
 
 WHOLE = [
