@@ -51,7 +51,7 @@ def _check(run: Run) -> None:
             check_model(config)
         else:
             # The number of channels asked for is no part of the plan record.
-            check_facts(config, known.prediction.n_classes, known.facts.channels)
+            check_facts(config, known.prediction.n_classes, known.facts.channels, known.facts.rescales)
     run.look()
     check_folders(config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +12,7 @@ import pandas as pd
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.checks.model import ModelFile, check_facts
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import preparation
 from segscale.flows.ingest import shard_plans
 from segscale.flows.run import Run
 from segscale.flows.shards.retry import Finished, Limits
@@ -21,11 +23,14 @@ from segscale.storage.objects import ObjectStore
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.predict import Asked, PredictJob
+from segscale.tasks.tiling import STRIDE, next_multiple
 
 logger = logging.getLogger("segscale")
 PLAN = "plan"
 SAMPLES = 3
 """So many shards are tried to plan on, where workers end at one."""
+SHOWN = 3
+"""Images and layers that a message names."""
 
 
 def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
@@ -34,12 +39,15 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
     The images are no part of it. What was resolved on the first of them holds for those that come later, so that a
     nightly run costs what changed; a data set of another name is resolved anew.
     """
+    prepared = preparation(config)
     asked = os.environ.get("KERAS_BACKEND")
     backend = (asked,) if asked else ()
     return content_key(
         {
             "dataset": config.dataset.name,
             "model": config.model.model_dump(mode="json", exclude={"path"}),
+            # What the network is given: what a precision costs, and how far the network looks, is found on it.
+            "normalize": [prepared.normalize, *prepared.window],
             "weights": model.sha256,
             "n_classes": len(config.dataset.classes),
             "threshold": config.metrics.threshold,
@@ -63,17 +71,54 @@ def resolve(run: Run, catalog: pd.DataFrame) -> EnginePlan:
     config, model, store = run.config, run.model, run.store
     known = find_plan(config, model, store)
     if known is not None:
+        check_sizes(config, known, catalog)
         return known
     give_model(run)
     plan = _ask(run, _samples(catalog), shard_plans(config, catalog))
-    check_facts(config, plan.facts.n_classes, plan.facts.channels)
+    check_facts(config, plan.facts.n_classes, plan.facts.channels, plan.facts.rescales)
+    check_sizes(config, plan, catalog)
     logger.info("predict: %s, %s on %s: %s", plan.facts.name, plan.facts.precision, plan.facts.device, plan.reason)
     if plan.batch:
         logger.info("predict: batches of %d images: %s", plan.batch.n_images, plan.batch.reason)
+    if plan.prediction.whole_image:
+        logger.info("predict: %s", _whole_image_words(plan))
     Ledger(store).record(PLAN, plan_key(config, model), plan.record())
     resolved = find_plan(config, model, store)
     assert resolved is not None
     return resolved
+
+
+def check_sizes(config: EvaluationConfig, plan: EnginePlan, catalog: pd.DataFrame) -> None:
+    """Raise ConfigError where a network that looks at the whole image would have to see an image in tiles."""
+    sides, tile = catalog[["height", "width"]].max(axis=1), plan.prediction.tile
+    large = catalog[sides > tile]
+    if large.empty or not plan.prediction.whole_image:
+        return
+    shown = ", ".join(
+        f"{row.image_id} ({row.height} x {row.width})" for row in large.head(SHOWN).itertuples(index=False)
+    )
+    more = f" and {len(large) - SHOWN} more" if len(large) > SHOWN else ""
+    raise ConfigError(
+        f"model.tile: expected images of at most {tile} x {tile} pixels, {len(large)} are larger: {shown}{more}; "
+        f"{config.model.path} looks at the whole image ({_how_known(plan)}), so tiles would change what it says: set "
+        f"model.tile to {next_multiple(int(sides.max()), STRIDE)} or more, as far as the memory goes, or leave these "
+        "images out"
+    )
+
+
+def _whole_image_words(plan: EnginePlan) -> str:
+    found = f"the network looks at the whole image ({_how_known(plan)}): images go through it at their true size"
+    difference = math.nan if plan.reach is None else plan.reach.padding_difference
+    if plan.reach is None or math.isnan(difference):
+        return found
+    return f"{found}; padding would change probabilities of image {plan.reach.image} by up to {difference:.2g}"
+
+
+def _how_known(plan: EnginePlan) -> str:
+    layers = plan.facts.whole_image
+    if not layers:
+        return "as changes far away in one image showed"
+    return ", ".join(layers[:SHOWN]) + (f" and {len(layers) - SHOWN} more layers" if len(layers) > SHOWN else "")
 
 
 def _samples(catalog: pd.DataFrame) -> list[str]:

@@ -66,7 +66,8 @@ def _expected(shape: tuple[int, ...], size: tuple[int, ...], channels: Collectio
     plain = f"the size of its image {by(flat)}" if 0 in channels else f"the size of its image {by(flat)}, stacked"
     is_deeper = len(_squeezed(shape)) > len(_squeezed(size))
     stacked = f", with {counts} channels before or behind" if counts and (is_deeper or 0 not in channels) else ""
-    return f"expected {plain}{stacked}, got {by(_squeezed(shape) or shape)}{', which fits in more than one way' if fits else ''}"
+    found = f"{by(_squeezed(shape) or shape)}{', which fits in more than one way' if fits else ''}"
+    return f"expected {plain}{stacked}, got {found}"
 
 
 def by(shape: Sequence[int]) -> str:

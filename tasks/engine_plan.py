@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+
 from segscale.storage import shards
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
@@ -14,12 +16,14 @@ from segscale.tasks.batch_size import BatchSize, BatchTrial, find_batch_size
 from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.engines import Engine, EngineFacts, Precision
 from segscale.tasks.engines.selection import Choice, EngineName
-from segscale.tasks.inference import Batch, Merging, plan_pieces, read_batches
+from segscale.tasks.inference import Batch, BatchShape, Merging
 from segscale.tasks.ingest import IMAGES, REFERENCES
 from segscale.tasks.parity import Parity, Piece, compare
-from segscale.tasks.predict import Asked, Prediction, batch_shape, prediction_of, refused_rows
+from segscale.tasks.predict import Asked, Prediction, batches_of, prediction_of, refused_rows, shapes_of
+from segscale.tasks.reach import Reach, far_difference, sees_far
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.tasks.tiling import next_multiple
 
 PARITY_IMAGES = 32
 """So many of the shard's images, the first ones, are predicted in both precisions."""
@@ -41,23 +45,27 @@ class EnginePlan:
     """What the reduced precision that was asked for costs; None where none was asked for."""
     batch: BatchSize | None
     """None where the size was given, or where no image of the shard can be predicted."""
+    reach: Reach | None = None
+    """How far the network looks; None where no image of the shard can be predicted."""
 
     def record(self) -> dict[str, dict[str, Any]]:
         """As JSON, without NaN: `prediction`, and `engine` with how it was resolved."""
-        engine = {"facts": self.facts, "reason": self.reason, "parity": self.parity, "batch": self.batch}
+        engine = {"facts": self.facts, "reason": self.reason, "parity": self.parity}
+        engine |= {"batch": self.batch, "reach": self.reach}
         return {"prediction": _plain(self.prediction), "engine": _plain(engine)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Out of JSON; what was NaN is NaN again."""
         engine = record["engine"]
-        facts, parity, batch = engine["facts"], engine["parity"], engine["batch"]
+        facts, parity, batch, reach = (engine[name] for name in ("facts", "parity", "batch", "reach"))
         return cls(
             prediction_of(record["prediction"]),
-            EngineFacts(**{**facts, "heads": tuple(facts["heads"])}),
+            EngineFacts(**{**facts, **{name: tuple(facts[name]) for name in ("heads", "whole_image")}}),
             engine["reason"],
             None if parity is None else Parity(**_with_nan(parity)),
             batch and BatchSize(**{**batch, "trials": tuple(BatchTrial(**trial) for trial in batch["trials"])}),
+            None if reach is None else Reach(**_with_nan(reach)),
         )
 
 
@@ -104,13 +112,27 @@ def _resolved(engine: Engine, reason: str, sample: _Sample, asked: Asked, memory
         versions=versions(facts),
         heads=facts.heads,
         batch_pixels=0,
+        whole_image=bool(facts.whole_image),
     )
-    batch = None if asked.batch_size else sample.find_batch_size(engine, prediction, memory_bytes)
-    if batch is not None:
-        # Of the sample's own size, tiles included: other sizes get as many pixels.
-        _, height, width = batch_shape(*sample.padded, prediction)
-        prediction = replace(prediction, batch_pixels=batch.n_images * height * width)
-    return EnginePlan(prediction, facts, reason, None, batch)
+    # Before anything else is predicted: memory that was used once is not seen to be used again.
+    prediction, batch = _with_batch(prediction, engine, sample, memory_bytes)
+    reach = sample.find_reach(engine, prediction)
+    if reach is not None and sees_far(reach.far_difference, facts.precision):
+        whole = replace(prediction, whole_image=True, batch_pixels=0)
+        prediction, batch = _with_batch(whole, engine, sample, memory_bytes)
+    return EnginePlan(prediction, facts, reason, None, batch, reach)
+
+
+def _with_batch(
+    prediction: Prediction, engine: Engine, sample: _Sample, memory_bytes: int
+) -> tuple[Prediction, BatchSize | None]:
+    """With the batch that was found, where the size was not given."""
+    batch = None if prediction.batch_size else sample.find_batch_size(engine, prediction, memory_bytes)
+    if batch is None:
+        return prediction, None
+    # Of the sample's own size, tiles included: other sizes get as many pixels.
+    _, height, width = next(iter(sample.shapes(prediction, engine.facts)))
+    return replace(prediction, batch_pixels=batch.n_images * height * width), batch
 
 
 def _verdict(precision: str, parity: Parity, max_dice_change: float) -> str:
@@ -148,17 +170,48 @@ class _Sample:
         """Height and width of the images as stored; 0 of no images."""
         return (int(self.arrays[0].shape[1]), int(self.arrays[0].shape[2])) if self.arrays else (0, 0)
 
+    def rows_for(self, prediction: Prediction) -> Sequence[ShardRow]:
+        """Without those that are refused later, because they are too large for a network that must see all of them."""
+        tile = prediction.tile
+        return [row for row in self.rows if not prediction.whole_image or max(row.height, row.width) <= tile]
+
+    def shapes(self, prediction: Prediction, facts: EngineFacts) -> dict[BatchShape, list[ShardRow]]:
+        return shapes_of(self.rows_for(prediction), self.padded, prediction, facts.stride)
+
     def batches(self, prediction: Prediction, facts: EngineFacts) -> Iterator[Batch]:
-        if not self.rows:
-            return iter(())
-        shape = batch_shape(*self.padded, prediction)
-        return read_batches(self.arrays[0], plan_pieces(self.rows, shape, prediction.overlap), shape, facts)
+        rows = self.rows_for(prediction)
+        return batches_of(self.arrays[0], rows, prediction, facts) if rows else iter(())
 
     def find_batch_size(self, engine: Engine, prediction: Prediction, memory_bytes: int) -> BatchSize | None:
         one_by_one = replace(prediction, batch_size=1)
         for batch in self.batches(one_by_one, engine.facts):
             return find_batch_size(engine, batch.pixels, batch.recipes, memory_bytes=memory_bytes)
         return None
+
+    def find_reach(self, engine: Engine, prediction: Prediction) -> Reach | None:
+        """How far a network looks that a prediction takes for one that looks at the whole image, or for none."""
+        one_by_one, facts = replace(prediction, batch_size=1), engine.facts
+        first = next(self.batches(one_by_one, facts), None)
+        if first is None:
+            return None
+        far = math.nan if prediction.whole_image else far_difference(engine, first.pixels, first.recipes)
+        reach = Reach(first.image_ids[0], far, math.nan)
+        whole = replace(one_by_one, whole_image=True)
+        if not (prediction.whole_image or sees_far(far, facts.precision)) or not self.rows_for(whole):
+            return reach
+        row = max(self.rows_for(whole), key=lambda row: self.padding_of(row, facts))
+        padded, true = (
+            next(replace(self, rows=[row]).batches(replace(whole, whole_image=is_whole), facts))
+            for is_whole in (False, True)
+        )
+        found = [engine.probabilities(batch.pixels, batch.recipes) for batch in (padded, true)]
+        shown = [one[:, 0, : row.height, : row.width] for one in found]
+        return replace(reach, image=row.image_id, padding_difference=float(np.abs(shown[0] - shown[1]).max()))
+
+    def padding_of(self, row: ShardRow, facts: EngineFacts) -> int:
+        """Pixels that the size shared with others has beyond the true one."""
+        height, width = (next_multiple(side, facts.stride) for side in (row.height, row.width))
+        return self.padded[0] * self.padded[1] - height * width
 
     def compare(self, reduced: Engine, full: Engine, prediction: Prediction) -> Parity:
         return compare(self._pieces(reduced, full, prediction), prediction.n_classes, prediction.threshold)

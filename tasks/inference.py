@@ -16,7 +16,7 @@ from segscale.tasks.engines import EngineFacts
 from segscale.tasks.prefetch import stage
 from segscale.tasks.shard_plan import PADDING
 from segscale.tasks.shard_rows import ShardRow
-from segscale.tasks.tiling import Tile, TileSum, fill_padded, plan_tiles
+from segscale.tasks.tiling import Tile, TileSum, fill_padded, next_multiple, plan_tiles
 
 BatchShape = tuple[int, int, int]
 """Images or tiles of a batch, their height and width."""
@@ -92,6 +92,14 @@ def plan_pieces(rows: Iterable[ShardRow], shape: BatchShape, overlap: float) -> 
                 yield Piece(row, position, plan, index)
 
 
+def whole_pieces(rows: Iterable[ShardRow]) -> Iterator[Piece]:
+    """The slices of the rows, each one piece of its true size: nothing of the padding in the shard is in it."""
+    for row in rows:
+        plan = (Tile(0, 0, row.height, row.width),)
+        for position in range(row.start, row.stop):
+            yield Piece(row, position, plan, 0)
+
+
 def read_batches(
     images: shards.ZarrArray, pieces: Iterable[Piece], shape: BatchShape, facts: EngineFacts
 ) -> Iterator[Batch]:
@@ -110,7 +118,7 @@ def _fill(reader: BlockReader, pieces: tuple[Piece, ...], shape: BatchShape, fac
     size, *sides = shape
     if facts.one_by_one:
         size = len(pieces)
-    height, width = (-(-side // facts.stride) * facts.stride for side in sides)
+    height, width = (next_multiple(side, facts.stride) for side in sides)
     # Of three equal channels a network of one takes the first.
     channels = 1 if facts.channels == 1 else reader.channels
     # Engines take no float16.

@@ -23,7 +23,7 @@ from segscale.tasks.conversion import convert_here
 from segscale.tasks.engines.graph_cache import cache_folder
 from segscale.tasks.engines.heads import Level
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised with every change of what makes a model file usable."""
 
 

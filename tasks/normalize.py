@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError, DataError
 
-Method = Literal["unit", "window", "percentile", "zscore"]
+Method = Literal["unit", "window", "percentile", "zscore", "none"]
 
 PERCENTILES = (0.5, 99.5)
 """Range kept by the method "percentile", in per cent of the pixels of the image."""
@@ -45,6 +45,7 @@ def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, wind
     window      values are clipped to the window, which becomes 0 to 1
     percentile  likewise, with the 0.5 and 99.5 % quantiles of the image; with the whole range where these are equal
     zscore      mean 0 and population standard deviation 1 over all pixels and channels
+    none        the stored values as they are, for a network that scales them itself
 
     A constant image gets scale 1, so "percentile" and "zscore" make it all 0. Depends on nothing but the arguments:
     moments of 8- and 16-bit integers are exact, others are summed in float64. NaN or infinity raises ValueError.
@@ -65,7 +66,9 @@ def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, wind
         case "zscore":
             mean, deviation = _moments(pixels)
             return Recipe(-math.inf, math.inf, mean, _usable_scale(deviation))
-    raise ArgumentError(f"normalisation {method!r}: expected unit, window, percentile or zscore")
+        case "none":
+            return Recipe(-math.inf, math.inf, 0.0, 1.0)
+    raise ArgumentError(f"normalisation {method!r}: expected unit, window, percentile, zscore or none")
 
 
 def apply_recipe(pixels: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
@@ -99,7 +102,7 @@ def _unit(pixels: NDArray[Any], full_scale: float) -> Recipe:
         expected = "floats from 0 to 1" if pixels.dtype.kind == "f" else "no negative values"
         raise DataError(
             f"pixel values from {lowest} to {highest} under normalize = 'unit'; expected {expected}: "
-            "choose window, percentile or zscore"
+            "choose window, percentile, zscore or none"
         )
     return Recipe(-math.inf, math.inf, 0.0, float(full_scale))
 

@@ -17,8 +17,8 @@ from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.counting import count_rows, failed_rows
-from segscale.tasks.engines import Engine
-from segscale.tasks.inference import Band, Batch, Merging, plan_pieces, read_batches
+from segscale.tasks.engines import Engine, EngineFacts
+from segscale.tasks.inference import Band, Batch, BatchShape, Merging, plan_pieces, read_batches, whole_pieces
 from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
 from segscale.tasks.kept import Kept
 from segscale.tasks.labels import IGNORED
@@ -26,9 +26,10 @@ from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.tasks.tiling import next_multiple
 
 STAGE = "predict"
-CODE_VERSION = 3
+CODE_VERSION = 4
 BATCH_IMAGES = 16
 """Small images come so many at most: what fills up the last batch is computed too."""
 
@@ -65,6 +66,8 @@ class Prediction(Asked):
     """What the engine returns along its first axis."""
     batch_pixels: int
     """Pixels of one batch where `batch_size` is 0: found by measuring, once per run."""
+    whole_image: bool = False
+    """Whether images go through the network at their true size, since padding would change them everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,47 @@ def prediction_of(record: Mapping[str, Any]) -> Prediction:
     return Prediction(**{**record, "heads": tuple(record["heads"])})
 
 
-def batch_shape(height: int, width: int, prediction: Prediction) -> tuple[int, int, int]:
+def batch_shape(height: int, width: int, prediction: Prediction) -> BatchShape:
     """The one shape (B, H, W) in which all images of a bucket go through the network, tiles included."""
     height, width = min(height, prediction.tile), min(width, prediction.tile)
-    chosen = prediction.batch_size or max(1, min(BATCH_IMAGES, prediction.batch_pixels // (height * width)))
-    return chosen, height, width
+    return _images_of(height * width, prediction), height, width
+
+
+def _images_of(pixels: int, prediction: Prediction) -> int:
+    """How many images of so many pixels make a batch."""
+    return prediction.batch_size or max(1, min(BATCH_IMAGES, prediction.batch_pixels // pixels))
+
+
+def batches_of(
+    images: shards.ZarrArray, rows: Sequence[ShardRow], prediction: Prediction, facts: EngineFacts
+) -> Iterator[Batch]:
+    """The images of some rows of a shard, in the batches in which they go through the network.
+
+    All in one shape, large ones in tiles; or, where the network looks at the whole image, each whole at its true size.
+    """
+    padded = int(images.shape[1]), int(images.shape[2])
+    for shape, group in shapes_of(rows, padded, prediction, facts.stride).items():
+        pieces = whole_pieces(group) if prediction.whole_image else plan_pieces(group, shape, prediction.overlap)
+        yield from read_batches(images, pieces, shape, facts)
+
+
+def shapes_of(
+    rows: Sequence[ShardRow], padded: tuple[int, int], prediction: Prediction, stride: int
+) -> dict[BatchShape, list[ShardRow]]:
+    """The shapes of the batches of a shard, `padded` in height and width, each with the rows that have it.
+
+    One for all, or one for each true size, rounded up to the stride of the network.
+    """
+    if not prediction.whole_image:
+        return {batch_shape(*padded, prediction): list(rows)}
+    sizes: dict[tuple[int, int], list[ShardRow]] = {}
+    for row in rows:
+        sizes.setdefault((next_multiple(row.height, stride), next_multiple(row.width, stride)), []).append(row)
+    return {
+        # What would fill a batch up is computed too, and there may be few images of a size.
+        (min(_images_of(height * width, prediction), sum(row.depth for row in group)), height, width): group
+        for (height, width), group in sizes.items()
+    }
 
 
 def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, engine: Engine) -> ShardDone:
@@ -125,9 +164,7 @@ def _infer(
     images: shards.ZarrArray, rows: Sequence[ShardRow], prediction: Prediction, engine: Engine, tally: _Tally
 ) -> None:
     """Batch after batch through the engine, which waits neither for the one before to be counted nor for pixels."""
-    shape = batch_shape(images.shape[1], images.shape[2], prediction)
-    pieces = plan_pieces(rows, shape, prediction.overlap)
-    with closing(ahead(read_batches(images, pieces, shape, engine.facts))) as batches, Behind() as counting:
+    with closing(ahead(batches_of(images, rows, prediction, engine.facts))) as batches, Behind() as counting:
         for batch in batches:
             with stage("inference", batch.image_ids):
                 found = engine.probabilities(batch.pixels, batch.recipes)

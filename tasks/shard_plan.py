@@ -43,7 +43,7 @@ class Preparation:
     """The value of each class in the references; empty: 0..C-1, and for two classes 0 against something else."""
     ignore_label: int | None
     normalize: Method
-    """unit, window, percentile or zscore."""
+    """unit, window, percentile, zscore or none."""
     window: tuple[float, float]
     labels_found: bool = False
     """Whether files of the set told what something else is (`LabelRule.found`)."""

@@ -36,6 +36,11 @@ def bucket_side(n: int) -> int:
         raise ArgumentError(f"side of {n} pixels; expected at least 1")
     octave = 1 << ((n - 1).bit_length() - 1) if n > 1 else 1
     step = max(STRIDE, octave // 4)
+    return next_multiple(n, step)
+
+
+def next_multiple(n: int, step: int) -> int:
+    """The least multiple of `step` that is no smaller than `n`."""
     return -(-n // step) * step
 
 

@@ -32,6 +32,8 @@ from segscale.tasks.models.bundled import bundled_path
 INSPECTION_SECONDS = 300
 """Far more than the largest network needs; a damaged file of weights can keep its library busy for ever."""
 
+_GIVEN = dict.fromkeys(("unit", "window", "percentile"), "0 to 1") | {"zscore": "values around 0"}
+
 KERAS_BACKENDS = ("tensorflow", "jax")
 
 
@@ -81,7 +83,7 @@ def check_model(config: EvaluationConfig) -> None:
         # The process has said it once: who asks again, as a service does, looks again.
         _begin_inspection.cache_clear()
         raise
-    check_facts(config, facts["n_classes"], facts["channels"])
+    check_facts(config, facts["n_classes"], facts["channels"], facts["rescales"])
     if facts["levels"] and config.model.level not in [*facts["levels"], "all"]:
         raise ConfigError(f'model.level: expected one of {facts["levels"]} or "all", got {config.model.level}')
 
@@ -108,8 +110,9 @@ def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
         raise EngineError("precision float16 is not there: this CPU has no instruction for it; use float32")
 
 
-def check_facts(config: EvaluationConfig, n_classes: int, channels: int) -> None:
-    """Raise ConfigError where a model tells other classes apart than the data set, or takes other channels."""
+def check_facts(config: EvaluationConfig, n_classes: int, channels: int, rescales: str) -> None:
+    """Raise ConfigError where a model tells other classes apart than the data set, takes other channels, or scales
+    stored values itself (`rescales` says how) and would get others."""
     classes = config.dataset.classes
     if n_classes != len(classes):
         raise ConfigError(
@@ -120,6 +123,13 @@ def check_facts(config: EvaluationConfig, n_classes: int, channels: int) -> None
         raise ConfigError(f"model.path: expected a model of 1 or 3 channels, {config.model.path} takes {channels}")
     if config.dataset.channels not in (0, channels):
         raise ConfigError(f"dataset.channels: expected what the model takes, {channels}, got {config.dataset.channels}")
+    if rescales and config.dataset.normalize != "none":
+        raise ConfigError(
+            f"model.path, dataset.normalize: {config.model.path} rescales stored values by itself: {rescales}; "
+            f"normalize = {config.dataset.normalize!r} would give it {_GIVEN[config.dataset.normalize]}: set "
+            'dataset.normalize = "none", which gives it the values as they are stored (0 to 255 of 8-bit images), or '
+            "save the model without that layer"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Dataset(Section):
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     full_scale: NonNegative = 0.0
     channels: Literal[0, 1, 3] = 0
-    normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
+    normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
     split: str = ""
 

@@ -38,6 +38,10 @@ class EngineFacts:
     """Height and width must be multiples of this."""
     one_by_one: bool = False
     """Whether it computes each image alone: a short batch then costs less than a full one, and needs no filling up."""
+    rescales: str = ""
+    """The layer by which the network scales stored values itself, and how; "" where it takes what is scaled before."""
+    whole_image: tuple[str, ...] = ()
+    """Layers whose results at a pixel depend on the whole image, so that padding changes them."""
 
 
 class Engine(Protocol):

@@ -19,6 +19,11 @@ from segscale.tasks.engines import EngineFacts, Precision, check_batch
 from segscale.tasks.engines.hardware import cpu_flags, has_float16
 from segscale.tasks.engines.heads import Level, choose_heads
 from segscale.tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.networks.input_scaling import own_scaling
+from segscale.tasks.networks.whole_image import whole_image_layers
+
+_COMPILED_SHAPES = 128
+"""Kept at a time; images that are padded to shared sizes have fewer."""
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -53,7 +58,7 @@ class KerasEngine:
         self._heads = choose_heads(model.output_names, level, ensemble)
         with keras.device(device):
             self._network = with_policy(select_outputs(model, self._heads.computed), _POLICIES[precision])
-            self._compiled = _compile(self._forward, _values(self._network), precision, device)
+            self._weights = _values(self._network)
         outputs = int(self._network.outputs[0].shape[-1])
         self._facts = EngineFacts(
             name="keras",
@@ -65,7 +70,11 @@ class KerasEngine:
             outputs=outputs,
             channels=int(self._network.input.shape[-1]),
             stride=stride(self._network),
+            rescales=own_scaling(self._network),
+            whole_image=whole_image_layers(self._network),
         )
+        self._compiled = self._compile()
+        self._met: set[tuple[tuple[int, ...], str]] = set()
 
     @property
     def facts(self) -> EngineFacts:
@@ -79,9 +88,24 @@ class KerasEngine:
             # As float32 they are no larger, and JAX would cut 64-bit integers down to 32 bits.
             pixels = pixels.astype(np.float32)
         with keras.device(self._facts.device):
+            self._meet(pixels)
             result = ops.convert_to_numpy(self._compiled(pixels, recipe))
         assert result.dtype == np.float32, result.dtype
         return np.asarray(result)
+
+    def _meet(self, pixels: NDArray[Any]) -> None:
+        """What was compiled is kept for so many shapes: of images of their true size, each may have its own."""
+        shape = (pixels.shape, pixels.dtype.str)
+        if shape not in self._met and len(self._met) == _COMPILED_SHAPES:
+            self._compiled = self._compile()
+            self._met.clear()
+        self._met.add(shape)
+
+    def _compile(self) -> Callable[..., Any]:
+        # XLA takes long for each shape, and there are many where images have their true size.
+        is_fused = self._facts.device.startswith("gpu") and not self._facts.whole_image
+        with keras.device(self._facts.device):
+            return _compile(self._forward, self._weights, self._facts.precision, is_fused)
 
     def _forward(self, trainable: Any, non_trainable: Any, pixels: Any, recipe: Any) -> Any:
         image = normalize(pixels, recipe)
@@ -168,7 +192,7 @@ def _values(network: keras.Model) -> tuple[list[Any], list[Any]]:
 
 
 def _compile(
-    function: Callable[..., Any], weights: tuple[list[Any], list[Any]], precision: Precision, device: str
+    function: Callable[..., Any], weights: tuple[list[Any], list[Any]], precision: Precision, is_fused: bool
 ) -> Callable[..., Any]:
     """function(*weights, pixels, recipe), compiled by the backend once per shape of pixels and recipe."""
     compiled: Callable[..., Any]
@@ -186,7 +210,7 @@ def _compile(
     # Weights are captured: as arguments they are checked one by one at every call, which took 30 ms of 40 for an image
     # of 32x32. XLA fuses what lies between convolutions on a GPU; on CPUs it takes nearly twice as long (2.8 against
     # 4.6 images/s of 256x256).
-    compiled = tf.function(partial(function, *weights), jit_compile=device.startswith("gpu"), autograph=False)
+    compiled = tf.function(partial(function, *weights), jit_compile=is_fused, autograph=False)
     return compiled
 
 

@@ -60,6 +60,8 @@ class OpenVinoEngine:
             channels=graph.channels,
             stride=graph.stride,
             one_by_one=True,
+            rescales=graph.rescales,
+            whole_image=graph.whole_image,
         )
 
     @property

@@ -15,6 +15,8 @@ from segscale.tasks.engines.heads import Level, choose_heads
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
 from segscale.tasks.engines.openvino_runtime import load_openvino, unreported
 from segscale.tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.networks.input_scaling import own_scaling
+from segscale.tasks.networks.whole_image import whole_image_layers
 
 CONVERTERS = ("openvino", "keras", "tensorflow")
 """The libraries that a converted graph depends on."""
@@ -44,6 +46,8 @@ def convert(model: keras.Model, level: Level, ensemble: bool) -> OpenVinoGraph:
         outputs=int(network.outputs[0].shape[-1]),
         channels=int(network.inputs[0].shape[-1]),
         stride=multiple,
+        rescales=own_scaling(network),
+        whole_image=whole_image_layers(network),
         made_with=", ".join(f"{name} {importlib.metadata.version(name)}" for name in CONVERTERS),
     )
 

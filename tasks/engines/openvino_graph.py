@@ -32,6 +32,10 @@ class OpenVinoGraph:
     """Height and width must be multiples of this."""
     made_with: str
     """The libraries that converted it, with their versions."""
+    rescales: str = ""
+    """The layer by which the network scales stored values itself; see `EngineFacts`."""
+    whole_image: tuple[str, ...] = ()
+    """Layers that look at the whole image; see `EngineFacts`."""
 
 
 def write_graph(graph: OpenVinoGraph, path: Path) -> None:
@@ -42,6 +46,8 @@ def write_graph(graph: OpenVinoGraph, path: Path) -> None:
         "channels": graph.channels,
         "stride": graph.stride,
         "made_with": graph.made_with,
+        "rescales": graph.rescales,
+        "whole_image": graph.whole_image,
     }
     # Weights hardly compress, and stored parts are read as fast as the disk.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -59,6 +65,7 @@ def read_graph(path: Path) -> OpenVinoGraph:
         with zipfile.ZipFile(path) as archive:
             facts: dict[str, Any] = json.loads(archive.read(_FACTS))
             heads = HeadChoice(**{name: tuple(values) for name, values in facts.pop("heads").items()})
+            facts["whole_image"] = tuple(facts["whole_image"])
             return OpenVinoGraph(archive.read(_TOPOLOGY), archive.read(_WEIGHTS), heads=heads, **facts)
     except FileNotFoundError:
         raise

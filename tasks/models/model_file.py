@@ -14,6 +14,7 @@ import keras
 from segscale.errors import DataError
 from segscale.tasks.models.unet_plus_plus import Activation, check_head
 from segscale.tasks.networks import last_layer, stride
+from segscale.tasks.networks.input_scaling import own_scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class ModelFacts:
     """Height and width must be multiples of this."""
     parameters: int
     """Weights, trained or not."""
+    rescales: str
+    """The layer by which it scales stored values itself, and how; "" where it takes what is scaled before."""
 
 
 def inspect_model(model: keras.Model) -> ModelFacts:
@@ -64,6 +67,7 @@ def inspect_model(model: keras.Model) -> ModelFacts:
         heads=tuple(model.output_names),
         stride=stride(model),
         parameters=model.count_params(),
+        rescales=own_scaling(model),
     )
 
 

@@ -68,4 +68,4 @@ def test_what_contradicts_ends_the_run(
     if role == "masks":
         assert per_image.loc[f"{UNSEEN:03}", "reference_sum"] == np.count_nonzero(labels)
     else:
-        assert "from 0 to 2" in per_image.loc[f"{UNSEEN:03}", "error"]
+        assert "from 0 to 2" in per_image["error"].loc[f"{UNSEEN:03}"]

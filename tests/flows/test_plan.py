@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from segscale.errors import ClusterLostError
+from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows import plan
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import parse_config
 from segscale.flows.shards.retry import Finished, Lost
 from segscale.flows.stage import ShardPlan
+from segscale.tasks.engine_plan import EnginePlan
+from segscale.tasks.engines import EngineFacts
+from segscale.tasks.predict import Prediction
+from segscale.tasks.reach import Reach
 
 DEADLY = "WorkerDied"
+PREDICTION = Prediction(
+    weights_sha256="ff", engine="keras", precision="float32", versions={}, heads=("mask",), level=4, ensemble=False,
+    flips=False, n_classes=2, batch_size=0, batch_pixels=4096, tile=128, overlap=0.25, threshold=0.5, keep="labels",
+)  # fmt: skip
+FACTS = EngineFacts("keras", "cpu", "float32", "keras 3", ("mask",), 2, 1, 1, 16)
 
 
 def ask(outcomes: dict[str, str]) -> tuple[Any, list[str]]:
@@ -56,3 +68,54 @@ def test_a_shard_that_ends_workers_is_passed_over() -> None:
 def test_no_plan_is_no_run(outcomes: dict[str, str]) -> None:
     with pytest.raises(ClusterLostError, match=r"no worker could try the network on a shard: .*so it was"):
         ask(outcomes)
+
+
+def sizes(*sides: tuple[int, int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(f"p{place}", *size) for place, size in enumerate(sides)], columns=["image_id", "height", "width"]
+    )
+
+
+def planned(layers: tuple[str, ...], *, whole_image: bool, far: float = math.nan) -> EnginePlan:
+    prediction, facts = replace(PREDICTION, whole_image=whole_image), replace(FACTS, whole_image=layers)
+    return EnginePlan(prediction, facts, "asked for", None, None, Reach("p0", far, 0.14))
+
+
+def config() -> Any:
+    document = {"dataset": {"name": "d", "images": "x", "references": "x"}, "model": {"path": "net.keras"}}
+    return parse_config(document, base=Path("/"), source="test")
+
+
+@pytest.mark.parametrize(
+    ("layers", "sides", "words"),
+    [
+        pytest.param(
+            ("'norm' (GroupNormalization)",), [(100, 129)], r"1 are larger: p0 \(100 x 129\); .*160 or", id="one"
+        ),
+        pytest.param(
+            tuple(f"'n{place}' (GroupNormalization)" for place in range(5)),
+            [(500, 20), (128, 128), (0, 0), (129, 1), (300, 300), (200, 9)],
+            r"4 are larger: p0 .*p3 .*p4 \(300 x 300\) and 1 more; .*'n2' \(\w+\) and 2 more layers.*512 or",
+            id="many",
+        ),
+        pytest.param((), [(300, 3)], ".*as changes far away in one image showed", id="found by a change"),
+    ],
+)
+def test_images_that_would_need_tiles_are_refused(
+    layers: tuple[str, ...], sides: list[tuple[int, int]], words: str
+) -> None:
+    found = planned(layers, whole_image=True, far=math.nan if layers else 0.2)
+    with pytest.raises(ConfigError, match=rf"^model\.tile: expected images of at most 128 x 128 pixels, {words}"):
+        plan.check_sizes(config(), found, sizes(*sides))
+
+
+def test_images_within_a_tile_and_networks_of_neighbourhoods_are_not() -> None:
+    plan.check_sizes(config(), planned(("'norm' (GroupNormalization)",), whole_image=True), sizes((128, 128), (0, 0)))
+    plan.check_sizes(config(), planned((), whole_image=False, far=0.0), sizes((5000, 5000)))
+
+
+def test_the_log_says_what_padding_would_have_changed() -> None:
+    words = plan._whole_image_words(planned(("'norm' (GroupNormalization)",), whole_image=True))
+    assert words.endswith("padding would change probabilities of image p0 by up to 0.14")
+    untried = replace(planned((), whole_image=True), reach=None)
+    assert plan._whole_image_words(untried).endswith("at their true size")

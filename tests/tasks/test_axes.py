@@ -59,7 +59,7 @@ def test_what_fits_in_two_ways_is_refused(shape: tuple[int, ...], size: tuple[in
         pytest.param((3, 5), FLAT, {0}, "expected the size of its image 6x7, got 3x5", id="another size"),
         pytest.param((6, 7), FLAT, {3}, "6x7, stacked, with 3 channels before or behind, got 6x7", id="no channels"),
         pytest.param((2, 6, 7), FLAT, {3}, "got 2x6x7", id="two channels for three classes"),
-        pytest.param((4, 2, 6, 7), VOLUME, {0, 2}, "image 4x6x7, with 2 channels before or behind, got 4x2x6x7", id="channels between depth and height"),
+        pytest.param((4, 2, 6, 7), VOLUME, {0, 2}, "4x6x7, with 2 channels before or behind, got 4x2x6x7", id="DCHW"),
         pytest.param((6, 7), VOLUME, {0}, "expected the size of its image 4x6x7", id="a slice of a volume"),
     ],
 )

@@ -14,6 +14,7 @@ from segscale.tasks.engines import Engine, EngineFacts, Precision, check_batch
 from segscale.tasks.engines.selection import Choice
 from segscale.tasks.normalize import Recipe, apply_recipe
 from segscale.tasks.predict import Asked
+from segscale.tasks.tiling import pad_to
 
 MakeSet = Callable[..., Any]
 AUTO = Choice("openvino", "bfloat16", "it is the fastest here")
@@ -177,3 +178,64 @@ def test_what_was_nan_is_nan_again(make_set: MakeSet) -> None:
     assert read.parity is not None
     assert np.isnan(read.parity.largest_dice_change)
     assert read.record() == plan.record()
+
+
+class MeanEngine(ShiftedEngine):
+    """A pixel is as bright as it is against the mean of all that the engine is given; `known` if its layers say so."""
+
+    def __init__(self, precision: Precision, known: bool) -> None:
+        super().__init__(precision, 0.0)
+        self.facts = replace(self.facts, stride=8, whole_image=("'mean' (Mean)",) if known else ())
+
+    def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen = super().probabilities(pixels, recipe)
+        return np.asarray(0.5 + (seen - seen.mean(axis=(2, 3), keepdims=True)) / 2, np.float32)
+
+
+def resolve_mean(data: Any, known: bool, **changes: Any) -> EnginePlan:
+    data.ingest()
+    (entry,) = data.entries()
+    plan, _ = plan_engine(
+        data.store, entry.key, asked(**changes), Choice("keras", "float32", "asked for"),
+        lambda _, precision: MeanEngine(precision, known), max_dice_change=0.01, memory_bytes=10**12,
+    )  # fmt: skip
+    return plan
+
+
+def two_sizes(make_set: MakeSet) -> Any:
+    """Images of 40x64 and 60x37, both padded to 64x64 in the store; brighter to the right."""
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 3, (64, 1))
+    images = {"a.png": ramp[:40], "b.png": ramp[:60, :37]}
+    return make_set(images, {name: (image > 90).astype(np.uint8) for name, image in images.items()})
+
+
+@pytest.mark.parametrize("known", [pytest.param(True, id="by its layers"), pytest.param(False, id="by a change")])
+def test_a_network_that_looks_at_the_whole_image_is_told_by(make_set: MakeSet, known: bool) -> None:
+    data = two_sizes(make_set)
+    plan = resolve_mean(data, known)
+    assert plan.prediction.whole_image
+    assert plan.reach is not None
+    assert plan.reach.image == "b"
+    assert np.isnan(plan.reach.far_difference) == known
+    # The true size is padded to the stride of 8, the shared one is 64x64.
+    image = data.stored("b")[0][:, :60, :37] / 255
+    means = [pad_to(image, *size, "reflect").mean() for size in ((64, 40), (64, 64))]
+    assert plan.reach.padding_difference == pytest.approx(abs(means[0] - means[1]) / 2, rel=1e-4)
+    assert plan.prediction.batch_pixels % (40 * 64) == 0
+    assert EnginePlan.from_record(json.loads(json.dumps(plan.record()))).record() == plan.record()
+
+
+def test_a_network_that_looks_at_a_neighbourhood_is_left_as_it_was(data: Any) -> None:
+    plan, _ = resolve(data, shift=0.0)
+    assert not plan.prediction.whole_image
+    assert plan.reach is not None
+    assert (plan.reach.image, plan.reach.far_difference) == ("0", 0.0)
+    assert np.isnan(plan.reach.padding_difference)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_images_beyond_a_tile_are_not_tried_whole(make_set: MakeSet, known: bool) -> None:
+    plan = resolve_mean(two_sizes(make_set), known, tile=32)
+    assert plan.prediction.whole_image
+    assert plan.reach is None or np.isnan(plan.reach.padding_difference)
+    assert plan.batch is None

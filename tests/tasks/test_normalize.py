@@ -46,6 +46,9 @@ def image(values: Any, dtype: str = "float32") -> NDArray[Any]:
         pytest.param(
             image([0.1] * 3), "zscore", 1, Recipe(-math.inf, math.inf, float(np.float32(0.1)), 1), id="constant floats"
         ),
+        pytest.param(image([0, 255], "u1"), "none", 255, Recipe(-math.inf, math.inf, 0, 1), id="8 bits as stored"),
+        pytest.param(image([-7, 3000], "i2"), "none", 32767, Recipe(-math.inf, math.inf, 0, 1), id="signed as stored"),
+        pytest.param(image([-0.5, 2.5]), "none", 1, Recipe(-math.inf, math.inf, 0, 1), id="floats as stored"),
         pytest.param(
             image([0.0, 1e-45]), "zscore", 1, Recipe(-math.inf, math.inf, 2.0**-150, 1), id="deviation 0 in float32"
         ),
@@ -65,8 +68,10 @@ def test_recipes(pixels: NDArray[Any], method: Method, full_scale: float, expect
         pytest.param(image([0, np.nan]), "window", "1 of 2 pixel values", id="window of NaN"),
         pytest.param(image([0, -np.inf]), "percentile", "1 of 2 pixel values", id="percentile of infinity"),
         pytest.param(image([0, np.nan]), "zscore", "1 of 2 pixel values", id="zscore of NaN"),
+        pytest.param(image([0, np.nan]), "none", "1 of 2 pixel values", id="none of NaN"),
+        pytest.param(image([3, -np.inf], "f2"), "none", "1 of 2 pixel values", id="none of infinity"),
         pytest.param(image([]), "zscore", "no pixels", id="no pixels"),
-        pytest.param(image([1.0]), "minmax", "expected unit, window, percentile or zscore", id="unknown method"),
+        pytest.param(image([1.0]), "minmax", "expected unit, window, percentile, zscore or none", id="unknown method"),
     ],
 )
 def test_refused_images(pixels: NDArray[Any], method: Any, message: str) -> None:
@@ -117,6 +122,13 @@ def test_apply(pixels: NDArray[Any], recipe: Recipe, expected: list[float]) -> N
     assert found.dtype == np.float32
     assert found.shape == pixels.shape
     assert found.ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "i4", "f2", "f4"])
+def test_none_gives_what_is_stored(dtype: str) -> None:
+    pixels = image([0, 1, 2, 100, 127], dtype)
+    recipe = find_recipe(pixels, "none", full_scale=255, window=WINDOW)
+    assert apply_recipe(pixels, recipe).tolist() == pixels.astype(np.float32).tolist()
 
 
 def test_apply_leaves_its_input_alone() -> None:

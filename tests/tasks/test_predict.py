@@ -468,7 +468,7 @@ def test_a_stride_larger_than_the_bucket(make_set: MakeSet) -> None:
     [
         {"weights_sha256": "00"}, {"engine": "other"}, {"precision": "bfloat16"}, {"versions": {"fake": "2"}},
         {"heads": ("other",)}, {"level": 3}, {"ensemble": True}, {"n_classes": 3}, {"batch_size": 3}, {"tile": 64},
-        {"overlap": 0.5}, {"threshold": 0.4}, {"keep": "none"},
+        {"overlap": 0.5}, {"threshold": 0.4}, {"keep": "none"}, {"whole_image": True},
     ],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from segscale.tasks.engines.graph_cache import cache_folder
 from segscale.tasks.inspection import known_facts, remember_facts
 from segscale.tasks.models.bundled import bundled_path
 
-FACTS: dict[str, Any] = {"channels": 1, "n_classes": 2, "levels": [4]}
+FACTS: dict[str, Any] = {"channels": 1, "n_classes": 2, "levels": [4], "rescales": ""}
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def start(command: list[str], **options: Any) -> Any:
         commands.append(command)
-        return popen([sys.executable, "-c", 'print(\'{"channels": 1, "n_classes": 2, "levels": [4]}\')'], **options)
+        return popen(
+            [sys.executable, "-c", 'print(\'{"channels": 1, "n_classes": 2, "levels": [4], "rescales": ""}\')'],
+            **options,
+        )
 
     monkeypatch.setattr("subprocess.Popen", start)
     return commands
@@ -84,6 +87,42 @@ def test_a_known_model_is_converted_without_anyone_waiting(
 def test_keras_needs_no_graph(tmp_path: Path, started: list[list[str]]) -> None:
     check_model(config_of(tmp_path, engine="keras"))
     assert "--convert" not in started[0]
+
+
+SCALED = {**FACTS, "rescales": "'scale' (Rescaling) multiplies its input by 0.00784 and subtracts 127.5 from it"}
+
+
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("engine", ["auto", "keras", "openvino"])
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [("unit", "0 to 1"), ("window", "0 to 1"), ("percentile", "0 to 1"), ("zscore", "values around 0")],
+)
+def test_a_network_that_rescales_by_itself_is_refused_with_both_remedies(
+    tmp_path: Path, engine: str, method: str, given: str
+) -> None:
+    config = config_of(tmp_path, engine=engine)
+    remember_facts(model_check.find_model(config).sha256, SCALED)
+    scaled = config.model_copy(update={"dataset": config.dataset.model_copy(update={"normalize": method})})
+    with pytest.raises(ConfigError) as refusal:
+        check_model(scaled)
+    said = str(refusal.value)
+    for words in (
+        "model.path",
+        "dataset.normalize",
+        "'scale' (Rescaling)",
+        f"normalize = {method!r} would give it {given}",
+    ):
+        assert words in said
+    assert 'set dataset.normalize = "none"' in said
+    assert "save the model without that layer" in said
+
+
+def test_a_network_that_rescales_by_itself_gets_stored_values(tmp_path: Path, started: list[list[str]]) -> None:
+    config = config_of(tmp_path, engine="keras")
+    remember_facts(model_check.find_model(config).sha256, SCALED)
+    check_model(config.model_copy(update={"dataset": config.dataset.model_copy(update={"normalize": "none"})}))
+    assert started == []
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

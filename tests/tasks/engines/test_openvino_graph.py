@@ -15,6 +15,8 @@ GRAPH = OpenVinoGraph(
     channels=3,
     stride=4,
     made_with="openvino 1, keras 2",
+    rescales="'scale' (Rescaling) multiplies its input by 0.00392",
+    whole_image=("'norm' (GroupNormalization)",),
 )
 
 

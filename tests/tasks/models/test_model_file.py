@@ -32,6 +32,7 @@ def test_facts_say_what_the_network_takes_and_gives(small: keras.Model) -> None:
         heads=("head_1", "head_2", "head_3"),
         stride=8,
         parameters=small.count_params(),
+        rescales="",
     )
 
 

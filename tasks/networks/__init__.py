@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -38,7 +38,16 @@ def with_policy(model: keras.Model, policy: str) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
     copy.set_weights(model.get_weights())
+    for layer in _layers(copy):
+        if isinstance(layer, keras.layers.Normalization):
+            # It computes with copies of its weights, made when it was built.
+            layer.finalize_state()
     return copy
+
+
+def _layers(model: keras.Model) -> Iterator[Any]:
+    for layer in model.layers:
+        yield from _layers(layer) if isinstance(layer, keras.Model) else [layer]
 
 
 def last_layer(layer: Any) -> Any:

@@ -59,3 +59,16 @@ def test_an_output_that_ends_in_a_nested_model_stays_float32() -> None:
     copy = with_policy(keras.Model(image, inner(keras.layers.Conv2D(1, 1, name="softmax")(image))), "mixed_bfloat16")
     assert copy.outputs[0].dtype == "float32"
     assert copy.get_layer("softmax").dtype_policy.name == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_copy_keeps_the_statistics_that_a_layer_was_adapted_to(policy: str) -> None:
+    layer = keras.layers.Normalization()
+    layer.adapt(np.random.default_rng(0).uniform(100, 200, (2, 8, 8, 1)))
+    inner = keras.Sequential([keras.Input((None, None, 1)), layer])
+    image = keras.Input((None, None, 1))
+    model = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(inner(image)))
+    pixels = np.random.default_rng(1).uniform(100, 200, (1, 8, 8, 1)).astype(np.float32)
+    expected = model(pixels)
+    np.testing.assert_allclose(with_policy(model, policy)(pixels), expected, atol=1e-6 if policy == "float32" else 0.02)
+    assert np.std(expected) > 0.01
