@@ -79,6 +79,7 @@ def preparation(config: EvaluationConfig) -> Preparation:
         normalize=dataset.normalize,
         # The window has no say in the other methods, so it must not change their keys.
         window=dataset.window if dataset.normalize == "window" else (0.0, 1.0),
+        full_scale=dataset.full_scale,
     )
 
 

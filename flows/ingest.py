@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -23,6 +24,9 @@ from segscale.flows.worker import work
 from segscale.storage.catalog import read_planned, rows_by_shard, write_catalog
 from segscale.storage.quarantine import quarantined
 from segscale.tasks import shard_plan
+from segscale.tasks.orientation import UPRIGHT, turned_unlike
+
+logger = logging.getLogger("segscale")
 
 SECONDS_PER_MEGAPIXEL = 60.0
 """So much longer for what its images hold: some 15 times what the published network takes on one core."""
@@ -103,4 +107,20 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     if catalog is None:
         catalog = shard_plan.plan_shards(*made_from)
         write_catalog(store, name, catalog, planned_from)
+    _say_how_read(listing, files, catalog, preparation(config))
     return catalog
+
+
+def _say_how_read(
+    listing: pd.DataFrame, files: pd.DataFrame, catalog: pd.DataFrame, prepared: shard_plan.Preparation
+) -> None:
+    """What the files say of themselves that makes a difference to how they are read, said in every run."""
+    scales = shard_plan.full_scales(listing, catalog["dtype"], files, prepared)
+    for sentence in scales.agreed:
+        logger.info("ingest: %s", sentence)
+    for sentence in scales.disputed:
+        logger.warning("ingest: %s", sentence)
+    if (files["orientation"] > UPRIGHT).any():
+        sentence = turned_unlike(shard_plan.orientations(listing, files), listing["image_id"].to_list())
+        if sentence:
+            logger.warning("ingest: %s", sentence)

@@ -76,6 +76,8 @@ class Dataset(Section):
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
+    full_scale: NonNegative = 0.0
+    """The stored value that "unit" makes 1, of every image; 0: as their files and types say."""
     split: str = ""
 
     @model_validator(mode="after")
@@ -99,6 +101,8 @@ class Dataset(Section):
             raise ValueError(f"ignore_label: {self.ignore_label} stands in label_values too")
         if not self.window[0] < self.window[1]:
             raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
+        if self.full_scale and self.normalize != "unit":
+            raise ValueError(f'full_scale: means something to normalize = "unit" alone, got {self.normalize!r}')
         if self.split and not self.manifest:
             raise ValueError("split: needs a manifest with a column named split")
         if self.roots and not self.manifest:

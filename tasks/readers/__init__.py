@@ -1,18 +1,28 @@
 """Readers of image and label files, one small protocol with a well-kept library behind each."""
 
-from segscale.tasks.readers.formats import read_header, read_picture, reader_for
+from segscale.tasks.readers.depth import UNDECIDED
+from segscale.tasks.readers.formats import (
+    read_header,
+    read_orientation,
+    read_picture,
+    read_stated_maximum,
+    reader_for,
+)
 from segscale.tasks.readers.labels import read_label_map
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.probabilities import holds_probabilities, read_probabilities
 
 __all__ = [
+    "UNDECIDED",
     "Header",
     "Picture",
     "Reader",
     "holds_probabilities",
     "read_header",
     "read_label_map",
+    "read_orientation",
     "read_picture",
     "read_probabilities",
+    "read_stated_maximum",
     "reader_for",
 ]

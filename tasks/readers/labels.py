@@ -14,13 +14,15 @@ _INT32 = np.iinfo(np.int32)
 
 
 def read_label_map(data: bytes, name: str) -> NDArray[np.integer[Any]]:
-    """Label values (depth, height, width) as stored, in the integer type of the file (1 bit: uint8 of 0 and 1).
+    """Label values (depth, height, width) in the integer type of the file (1 bit: uint8 of 0 and 1).
 
-    Palette images give their indices and never colours; small bit depths are not stretched; three equal channels
-    count as one; floats are accepted where all are whole numbers, as int32. Raises UnreadableImage for coloured
-    images, for lossy formats and for fractions.
+    They are those of `Reader.stored_values`: palettes with colours give their indices, small bit depths are not
+    stretched. Three equal channels count as one; floats are accepted where all are whole numbers, as int32. Raises
+    UnreadableImage for coloured images, for lossy formats and for fractions.
     """
     labels = single_channel(reader_for(name).stored_values(data, name), name)
+    if labels.dtype == np.bool_:
+        return native_pixels(labels.view(np.uint8))
     if labels.dtype.kind == "f":
         return _whole_numbers(labels, name)
     if labels.dtype.kind not in "iu":
