@@ -24,7 +24,7 @@ from segscale.flows.worker import work
 from segscale.storage.catalog import read_planned, rows_by_shard, write_catalog
 from segscale.storage.quarantine import quarantined
 from segscale.tasks import shard_plan
-from segscale.tasks.orientation import UPRIGHT, turned_unlike
+from segscale.tasks.orientation import turned_unlike
 
 logger = logging.getLogger("segscale")
 
@@ -120,7 +120,8 @@ def _say_how_read(
         logger.info("ingest: %s", sentence)
     for sentence in scales.disputed:
         logger.warning("ingest: %s", sentence)
-    if (files["orientation"] > UPRIGHT).any():
+    # Of most sets no file is turned, and nothing has to be looked up.
+    if (files["orientation"] > 1).any():
         sentence = turned_unlike(shard_plan.orientations(listing, files), listing["image_id"].to_list())
         if sentence:
             logger.warning("ingest: %s", sentence)

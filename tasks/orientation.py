@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-UPRIGHT = 1
-"""The orientation of a file that is shown as it is stored."""
+from segscale.tasks.readers import UPRIGHT
 
 
 def turned_unlike(orientations: Mapping[str, npt.NDArray[np.int64]], image_ids: Sequence[str]) -> str:

@@ -9,11 +9,13 @@ from segscale.tasks.readers.formats import (
     reader_for,
 )
 from segscale.tasks.readers.labels import read_label_map
+from segscale.tasks.readers.orientation import UPRIGHT
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.probabilities import holds_probabilities, read_probabilities
 
 __all__ = [
     "UNDECIDED",
+    "UPRIGHT",
     "Header",
     "Picture",
     "Reader",

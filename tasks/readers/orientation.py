@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 TAG = 274
 UPRIGHT = 1
+UPRIGHT = 1
 _EXIF_PREFIX = b"Exif\0\0"
 _SHORT = 3
 # Whether rows are reversed, whether columns are, and whether rows then become columns.

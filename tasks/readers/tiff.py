@@ -15,7 +15,7 @@ from segscale.errors import UnreadableImage
 from segscale.tasks.readers.channels import without_opaque_alpha
 from segscale.tasks.readers.codecs import is_always_lossless, keeps_values
 from segscale.tasks.readers.depth import is_full_scale
-from segscale.tasks.readers.orientation import turned, turned_size
+from segscale.tasks.readers.orientation import UPRIGHT, turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
 from segscale.tasks.readers.tiff_structure import check_series, page_orientations
@@ -117,14 +117,16 @@ def _open(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
 
 
 def _one_orientation(series: Any, orientations: list[int], name: str) -> int:
+    """That of the first page; many writers give the planes behind it no such tag, and these lie as it does."""
     pages = [page.index for page in series.pages if page is not None and isinstance(page.index, int)]
-    found = sorted({orientations[index] for index in pages if index < len(orientations)})
-    if len(found) > 1:
+    first, *others = [orientations[index] for index in pages if index < len(orientations)] or [0]
+    unlike = sorted(set(others) - {0, max(first, UPRIGHT)})
+    if unlike:
         raise UnreadableImage(
-            f"{name}: its pages have the orientations {', '.join(map(str, found))} (0: none); expected one for all: "
+            f"{name}: its pages have the orientations {first} and {', '.join(map(str, unlike))}; expected one for all: "
             "save the planes as they are shown"
         )
-    return found[0] if found else 0
+    return first
 
 
 def _check_lossless(series: Any, data: bytes, name: str) -> None:
