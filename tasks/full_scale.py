@@ -37,7 +37,7 @@ def agree(dtypes: npt.NDArray[np.object_], stated: npt.NDArray[np.int64]) -> Ful
         if len(found) == 1 and found[0] > 0:
             values[of_type] = found[0]
             agreed.append(f"{shown}: full scale {found[0]}, as all that say something do (sBIT, MaxSampleValue)")
-        elif len(found):
+        elif (found > 0).any():
             said = ", ".join(
                 f"{count} say {f'{value} is their largest value' if value else 'nothing'}"
                 for value, count in zip(found.tolist(), counts.tolist(), strict=True)
