@@ -26,7 +26,7 @@ from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 
 STAGE = "score"
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

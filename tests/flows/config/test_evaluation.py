@@ -24,6 +24,7 @@ ignore_label = -1
 channels = 0
 normalize = "unit"
 window = [-1000.0, 400.0]
+full_scale = 0.0
 split = ""
 [model]
 path = ""
@@ -127,6 +128,8 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "window", [1.0, 1.0], "low < high"),
         ("dataset", "window", [1.0], "window"),
         ("dataset", "window", [float("-inf"), 0.0], "finite"),
+        ("dataset", "full_scale", -1.0, "greater than or equal to 0"),
+        ("dataset", "full_scale", float("inf"), "finite"),
         ("dataset", "split", "test", "needs a manifest"),
         ("model", "engine", "torch", "'keras'"),
         ("model", "precision", "int8", "'bfloat16'"),
@@ -215,6 +218,7 @@ def test_a_bad_value_is_refused_in_one_line(section: str, key: str, value: objec
         ("dataset", "label_values", [255, 0]),
         ("dataset", "ignore_label", 255),
         ("dataset", "channels", 3),
+        ("dataset", "full_scale", 4095),
         ("model", "tile", 32),
         ("model", "overlap", 0.0),
         ("model", "level", 1),
@@ -247,6 +251,11 @@ def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: objec
         pytest.param({"dataset": {"name": "x", "images": "i"}}, "both images and references", id="images alone"),
         pytest.param(
             {"dataset": {"name": "x", "references": "r"}}, "both images and references", id="references alone"
+        ),
+        pytest.param(
+            {"dataset": FILES | {"full_scale": 4095.0, "normalize": "zscore"}},
+            """dataset.full_scale: means something to normalize = "unit" alone, got 'zscore'""",
+            id="full scale of another normalisation",
         ),
         pytest.param(
             {"dataset": FILES | {"label_values": [0, 255], "ignore_label": 255}},
