@@ -45,6 +45,8 @@ def made_files(listing: pd.DataFrame) -> pd.DataFrame:
                     "width": SIDE if is_image else 0,
                     "channels": 1 if is_image else 0,
                     "dtype": "uint8" if is_image else "",
+                    "orientation": 0,
+                    "stated_maximum": 0,
                     "error_type": "",
                     "error": "",
                 }

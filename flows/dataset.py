@@ -87,6 +87,7 @@ def preparation(config: EvaluationConfig, reading: Reading = UNREAD) -> Preparat
         # The window has no say in the other methods, so it must not change their keys.
         window=dataset.window if dataset.normalize == "window" else (0.0, 1.0),
         labels_found=reading.labels_found,
+        full_scale=dataset.full_scale,
     )
 
 

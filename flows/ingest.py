@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -23,6 +24,9 @@ from segscale.flows.worker import work
 from segscale.storage.catalog import read_planned, rows_by_shard, write_catalog
 from segscale.storage.quarantine import quarantined
 from segscale.tasks import shard_plan
+from segscale.tasks.orientation import turned_unlike
+
+logger = logging.getLogger("segscale")
 
 SECONDS_PER_MEGAPIXEL = 60.0
 """So much longer for what its images hold: some 15 times what the published network takes on one core."""
@@ -104,4 +108,21 @@ def plan_catalog(run: Run) -> pd.DataFrame:
         catalog = shard_plan.plan_shards(listing, *made_from)
         write_catalog(store, name, catalog, planned_from)
     looked.keep(config, store)
+    _say_how_read(listing, files, catalog, run.preparation)
     return catalog
+
+
+def _say_how_read(
+    listing: pd.DataFrame, files: pd.DataFrame, catalog: pd.DataFrame, prepared: shard_plan.Preparation
+) -> None:
+    """What the files say of themselves that makes a difference to how they are read, said in every run."""
+    scales = shard_plan.full_scales(listing, catalog["dtype"], files, prepared)
+    for sentence in scales.agreed:
+        logger.info("ingest: %s", sentence)
+    for sentence in scales.disputed:
+        logger.warning("ingest: %s", sentence)
+    # Of most sets no file is turned, and nothing has to be looked up.
+    if (files["orientation"] > 1).any():
+        sentence = turned_unlike(shard_plan.orientations(listing, files), listing["image_id"].to_list())
+        if sentence:
+            logger.warning("ingest: %s", sentence)

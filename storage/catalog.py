@@ -39,6 +39,8 @@ MEMORY_COLUMNS = (
     "width",
     "channels",
     "dtype",
+    "orientation",
+    "stated_maximum",
     *REASON,
 )
 COLUMNS = (
@@ -54,6 +56,7 @@ COLUMNS = (
     "width",
     "channels",
     "dtype",
+    "full_scale",
     "padded_height",
     "padded_width",
     "shard",

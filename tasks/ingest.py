@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,11 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     """
     chosen = [row for row in job.rows if not job.only or row.image_id in job.only]
     depths = [max(1, row.depth) for row in chosen]
+    prepared = replace(preparation, full_scale=preparation.full_scale or job.full_scale)
     starts = np.cumsum([0, *depths])[:-1].tolist()
     arrays = _empty_arrays(job, sum(depths)) if job.dtype else {}
     rows = [
-        _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, preparation)
+        _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, prepared)
         for row, start, depth in zip(chosen, starts, depths, strict=True)
     ]
     n_failed = len(rows) - len(sound(rows))
@@ -98,15 +99,18 @@ def _fill(
 ) -> tuple[Recipe, bool]:
     """Read an image and its reference into their slices; returns its recipe, and whether it has colours."""
     # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
-    full_scale = _fill_pixels(row, images)
+    of_type = _fill_pixels(row, images)
     _fill_reference(row, references, preparation)
-    pixels = images[:, : row.height, : row.width]
-    recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
+    pixels, full_scale = images[:, : row.height, : row.width], preparation.full_scale or of_type
+    try:
+        recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
+    except DataError as error:
+        raise DataError(f"{file_name(row.image)}: {error}") from None
     return recipe, _is_coloured(pixels)
 
 
 def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:
-    """Read the image and pad it into its slices; returns the stored value that means 1.0."""
+    """Read the image and pad it into its slices; returns the value that its type has for 1.0."""
     picture = read_picture(read_catalogued(row.image, row.image_sha256), file_name(row.image))
     expected = (row.depth, row.height, row.width, images.shape[-1])
     if picture.pixels.shape != expected or picture.pixels.dtype != images.dtype:

@@ -41,7 +41,7 @@ def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, wind
     `pixels` is (depth, height, width, channels), integers or floats; `full_scale` the stored value that means 1.0
     (used by "unit"), `window` the lowest and highest value of interest (used by "window").
 
-    unit        0 to full scale becomes 0 to 1; negative integers, and floats outside [0, 1], raise ValueError
+    unit        0 to full scale becomes 0 to 1; values below 0 or above the full scale raise ValueError
     window      values are clipped to the window, which becomes 0 to 1
     percentile  likewise, with the 0.5 and 99.5 % quantiles of the image; with the whole range where these are equal
     zscore      mean 0 and population standard deviation 1 over all pixels and channels
@@ -98,11 +98,12 @@ def _unit(pixels: NDArray[Any], full_scale: float) -> Recipe:
     if not (math.isfinite(full_scale) and full_scale > 0):
         raise DataError(f"full_scale {full_scale}: expected a positive number")
     lowest, highest = pixels.min(), pixels.max()
-    if lowest < 0 or (pixels.dtype.kind == "f" and highest > 1):
-        expected = "floats from 0 to 1" if pixels.dtype.kind == "f" else "no negative values"
+    if lowest < 0 or highest > full_scale:
+        kind = "floats from 0" if pixels.dtype.kind == "f" else "no negative values, and numbers"
+        remedy = "" if lowest < 0 else "set dataset.full_scale, or "
         raise DataError(
-            f"pixel values from {lowest} to {highest} under normalize = 'unit'; expected {expected}: "
-            "choose window, percentile, zscore or none"
+            f"pixel values from {lowest} to {highest} under normalize = 'unit'; expected {kind} to {full_scale:.10g}, "
+            f"the full scale: {remedy}choose window, percentile, zscore or none"
         )
     return Recipe(-math.inf, math.inf, 0.0, float(full_scale))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from segscale.errors import DataError, UnreadableImage
 from segscale.storage.sources import file_name, read_file
-from segscale.tasks.readers import read_header
+from segscale.tasks.readers import read_header, read_orientation, read_stated_maximum
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when a file may be judged differently than before, so that what was remembered of it is forgotten."""
 # One pixel has no neighbourhood to segment by; such files are placeholders.
 MINIMUM_SIDE = 2
@@ -18,7 +18,7 @@ MINIMUM_SIDE = 2
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What one look at a file told: its hash, and of an image its size. `error` is "" for a sound file."""
+    """What one look at a file told: its hash and orientation, of an image its size. `error` is "" for a sound file."""
 
     role: str
     """image, reference or prediction."""
@@ -30,6 +30,10 @@ class SourceFacts:
     width: int = 0
     channels: int = 0
     dtype: str = ""
+    orientation: int = 0
+    """What the file says of how a viewer turns it, 1 (not at all) to 8; 0 where it says nothing."""
+    stated_maximum: int = 0
+    """Of an image, where its samples end by its own word: see `readers.Reader.stated_maximum`."""
     error_type: str = ""
     error: str = ""
 
@@ -38,23 +42,24 @@ def inspect_files(role: str, files: Sequence[tuple[str, str]]) -> list[SourceFac
     """Hash files, given as (url, version), and read the size of images from their headers (`role` "image").
 
     A file that is not an image is a fact about its bytes and comes back as an error; a file that cannot be fetched
-    (an OSError) is not, and is raised.
+    (an OSError) is not, and is raised. Of references and predictions no pixel is decoded and nothing is an error here.
     """
     return [_inspect(role, url, version) for url, version in files]
 
 
 def _inspect(role: str, url: str, version: str) -> SourceFacts:
-    data = read_file(url)
+    data, name = read_file(url), file_name(url)
     digest = hashlib.sha256(data).hexdigest()
     if role != "image":
-        return SourceFacts(role, url, version, digest)
+        return SourceFacts(role, url, version, digest, orientation=read_orientation(data, name))
     try:
-        header = read_header(data, file_name(url))
+        header = read_header(data, name)
         if min(header.height, header.width) < MINIMUM_SIDE:
             raise UnreadableImage(
-                f"{file_name(url)}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
+                f"{name}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
             )
+        stated = read_stated_maximum(data, name) if header.stated_maximum else 0
     except DataError as error:
         return SourceFacts(role, url, version, digest, error_type=error.recorded_as, error=str(error))
     size = (header.depth, header.height, header.width, header.channels)
-    return SourceFacts(role, url, version, digest, *size, header.dtype)
+    return SourceFacts(role, url, version, digest, *size, header.dtype, header.orientation, stated)

@@ -19,6 +19,7 @@ from segscale.storage.quarantine import Held
 from segscale.storage.shards import CHUNK_ROWS
 from segscale.storage.sources import ROLES, file_name
 from segscale.storage.tables import frame_sha256
+from segscale.tasks.full_scale import FullScales, agree
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.normalize import Method
 from segscale.tasks.tiling import bucket_side
@@ -30,7 +31,8 @@ PADDING: Final = "reflect"
 CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
 """The columns of the catalog that say whether an image is what it was."""
 _KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", *REASON)
-_FACTS = ("sha256", "depth", "height", "width", "channels", "dtype", *REASON)
+_SIZE: Final = ("depth", "height", "width", "channels")
+_FACTS = ("sha256", *_SIZE, "dtype", "stated_maximum", "orientation", *REASON)
 _SHARDS_TOGETHER = 64
 
 
@@ -45,6 +47,8 @@ class Preparation:
     normalize: Method
     """unit, window, percentile, zscore or none."""
     window: tuple[float, float]
+    full_scale: float = 0.0
+    """The stored value that means 1.0 under "unit", of every image; 0.0: as their files say."""
     labels_found: bool = False
     """Whether files of the set told what something else is (`LabelRule.found`)."""
 
@@ -79,6 +83,8 @@ class IngestJob:
     padded_width: int
     channels: int
     dtype: str
+    full_scale: int
+    """That its images agree on; 0 for the largest number of their type."""
     rows: tuple[IngestRow, ...]
     only: tuple[str, ...] = ()
     """Of a trial: the ids of the images that are read, and nothing is committed."""
@@ -98,6 +104,7 @@ def plan_shards(
     back in the order of `listing`.
     """
     planned = _with_facts(listing, files, held or {})
+    planned["full_scale"] = full_scales(listing, planned["dtype"], files, preparation).of_images
     for name in ("height", "width"):
         sides = {side: bucket_side(side) if side else 0 for side in planned[name].unique().tolist()}
         planned[f"padded_{name}"] = planned[name].map(sides)
@@ -143,6 +150,26 @@ def plan_sha256(
     )
 
 
+def full_scales(
+    listing: pd.DataFrame, dtypes: pd.Series[str], files: pd.DataFrame, preparation: Preparation
+) -> FullScales:
+    """What the images of a listing, of these types, say of their full scale; nothing where it is not asked for."""
+    is_asked = preparation.normalize == "unit" and not preparation.full_scale
+    if not is_asked or not (files["stated_maximum"] != 0).any():
+        return FullScales(np.zeros(len(listing), np.int64), (), ())
+    stated = _facts(files, "image", listing)["stated_maximum"].fillna(0)
+    return agree(dtypes.to_numpy(object), stated.to_numpy(np.int64))
+
+
+def orientations(listing: pd.DataFrame, files: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    """For each role of a listing, what the file of every image says of how it is turned; -1 where there is none."""
+    return {
+        role: _facts(files, role, listing)["orientation"].fillna(-1).to_numpy(np.int64)
+        for role in ROLES
+        if role in listing
+    }
+
+
 def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> pd.DataFrame:
     planned = listing.copy()
     if "prediction" not in planned:
@@ -153,7 +180,7 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[
         facts = _facts(files, role, planned)
         planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
         if role == "image":
-            for name in ("depth", "height", "width", "channels"):
+            for name in _SIZE:
                 planned[name] = facts[name].fillna(0).astype(np.int64).to_numpy()
             planned["dtype"] = facts["dtype"].fillna("").to_numpy()
         if role != "prediction":
@@ -162,7 +189,7 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[
         _note_held(planned, held)
     unusable = (planned["error"] != "").to_numpy()
     # What cannot be read has no size; such images share shards without arrays.
-    planned.loc[unusable, ["depth", "height", "width", "channels"]] = 0
+    planned.loc[unusable, list(_SIZE)] = 0
     planned.loc[unusable, "dtype"] = ""
     return planned
 
@@ -239,6 +266,7 @@ def _shard_key(rows: list[list[str]], bucket: pd.Series[Any], preparation: Prepa
                 int(bucket["padded_width"]),
                 int(bucket["channels"]),
                 bucket["dtype"],
+                int(bucket["full_scale"]),
             ],
             "rows": rows,
         }
@@ -254,5 +282,6 @@ def plan_job(shard: pd.DataFrame) -> IngestJob:
         padded_width=int(first["padded_width"]),
         channels=int(first["channels"]),
         dtype=first["dtype"],
+        full_scale=int(first["full_scale"]),
         rows=_job_rows(shard),
     )

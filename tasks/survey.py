@@ -12,7 +12,14 @@ import numpy.typing as npt
 from segscale.errors import ConfigError, DataError
 from segscale.tasks.labels import is_full_scale, two_values_expected
 from segscale.tasks.prediction_file import Kind
-from segscale.tasks.readers import are_whole, read_label_map, read_picture, read_probabilities, stores_floats
+from segscale.tasks.readers import (
+    are_whole,
+    read_label_map,
+    read_picture,
+    read_probabilities,
+    read_stated_maximum,
+    stores_floats,
+)
 
 CODE_VERSION = 1
 """Raised when equal files may be judged differently than before."""
@@ -72,14 +79,17 @@ def look_at_labels(data: bytes, name: str) -> Seen | None:
 
 
 def look_at_image(data: bytes, name: str, full_scale: float = 0.0) -> float | None:
-    """The largest pixel of an image of integers as a share of full scale; None for floats and what cannot be read."""
+    """The largest pixel of an image of integers as a share of full scale; None for floats and what cannot be read.
+
+    Full scale is as given, as the file states it, or that of its type.
+    """
     try:
-        picture = read_picture(data, name)
+        picture, stated = read_picture(data, name), read_stated_maximum(data, name)
     except DataError:
         return None
     if picture.pixels.dtype.kind not in "iu":
         return None
-    return float(picture.pixels.max()) / (full_scale or picture.full_scale)
+    return float(picture.pixels.max()) / (full_scale or max(stated, 0) or picture.full_scale)
 
 
 def _seen(values: npt.NDArray[Any], name: str) -> Seen:

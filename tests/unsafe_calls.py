@@ -54,7 +54,7 @@ HARMLESS_WITH: dict[str, tuple[str, object]] = {
 HARMLESS_IN = {
     ("segscale/__init__.py", "importlib.import_module"): "takes the modules of its own table alone",
     (
-        "tasks/networks.py",
+        "tasks/networks/__init__.py",
         "type().from_config",
     ): "copies a layer of a network that is loaded, from what the layer itself says",
     ("tasks/readers/arrays.py", "read_array"): "its own: see HARMLESS",

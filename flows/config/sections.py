@@ -76,10 +76,11 @@ class Dataset(Section):
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
-    full_scale: NonNegative = 0.0
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
+    full_scale: NonNegative = 0.0
+    """The stored value that "unit" makes 1, of every image; 0: as their files and types say."""
     split: str = ""
 
     @model_validator(mode="after")
@@ -105,6 +106,8 @@ class Dataset(Section):
             raise ValueError("foreground: is for two classes without label_values")
         if not self.window[0] < self.window[1]:
             raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
+        if self.full_scale and self.normalize != "unit":
+            raise ValueError(f'full_scale: means something to normalize = "unit" alone, got {self.normalize!r}')
         if self.split and not self.manifest:
             raise ValueError("split: needs a manifest with a column named split")
         if self.roots and not self.manifest:

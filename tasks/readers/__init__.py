@@ -1,11 +1,21 @@
 """Readers of image and label files, one small protocol with a well-kept library behind each."""
 
-from segscale.tasks.readers.formats import read_header, read_picture, reader_for
+from segscale.tasks.readers.depth import UNDECIDED
+from segscale.tasks.readers.formats import (
+    read_header,
+    read_orientation,
+    read_picture,
+    read_stated_maximum,
+    reader_for,
+)
 from segscale.tasks.readers.labels import are_whole, read_label_map
+from segscale.tasks.readers.orientation import UPRIGHT
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.probabilities import Probabilities, checked, read_probabilities, stores_floats
 
 __all__ = [
+    "UNDECIDED",
+    "UPRIGHT",
     "Header",
     "Picture",
     "Probabilities",
@@ -14,8 +24,10 @@ __all__ = [
     "checked",
     "read_header",
     "read_label_map",
+    "read_orientation",
     "read_picture",
     "read_probabilities",
+    "read_stated_maximum",
     "reader_for",
     "stores_floats",
 ]

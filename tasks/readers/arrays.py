@@ -56,10 +56,14 @@ class NumpyReader:
         return Picture(native_pixels(pixels), full_scale, None)
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
-        """Numbers as stored, booleans as 0 and 1."""
+        """Numbers as stored."""
         stored = read_array(data, name)
-        values = stored.reshape(_picture_shape(stored.shape, name))
-        return values.astype(np.uint8) if values.dtype == np.bool_ else values
+        return stored.reshape(_picture_shape(stored.shape, name))
+
+    def orientation(self, data: bytes, name: str) -> int:
+        """0: the format has no such thing."""
+        check_signature(data, name, (_MAGIC,), "a .npy file of numpy")
+        return 0
 
 
 def read_array_header(data: bytes, name: str) -> ArrayHeader:

@@ -28,24 +28,6 @@ def not_opaque(transparent: int, total: int, name: str) -> UnreadableImage:
     )
 
 
-def is_grey_palette(palette: NDArray[np.uint8]) -> bool:
-    """Whether every entry of a palette (entries, 3) has red = green = blue."""
-    return bool(np.all(palette == palette[:, :1]))
-
-
-def palette_colours(indices: NDArray[Any], palette: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """Colours of palette indices (..., 1): (..., 3), or (..., 1) when the whole palette is grey.
-
-    Only the palette decides, not which entries occur, so that the channels are known without the pixels.
-    """
-    highest = int(indices.max())
-    if highest >= len(palette):
-        raise UnreadableImage(f"{name}: palette index {highest} occurs, but the palette has {len(palette)} entries")
-    table = palette[:, :1] if is_grey_palette(palette) else palette
-    colours: NDArray[np.uint8] = table[indices[..., 0]]
-    return colours
-
-
 def single_channel(values: NDArray[Any], name: str) -> NDArray[Any]:
     """Values (depth, height, width) of (depth, height, width, channels), equal channels counting as one."""
     differing = int(np.count_nonzero(np.any(values != values[..., :1], axis=-1))) if values.shape[-1] > 1 else 0

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.orientation import exif_orientation, turned, turned_size
 from segscale.tasks.readers.picture import Header, Picture, check_signature, check_size, decoding, native_pixels
 from segscale.tasks.readers.pillow import decoded
 
@@ -14,10 +15,7 @@ _CHANNELS = {"L": 1, "RGB": 3}
 
 
 class JpegReader:
-    """Reader of 8-bit grey and colour JPEG.
-
-    Pixels come in stored order: an EXIF orientation is not applied, as label maps are drawn over stored pixels.
-    """
+    """Reader of 8-bit grey and colour JPEG, turned as its EXIF says."""
 
     suffixes = (".jpg", ".jpeg")
 
@@ -31,9 +29,10 @@ class JpegReader:
         # Another library in the process may have switched this on; it would fill a cut-off image with grey.
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         with decoding(name, "JPEG image"), _open(data, name) as image:
-            header = _header(image, name)
-            pixels = decoded(image).reshape(header.shape)
-        return Picture(native_pixels(pixels), 255.0, None)
+            channels = _header(image, name).channels
+            pixels = decoded(image).reshape(1, image.height, image.width, channels)
+            orientation = _orientation(image)
+        return Picture(native_pixels(turned(pixels, orientation)), 255.0, None)
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
         """Always UnreadableImage: label values do not survive JPEG."""
@@ -42,6 +41,11 @@ class JpegReader:
             f"{name}: JPEG does not keep label values (edges blur into other numbers); expected a label map as PNG, "
             "TIFF or .npy: threshold it once and save it in one of these"
         )
+
+    def orientation(self, data: bytes, name: str) -> int:
+        """Of its EXIF block."""
+        with decoding(name, "JPEG image"), _open(data, name) as image:
+            return _orientation(image)
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -53,4 +57,11 @@ def _open(data: bytes, name: str) -> Image.Image:
 def _header(image: Image.Image, name: str) -> Header:
     if image.mode not in _CHANNELS:
         raise UnreadableImage(f"{name}: a JPEG in {image.mode}; expected grey or RGB: convert it")
-    return check_size(Header(1, image.height, image.width, _CHANNELS[image.mode], "uint8"), name)
+    orientation = _orientation(image)
+    height, width = turned_size(image.height, image.width, orientation)
+    return check_size(Header(1, height, width, _CHANNELS[image.mode], "uint8", orientation), name)
+
+
+def _orientation(image: Image.Image) -> int:
+    block = image.info.get("exif", b"")
+    return exif_orientation(block) if isinstance(block, bytes) else 0

@@ -24,10 +24,15 @@ class Header:
     """Shape and type of the picture that `read` of the same bytes returns, known without decoding pixels."""
 
     depth: int  # planes; 1 for a flat picture
-    height: int
+    height: int  # as a viewer shows it: orientations 5 to 8 change places with the width
     width: int
     channels: int  # after reading: 1 or 3, an opaque alpha channel not counted
     dtype: str  # numpy name
+    orientation: int = 0  # 1 (not turned) to 8; 0 where the file says nothing
+    stated_maximum: int = 0
+    """Where samples end, 2^k - 1, if the file says that it is below what their type holds; 0 where it does not.
+
+    `readers.UNDECIDED` where only the pixels tell, to `read_stated_maximum`."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -55,14 +60,19 @@ class Reader(Protocol):
         """Shape and type of what `read` would return."""
 
     def read(self, data: bytes, name: str) -> Picture:
-        """The picture as it is meant to be seen: palettes resolved, an opaque alpha channel dropped."""
+        """The picture as it is meant to be seen: turned, palettes resolved, an opaque alpha channel dropped."""
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
-        """Numbers as stored, (depth, height, width, channels): palette indices, small bit depths unscaled.
+        """Numbers of a label map, (depth, height, width, channels), turned as `read` turns them.
 
-        Transparency that belongs to a value (a palette entry, a colour key) is display only and ignored here; a
-        separate alpha channel must be opaque. Lossy formats raise, because they do not keep label values.
+        A palette with colours gives its indices; a palette of greys and an image whose zero is white are the grey
+        image that a viewer shows. Small bit depths are not scaled; one bit comes as bool. Transparency that belongs to
+        a value (a palette entry, a colour key) is display only and ignored here; a separate alpha channel must be
+        opaque. Lossy formats raise, because they do not keep label values.
         """
+
+    def orientation(self, data: bytes, name: str) -> int:
+        """What the file says of how it is to be turned, 1 (not at all) to 8; 0 where it says nothing."""
 
 
 def check_signature(data: bytes, name: str, signatures: tuple[bytes, ...], format_name: str) -> None:

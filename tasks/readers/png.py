@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
 from segscale.errors import DataError
-from segscale.tasks.readers.channels import is_grey_palette, not_opaque, palette_colours, without_opaque_alpha
+from segscale.tasks.readers.channels import not_opaque, without_opaque_alpha
+from segscale.tasks.readers.depth import UNDECIDED, stated_maximum
+from segscale.tasks.readers.orientation import turned, turned_size
+from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
 from segscale.tasks.readers.pillow import decoded
 from segscale.tasks.readers.png_structure import (
@@ -46,19 +49,45 @@ class PngReader:
         else:
             pixels = _colours(structure, stored, name)
             full_scale = 2**structure.bit_depth - 1
-        return Picture(native_pixels(pixels[np.newaxis]), float(full_scale), None)
+        return Picture(_as_shown(pixels, structure), float(full_scale), None)
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
-        """Numbers as stored; of a palette image its indices."""
+        """Label values; of a palette with colours its indices, of a palette of greys the greys."""
         structure = parse_png(data, name)
-        return native_pixels(_colours(structure, _decode(structure, data, name), name)[np.newaxis])
+        stored = _decode(structure, data, name)
+        if structure.colour_type == PALETTE:
+            return _as_shown(palette_labels(stored, structure.palette, name), structure)
+        values = _colours(structure, stored, name)
+        return _as_shown(values.astype(np.bool_) if structure.bit_depth == 1 else values, structure)
+
+    def orientation(self, data: bytes, name: str) -> int:
+        """Of its eXIf chunk."""
+        return parse_png(data, name).orientation
+
+
+def png_stated_maximum(data: bytes, name: str) -> int:
+    """Where the samples of a PNG end by its sBIT chunk, 0 for where their type does; UNDECIDED for a black image, say.
+
+    Only pixels tell what a writer meant by the chunk (`readers.depth`), so they are decoded where there is one.
+    """
+    structure = parse_png(data, name)
+    if not structure.significant_bits:
+        return 0
+    samples = _colours(structure, _decode(structure, data, name), name)
+    return stated_maximum(samples, structure.significant_bits, structure.bit_depth)
+
+
+def _as_shown(pixels: NDArray[Any], structure: PngStructure) -> NDArray[Any]:
+    return native_pixels(turned(pixels[np.newaxis], structure.orientation))
 
 
 def _header(structure: PngStructure, name: str) -> Header:
     coloured_palette = structure.colour_type == PALETTE and not is_grey_palette(structure.palette)
     channels = 3 if structure.colour_type in (RGB, RGB_ALPHA) or coloured_palette else 1
     dtype = "uint16" if structure.bit_depth == 16 else "uint8"
-    return check_size(Header(1, structure.height, structure.width, channels, dtype), name)
+    height, width = turned_size(structure.height, structure.width, structure.orientation)
+    stated = UNDECIDED if structure.significant_bits else 0
+    return check_size(Header(1, height, width, channels, dtype, structure.orientation, stated), name)
 
 
 def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:

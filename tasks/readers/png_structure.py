@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.tasks.readers.orientation import exif_orientation
 from segscale.tasks.readers.picture import check_signature
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -36,6 +37,8 @@ class PngStructure:
     palette: NDArray[np.uint8]  # (entries, 3); no entries without a palette
     transparency: bytes  # the tRNS chunk: alpha per palette entry, or one colour of 16 bits per sample; b"" without
     image_data: tuple[tuple[int, int], ...]  # (start, stop) in the file of the parts of the compressed pixels
+    orientation: int  # of the eXIf chunk, 1 to 8; 0 without
+    significant_bits: int  # of the sBIT chunk, fewer than the bit depth; 0 without
 
     @property
     def samples(self) -> int:
@@ -78,7 +81,27 @@ def parse_png(data: bytes, name: str) -> PngStructure:
         raise UnreadableImage(f"{name}: damaged PNG, {len(palette_bytes)} bytes of palette; expected 3 per entry")
     palette = np.frombuffer(palette_bytes, np.uint8).reshape(-1, 3)
     transparency = chunks.get(b"tRNS", b"")
-    return PngStructure(width, height, bit_depth, colour_type, interlace == 1, palette, transparency, image_data)
+    return PngStructure(
+        width,
+        height,
+        bit_depth,
+        colour_type,
+        interlace == 1,
+        palette,
+        transparency,
+        image_data,
+        exif_orientation(chunks.get(b"eXIf", b"")),
+        _significant_bits(chunks.get(b"sBIT", b""), colour_type, bit_depth),
+    )
+
+
+def _significant_bits(chunk: bytes, colour_type: int, bit_depth: int) -> int:
+    """Most significant bits of a colour sample; 0 where these are all, or where the chunk makes no sense."""
+    # Of a palette they are said of its entries, of which there are always 8 bits.
+    if colour_type == PALETTE or len(chunk) != _SAMPLES[colour_type]:
+        return 0
+    colours = chunk[: 1 if colour_type in (GREY, GREY_ALPHA) else 3]
+    return max(colours) if min(colours) > 0 and max(colours) < bit_depth else 0
 
 
 def check_image_data(structure: PngStructure, data: bytes, name: str) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
 from segscale.tasks.readers.formats import read_picture, reader_for
-from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 ROUNDING = 1e-5
@@ -68,7 +68,8 @@ def _shares(data: bytes, name: str) -> tuple[NDArray[Any], float]:
     if isinstance(reader, NumpyReader):
         stored = _not_empty(read_array(data, name), name)
         return stored, float(np.iinfo(stored.dtype).max) if stored.dtype.kind in "iu" else 1.0
-    if isinstance(reader, JpegReader):
+    if not isinstance(reader, PngReader):
+        # Raised for lossy codecs, which change the numbers near every edge.
         reader.stored_values(data, name)
     picture = read_picture(data, name)
     return picture.pixels, picture.full_scale

@@ -12,14 +12,19 @@ import tifffile
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
-from segscale.tasks.readers.channels import is_grey_palette, palette_colours, without_opaque_alpha
+from segscale.tasks.readers.channels import without_opaque_alpha
+from segscale.tasks.readers.codecs import is_always_lossless, keeps_values
+from segscale.tasks.readers.depth import is_full_scale
+from segscale.tasks.readers.orientation import UPRIGHT, turned, turned_size
+from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
-from segscale.tasks.readers.tiff_structure import check_series, count_pages
+from segscale.tasks.readers.tiff_structure import check_series, page_orientations
 
 _DEPTH_AXES = "ZQI"  # depth; unnamed; pages in sequence
 _CHANNEL_AXES = "CS"  # channels in planes of their own; samples of a pixel
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _JPEG_COMPRESSIONS = (6, 7)
+_MAX_SAMPLE_VALUE = 281
 _ALPHA_SAMPLES = (1, 2)  # associated and unassociated alpha
 
 
@@ -44,55 +49,99 @@ class TiffReader:
 
     def header(self, data: bytes, name: str) -> Header:
         """Shape and type from the tags."""
-        with _open(data, name) as series:
-            return _header(series, name)
+        with _open(data, name) as (series, orientation):
+            return _header(series, orientation, name)
 
     def read(self, data: bytes, name: str) -> Picture:
         """Picture with 1 or 3 channels; float64 becomes float32, bool 0 and 1, and white-is-zero is turned round."""
-        with _open(data, name) as series:
-            header = _header(series, name)
-            pixels = _stored(series, name)
+        with _open(data, name) as (series, orientation):
+            header = _header(series, orientation, name)
             page = series.keyframe
-            bits = min(int(page.bitspersample), pixels.dtype.itemsize * 8)
+            if page.photometric == _WHITE_IS_ZERO and header.stated_maximum:
+                raise UnreadableImage(
+                    f"{name}: white is zero and MaxSampleValue is {header.stated_maximum}, so that black may be that "
+                    f"or the largest {header.dtype}; expected black as zero: convert it"
+                )
+            pixels = _stored(series, name)
+            full_scale = 1.0
             if page.photometric == _PALETTE:
-                pixels, bits = palette_colours(pixels, _palette(page, name), name), 8
-        full_scale = 2 ** (bits - (header.dtype[0] == "i")) - 1 if header.dtype[0] in "iu" else 1
-        if page.photometric == _WHITE_IS_ZERO:
-            pixels = (full_scale - pixels.astype(np.int64)).astype(header.dtype)
+                pixels, full_scale = palette_colours(pixels, _palette(page, name), name), 255.0
+            elif header.dtype[0] in "iu":
+                full_scale = float(_largest(page, header.dtype))
+            if page.photometric == _WHITE_IS_ZERO:
+                pixels = _black_as_zero(pixels, page, name)
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which normalisation reports
-            return Picture(native_pixels(pixels.astype(header.dtype, copy=False)), float(full_scale), None)
+            shown = turned(pixels.astype(header.dtype, copy=False), orientation)
+        return Picture(native_pixels(shown), full_scale, None)
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
-        """Numbers as stored: of a palette image its indices; white-is-zero as it stands."""
-        with _open(data, name) as series:
-            if series.keyframe.compression in _JPEG_COMPRESSIONS:
-                raise UnreadableImage(
-                    f"{name}: TIFF with JPEG compression does not keep label values; use a lossless one"
-                )
-            stored = _stored(series, name)
-        return native_pixels(stored.astype(np.uint8) if stored.dtype == np.bool_ else stored)
+        """Label values; of a palette with colours its indices; white-is-zero is turned round."""
+        with _open(data, name) as (series, orientation):
+            _check_lossless(series, data, name)
+            values, page = _stored(series, name), series.keyframe
+            if page.photometric == _PALETTE and page.colormap is not None:
+                values = palette_labels(values, _palette(page, name), name)
+            if page.photometric == _WHITE_IS_ZERO:
+                values = _black_as_zero(values, page, name)
+        return native_pixels(turned(values, orientation))
+
+    def orientation(self, data: bytes, name: str) -> int:
+        """Of its first page; `header` and all that reads pixels refuse others that are turned otherwise."""
+        return page_orientations(data, name)[0]
 
 
 def read_tiff_array(data: bytes, name: str) -> NDArray[Any]:
-    """The array of a TIFF image in its own axes (those of length one dropped, except height and width)."""
-    with _open(data, name) as series:
+    """The array of a TIFF image in its own axes (those of length one dropped, except height and width), turned."""
+    with _open(data, name) as (series, orientation):
         _check_stored_size(series, _layout(series, name), name)
-        return native_pixels(series.asarray(maxworkers=1))
+        if series.keyframe.photometric == _WHITE_IS_ZERO:
+            raise _white_is_zero(np.dtype(series.dtype), name)
+        axes = series.axes.index("Y"), series.axes.index("X")
+        return native_pixels(turned(series.asarray(maxworkers=1), orientation, axes))
 
 
 def tiff_dtype(data: bytes, name: str) -> np.dtype[Any]:
     """Stored type of a TIFF image, from its tags."""
-    with _open(data, name) as series:
+    with _open(data, name) as (series, _):
         dtype: np.dtype[Any] = np.dtype(series.dtype)
     return dtype
 
 
 @contextmanager
-def _open(data: bytes, name: str) -> Iterator[Any]:
-    page_count = count_pages(data, name)
+def _open(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
+    """The one series of the file, and its orientation."""
+    orientations = page_orientations(data, name)
     with decoding(name, "TIFF image"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        check_series(tiff, page_count, len(data), name)
-        yield tiff.series[0]
+        check_series(tiff, len(orientations), len(data), name)
+        yield tiff.series[0], _one_orientation(tiff.series[0], orientations, name)
+
+
+def _one_orientation(series: Any, orientations: list[int], name: str) -> int:
+    """That of the first page; many writers give the planes behind it no such tag, and these lie as it does."""
+    pages = [page.index for page in series.pages if page is not None and isinstance(page.index, int)]
+    first, *others = [orientations[index] for index in pages if index < len(orientations)] or [0]
+    unlike = sorted(set(others) - {0, max(first, UPRIGHT)})
+    if unlike:
+        raise UnreadableImage(
+            f"{name}: its pages have the orientations {first} and {', '.join(map(str, unlike))}; expected one for all: "
+            "save the planes as they are shown"
+        )
+    return first
+
+
+def _check_lossless(series: Any, data: bytes, name: str) -> None:
+    """Raise UnreadableImage for a label map whose compression may have changed its values."""
+    compression = series.keyframe.compression
+    if is_always_lossless(int(compression)):
+        return
+    for page in series.pages:
+        segments = zip(page.dataoffsets, page.databytecounts, strict=True) if page is not None else ()
+        if not all(keeps_values(int(compression), data[offset : offset + count]) for offset, count in segments):
+            codec = getattr(compression, "name", compression)
+            raise UnreadableImage(
+                f"{name}: TIFF with {codec} compression that is not known to be lossless: it does not keep label "
+                "values (edges blur into other numbers); expected none, Deflate, LZW, PackBits or another lossless one"
+            )
 
 
 def _layout(series: Any, name: str) -> _Layout:
@@ -117,9 +166,10 @@ def _layout(series: Any, name: str) -> _Layout:
     return _Layout((sizes[0], sizes[1], sizes[2], sizes[3]), permutation, kept, has_alpha)
 
 
-def _header(series: Any, name: str) -> Header:
+def _header(series: Any, orientation: int, name: str) -> Header:
     layout = _layout(series, name)
-    depth, height, width, samples = layout.shape
+    depth, _, _, samples = layout.shape
+    height, width = turned_size(*layout.shape[1:3], orientation)
     channels = samples - layout.has_alpha
     page = series.keyframe
     dtype = picture_dtype(np.dtype(series.dtype), name)
@@ -127,7 +177,8 @@ def _header(series: Any, name: str) -> Header:
     if page.photometric == _PALETTE:
         channels = 1 if is_grey_palette(_palette(page, name)) else 3
         dtype = "uint8"
-    return check_size(Header(depth, height, width, channels, dtype), name)
+    stated = _stated_maximum(page, dtype)
+    return check_size(Header(depth, height, width, channels, dtype, orientation, stated), name)
 
 
 def _check_colours(page: Any, dtype: str, channels: int, name: str) -> None:
@@ -140,7 +191,38 @@ def _check_colours(page: Any, dtype: str, channels: int, name: str) -> None:
             f"{name}: {channels} channels; expected 1 or 3: save the channels you mean as grey or RGB"
         )
     if photometric == _WHITE_IS_ZERO and not dtype.startswith("uint"):
-        raise UnreadableImage(f"{name}: white is zero, but the pixels are {dtype}; expected unsigned integers")
+        raise _white_is_zero(np.dtype(dtype), name)
+
+
+def _white_is_zero(dtype: np.dtype[Any], name: str) -> UnreadableImage:
+    return UnreadableImage(f"{name}: white is zero, but the pixels are {dtype.name}; expected unsigned integers")
+
+
+def _black_as_zero(pixels: NDArray[Any], page: Any, name: str) -> NDArray[Any]:
+    """Pixels of which the largest number is black, in the same type, turned round."""
+    if pixels.dtype == np.bool_:
+        return ~pixels
+    if pixels.dtype.kind != "u":
+        raise _white_is_zero(pixels.dtype, name)
+    turned_round: NDArray[Any] = pixels.dtype.type(_largest(page, pixels.dtype.name)) - pixels
+    return turned_round
+
+
+def _largest(page: Any, dtype: str) -> int:
+    """The largest number of a sample: of the bits that a page says it has, the sign not counted."""
+    stored = np.dtype(dtype)
+    bits = min(int(page.bitspersample), stored.itemsize * 8)
+    return int(2 ** (bits - (stored.kind == "i")) - 1)
+
+
+def _stated_maximum(page: Any, dtype: str) -> int:
+    """Of the tag MaxSampleValue, which TIFF 6.0 calls statistical: it may be the brightest pixel and no more."""
+    tag = page.tags.get(_MAX_SAMPLE_VALUE)
+    if tag is None or page.photometric == _PALETTE or np.dtype(dtype).kind not in "iu":
+        return 0
+    values = {int(value) for value in np.atleast_1d(tag.value)}
+    value = values.pop()
+    return value if not values and is_full_scale(value) and value < _largest(page, dtype) else 0
 
 
 def _check_stored_size(series: Any, layout: _Layout, name: str) -> None:

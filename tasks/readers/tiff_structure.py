@@ -9,18 +9,24 @@ import struct
 from typing import Any
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.orientation import TAG, known_orientation
 from segscale.tasks.readers.picture import DECODED_BYTES_LIMIT, check_signature
 
+_SHORT = 3
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def count_pages(data: bytes, name: str) -> int:
-    """Number of page directories in the chain of a TIFF file; UnreadableImage when the chain is cut or circular."""
+def page_orientations(data: bytes, name: str) -> list[int]:
+    """The orientation of each page in the chain of a TIFF file, 1 to 8 or 0 for none.
+
+    UnreadableImage when the chain is cut or circular.
+    """
     check_signature(data, name, _SIGNATURES, "a TIFF image")
     order = "<" if data[:2] == b"II" else ">"
     big = 0x2B in data[2:4]
     count_format, entry_bytes, offset_format = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
     visited: set[int] = set()
+    orientations: list[int] = []
     try:
         (offset,) = struct.unpack_from(offset_format, data, 8 if big else 4)
         while offset:
@@ -28,7 +34,9 @@ def count_pages(data: bytes, name: str) -> int:
                 raise UnreadableImage(f"{name}: damaged TIFF, page {len(visited)} leads back to byte {offset}")
             visited.add(offset)
             (entries,) = struct.unpack_from(count_format, data, offset)
-            next_offset = offset + struct.calcsize(count_format) + entries * entry_bytes
+            first = offset + struct.calcsize(count_format)
+            next_offset = first + entries * entry_bytes
+            orientations.append(_orientation(data[first:next_offset], entry_bytes, order))
             (offset,) = struct.unpack_from(offset_format, data, next_offset)
     except (struct.error, OverflowError) as error:
         raise UnreadableImage(
@@ -36,13 +44,23 @@ def count_pages(data: bytes, name: str) -> int:
         ) from error
     if not visited:
         raise UnreadableImage(f"{name}: a TIFF file without pages")
-    return len(visited)
+    return orientations
+
+
+def _orientation(directory: bytes, entry_bytes: int, order: str) -> int:
+    """Of one page; a tag of another type than one short number says nothing, as for viewers."""
+    for place in range(0, len(directory) - entry_bytes + 1, entry_bytes):
+        tag, kind = struct.unpack_from(f"{order}HH", directory, place)
+        if tag == TAG:
+            (value,) = struct.unpack_from(f"{order}H", directory, place + entry_bytes // 2 + 2)
+            return known_orientation(value) if kind == _SHORT else 0
+    return 0
 
 
 def check_series(tiff: Any, page_count: int, size_bytes: int, name: str) -> None:
     """Raise UnreadableImage unless all pages of the open `tifffile.TiffFile` form one whole image.
 
-    `page_count` is what `count_pages` found, `size_bytes` the length of the file. Reduced copies of the image
+    `page_count` is what `page_orientations` found, `size_bytes` the length of the file. Reduced copies of the image
     (pyramid levels) may follow it and are not read.
     """
     if len(tiff.series) != 1:

@@ -163,6 +163,8 @@ def test_files_have_no_groups(tmp_path: Path) -> None:
 def test_the_window_counts_only_where_it_is_used(tmp_path: Path) -> None:
     unit, other = (_config(tmp_path, {"window": [0.0, high]}) for high in (1.0, 80.0))
     assert preparation(unit) == preparation(other) == Preparation(2, (), None, "unit", (0.0, 1.0))
+    scaled = _config(tmp_path, {"full_scale": 4095})
+    assert preparation(scaled) == Preparation(2, (), None, "unit", (0.0, 1.0), 4095.0)
     windowed = _config(tmp_path, {"window": [0.0, 80.0], "normalize": "window", "label_values": [0, 9]})
     assert preparation(windowed) == Preparation(2, (0, 9), None, "window", (0.0, 80.0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 from PIL import Image
 
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
@@ -110,3 +112,63 @@ def test_a_damaged_catalog_is_planned_anew(config: EvaluationConfig, counted: li
         store.write(path, data[:200])
     pd.testing.assert_frame_equal(plan_catalog(Run(config, workers=NOBODY)), first)
     assert len(counted) == 2
+
+
+def said(config: EvaluationConfig, caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "segscale"):
+        plan_catalog(Run(config, workers=NOBODY))
+    return [record.getMessage() for record in caplog.records if record.getMessage().startswith("ingest")]
+
+
+def rewrite(folder: Path, number: int, pixels: Any, *tags: tuple[int, int]) -> None:
+    """An image of the set as TIFF under the name of a PNG's stem."""
+    (folder / f"case{number}.png").unlink(missing_ok=True)
+    extra = [(tag, 3, 1, value, True) for tag, value in tags]
+    tifffile.imwrite(folder / f"case{number}.tif", pixels, photometric="minisblack", extratags=extra)
+
+
+def any_images(config: EvaluationConfig) -> EvaluationConfig:
+    images = config.dataset.images.replace("*.png", "*")
+    return config.model_copy(update={"dataset": config.dataset.changed(images=images)})
+
+
+def test_roles_that_are_turned_unlike_are_named_in_every_run(
+    config: EvaluationConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = any_images(config)
+    look_at_all(config)
+    assert said(config, caplog) == []
+    rewrite(tmp_path / "masks", 1, np.zeros((4, 4), np.uint8), (274, 3))
+    rewrite(tmp_path / "masks", 2, np.zeros((4, 4), np.uint8), (274, 1))
+    look_at_all(config)
+    first = said(config, caplog)
+    assert len(first) == 1
+    assert first[0].startswith("ingest: 0 of 3 images, 2 of 3 references carry an orientation")
+    assert "'case1'" in first[0]
+    assert said(config, caplog) == first, "unchanged"
+    rewrite(tmp_path / "images", 1, np.zeros((4, 4), np.uint8), (274, 3))
+    look_at_all(config)
+    assert said(config, caplog) == [], "turned alike"
+
+
+def test_what_files_state_of_their_full_scale_is_said_in_every_run(
+    config: EvaluationConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = any_images(config)
+    for number in range(3):
+        rewrite(tmp_path / "images", number, np.full((4, 4), 7 * number, np.uint16), (281, 16383))
+    look_at_all(config)
+    for _ in range(2):
+        assert said(config, caplog) == [
+            "ingest: 3 images of type uint16: full scale 16383, as all that say something do (sBIT, MaxSampleValue)"
+        ]
+    rewrite(tmp_path / "images", 2, np.full((4, 4), 9, np.uint16))
+    look_at_all(config)
+    for _ in range(2):
+        (sentence,) = said(config, caplog)
+        assert "3 images of type uint16: 1 say nothing, 2 say 16383 is their largest value" in sentence
+        assert "set dataset.full_scale" in sentence
+    for changes in ({"full_scale": 16383.0}, {"normalize": "zscore"}):
+        changed = config.model_copy(update={"dataset": config.dataset.changed(**changes)})
+        assert said(changed, caplog) == [], "decided, or of no consequence"

@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,7 +147,15 @@ def test_shard_capacity(shard_images: int, slice_bytes: int, capacity: int) -> N
 def _facts(*rows: tuple[str, str, str, int]) -> pd.DataFrame:
     """Facts of files, given as (url, version, sha256, height)."""
     table = pd.DataFrame(list(rows), columns=["url", "version", "sha256", "height"])
-    return table.assign(role="image", depth=1, width=9, channels=1, dtype="uint8", error_type="", error="")
+    seen: dict[str, Any] = {
+        "depth": 1,
+        "width": 9,
+        "channels": 1,
+        "dtype": "uint8",
+        "orientation": 0,
+        "stated_maximum": 0,
+    }
+    return table.assign(role="image", error_type="", error="", **seen)
 
 
 def test_a_fresh_store_remembers_nothing(store: ObjectStore) -> None:

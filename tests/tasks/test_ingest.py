@@ -1,4 +1,5 @@
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +19,7 @@ from segscale.tasks import ingest, shard_plan
 from segscale.tasks.ingest import ingest_shard
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.normalize import apply_recipe
+from segscale.tasks.readers.orientation import turned
 from segscale.tasks.scan import MINIMUM_SIDE, SourceFacts, inspect_files
 from segscale.tasks.shard_plan import plan_shards
 
@@ -428,3 +431,103 @@ def test_a_job_whose_header_lied_fails_alone(make_set: MakeSet) -> None:
     (job,) = data.jobs()
     assert ingest_shard(data.store, job, data.preparation).n_failed == 1
     assert "its header says" in data.rows()["a"].failure.error
+
+
+def _tiff(pixels: NDArray[Any], *tags: tuple[int, int], **options: Any) -> bytes:
+    sink = io.BytesIO()
+    extra = [(tag, 3, 1, value, True) for tag, value in tags]
+    tifffile.imwrite(sink, pixels, extratags=extra, **({"photometric": "minisblack"} | options))
+    return sink.getvalue()
+
+
+def _dark(seed: int, largest: int = 1023) -> NDArray[np.uint16]:
+    return np.random.default_rng(seed).integers(0, largest + 1, (HEIGHT, WIDTH)).astype(np.uint16)
+
+
+def test_every_role_tells_its_orientation_and_fails_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(_tiff(_mask(), (274, 8)))
+    (tmp_path / "b.png").write_bytes(b"torn")
+    (tmp_path / "c.txt").write_bytes(b"no format of ours")
+    files = [(str(tmp_path / name), "1") for name in ("a.tif", "b.png", "c.txt")]
+    for role in ("reference", "prediction"):
+        facts = inspect_files(role, files)
+        assert [(one.orientation, one.error, one.height) for one in facts] == [(8, "", 0), (0, "", 0), (0, "", 0)]
+    turned = inspect_files("image", files[:1])[0]
+    assert (turned.orientation, turned.height, turned.width) == (8, WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 7, 8])
+def test_images_and_references_are_turned_alike(make_set: MakeSet, orientation: int) -> None:
+    pixels, mask = _grey(), _mask()
+    data = make_set(
+        {"a.tif": _tiff(pixels, (274, orientation)), "b.tif": _tiff(pixels)},
+        {"a.tif": _tiff(mask, (274, orientation), compression="zlib"), "b.tif": _tiff(mask)},
+    )
+    assert [done.n_failed for done in data.ingest()] == [0] * len(data.jobs())
+    rows = data.rows()
+    for image_id, shown in (("a", orientation), ("b", 1)):
+        stored, reference = data.stored(image_id)
+        height, width = rows[image_id].height, rows[image_id].width
+        for found, original in ((stored[:, :height, :width, 0], pixels), (reference[:, :height, :width], mask)):
+            assert np.array_equal(found, turned(original[None], shown))
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        pytest.param([1023, 1023, 1023], 1023.0, id="all say 10 bits"),
+        pytest.param([1023, 1023, 0], 65535.0, id="one says nothing"),
+        pytest.param([1023, 4095, 1023], 65535.0, id="they differ"),
+    ],
+)
+def test_the_full_scale_is_what_all_files_state(make_set: MakeSet, tags: list[int], expected: float) -> None:
+    images = {f"{n}.tif": _tiff(_dark(n), *([(281, tag)] if tag else [])) for n, tag in enumerate(tags)}
+    data = make_set(images, {f"{n}.png": _mask() for n in range(3)})
+    data.ingest()
+    assert {row.scale for row in data.rows().values()} == {expected}
+
+
+def test_the_configured_full_scale_is_that_of_every_image(make_set: MakeSet) -> None:
+    images = {"a.tif": _tiff(_dark(0), (281, 1023)), "b.npy": _dark(1).astype(np.int16), "c.png": _grey()}
+    data = make_set(images, {f"{name}.png": _mask() for name in "abc"}, full_scale=2000.0)
+    data.ingest()
+    assert {row.scale for row in data.rows().values()} == {2000.0}
+
+
+def test_without_unit_no_file_is_asked_for_its_full_scale(make_set: MakeSet) -> None:
+    images = {"a.tif": _tiff(_dark(0), (281, 1023))}
+    assert make_set(images, {"a.png": _mask()}, normalize="zscore").catalog["full_scale"].tolist() == [0]
+    assert make_set(images, {"a.png": _mask()}).catalog["full_scale"].tolist() == [1023]
+
+
+@pytest.mark.parametrize(
+    ("image", "full_scale", "message"),
+    [
+        pytest.param(_tiff(_dark(0, 1100), (281, 1023)), 0.0, "to 1023, the full scale: set dataset", id="as stated"),
+        pytest.param(_tiff(_dark(0)), 500.0, "numbers to 500, the full scale: set dataset.full_scale", id="as set"),
+        pytest.param(_tiff(_dark(0).astype("f4")), 0.0, "floats from 0 to 1, the full scale: set", id="floats"),
+        pytest.param(_tiff(_dark(0).astype("i2") - 9), 4095.0, "no negative values", id="negative values"),
+    ],
+)
+def test_values_beyond_the_full_scale_are_refused_by_name(
+    make_set: MakeSet, image: bytes, full_scale: float, message: str
+) -> None:
+    data = make_set({"a.tif": image}, {"a.png": _mask()}, full_scale=full_scale)
+    data.ingest()
+    failure = data.rows()["a"].failure
+    assert failure is not None
+    assert failure.error.startswith("a.tif: pixel values from ")
+    assert re.search(message, failure.error)
+
+
+def test_signed_numbers_run_to_the_largest_of_their_type(make_set: MakeSet) -> None:
+    data = make_set({"a.npy": _dark(0).astype(np.int16)}, {"a.png": _mask()})
+    data.ingest()
+    assert data.rows()["a"].scale == 32767.0
+
+
+@pytest.mark.parametrize("change", [{"full_scale": 4095.0}, {"full_scale": 255.0}])
+def test_the_full_scale_is_part_of_the_key(make_set: MakeSet, change: dict[str, Any]) -> None:
+    plain = make_set({"a.png": _grey()}, {"a.png": _mask()})
+    other = make_set({"a.png": _grey()}, {"a.png": _mask()}, **change)
+    assert plain.catalog["shard"][0] != other.catalog["shard"][0]

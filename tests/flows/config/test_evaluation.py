@@ -123,7 +123,6 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "label_values", [0], "expected a value for each of 2 classes, got [0]"),
         ("dataset", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("dataset", "foreground", "all", "'any'"),
-        ("dataset", "full_scale", -1.0, "greater than or equal to 0"),
         ("predictions", "kind", "logits", "'probabilities'"),
         ("predictions", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("predictions", "label_values", [7], "predictions.label_values: expected a value for each of 2 classes"),
@@ -134,6 +133,8 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "window", [1.0, 1.0], "low < high"),
         ("dataset", "window", [1.0], "window"),
         ("dataset", "window", [float("-inf"), 0.0], "finite"),
+        ("dataset", "full_scale", -1.0, "greater than or equal to 0"),
+        ("dataset", "full_scale", float("inf"), "finite"),
         ("dataset", "split", "test", "needs a manifest"),
         ("model", "engine", "torch", "'keras'"),
         ("model", "precision", "int8", "'bfloat16'"),
@@ -222,6 +223,7 @@ def test_a_bad_value_is_refused_in_one_line(section: str, key: str, value: objec
         ("dataset", "label_values", [255, 0]),
         ("dataset", "ignore_label", 255),
         ("dataset", "channels", 3),
+        ("dataset", "full_scale", 4095),
         ("model", "tile", 32),
         ("model", "overlap", 0.0),
         ("model", "level", 1),
@@ -254,6 +256,11 @@ def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: objec
         pytest.param({"dataset": {"name": "x", "images": "i"}}, "both images and references", id="images alone"),
         pytest.param(
             {"dataset": {"name": "x", "references": "r"}}, "both images and references", id="references alone"
+        ),
+        pytest.param(
+            {"dataset": FILES | {"full_scale": 4095.0, "normalize": "zscore"}},
+            """dataset.full_scale: means something to normalize = "unit" alone, got 'zscore'""",
+            id="full scale of another normalisation",
         ),
         pytest.param(
             {"dataset": FILES | {"label_values": [0, 255], "ignore_label": 255}},

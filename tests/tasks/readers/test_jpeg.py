@@ -6,6 +6,7 @@ from PIL import Image, ImageFile
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.orientation import turned
 
 READER = JpegReader()
 
@@ -32,6 +33,33 @@ def test_values_are_near_what_was_written() -> None:
     Image.fromarray(pixels).save(stream, "JPEG", quality=95)
     found = READER.read(stream.getvalue(), "a.jpg").pixels[0]
     assert np.abs(found.astype(int) - pixels).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pictures_are_turned_as_exif_says(orientation: int, mode: str) -> None:
+    ramp = Image.fromarray(np.linspace(0, 255, 24 * 16).reshape(16, 24).astype(np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[274] = orientation
+    plain, tagged = io.BytesIO(), io.BytesIO()
+    ramp.save(plain, "JPEG")
+    ramp.save(tagged, "JPEG", exif=exif)
+    stored = READER.read(plain.getvalue(), "a.jpg").pixels
+    data = tagged.getvalue()
+    found, header = READER.read(data, "a.jpg").pixels, READER.header(data, "a.jpg")
+    assert np.array_equal(found, turned(stored, orientation))
+    assert (header.shape, header.orientation) == (found.shape, orientation)
+    assert found.flags.c_contiguous
+    assert READER.orientation(data, "a.jpg") == orientation
+    assert READER.orientation(plain.getvalue(), "a.jpg") == 0
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0" + b"x" * 40])
+def test_damaged_exif_turns_nothing(block: bytes) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (20, 10)).save(stream, "JPEG", exif=block)
+    assert READER.read(stream.getvalue(), "a.jpg").pixels.shape == (1, 10, 20, 1)
+    assert READER.header(stream.getvalue(), "a.jpg").orientation == 0
 
 
 def test_four_colours_are_refused() -> None:

@@ -31,7 +31,7 @@ def npy(values: NDArray[Any]) -> bytes:
 @pytest.mark.parametrize(
     ("bit_depth", "colour_type", "line", "expected", "dtype"),
     [
-        pytest.param(1, GREY, b"\x40", [0, 1], "uint8", id="1 bit"),
+        pytest.param(1, GREY, b"\x40", [0, 1], "bool", id="1 bit"),
         pytest.param(2, GREY, b"\xb0", [2, 3], "uint8", id="2 bits are not stretched"),
         pytest.param(4, GREY, b"\x2f", [2, 15], "uint8", id="4 bits are not stretched"),
         pytest.param(8, GREY, b"\x00\xff", [0, 255], "uint8", id="0 and 255"),

@@ -1,4 +1,5 @@
 import io
+import struct
 from collections.abc import Callable
 
 import imagecodecs
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers import UNDECIDED, read_stated_maximum
+from segscale.tasks.readers.orientation import turned
 from segscale.tasks.readers.png import PngReader
 
 READER = PngReader()
@@ -137,6 +140,69 @@ def test_stored_values(
     found = READER.stored_values(data, "a.png")
     assert found.shape == (1, 1, 4, 1)
     assert found.ravel().tolist() == stored
+
+
+def exif(orientation: int, order: str = ">") -> bytes:
+    head = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HI", 42, 8)
+    return head + struct.pack(f"{order}HHHIHHI", 1, 274, 3, 1, orientation, 0, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_role_is_turned_alike(make_png: MakePng, orientation: int, order: str) -> None:
+    rows = [b"\1\2\3", b"\4\5\6"]
+    data = make_png(3, 2, 8, GREY, rows, chunks=[(b"eXIf", exif(orientation, order))])
+    shown = turned(np.array([list(row) for row in rows])[None, ..., None], orientation)
+    header, picture = READER.header(data, "a.png"), READER.read(data, "a.png")
+    assert np.array_equal(picture.pixels, shown)
+    assert np.array_equal(READER.stored_values(data, "a.png"), shown)
+    assert (header.shape, header.orientation) == (shown.shape, orientation)
+    assert picture.pixels.flags.c_contiguous
+    assert READER.orientation(data, "a.png") == orientation
+
+
+@pytest.mark.parametrize("damaged", [b"", b"MM", exif(6)[:12], exif(6)[:2] + b"x" * 20, b"Exif\0\0", exif(77)])
+def test_damaged_exif_turns_nothing(make_png: MakePng, damaged: bytes) -> None:
+    data = make_png(3, 1, 8, GREY, [b"\1\2\3"], chunks=[(b"eXIf", damaged)])
+    assert READER.read(data, "a.png").pixels.ravel().tolist() == [1, 2, 3]
+    assert READER.header(data, "a.png").orientation == 0
+
+
+@pytest.mark.parametrize("colour_type", [GREY, PALETTE])
+def test_colours_and_indices_are_turned_too(make_png: MakePng, colour_type: int) -> None:
+    chunks = [(b"eXIf", exif(2)), *([COLOUR_PALETTE] if colour_type == PALETTE else [])]
+    data = make_png(4, 1, 2, colour_type, [b"\x1b"], chunks=chunks)
+    assert READER.stored_values(data, "a.png").ravel().tolist() == [3, 2, 1, 0]
+
+
+def test_one_bit_is_bool(make_png: MakePng) -> None:
+    found = READER.stored_values(make_png(4, 1, 1, GREY, [b"\x50"]), "a.png")
+    assert found.dtype == np.bool_
+    assert found.ravel().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("bit_depth", "colour_type", "line", "chunk", "stated"),
+    [
+        pytest.param(16, GREY, b"\x0f\xff\0\1", b"\x0c", 4095, id="12 bits as they are"),
+        pytest.param(16, GREY, b"\x01\xff\0\1", b"\x0a", 1023, id="10 bits as they are"),
+        pytest.param(16, GREY, b"\xff\xf0\x80\0", b"\x0c", 0, id="scaled up, as the format wants it"),
+        pytest.param(16, GREY, b"\0\0\0\0", b"\x0c", UNDECIDED, id="black"),
+        pytest.param(16, GREY, b"\x0f\xff\0\1", b"\x10", 0, id="all bits"),
+        pytest.param(8, GREY, b"\x0f\x01", b"\x04", 15, id="4 of 8 bits"),
+        pytest.param(16, RGB, b"\0\1" * 6, b"\x0a\x0c\x0a", 4095, id="the most of three colours"),
+        pytest.param(16, GREY_ALPHA, b"\0\1\xff\xff" * 2, b"\x0a\x10", 1023, id="alpha does not count"),
+        pytest.param(16, GREY, b"\0\1\0\1", b"\x11", 0, id="more than there are"),
+        pytest.param(16, GREY, b"\0\1\0\1", b"\0", 0, id="none"),
+        pytest.param(16, GREY, b"\0\1\0\1", b"\x0c\x0c", 0, id="of two samples"),
+    ],
+)
+def test_significant_bits(
+    make_png: MakePng, bit_depth: int, colour_type: int, line: bytes, chunk: bytes, stated: int
+) -> None:
+    data = make_png(2, 1, bit_depth, colour_type, [line], chunks=[(b"sBIT", chunk)])
+    assert read_stated_maximum(data, "a.png") == stated
+    assert READER.read(data, "a.png").full_scale == 2**bit_depth - 1, "which no file decides alone"
 
 
 def test_what_pillow_writes_comes_back() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.orientation import turned
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
 READER = TiffReader()
@@ -253,17 +254,105 @@ def test_damage_gives_one_error_with_a_repeatable_text(data: st.DataObject) -> N
     assert outcomes[0] == outcomes[1]
 
 
-def test_stored_values_are_palette_indices_and_are_not_turned_round() -> None:
+def test_stored_values_are_the_indices_of_colours() -> None:
     indices = np.array([[0, 1]], np.uint8)
     palette = tiff(indices, photometric="palette", colormap=colormap((9, 9, 9), (200, 7, 0)))
     assert np.array_equal(READER.stored_values(palette, "a.tif"), indices[None, ..., None])
-    white_is_zero = tiff(indices, photometric="miniswhite")
-    assert np.array_equal(READER.stored_values(white_is_zero, "a.tif"), indices[None, ..., None])
 
 
-def test_no_label_map_is_read_from_jpeg_in_tiff() -> None:
-    with pytest.raises(UnreadableImage, match="JPEG compression does not keep label values"):
-        READER.stored_values(tiff(np.zeros((16, 16), "u1"), compression="jpeg"), "a.tif")
+@pytest.mark.parametrize(
+    ("values", "options", "shown"),
+    [
+        pytest.param(np.array([[0, 255, 250]], "u1"), {}, [[255, 0, 5]], id="8 bits"),
+        pytest.param(np.array([[65535, 65533]], "u2"), {"compression": "zlib"}, [[0, 2]], id="16 bits"),
+        pytest.param(np.array([[4095, 4093]], "u2"), {"bitspersample": 12}, [[0, 2]], id="12 bits, packed"),
+        pytest.param(np.array([[2**64 - 1, 2**64 - 8]], "u8"), {}, [[0, 7]], id="64 bits"),
+        pytest.param(np.array([[True, False]]), {}, [[False, True]], id="1 bit"),
+    ],
+)
+def test_white_as_zero_is_turned_round_in_label_maps(
+    values: NDArray[Any], options: dict[str, Any], shown: list[list[int]]
+) -> None:
+    found = READER.stored_values(tiff(values, photometric="miniswhite", **options), "a.tif")
+    assert found[0, ..., 0].tolist() == shown
+    assert found.dtype == values.dtype
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_white_as_zero_of_other_types_is_refused_in_every_role(dtype: str) -> None:
+    data = tiff(np.zeros((3, 4), dtype), photometric="miniswhite")
+    for read in (READER.read, READER.stored_values, read_tiff_array):
+        if read is not read_tiff_array or dtype == "f4":
+            with pytest.raises(UnreadableImage, match="white is zero, but the pixels are"):
+                read(data, "a.tif")
+
+
+def with_orientation(pixels: NDArray[Any], orientation: int, **options: Any) -> bytes:
+    return tiff(pixels, extratags=[(274, 3, 1, orientation, True)], **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("depth", [1, 3])
+def test_every_role_is_turned_alike(orientation: int, depth: int) -> None:
+    pixels = np.arange(depth * 6 * 7, dtype=np.uint8).reshape(depth, 6, 7)
+    shown = turned(pixels, orientation)
+    data = with_orientation(pixels if depth > 1 else pixels[0], orientation, compression="zlib")
+    header, picture = READER.header(data, "a.tif"), READER.read(data, "a.tif")
+    assert np.array_equal(picture.pixels[..., 0], shown)
+    assert np.array_equal(READER.stored_values(data, "a.tif")[..., 0], shown)
+    assert (header.shape, header.orientation) == (picture.pixels.shape, orientation)
+    assert picture.pixels.flags.c_contiguous
+    assert READER.orientation(data, "a.tif") == orientation
+    floats = with_orientation((pixels if depth > 1 else pixels[0]).astype("f4"), orientation)
+    assert np.array_equal(read_tiff_array(floats, "a.tif"), shown.astype("f4").squeeze())
+
+
+@pytest.mark.parametrize("orientation", [2, 5, 8])
+def test_channels_of_probabilities_stay_where_they_are(orientation: int) -> None:
+    values = np.random.default_rng(0).random((4, 5, 2)).astype("f4")
+    last = with_orientation(values, orientation, planarconfig="contig")
+    assert np.array_equal(read_tiff_array(last, "a.tif"), turned(values, orientation, (0, 1)))
+    first = with_orientation(np.moveaxis(values, -1, 0), orientation)
+    assert np.array_equal(read_tiff_array(first, "a.tif"), turned(np.moveaxis(values, -1, 0), orientation, (1, 2)))
+
+
+def test_pages_that_are_turned_unlike_are_refused() -> None:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        for orientation in (1, 3):
+            writer.write(
+                np.zeros((4, 5), np.uint8), metadata=None, extratags=[(274, 3, 1, orientation, True)], contiguous=False
+            )
+    for read in (READER.header, READER.read, READER.stored_values):
+        with pytest.raises(UnreadableImage, match="its pages have the orientations 1 and 3"):
+            read(stream.getvalue(), "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "stated"),
+    [
+        pytest.param(1023, "u2", 1023, id="10 bits"),
+        pytest.param(4095, "i2", 4095, id="signed"),
+        pytest.param(127, "u1", 127, id="7 bits"),
+        pytest.param(3280, "u2", 0, id="the brightest pixel, not 2^k - 1"),
+        pytest.param(65535, "u2", 0, id="what the type says"),
+        pytest.param(255, "u1", 0, id="what the type of 8 bits says"),
+        pytest.param(0, "u2", 0, id="0"),
+        pytest.param(255, "f4", 0, id="floats"),
+    ],
+)
+def test_max_sample_value(value: int, dtype: str, stated: int) -> None:
+    data = tiff(np.zeros((3, 4), dtype), extratags=[(281, 3, 1, value, True)])
+    assert READER.header(data, "a.tif").stated_maximum == stated
+    assert READER.read(data, "a.tif").full_scale == (1 if dtype == "f4" else np.iinfo(dtype).max), (
+        "which no file decides alone"
+    )
+
+
+def test_white_as_zero_with_another_maximum_is_refused() -> None:
+    data = tiff(np.zeros((3, 4), "u2"), photometric="miniswhite", extratags=[(281, 3, 1, 4095, True)])
+    with pytest.raises(UnreadableImage, match="white is zero and MaxSampleValue is 4095"):
+        READER.read(data, "a.tif")
 
 
 def test_array_keeps_its_own_axes_and_type() -> None:

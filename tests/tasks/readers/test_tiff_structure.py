@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from segscale.errors import UnreadableImage
-from segscale.tasks.readers.tiff_structure import count_pages
+from segscale.tasks.readers.tiff_structure import page_orientations
 
 
 def chain(*next_offsets: int) -> bytes:
@@ -21,7 +21,18 @@ def chain(*next_offsets: int) -> bytes:
     ],
 )
 def test_pages_are_counted(data: bytes, pages: int) -> None:
-    assert count_pages(data, "a.tif") == pages
+    assert page_orientations(data, "a.tif") == [0] * pages
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "BigTIFF"])
+@pytest.mark.parametrize(("kind", "value", "expected"), [(3, 6, 6), (3, 0, 0), (3, 9, 0), (4, 6, 0)])
+def test_the_orientation_of_a_page(order: str, big: bool, kind: int, value: int, expected: int) -> None:
+    mark = b"II" if order == "<" else b"MM"
+    number, count = ("Q", "QHHQH6xQ") if big else ("I", "HHHIH2xI")
+    head = struct.pack(f"{order}HHHQ", 43, 8, 0, 16) if big else struct.pack(f"{order}H{number}", 42, 8)
+    directory = struct.pack(f"{order}{count}", 1, 274, kind, 1, value, 0)
+    assert page_orientations(mark + head + directory, "a.tif") == [expected]
 
 
 @pytest.mark.parametrize(
@@ -39,4 +50,4 @@ def test_pages_are_counted(data: bytes, pages: int) -> None:
 )
 def test_broken_chains(data: bytes, message: str) -> None:
     with pytest.raises(UnreadableImage, match=message):
-        count_pages(data, "a.tif")
+        page_orientations(data, "a.tif")
