@@ -1,15 +1,10 @@
 """The head of a JPEG XL stream, read far enough to tell a lossless one. Specification: ISO/IEC 18181-1."""
 
-from segscale.errors import UnreadableImage
-
 _HEAD_BYTES = 256
 _SIZES = ((1, 9), (1, 13), (1, 18), (1, 30))
 _ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))
 _GREY, _XYB = 1, 2
 _CUSTOM = 2
-
-
-_UNKNOWN = "JPEG XL: the head has a part that is not read here"
 
 
 class _Bits:
@@ -18,10 +13,11 @@ class _Bits:
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data[:_HEAD_BYTES], "little")
         self._place, self._end = 0, 8 * min(len(data), _HEAD_BYTES)
+        self.is_known = True
+        """False once the head ended early or had a part that is not read here; what is read then means nothing."""
 
     def take(self, count: int) -> int:
-        if self._place + count > self._end:
-            raise UnreadableImage(_UNKNOWN)
+        self.is_known &= self._place + count <= self._end
         found = self._value >> self._place & ((1 << count) - 1)
         self._place += count
         return found
@@ -30,6 +26,10 @@ class _Bits:
         """One of four ranges, given as its first number and its bits."""
         first, bits = choices[self.take(2)]
         return first + self.take(bits)
+
+    def expect(self, is_read_here: bool) -> None:
+        """Note where a part follows that is not."""
+        self.is_known &= is_read_here
 
     def align(self) -> None:
         self._place = -(-self._place // 8) * 8
@@ -41,19 +41,15 @@ def is_lossless_jpeg_xl(stream: bytes) -> bool:
     False also for heads with parts that are not read here: colour profiles, previews, animation, extra channels.
     """
     bits = _Bits(stream)
-    try:
-        bits.take(16)
-        _pass_size(bits)
-        if _is_xyb(bits):
-            return False
-        if not bits.take(1):  # another transform than the default one
-            raise UnreadableImage(_UNKNOWN)
-        bits.align()
-        is_default_frame = bits.take(1)
-        bits.take(2)  # the kind of frame
-        return not is_default_frame and bits.take(1) == 1
-    except UnreadableImage:
-        return False
+    bits.take(16)
+    _pass_size(bits)
+    is_xyb = _is_xyb(bits)
+    bits.expect(bits.take(1) == 1)  # the default transform
+    bits.align()
+    is_default_frame = bits.take(1) == 1
+    bits.take(2)  # the kind of frame
+    is_modular = bits.take(1) == 1
+    return bits.is_known and not is_xyb and not is_default_frame and is_modular
 
 
 def _pass_size(bits: _Bits) -> None:
@@ -72,36 +68,31 @@ def _is_xyb(bits: _Bits) -> bool:
         bits.take(3)  # orientation
         if bits.take(1):
             _pass_size(bits)
-        if bits.take(2):  # preview, animation
-            raise UnreadableImage(_UNKNOWN)
+        bits.expect(not bits.take(2))  # preview, animation
     if bits.take(1):  # floats
         bits.choose((32, 0), (16, 0), (24, 0), (1, 6))
         bits.take(4)
     else:
         bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
     bits.take(1)  # whether buffers of 16 bits do
-    if bits.choose((0, 0), (1, 0), (2, 4), (1, 12)):
-        raise UnreadableImage(_UNKNOWN)
+    bits.expect(not bits.choose((0, 0), (1, 0), (2, 4), (1, 12)))  # extra channels
     is_xyb = bool(bits.take(1))
     _pass_colours(bits)
     if has_extra_fields and not bits.take(1):  # tone mapping
         bits.take(49)
-    if bits.take(2):  # extensions
-        raise UnreadableImage(_UNKNOWN)
+    bits.expect(not bits.take(2))  # extensions
     return is_xyb
 
 
 def _pass_colours(bits: _Bits) -> None:
     if bits.take(1):  # sRGB
         return
-    if bits.take(1):  # a profile follows
-        raise UnreadableImage(_UNKNOWN)
+    bits.expect(not bits.take(1))  # a profile
     space = bits.choose(*_ENUM)
     custom = space == _XYB or bits.choose(*_ENUM) == _CUSTOM
     if not custom and space != _GREY:
         custom = bits.choose(*_ENUM) == _CUSTOM
-    if custom:
-        raise UnreadableImage(_UNKNOWN)
+    bits.expect(not custom)
     if bits.take(1):  # gamma
         bits.take(24)
     else:
