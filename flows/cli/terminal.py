@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILURES, WRONG, LOST = 0, 1, 2, 3
 logger = logging.getLogger("segscale")
 
 
