@@ -38,12 +38,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code, never raises for what a user can mend."""
-    STOP.last_words = "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
+    STOP.last_words = _last_words(arguments)
     try:
         code = int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # what is not for the user is raised again
         # What fails on the way to an end that was asked for is nobody's concern.
-        if STOP.number is None and not isinstance(error, KeyboardInterrupt | _Interrupted):
+        if STOP.number is None and not isinstance(error, KeyboardInterrupt | _InterruptError):
             return _failed(error, arguments)
         return STOP.say()
     # A library may have taken the signal for its own, and come back.
@@ -64,6 +64,12 @@ def _failed(error: BaseException, arguments: list[str]) -> int:
     return _say(f"{_first_line(error)} ({stays}SEGSCALE_TRACEBACK=1 shows where)", LOST)
 
 
+def _last_words(arguments: list[str]) -> str:
+    if arguments[:1] == ["serve"]:
+        return "; schedules are paused until the next serve"
+    return "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
+
+
 def _only_reads(arguments: list[str]) -> bool:
     return not READERS.isdisjoint(arguments[:1])
 
@@ -78,7 +84,7 @@ def _first_line(error: Exception) -> str:
     return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
 
 
-class _Interrupted(Exception):
+class _InterruptError(Exception):
     """A KeyboardInterrupt: click would print a line of its own for one."""
 
 
@@ -87,7 +93,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise _Interrupted from error
+            raise _InterruptError from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -83,7 +83,7 @@ class Stop:
             atexit._run_exitfuncs()
             self._end()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
         os.write(self._pipe[1], bytes([number]))
         if self.number is None:
             self.number = number

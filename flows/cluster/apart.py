@@ -14,8 +14,8 @@ def deaf() -> Iterator[None]:
     """Threads that are started in this block, and all processes that they or it start, hear no signal of a terminal.
 
     A terminal sends Ctrl-C to all processes of its command. Workers that ended by it, each with a traceback, would be
-    replaced by their nannies while the driver closes the cluster. Of the thread in the block signals wait until its end,
-    unless another thread takes them.
+    replaced by their nannies while the driver closes the cluster. The thread in the block hears none either, until its
+    end; another thread may.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
     try:
