@@ -37,7 +37,7 @@ def until_cancelled(body: Callable[[], Any]) -> Any:
     threading.Thread(target=_watch, args=(flow_run.id, ended, cancelled), name="cancelled", daemon=True).start()
     try:
         return body()
-    except BaseException:  # noqa: BLE001  # what is interrupted within a library may come out as an error of it
+    except BaseException:  # what is interrupted within a library may come out as an error of it
         if not cancelled.is_set():
             raise
         return _state()
