@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from distributed.system import MEMORY_LIMIT
 from distributed.utils import LoopRunner
 from tornado.ioloop import IOLoop
 
+from segscale.errors import ConfigError
 from segscale.flows.cluster import tied
 from segscale.flows.cluster.apart import deaf
 from segscale.flows.config.sections import Cluster
@@ -37,6 +39,7 @@ def local_workers(config: Cluster) -> int:
 def local_cluster(config: Cluster) -> Iterator[LocalCluster]:
     """Start worker processes with one thread each."""
     n_workers = local_workers(config)
+    _require_semaphores()
     with (
         _deaf_loop() as loop,
         LocalCluster(
@@ -48,6 +51,8 @@ def local_cluster(config: Cluster) -> Iterator[LocalCluster]:
             # Any free port: 8787 may be another run's.
             dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
+            # Dask's own share goes by cores, of which there may be more than memory has room for workers.
+            memory_limit=MEMORY_LIMIT // n_workers,
             silence_logs=logging.CRITICAL,
             preload=TIED,
             loop=loop,
@@ -73,11 +78,23 @@ def gpu_cluster(config: Cluster) -> Iterator[SpecCluster]:
         f"gpu-{gpu}": {"cls": Nanny, "options": {**options, "env": {"CUDA_VISIBLE_DEVICES": gpu}}} for gpu in gpus
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
+    _require_semaphores()
     with (
         _deaf_loop() as loop,
         SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, loop=loop) as cluster,
     ):
         yield cluster
+
+
+def _require_semaphores() -> None:
+    """Raise ConfigError where this machine has none to speak to worker processes with; Dask says nothing of it."""
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except OSError as error:
+        raise ConfigError(
+            f"cluster.kind: workers on this machine need semaphores, which are in /dev/shm: {error}; mount it writable "
+            '(containers: --shm-size), or use "address" with workers elsewhere'
+        ) from None
 
 
 @contextmanager
