@@ -133,9 +133,10 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close_workers()
+        # Whoever is interrupted waits for no shard.
+        self.close_workers(at_once=kind is not None and not issubclass(kind, Exception))
 
-    def close_workers(self) -> None:
+    def close_workers(self, at_once: bool = False) -> None:
         """End the workers that this run started, and let go of those that it found."""
         if self._lent is None and "workers" in vars(self):
-            self.workers.close()
+            self.workers.close(at_once)

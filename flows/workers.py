@@ -66,9 +66,17 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(at_once=kind is not None and not issubclass(kind, Exception))
 
-    def close(self) -> None:
-        """End the workers that were started, and let go of those that were found."""
+    def close(self, at_once: bool = False) -> None:
+        """End the workers that were started, and let go of those that were found.
+
+        `at_once` kills what is a process of this machine, instead of waiting for what it is at.
+        """
+        cluster = getattr(self._client, "own_cluster", None)
+        if at_once and cluster is not None:
+            from segscale.flows.cluster.local import end_at_once
+
+            end_at_once(cluster)
         self._open.close()
         self._client = None

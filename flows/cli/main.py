@@ -13,7 +13,9 @@ import click
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.route import run_job, through_prefect
-from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
+from segscale.flows.cli.stop import STOP, Stopped
+from segscale.flows.cli.streams import outlive_readers
+from segscale.flows.cli.terminal import DONE, FAILURES, LOST, WRONG, prepare_process
 
 if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig
@@ -24,27 +26,48 @@ READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
 
 def main() -> None:
     """Run a command and exit with the code that says how it ended."""
-    sys.exit(run(sys.argv[1:]))
+    outlive_readers()
+    try:
+        STOP.heed()
+        code = run(sys.argv[1:])
+    except Stopped:
+        code = STOP.say()
+    STOP.finish()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code, never raises for what a user can mend."""
+    STOP.last_words = _last_words(arguments)
     try:
-        return int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
-    except click.exceptions.Exit as request:
-        return int(request.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        stays = "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
-        return _say(f"interrupted{stays}", INTERRUPTED)
-    except click.ClickException as error:
+        code = int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
+    except BaseException as error:  # noqa: BLE001  # what is not for the user is raised again
+        # What fails on the way to an end that was asked for is nobody's concern.
+        if STOP.number is None and not isinstance(error, KeyboardInterrupt | _InterruptError):
+            return _failed(error, arguments)
+        return STOP.say()
+    # A library may have taken the signal for its own, and come back.
+    return code if STOP.number is None else STOP.say()
+
+
+def _failed(error: BaseException, arguments: list[str]) -> int:
+    """Say what went wrong, in a line; returns the exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return int(error.exit_code)
+    if isinstance(error, click.ClickException):
         return _say(error.format_message(), WRONG)
-    except ConfigError as error:
+    if isinstance(error, ConfigError):
         return _say(str(error), WRONG)
-    except Exception as error:
-        if os.environ.get("SEGSCALE_TRACEBACK"):
-            raise
-        stays = "" if _only_reads(arguments) else "what was committed stays; "
-        return _say(f"{_first_line(error)} ({stays}SEGSCALE_TRACEBACK=1 shows where)", LOST)
+    if not isinstance(error, Exception) or os.environ.get("SEGSCALE_TRACEBACK"):
+        raise error
+    stays = "" if _only_reads(arguments) else "what was committed stays; "
+    return _say(f"{_first_line(error)} ({stays}SEGSCALE_TRACEBACK=1 shows where)", LOST)
+
+
+def _last_words(arguments: list[str]) -> str:
+    if arguments[:1] == ["serve"]:
+        return "; schedules are paused until the next serve"
+    return "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
 
 
 def _only_reads(arguments: list[str]) -> bool:
@@ -61,7 +84,19 @@ def _first_line(error: Exception) -> str:
     return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InterruptError(Exception):
+    """A KeyboardInterrupt: click would print a line of its own for one."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _InterruptError from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="segscale")
 def commands() -> None:
     """Evaluate segmentation at the scale of a data set."""

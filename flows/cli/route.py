@@ -58,4 +58,8 @@ def run_job(job: Job, config: EvaluationConfig, prefect: bool) -> Any:
         logger.info("prefect: shown at %s", server)
     from segscale.flows.prefect.flows import FLOW_OF
 
+    if server is None:
+        from segscale.flows.prefect.own_server import start_own_server
+
+        start_own_server()
     return FLOW_OF[job.run](config)

@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 
-DONE, FAILURES, WRONG, LOST, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILURES, WRONG, LOST = 0, 1, 2, 3
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 logger = logging.getLogger("segscale")
 
 
@@ -24,8 +25,18 @@ def prepare_process(quiet: bool) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }.items():
         os.environ.setdefault(name, value)
+    _pass_proxies()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.propagate = False
+
+
+def _pass_proxies() -> None:
+    """Servers on this machine are asked without the proxy that the environment names for others."""
+    for name in ("no_proxy", "NO_PROXY"):
+        given = os.environ.get(name) or os.environ.get(name.swapcase(), "")
+        hosts = [host.strip() for host in given.split(",") if host.strip()]
+        if "*" not in hosts:
+            os.environ[name] = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))

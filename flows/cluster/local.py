@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from dask.system import CPU_COUNT
 from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, Status
 from distributed.system import MEMORY_LIMIT
+from distributed.utils import LoopRunner
+from tornado.ioloop import IOLoop
 
+from segscale.errors import ConfigError
+from segscale.flows.cluster import tied
+from segscale.flows.cluster.apart import deaf
 from segscale.flows.config.sections import Cluster
 from segscale.tasks.engines.hardware import visible_gpus
 
 # A worker that holds a compiled network, its activations and a shard.
 WORKER_BYTES = 3 * 1000**3
+TIED = tied.__name__
+"""Loaded by each worker process when it starts."""
 
 
 def local_workers(config: Cluster) -> int:
@@ -23,23 +35,34 @@ def local_workers(config: Cluster) -> int:
     return config.workers or max(1, min(int(CPU_COUNT), MEMORY_LIMIT // WORKER_BYTES))
 
 
-def local_cluster(config: Cluster) -> LocalCluster:
+@contextmanager
+def local_cluster(config: Cluster) -> Iterator[LocalCluster]:
     """Start worker processes with one thread each."""
     n_workers = local_workers(config)
-    return LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        # A network takes all of a GPU: several processes on one would fail each other. `gpus` gives each its own.
-        env={"CUDA_VISIBLE_DEVICES": ""} if n_workers > 1 else {},
-        processes=True,
-        # Any free port: 8787 may be another run's.
-        dashboard_address="127.0.0.1:0",
-        host="127.0.0.1",
-        silence_logs=logging.CRITICAL,
-    )
+    _require_semaphores()
+    with (
+        _deaf_loop() as loop,
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            # A network takes all of a GPU: several processes on one would fail each other. `gpus` gives each its own.
+            env={"CUDA_VISIBLE_DEVICES": ""} if n_workers > 1 else {},
+            processes=True,
+            # Any free port: 8787 may be another run's.
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
+            # Dask's own share goes by cores, of which there may be more than memory has room for workers.
+            memory_limit=MEMORY_LIMIT // n_workers,
+            silence_logs=logging.CRITICAL,
+            preload=TIED,
+            loop=loop,
+        ) as cluster,
+    ):
+        yield cluster
 
 
-def gpu_cluster(config: Cluster) -> SpecCluster:
+@contextmanager
+def gpu_cluster(config: Cluster) -> Iterator[SpecCluster]:
     """Start one process with one thread for each GPU, which sees no other."""
     gpus = visible_gpus()[: config.workers or None]
     options = {
@@ -49,12 +72,58 @@ def gpu_cluster(config: Cluster) -> SpecCluster:
         "memory_limit": MEMORY_LIMIT // len(gpus),
         "resources": {"GPU": 1},
         "silence_logs": logging.CRITICAL,
+        "preload": TIED,
     }
     workers = {
         f"gpu-{gpu}": {"cls": Nanny, "options": {**options, "env": {"CUDA_VISIBLE_DEVICES": gpu}}} for gpu in gpus
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
-    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    _require_semaphores()
+    with (
+        _deaf_loop() as loop,
+        SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, loop=loop) as cluster,
+    ):
+        yield cluster
+
+
+def _require_semaphores() -> None:
+    """Raise ConfigError where this machine has none to speak to worker processes with; Dask says nothing of it."""
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except OSError as error:
+        raise ConfigError(
+            f"cluster.kind: workers on this machine need semaphores, which are in /dev/shm: {error}; mount it writable "
+            '(containers: --shm-size), or use "address" with workers elsewhere'
+        ) from None
+
+
+@contextmanager
+def _deaf_loop() -> Iterator[IOLoop]:
+    """The loop of a cluster, in a thread of its own, whose worker processes hear no signal of a terminal."""
+    runner = LoopRunner()
+    with deaf():
+        runner.start()
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+def end_at_once(cluster: SpecCluster) -> None:
+    """Kill the workers of a cluster that is about to be closed; nothing that they are at is waited for.
+
+    What they have committed stands, and the rest is nothing.
+    """
+
+    def kill() -> None:
+        for nanny in cluster.workers.values():
+            # It starts no other in its place.
+            nanny.close_gracefully()
+            if nanny.is_alive():
+                with suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+
+    cluster.loop.add_callback(kill)
 
 
 def start_missing(cluster: SpecCluster) -> None:

@@ -11,51 +11,56 @@ from segscale.flows import evaluate, ingest, predict, report, score, train
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.maintenance import repair
 from segscale.flows.maintenance.repair import Repair
+from segscale.flows.prefect.cancelled import until_cancelled
 from segscale.flows.prefect.observer import PrefectObserver
 from segscale.flows.report import RunResult
 from segscale.flows.stage import StageSummary
 
 
+def _observed(run: Callable[..., Any], config: EvaluationConfig) -> Any:
+    return until_cancelled(lambda: run(config, PrefectObserver(config.dataset.name)))
+
+
 @flow(name="evaluate-dataset")
 def evaluate_dataset(config: EvaluationConfig) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again."""
-    return evaluate.run(config, PrefectObserver(config.dataset.name))
+    return _observed(evaluate.run, config)
 
 
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    return ingest.run(config, PrefectObserver(config.dataset.name))
+    return _observed(ingest.run, config)
 
 
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
-    return predict.run(config, PrefectObserver(config.dataset.name))
+    return _observed(predict.run, config)
 
 
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against the references of an ingested data set."""
-    return score.run(config, PrefectObserver(config.dataset.name))
+    return _observed(score.run, config)
 
 
 @flow(name="report-dataset")
 def report_dataset(config: EvaluationConfig) -> RunResult:
     """Write the report of a data set whose predictions are counted."""
-    return report.run(config, PrefectObserver(config.dataset.name))
+    return _observed(report.run, config)
 
 
 @flow(name="repair-dataset")
 def repair_dataset(config: EvaluationConfig) -> Repair:
     """Verify every byte, set aside what is broken, and do just that work again."""
-    return repair.run(config, PrefectObserver(config.dataset.name))
+    return _observed(repair.run, config)
 
 
 @flow(name="train-model")
 def train_model(config: EvaluationConfig) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
-    return train.run(config, PrefectObserver(config.dataset.name))
+    return _observed(train.run, config)
 
 
 FLOW_OF: dict[Callable[..., Any], Flow[..., Any]] = {

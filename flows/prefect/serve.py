@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 from prefect import get_client
-from prefect import serve as serve_deployments
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.flows import Flow
+from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from segscale.errors import ConfigError
+from segscale.flows.cluster.apart import deaf
 from segscale.flows.config.evaluation import parse_config
 from segscale.flows.prefect import flows
 from segscale.flows.prefect.concurrency import limit_name
@@ -58,10 +62,37 @@ def serve(path: Path) -> None:
         for name in found.elsewhere:
             logger.info("serve: %s is left to a worker of its work pool: it runs in a container", name)
         logger.info("serve: %d deployments of %s at %s; stop with Ctrl-C", len(found.deployments), path, address)
-        serve_deployments(*found.deployments, print_starting_message=False)
+        _run_until_stopped(found.deployments)
     except (httpx.HTTPError, PrefectException) as error:
         raise ConfigError(f"serve: expected a Prefect server at {address}: {type(error).__name__}: {error}") from error
-    logger.info("serve: stopped; schedules are paused until the next serve")
+
+
+def _run_until_stopped(deployments: tuple[RunnerDeployment, ...]) -> None:
+    """Run what is due. Interrupted, it cancels the runs that are under way and pauses the schedules.
+
+    In a thread: in the main thread Prefect would end without either, at a SIGTERM, and at a Ctrl-C, which flow runs
+    would hear as well, and crash.
+    """
+    runner = Runner(pause_on_shutdown=True)
+    for deployment in deployments:
+        runner.add_deployment(deployment)
+    ended: Future[None] = Future()
+
+    def start() -> None:
+        try:
+            ended.set_result(asyncio.run(runner.start()))
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            ended.set_exception(error)
+
+    with deaf():
+        threading.Thread(target=start, name="runner", daemon=True).start()
+    try:
+        ended.result()
+    except KeyboardInterrupt:
+        if runner.started:
+            runner.execute_in_background(runner.astop)
+            ended.result()
+        raise
 
 
 def read_deployments(path: Path) -> Served:

@@ -39,8 +39,9 @@ def configured_server() -> Server | None:
     if SETTING in os.environ:
         url = os.environ[SETTING]
         return Server(url, f"{SETTING} is set") if url else None
-    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
+    # Left as it is where a user has no home: there is no such folder then.
+    home = os.path.expanduser(os.environ.get("PREFECT_HOME") or "~/.prefect")  # noqa: PTH111  # pathlib raises without a home
+    path = Path(os.path.expanduser(os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"))  # noqa: PTH111  # pathlib raises without a home
     document = _profiles_in(path)
     profiles, asked = document.get("profiles", {}), os.environ.get("PREFECT_PROFILE")
     if asked and asked not in {*profiles, NO_SERVER}:
