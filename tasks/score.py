@@ -16,7 +16,7 @@ from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
-from segscale.tasks.counting import count_rows, failed_rows
+from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.ingest import REFERENCES, ShardDone, to_labels
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.normalize import IGNORED
@@ -26,7 +26,7 @@ from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 
 STAGE = "score"
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,9 @@ def score_shard(store: ObjectStore, job: ScoreJob, preparation: Preparation, cou
         found = _score_image(row, references, url, sha256, preparation, counting)
         if isinstance(found, Failure):
             n_failed += 1
-            part += failed_rows(row.image_id, "", preparation.n_classes, found)
+            part += failed_rows(
+                row.image_id, "", preparation.n_classes, found, _reference_pixels(row, references, preparation)
+            )
         else:
             part += count_rows(row.image_id, "", found)
     facts = {"n_images": len(rows), "n_failed": n_failed}
@@ -110,6 +112,13 @@ def _score_image(
         return _count(row.crop(references), data, file_name(url), preparation, counting)
     except DataError as error:
         return Failure.of(STAGE, error)
+
+
+def _reference_pixels(row: ShardRow, references: shards.ZarrArray | None, preparation: Preparation) -> list[int] | None:
+    """The reference of an image whose prediction is missing or unusable; None where the image itself failed."""
+    if references is None or not row.is_sound:
+        return None
+    return class_pixels(row.crop(references), preparation.n_classes)
 
 
 def _fetch(image_id: str, url: str, sha256: str) -> bytes:

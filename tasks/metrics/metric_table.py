@@ -35,12 +35,36 @@ class Metric:
         return bool(np.isnan(self.ratio(counts, settings).numerator).any())
 
     def score(self, counts: CountColumns, settings: ScoreSettings) -> Float64Array:
-        """float64 (n,) scores of the places, smoothed and with the empty policy; NaN where undefined."""
+        """float64 (n,) scores of the places, smoothed and with the empty policy; NaN where undefined.
+
+        Of an image without a usable prediction it is 0, whatever its reference holds and the policy says; NaN where 0
+        is not the worst score, or the other places lack what the metric needs.
+        """
         ratio, smooth = self.ratio(counts, settings), self.smooth(settings)
         score = scores.divide(ratio, smooth)
         if self.fills_empty:
             score = scores.with_empty_policy(score, counts.both_empty, settings.empty, smooth)
-        return np.where(np.isnan(ratio.numerator), np.nan, score)
+        score = np.where(np.isnan(ratio.numerator), np.nan, score)
+        if counts.missing is None:
+            return score
+        return np.where(counts.missing, 0.0 if self._has_worst(counts, settings) else np.nan, score)
+
+    def pooled(self, counts: CountColumns, settings: ScoreSettings) -> float:
+        """The score of all places summed; NaN where it is undefined, and where there is no place.
+
+        References without a usable prediction count as missed. They change nothing where they have no pixel of the
+        class: there the sum is scored as if these images were not there. Where they have some, what would be undefined
+        is 0: a precision over nothing predicted.
+        """
+        missed = 0 if counts.missing is None else int(counts.reference_sum[counts.missing].sum())
+        summed = counts if missed or counts.missing is None else counts.take(np.flatnonzero(~counts.missing))
+        if not summed.size:
+            return np.nan
+        score = float(self.score(summed.sum_runs(np.zeros(1, np.int64)), settings)[0])
+        return 0.0 if missed and np.isnan(score) and self._has_worst(counts, settings) else score
+
+    def _has_worst(self, counts: CountColumns, settings: ScoreSettings) -> bool:
+        return self.has_worst_score_zero and not self.is_unknown(counts, settings)
 
 
 def _hard(c: CountColumns) -> tuple[Any, Any, Any]:

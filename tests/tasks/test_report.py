@@ -193,7 +193,7 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
         "height", "width", "n_pixels", "n_ignored", "threshold", "true_positive", "false_positive", "false_negative",
         "true_negative", "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum",
         *SCORES, "empty", "gap_contribution_dice", "gap_contribution_tversky", "image_sha256", "reference_sha256",
-        "status", "error",
+        "status", "error", "prediction_missing", "reference_pixels",
     ]  # fmt: skip
 
 
@@ -289,7 +289,7 @@ def test_every_table_says_what_it_is_of() -> None:
     ]
     for name, data in files.items():
         schema = pq.read_schema(io.BytesIO(data))
-        assert schema.metadata[b"schema_version"] == b"1", name
+        assert schema.metadata[b"schema_version"] == b"2", name
         assert schema.names[:3] == ["run_id", "dataset", "model"], name
         table = pd.read_parquet(io.BytesIO(data))
         assert table[["run_id", "dataset", "model"]].drop_duplicates().to_numpy().tolist() == [
@@ -351,7 +351,10 @@ def test_the_index_of_the_catalog_is_no_part_of_a_report() -> None:
 def test_the_headline_puts_the_averages_side_by_side() -> None:
     files = _build(_catalog(3), _layout(("a", "b")), *(_counted(seed, heads=("a", "b")) for seed in range(3)))
     table = headline(_read(files, "per_sample"), _read(files, "batch_summed"), "b")
-    assert table.columns.tolist() == ["class", "metric", "per-sample", "failed as 0", "batch 1", "batch 2", "pooled"]
+    assert table.columns.tolist() == [
+        "class", "metric", "per-sample", "failed as 0", "missing as 0", "batch 1", "batch 2", "pooled",
+        "pooled, missed",
+    ]  # fmt: skip
     assert set(table["metric"]) == {"dice", "tversky"}
     lesion = table[(table["class"] == "lesion") & (table["metric"] == "dice")]
     assert len(lesion) == 1
