@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segscale.errors import ClusterLostError, ConfigError
+from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.terminal import DONE, FAILURES, INTERRUPTED, LOST, WRONG, prepare_process
@@ -40,6 +40,8 @@ def run(arguments: list[str]) -> int:
         return _say(error.format_message(), WRONG)
     except ConfigError as error:
         return _say(str(error), WRONG)
+    except FirstImagesError as error:
+        return _say(str(error), FAILURES)
     except Exception as error:
         if os.environ.get("SEGSCALE_TRACEBACK"):
             raise

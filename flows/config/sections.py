@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
+from segscale.flows.config.labels import folder_label
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.metrics.settings import BINS, ScoreSettings
@@ -106,10 +107,23 @@ class Dataset(Section):
         return self
 
 
+def _shown_name(name: str) -> str:
+    if name != name.strip() or not name.isprintable():
+        raise ValueError(f"expected a name that can be printed, without blanks around it, got {name!r}")
+    return name
+
+
 class Predictions(Section):
     """Predictions that something else made."""
 
     path: Place = ""
+    name: Annotated[str, Field(max_length=100), AfterValidator(_shown_name)] = ""
+    """What stands for the model in reports; empty: the folder that `path` names."""
+
+    @property
+    def label(self) -> str:
+        """The name, or that of the folder; "" without either: a manifest may name files of many folders."""
+        return self.name or folder_label(self.path)
 
 
 def _checked_level(value: object) -> object:

@@ -53,15 +53,17 @@ class Metric:
         """The score of all places summed; NaN where it is undefined, and where there is no place.
 
         References without a usable prediction count as missed. They change nothing where they have no pixel of the
-        class: there the sum is scored as if these images were not there. Where they have some, what would be undefined
-        is 0: a precision over nothing predicted.
+        class: there the sum is scored as if these images were not there. A sum of missed references alone is 0,
+        whatever smoothing and the empty policy would make of it.
         """
-        missed = 0 if counts.missing is None else int(counts.reference_sum[counts.missing].sum())
-        summed = counts if missed or counts.missing is None else counts.take(np.flatnonzero(~counts.missing))
-        if not summed.size:
+        missing = counts.is_missing
+        if counts.missing is not None and not counts.reference_sum[missing].any():
+            counts, missing = counts.take(np.flatnonzero(~missing)), np.empty(0, np.bool_)
+        if not counts.size:
             return np.nan
-        score = float(self.score(summed.sum_runs(np.zeros(1, np.int64)), settings)[0])
-        return 0.0 if missed and np.isnan(score) and self._has_worst(counts, settings) else score
+        if missing.any() and self.fills_empty and counts.take(np.flatnonzero(~missing)).both_empty.all():
+            return 0.0 if self._has_worst(counts, settings) else np.nan
+        return float(self.score(counts.sum_runs(np.zeros(1, np.int64)), settings)[0])
 
     def _has_worst(self, counts: CountColumns, settings: ScoreSettings) -> bool:
         return self.has_worst_score_zero and not self.is_unknown(counts, settings)

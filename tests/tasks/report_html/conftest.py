@@ -105,9 +105,9 @@ def make_tables() -> Callable[..., Tables]:
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., dict[str, Any]]:
-    """make_run(n_images, n_failed=0, **changes): the record of a run as run.json has it."""
+    """make_run(n_images, n_failed=0, n_missing=0, **changes): the record of a run as run.json has it."""
 
-    def make(n_images: int, n_failed: int = 0, **changes: Any) -> dict[str, Any]:
+    def make(n_images: int, n_failed: int = 0, n_missing: int = 0, **changes: Any) -> dict[str, Any]:
         metrics = {**SETTINGS.model_dump(), "threshold": 0.5, "threshold_count": THRESHOLD_COUNT}
         return {
             "run_id": "0a1b2c",
@@ -115,6 +115,7 @@ def make_run() -> Callable[..., dict[str, Any]]:
             "model": "unet",
             "n_images": n_images,
             "n_failed": n_failed,
+            "n_missing": n_missing,
             "catalog_sha256": "c" * 64,
             "weights_sha256": "d" * 64,
             "versions": {"numpy": "2.4.6"},
