@@ -12,6 +12,7 @@ from segscale.storage import parts, sources
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
+from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.shard_plan import Preparation
 
@@ -20,7 +21,7 @@ BUILT_LAYOUTS = ("files",)
 REPORT_COLUMNS = frozenset(
     {
         *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
-        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS,
+        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS,
     }
 )  # fmt: skip
 

@@ -275,6 +275,29 @@ def test_a_failed_image_is_a_row_of_nulls() -> None:
     assert set(_read(files, "per_sample")["n_failed"]) == {1}
 
 
+def test_an_image_without_a_prediction_keeps_its_reference() -> None:
+    missing = failed_rows("i1", "last", 2, Failure("score", "MissingFile", "prediction: none"), [18, 12])
+    files = _build(_catalog(4), _layout(), _counted(0), missing, _failed(2), _counted(3))
+    table = _read(files, "per_image")
+    assert str(table["prediction_missing"].dtype) == "boolean"
+    assert table["prediction_missing"].tolist() == [False, False, True, True, *[False] * 4]
+    assert table["reference_pixels"].isna().tolist() == [False] * 4 + [True] * 2 + [False] * 2
+    assert table["reference_pixels"][2:4].tolist() == [18, 12]
+    ok = table[table["status"] == "ok"]
+    assert ok["reference_pixels"].tolist() == ok["reference_sum"].tolist()
+    assert table[table["image_id"] == "i1"][COUNT_COLUMNS].isna().all(axis=None)
+    lesion = ok[ok["class_index"] == 1]
+    means, sums = (_read(files, name).query("class_name == 'lesion' and metric == 'dice'") for name in (
+        "per_sample", "batch_summed"))  # fmt: skip
+    assert (means["n_failed"].item(), means["n_missing"].item()) == (2, 1)
+    assert means["mean_missing_as_zero"].item() == pytest.approx(lesion["dice"].sum() / 3)
+    hits = 2 * lesion["true_positive"].sum()
+    errors = lesion["false_positive"].sum() + lesion["false_negative"].sum()
+    pooled = sums[sums["pooled"]]
+    assert pooled["pooled_missing_as_missed"].item() == pytest.approx(hits / (hits + errors + 12))
+    assert {"per_sample_missing", "pooled_missing"} < set(_read(files, "intervals")["aggregation"])
+
+
 def test_a_failure_is_listed_once_whatever_the_heads_and_classes() -> None:
     heads = ("first", "last")
     files = _build(_catalog(3), _layout(heads), _failed(0, heads=heads), _counted(1, heads=heads), _failed(2, 2, heads))
