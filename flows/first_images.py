@@ -24,11 +24,13 @@ class FirstImages:
 
     n_images: int
     """Of the whole catalog."""
+    image_ids: tuple[str, ...]
+    """In its order."""
     by_shard: Mapping[str, tuple[str, ...]]
     """Their ids, by the key of the shard of the stage."""
 
 
-NONE = FirstImages(0, {})
+NONE = FirstImages(0, (), {})
 """Nobody looks."""
 
 
@@ -44,7 +46,7 @@ class Watch:
         self.keys = tuple(first.by_shard)
         """Of the shards that hold them, those of the earliest images first."""
         self._open = dict(first.by_shard)
-        self._failures: list[tuple[str, Failure]] = []
+        self._failures: dict[str, Failure] = {}
 
     def look(self, key: str) -> None:
         """Take in a committed shard. Raises FirstImagesError where all first images failed with one type of error."""
@@ -52,25 +54,26 @@ class Watch:
         if not ids:
             return
         found = self._failed(key, ids)
-        self._failures += found
-        if len(found) < len(ids) or len({failure.error_type for _, failure in self._failures}) > 1:
+        self._failures |= found
+        if len(found) < len(ids) or len({failure.error_type for failure in self._failures.values()}) > 1:
             self._open.clear()
         elif not self._open:
             raise FirstImagesError(self._message())
 
-    def _failed(self, key: str, ids: tuple[str, ...]) -> list[tuple[str, Failure]]:
+    def _failed(self, key: str, ids: tuple[str, ...]) -> dict[str, Failure]:
         try:
             entry = Ledger(self._store).read(self._stage, key)
             # Of a sound set this one record is all that is read.
             if entry.facts["n_failed"] < len(ids):
-                return []
+                return {}
             return _failures(shards.read_rows(self._store, entry), ids)
         except (DamagedStoreError, FileNotFoundError):
             # Whoever needs it says so; a run with nothing to do does not.
-            return []
+            return {}
 
     def _message(self) -> str:
-        image_id, failure = self._failures[0]
+        image_id = self._first.image_ids[0]
+        failure = self._failures[image_id]
         n_first = len(self._failures)
         which = f"all {n_first} images" if n_first == self._first.n_images else (
             f"all of the first {n_first} of {self._first.n_images} images"
@@ -89,14 +92,13 @@ def first_images(catalog: pd.DataFrame, key_of: Mapping[str, str] | None = None)
     for image_id, shard in head.itertuples(index=False, name=None):
         key = key_of[shard] if key_of else str(shard)
         by_shard[key] = (*by_shard.get(key, ()), image_id)
-    return FirstImages(len(catalog), by_shard)
+    return FirstImages(len(catalog), tuple(head["image_id"]), by_shard)
 
 
-def _failures(rows: pd.DataFrame, ids: tuple[str, ...]) -> list[tuple[str, Failure]]:
-    """Of these images those that failed, in their order. `rows` are those of an ingested shard or of a part."""
+def _failures(rows: pd.DataFrame, ids: tuple[str, ...]) -> dict[str, Failure]:
+    """Of these images those that failed. `rows` are those of an ingested shard or of a part."""
     failed = rows[rows["image_id"].isin(ids) & (rows["error_type"] != "")].drop_duplicates("image_id")
-    by_id = {
+    return {
         image_id: Failure("", error_type, error)
         for image_id, error_type, error in failed[["image_id", "error_type", "error"]].itertuples(index=False)
     }
-    return [(image_id, by_id[image_id]) for image_id in ids if image_id in by_id]
