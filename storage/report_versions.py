@@ -23,12 +23,12 @@ def _with_missing_predictions(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """
     if name == "per_image":
         ok = frame["status"] == "ok"
-        missing = pd.Series(False, frame.index, dtype="boolean").where(ok, pd.NA)
-        return frame.assign(prediction_missing=missing, reference_pixels=frame["reference_sum"].where(ok, pd.NA))
+        missing = pd.Series(False, frame.index, dtype="boolean").where(ok)
+        return frame.assign(prediction_missing=missing, reference_pixels=frame["reference_sum"].where(ok))
     if name not in ("per_sample", "batch_summed"):
         return frame
     whole = frame["n_failed"] == 0
-    n_missing = pd.Series(0, frame.index, dtype="Int64").where(whole, pd.NA)
+    n_missing = pd.Series(0, frame.index, dtype="Int64").where(whole)
     if name == "per_sample":
         frame = _beside(frame, "mean_failed_as_zero", "mean_missing_as_zero", frame["mean_failed_as_zero"].where(whole))
     else:

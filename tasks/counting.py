@@ -46,7 +46,7 @@ def failed_rows(
 
     reference_pixels: of each class, where image and reference are sound and the prediction alone is not.
     """
-    known = reference_pixels or [None] * n_classes
+    known: Sequence[int | None] = reference_pixels or [None] * n_classes
     nothing = dict.fromkeys((*parts.COUNTS, *parts.HISTOGRAMS))
     unknown = dict.fromkeys(parts.SOFT_SUMS, float("nan"))
     return [

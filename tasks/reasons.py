@@ -36,10 +36,10 @@ def reasons_of(failures: pd.DataFrame) -> tuple[Reason, ...]:
     """
     found: dict[tuple[str, str, str], Reason] = {}
     for row in failures.itertuples(index=False):
-        key = row.stage, row.error_type, _without_names(row)
+        key = str(row.stage), str(row.error_type), _without_names(row)
         known = found.get(key)
         n_images = 1 if known is None else known.n_images + 1
-        first = known or Reason(row.stage, row.error_type, 1, row.image_id, one_line(row.message))
+        first = known or Reason(key[0], key[1], 1, str(row.image_id), one_line(str(row.message)))
         found[key] = Reason(first.stage, first.error_type, n_images, first.image_id, first.message)
     return tuple(sorted(found.values(), key=lambda reason: -reason.n_images)[:SHOWN])
 

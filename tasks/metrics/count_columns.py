@@ -85,20 +85,20 @@ class CountColumns:
 
     def __add__(self, other: Self) -> Self:
         """Place by place: counts of two classes over the same images."""
-        return type(self)(*(getattr(self, name) + getattr(other, name) for name in COUNTS), self.missing)
+        columns: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        return type(self)(**columns, missing=self.missing)
 
     def take(self, places: Int64Array) -> Self:
         """The places in that order."""
         missing = None if self.missing is None else self.missing[places]
-        return type(self)(*(getattr(self, name)[places] for name in COUNTS), missing)
+        columns: dict[str, Any] = {name: getattr(self, name)[places] for name in COUNTS}
+        return type(self)(**columns, missing=missing)
 
     def followed_by(self, other: Self) -> Self:
         """These places, then those of the other."""
         missing = np.concatenate([one.is_missing for one in (self, other)])
-        return type(self)(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in COUNTS),
-            missing if missing.any() else None,
-        )
+        columns: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in COUNTS}
+        return type(self)(**columns, missing=missing if missing.any() else None)
 
     def sum_runs(self, starts: Int64Array) -> Self:
         """Sums of consecutive places: run k goes from starts[k] to the next start, the last to the end."""

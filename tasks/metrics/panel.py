@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,7 +156,8 @@ def with_missing_columns(per_image: pd.DataFrame) -> pd.DataFrame:
         return per_image
     unknown = pd.array([pd.NA] * len(per_image), dtype="boolean")
     unknown[is_ok(per_image)] = False
-    return per_image.assign(**{PREDICTION_MISSING: unknown, REFERENCE_PIXELS: pd.NA})
+    columns: dict[str, Any] = {PREDICTION_MISSING: unknown, REFERENCE_PIXELS: pd.NA}
+    return per_image.assign(**columns)
 
 
 def _class_counts(rows: pd.DataFrame, n_images: int, n_missing: int) -> ClassCounts:
@@ -168,7 +170,7 @@ def _class_counts(rows: pd.DataFrame, n_images: int, n_missing: int) -> ClassCou
         raise ArgumentError(f"per_image: {REFERENCE_PIXELS} is null in rows of a missing prediction")
     soft = 0.0 if counts.has_soft_sums else np.nan
     order = _order(lacking, n_missing, f"{index} ({name})", "missing")
-    return ClassCounts(index, name, counts, CountColumns.of_missing(pixels.to_numpy(np.int64)[order], soft))
+    return ClassCounts(index, name, counts, CountColumns.of_missing(np.asarray(pixels, np.int64)[order], soft))
 
 
 def _order(rows: pd.DataFrame, n_images: int, of_class: str, kind: str) -> NDArray[np.intp]:

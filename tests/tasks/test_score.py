@@ -209,9 +209,9 @@ def test_of_a_missing_or_unusable_prediction_the_reference_is_known(make_set: Ma
     masks = {name: _mask(seed) for seed, name in enumerate(names)}
     masks["gone.png"][2, 3:7] = 9
     masks["stray.png"] = _mask(shape=(3, 3))
-    predictions = {name: _mask(5) for name in ("good.png", "broken.png", "stray.png")}
+    predictions: dict[str, Any] = {name: _mask(5) for name in ("good.png", "broken.png", "stray.png")}
     predictions |= {"wide.png": _mask(5, (HEIGHT, WIDTH + 1)), "torn.png": b""}
-    images = dict.fromkeys(names, _grey()) | {"broken.png": b""}
+    images: dict[str, Any] = {**dict.fromkeys(names, _grey()), "broken.png": b""}
     rows = _score(make_set(images, masks, predictions=predictions, ignore_label=9))
     for name in ("good", "gone", "wide", "torn"):
         pixels = [int(np.count_nonzero(masks[f"{name}.png"] == index)) for index in range(2)]

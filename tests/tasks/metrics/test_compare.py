@@ -230,8 +230,9 @@ def test_missing_predictions_are_compared_as_missed_beside_the_pairs(frame_of: F
 def test_pairs_stay_what_they_are_beside_missing_ones(frame_of: Frames) -> None:
     counts_a, counts_b = _runs(4, 14)
     places = [1, 6]
-    plain = compare(*(frame_of(counts, failed=places, **HASHES) for counts in (counts_a, counts_b)), SETTINGS, SETTINGS)
-    found = compare(*(_missing(frame_of, counts, places) for counts in (counts_a, counts_b)), SETTINGS, SETTINGS)
+    failed = [frame_of(counts, failed=places, **HASHES) for counts in (counts_a, counts_b)]
+    missing = [_missing(frame_of, counts, places) for counts in (counts_a, counts_b)]
+    plain, found = (compare(a, b, SETTINGS, SETTINGS) for a, b in (failed, missing))
     is_pair = ~found.differences["aggregation"].str.endswith("_missing")
     pd.testing.assert_frame_equal(
         found.differences[is_pair].reset_index(drop=True), plain.differences, check_exact=True

@@ -19,7 +19,7 @@ from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.metric_table import METRICS
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, Sample, panel_of
-from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from segscale.tasks.metrics.statistics import mean as mean_of_defined
 from segscale.tasks.metrics.statistics import mean_with_zeros
 
@@ -27,7 +27,7 @@ Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]
 Counts = tuple[int, int, int]
 
-POLICIES = ["nan", "one", "zero", "smooth"]
+POLICIES: list[EmptyPolicy] = ["nan", "one", "zero", "smooth"]
 HEADLINES = {metric.name: metric for metric in METRICS if metric.name in (
     "dice", "iou", "tversky", "sensitivity", "precision", "f_beta", "specificity", "soft_dice")}  # fmt: skip
 POOLED = ("dice", "iou", "tversky", "sensitivity", "precision", "f_beta")
@@ -48,7 +48,7 @@ N_PIXELS = 40
 
 def _columns(counts: Sequence[Counts]) -> CountColumns:
     tp, fp, fn = np.array(counts, np.int64).reshape(-1, 3).T
-    soft = 0.5 * tp, 0.5 * (tp + fp), 0.25 * (tp + fp)
+    soft: Any = 0.5 * tp, 0.5 * (tp + fp), 0.25 * (tp + fp)
     return CountColumns(tp, fp, fn, N_PIXELS - tp - fp - fn, tp + fn, *soft)
 
 
@@ -146,9 +146,8 @@ def _frame(frame_of: Frames, pattern: Sequence[str | Counts], missing: Sequence[
     counts = [PRESENT[one] if isinstance(one, str) else one for one in pattern]
     whole, frame = frame_of(counts), frame_of(counts, failed=missing)
     lacking = frame["image_id"].isin([f"image{place}" for place in missing])
-    return frame.assign(
-        **{PREDICTION_MISSING: lacking.astype("boolean"), REFERENCE_PIXELS: whole["reference_sum"].astype("Int64")}
-    )
+    columns: Any = {PREDICTION_MISSING: lacking.astype("boolean"), REFERENCE_PIXELS: whole["reference_sum"]}
+    return frame.assign(**columns)
 
 
 def test_by_hand(frame_of: Frames, row_of: Rows) -> None:
@@ -158,7 +157,7 @@ def test_by_hand(frame_of: Frames, row_of: Rows) -> None:
     frame = frame.assign(status=frame["status"].mask(broken, "failed"))
     frame[REFERENCE_PIXELS] = frame[REFERENCE_PIXELS].mask(broken)
     for empty in POLICIES:
-        settings: Any = ScoreSettings(empty=empty)
+        settings = ScoreSettings(empty=empty)
         row = row_of(per_sample(frame, settings), class_index=1, metric="dice")
         assert (row["mean"], row["mean_missing_as_zero"], row["mean_failed_as_zero"]) == (0.75, 1.5 / 4, 1.5 / 5)
         assert (row["n_images"], row["n_failed"], row["n_missing"]) == (5, 3, 2)
@@ -294,6 +293,7 @@ def test_where_every_prediction_is_missing_the_reading_is_zero(frame_of: Frames,
 
 
 def test_a_missing_image_needs_its_reference(frame_of: Frames) -> None:
-    frame = _frame(frame_of, [(6, 2, 3), (1, 1, 1)], missing=[1]).assign(**{REFERENCE_PIXELS: pd.NA})
+    frame = _frame(frame_of, [(6, 2, 3), (1, 1, 1)], missing=[1])
+    frame["reference_pixels"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     with pytest.raises(ValueError, match="reference_pixels is null in rows of a missing prediction"):
         panel_of(frame)
