@@ -33,27 +33,37 @@ def write_made_report(
     settings: ScoreSettings = ScoreSettings(),  # noqa: B008 (frozen)
     threshold_count: int = 64,
     failed_every: int = 0,
+    missing_every: int = 0,
     run_id: str = "made",
     dataset: str = "made",
     seed: int = 0,
     label_maps: bool = False,
 ) -> Report:
-    """Write the tables and run.json into the folder. Every `failed_every`-th image failed; 0: none."""
+    """Write the tables and run.json into the folder. Every `failed_every`-th image failed; 0: none.
+
+    Of the others every `missing_every`-th has no prediction, and failed for that.
+    """
     classes = ("background", *(f"class_{number}" for number in range(1, n_classes)))
     layout = Layout(classes, heads, 0.5, threshold_count)
     identity = Identity(run_id, dataset, "made")
     catalog = made_catalog(n_images)
-    failed = np.arange(n_images) % failed_every == failed_every - 1 if failed_every else np.zeros(n_images, np.bool_)
-    counted = made_counts(catalog, layout, failed, seed, label_maps)
+    failed = _every(n_images, failed_every)
+    missing = ~failed & _every(n_images, missing_every)
+    counted = made_counts(catalog, layout, failed, seed, label_maps, missing)
     metrics = {"threshold": layout.threshold, "threshold_count": threshold_count, **settings.model_dump()}
     run = {
         **asdict(identity),
         "config": {"dataset": {"classes": classes}, "metrics": metrics},
         "n_images": n_images,
-        "n_failed": int(failed.sum()),
+        "n_failed": int((failed | missing).sum()),
+        "n_missing": int(missing.sum()),
     }
     tables = build_tables(counted, catalog, layout, settings, identity)
     return write_report(ObjectStore(str(folder)), tables.encode(), run)
+
+
+def _every(n_images: int, step: int) -> npt.NDArray[np.bool_]:
+    return np.arange(n_images) % step == step - 1 if step else np.zeros(n_images, np.bool_)
 
 
 def made_catalog(n_images: int) -> pd.DataFrame:
@@ -74,7 +84,12 @@ def made_catalog(n_images: int) -> pd.DataFrame:
 
 
 def made_counts(
-    catalog: pd.DataFrame, layout: Layout, failed: npt.NDArray[np.bool_], seed: int, label_maps: bool
+    catalog: pd.DataFrame,
+    layout: Layout,
+    failed: npt.NDArray[np.bool_],
+    seed: int,
+    label_maps: bool,
+    missing: npt.NDArray[np.bool_] | None = None,
 ) -> Counted:
     """Counts of every row: lesions of all sizes, one in twenty absent, found the better the larger."""
     generator = np.random.default_rng(seed)
@@ -88,14 +103,15 @@ def made_counts(
         found = (reference * (1 - threshold**sharpness)).astype(np.int64)
         return found, found + (noise * (1 - threshold) ** 2).astype(np.int64)
 
+    missing = np.zeros_like(failed) if missing is None else missing
     has_histogram = (class_index > 0) | (n_classes > 2)
-    has_histogram &= ~np.repeat(failed, layout.rows_per_image) & (not label_maps)
+    has_histogram &= ~np.repeat(failed | missing, layout.rows_per_image) & (not label_maps)
     true_positive, predicted = (np.zeros((layout.threshold_count - 1, n_rows), np.int32).T for _ in range(2))
     for k in range(1, layout.threshold_count):
         true_positive[:, k - 1], predicted[:, k - 1] = overlap_at(k / layout.threshold_count)
     decided = overlap_at(layout.threshold if n_classes == 2 else ARGMAX_PLACE)
     frame = _frame(catalog, layout, class_index, reference, decided, generator, label_maps)
-    return Counted(_failed(frame, failed, layout), true_positive, predicted, has_histogram)
+    return Counted(_failed(frame, failed, missing, layout), true_positive, predicted, has_histogram)
 
 
 def _frame(
@@ -149,13 +165,20 @@ def _frame(
             "stage": "",
             "error_type": "",
             "error": "",
+            "reference_pixels": pd.array(counts["reference_sum"], dtype="Int64"),
         }
     )
 
 
-def _failed(frame: pd.DataFrame, failed: npt.NDArray[np.bool_], layout: Layout) -> pd.DataFrame:
-    rows = np.repeat(failed, layout.rows_per_image)
+def _failed(
+    frame: pd.DataFrame, failed: npt.NDArray[np.bool_], missing: npt.NDArray[np.bool_], layout: Layout
+) -> pd.DataFrame:
+    broken, lacking = (np.repeat(chosen, layout.rows_per_image) for chosen in (failed, missing))
     for name in frame.columns[3:13]:
-        frame[name] = frame[name].mask(rows)
+        frame[name] = frame[name].mask(broken | lacking)
+    frame["reference_pixels"] = frame["reference_pixels"].mask(broken)
     texts = {"status": "failed", "stage": "ingest", "error_type": "ValueError", "error": "made to fail"}
-    return frame.assign(**{name: frame[name].mask(rows, text) for name, text in texts.items()})
+    absent = {**texts, "stage": "score", "error_type": "MissingFile", "error": "no prediction was made"}
+    for rows, said in ((broken, texts), (lacking, absent)):
+        frame = frame.assign(**{name: frame[name].mask(rows, text) for name, text in said.items()})
+    return frame

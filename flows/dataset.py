@@ -13,6 +13,7 @@ from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.labels import LabelRule
+from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.shard_plan import Preparation
@@ -23,7 +24,7 @@ BUILT_LAYOUTS = ("files",)
 REPORT_COLUMNS = frozenset(
     {
         *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
-        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS,
+        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS,
     }
 )  # fmt: skip
 

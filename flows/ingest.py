@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import catalog_name
+from segscale.flows.first_images import FirstImages, first_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Run
 from segscale.flows.scan import look_at_files
@@ -53,7 +54,18 @@ def _check(run: Run) -> None:
 
 def ingest_images(run: Run) -> StageSummary:
     """Plan minus ledger, on the workers of the run; the plan is the run's catalog from now on."""
-    return leaving_out(lambda: ingest_catalog(run, run.renew_catalog(lambda: plan_catalog(run))), lambda: None)
+
+    def ingest() -> StageSummary:
+        catalog = run.renew_catalog(lambda: plan_catalog(run))
+        return ingest_catalog(run, catalog, first=first_of(run, catalog))
+
+    return leaving_out(ingest, lambda: None)
+
+
+def first_of(run: Run, catalog: pd.DataFrame, key_of: Mapping[str, str] | None = None) -> FirstImages | None:
+    """The images that may end a run by failing alike, by their ingested shards or those that `key_of` leads to; None
+    where every one may fail."""
+    return None if run.config.report.max_failure_rate == 1 else first_images(catalog, key_of)
 
 
 def over_catalog(run: Run, body: Callable[[pd.DataFrame], StageSummary]) -> StageSummary:
@@ -61,7 +73,9 @@ def over_catalog(run: Run, body: Callable[[pd.DataFrame], StageSummary]) -> Stag
     return leaving_out(lambda: body(run.catalog), lambda: ingest_images(run))
 
 
-def ingest_catalog(run: Run, catalog: pd.DataFrame, only: Collection[str] | None = None) -> StageSummary:
+def ingest_catalog(
+    run: Run, catalog: pd.DataFrame, only: Collection[str] | None = None, first: FirstImages | None = None
+) -> StageSummary:
     """Ingest the shards of a catalog that the ledger does not hold; of `only` these keys where they are given.
 
     Raises QuarantinedError where another catalog is needed.
@@ -72,7 +86,7 @@ def ingest_catalog(run: Run, catalog: pd.DataFrame, only: Collection[str] | None
         return shard_plan.plan_job(catalog.iloc[shards[key]])
 
     planned = {key: shard for key, shard in shard_plans(run.config, catalog).items() if only is None or key in only}
-    return run_stage(shard_plan.STAGE, planned, make_job, work.ingest_shard, run, run.preparation)
+    return run_stage(shard_plan.STAGE, planned, make_job, work.ingest_shard, run, run.preparation, first=first)
 
 
 def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:

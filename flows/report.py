@@ -28,10 +28,13 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
+from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.predict import Prediction
+from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, collect, headline
 
 logger = logging.getLogger("segscale")
+PAGE = "report.html"
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
 
@@ -48,6 +51,17 @@ class RunResult:
     """Whether the report was there already, whole."""
     headline: pd.DataFrame = field(compare=False, repr=False)
     """What each aggregation says, as `headline_of` has it."""
+    n_missing: int = 0
+    """Of the failed images, those whose image and reference are sound and whose prediction is missing or unusable."""
+    reasons: tuple[Reason, ...] = ()
+    """Why images failed, with an example of each reason."""
+    findings: tuple[Finding, ...] = ()
+    """The errors and warnings of `diagnose`."""
+
+    @property
+    def page(self) -> str:
+        """The report to look at."""
+        return f"{self.path}/{PAGE}"
 
     @property
     def failure_rate(self) -> float:
@@ -79,10 +93,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     report = report_of(config, content)
     if report.is_whole() and report.run().get("content_sha256") == content:
         logger.info("report: unchanged, already at %s", report.path)
-        record = report.run()
         tables = {name: report.table(name) for name in ("per_sample", "batch_summed")}
-        n_images, n_failed = record["n_images"], record["n_failed"]
-        result = RunResult(report.path, identity.run_id, n_images, n_failed, True, headline_of(tables))
+        result = _result(report, tables, reused=True)
         run.observer.reported(result, stages)
         return result
     with timed() as seconds:
@@ -92,21 +104,46 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         counts = collect(store, entries, catalog, layout)
         built = build_tables(counts, catalog, layout, metrics, identity)
         contents = built.encode()
-    n_failed = int((counts.frame["status"] == "failed").sum()) // layout.rows_per_image
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
-    record |= {"content_sha256": content, "n_images": len(catalog), "n_failed": n_failed}
-    contents["report.html"] = _render(built, record)
-    write_report(report.store, contents, record)
-    result = RunResult(report.path, identity.run_id, len(catalog), n_failed, False, headline_of(built.frames))
+    record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}
+    contents[PAGE] = _render(built, record)
+    result = _result(write_report(report.store, contents, record), built.frames, reused=False)
     run.observer.reported(result, stages)
     return result
+
+
+def _known(built: ReportTables, layout: Layout) -> dict[str, Any]:
+    """What run.json keeps of what a run says at its end, so that one with nothing to do says the same."""
+    per_image = built.frames["per_image"]
+    return {
+        "n_failed": int((per_image["status"] == "failed").sum()) // layout.rows_per_image,
+        "n_missing": int(per_image["prediction_missing"].sum()) // layout.rows_per_image,
+        "reasons": [asdict(reason) for reason in reasons_of(built.frames["failures"])],
+        "findings": [asdict(finding) for finding in built.findings],
+    }
+
+
+def _result(report: Report, tables: Mapping[str, pd.DataFrame], *, reused: bool) -> RunResult:
+    record = report.run()
+    findings = tuple(Finding(**finding) for finding in record["findings"])
+    return RunResult(
+        path=report.path,
+        run_id=record["run_id"],
+        n_images=record["n_images"],
+        n_failed=record["n_failed"],
+        reused=reused,
+        headline=headline_of(tables),
+        n_missing=record["n_missing"],
+        reasons=tuple(Reason(**reason) for reason in record["reasons"]),
+        findings=tuple(finding for finding in findings if finding.severity != "note"),
+    )
 
 
 def find_counted(run: Run) -> Counted:
     """What was counted before this run. Raises ConfigError where nothing was predicted with this model yet."""
     config = run.config
     if config.predictions.path or not config.model.path:
-        return Counted(score.STAGE, tuple(plan_score(run.counting, run.catalog)))
+        return Counted(score.STAGE, tuple(plan_score(run.counting, run.catalog)), config.predictions.label)
     known = find_plan(config, run.model, run.store)
     if known is None:
         raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")

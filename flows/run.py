@@ -33,7 +33,7 @@ class Counted:
     keys: tuple[str, ...]
     """Of its shards, in the order of the ingested ones."""
     model: str = ""
-    """Its name; empty where something else predicted."""
+    """Its name; where something else predicted, that of the predictions."""
     plan: EnginePlan | None = None
     """What it predicted with; None where something else did."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segscale.errors import SegscaleError, WorkLostError
+from segscale.flows.first_images import NONE, FirstImages, Watch
 from segscale.flows.progress import StageProgress, timed
 from segscale.flows.run import Run
 from segscale.flows.shards.bisection import ending_of, find_poison
@@ -66,16 +67,22 @@ def run_stage(
     work: Callable[..., Any],
     run: Run,
     *arguments: Any,
+    first: FirstImages | None = None,
 ) -> StageSummary:
     """Do what is planned and not committed on the workers of `run`; say what was left alone.
 
     `work` is called with a job, the store and `arguments`. `make_job` makes the job of a key when its turn comes: a
     frozen record whose `only` restricts it to the ids of some images and keeps it from committing. Raises
     WorkLostError at the end, when the other shards are done, if no attempt finished a shard, and QuarantinedError
-    where images were found at which workers end.
+    where images were found at which workers end. The shards of the `first` images come first, and where all of these
+    images failed alike, FirstImagesError is raised as soon as that is known.
     """
     done = Ledger(run.store).done(stage)
-    pending = [key for key in planned if key not in done]
+    watch = Watch(stage, first or NONE, run.store)
+    pending = sorted((key for key in planned if key not in done), key=lambda key: key not in watch.keys)
+    for key in watch.keys:
+        if key in done:
+            watch.look(key)
     summary = StageSummary(stage, len(planned), len(planned) - len(pending), 0, 0, 0, 0.0)
     if not pending:
         logger.info("%s: all %d shards are committed, nothing to do", stage, len(planned))
@@ -97,6 +104,7 @@ def run_stage(
             else:
                 summary = _with(summary, outcome)
                 progress.advance(outcome.result.n_images)
+                watch.look(outcome.key)
     summary = replace(summary, seconds=seconds[0])
     if held:
         raise QuarantinedError([one.name for one in held], summary)

@@ -24,6 +24,7 @@ SegscaleError
       - WorkLostError                  no attempt finished some shards
       - PermanentError                 a worker cannot do what the run was planned with, however often it tries
   + StageError (RuntimeError)          a step of the work on some images broke down; its cause says by what
+  + FirstImagesError (RuntimeError)    the first images of a run all failed alike: exit code 1, no report
 
 What is not in the tree is a defect of Segscale's, or comes from outside: OSError of disks and networks, ImportError of
 what is not installed, MemoryError. A ValueError, KeyError or AssertionError of no class below is never taken for bad
@@ -139,3 +140,7 @@ class PermanentError(ClusterLostError):
 
 class StageError(SegscaleError, RuntimeError):
     """A step of the work broke down: which one, at which images, and why."""
+
+
+class FirstImagesError(SegscaleError, RuntimeError):
+    """The first images of a run all failed with one type of error, so that it ended: exit code 1, no report."""

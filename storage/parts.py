@@ -16,7 +16,7 @@ from segscale.storage import failures, shards, tables
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 BINS = 256
 
 COUNTS = (
@@ -28,6 +28,7 @@ COUNTS = (
     "true_negative",
     "reference_sum",
 )
+REFERENCE_PIXELS = "reference_pixels"
 SOFT_SUMS = ("soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum")
 HISTOGRAMS = ("histogram_foreground", "histogram_background")
 
@@ -40,10 +41,13 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.float64()) for name in SOFT_SUMS),
         *(pa.field(name, pa.list_(pa.int64(), BINS)) for name in HISTOGRAMS),
         *(pa.field(name, pa.string(), nullable=False) for name in failures.COLUMNS),
+        pa.field(REFERENCE_PIXELS, pa.int64()),
     ]
 )
 """A row per image, head and class. Counts are null for a failed image; soft sums are NaN where the prediction was a
-label map; histograms are null where there are none: label maps, and the background of two classes."""
+label map; histograms are null where there are none: label maps, and the background of two classes. Reference pixels are
+those of the class, ignored ones left out, as `reference_sum` has them. They stand for a failed image too whose image
+and reference are sound, and are null for any other."""
 
 # A part is small and there are thousands: what is set up for each column costs more than its bytes. Texts repeat, so
 # they are listed once; only the histograms, nearly all of a part where there are any, are worth the better compression.

@@ -8,13 +8,41 @@ import pandas as pd
 
 from segscale.errors import VersionError
 
-CURRENT = 1
+CURRENT = 2
 """The version that is written."""
 
 Step = Callable[[str, pd.DataFrame], pd.DataFrame]
 """The name of a table and its frame as one version has it -> the frame as the next version has it."""
 
-STEPS: Mapping[int, Step] = {}
+
+def _with_missing_predictions(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Version 2 tells images without a usable prediction from other failed ones.
+
+    Version 1 does not: where an image failed, how many these are and what comes of them is unknown, null and NaN. Where
+    none failed, none is missing.
+    """
+    if name == "per_image":
+        ok = frame["status"] == "ok"
+        missing = pd.Series(False, frame.index, dtype="boolean").where(ok)
+        return frame.assign(prediction_missing=missing, reference_pixels=frame["reference_sum"].where(ok))
+    if name not in ("per_sample", "batch_summed"):
+        return frame
+    whole = frame["n_failed"] == 0
+    n_missing = pd.Series(0, frame.index, dtype="Int64").where(whole)
+    if name == "per_sample":
+        frame = _beside(frame, "mean_failed_as_zero", "mean_missing_as_zero", frame["mean_failed_as_zero"].where(whole))
+    else:
+        known = frame["mean"].where(whole & frame["pooled"])
+        frame = _beside(frame, "shuffle_std", "pooled_missing_as_missed", known)
+    return _beside(frame, "n_failed", "n_missing", n_missing)
+
+
+def _beside(frame: pd.DataFrame, neighbour: str, name: str, values: pd.Series) -> pd.DataFrame:
+    place = list(frame).index(neighbour) + 1
+    return pd.concat([frame.iloc[:, :place], values.rename(name), frame.iloc[:, place:]], axis=1)
+
+
+STEPS: Mapping[int, Step] = {1: _with_missing_predictions}
 """By version, the step to the next one. Whoever raises CURRENT adds the step from the version before."""
 
 

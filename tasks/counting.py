@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from segscale.storage import parts
 from segscale.storage.failures import Failure, to_columns
 from segscale.tasks.metrics.overlap import OverlapCounts
+
+_PIXELS_TOGETHER = 1 << 20
 
 
 def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str, Any]]:
@@ -27,16 +33,41 @@ def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str
                 for name in parts.HISTOGRAMS
             },
             **to_columns(None),
+            parts.REFERENCE_PIXELS: int(counts.reference_sum[index]),
         }
         for index in range(n_classes)
     ]
 
 
-def failed_rows(image_id: str, head: str, n_classes: int, failure: Failure) -> list[dict[str, Any]]:
-    """The rows of a part for an image that could not be counted: null counts, NaN sums, and the reason."""
+def failed_rows(
+    image_id: str, head: str, n_classes: int, failure: Failure, reference_pixels: Sequence[int] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a part for an image that could not be counted: null counts, NaN sums, and the reason.
+
+    reference_pixels: of each class, where image and reference are sound and the prediction alone is not.
+    """
+    known: Sequence[int | None] = reference_pixels or [None] * n_classes
     nothing = dict.fromkeys((*parts.COUNTS, *parts.HISTOGRAMS))
     unknown = dict.fromkeys(parts.SOFT_SUMS, float("nan"))
     return [
-        {"image_id": image_id, "head": head, "class_index": index, **nothing, **unknown, **to_columns(failure)}
+        {
+            "image_id": image_id,
+            "head": head,
+            "class_index": index,
+            **nothing,
+            **unknown,
+            **to_columns(failure),
+            parts.REFERENCE_PIXELS: known[index],
+        }
         for index in range(n_classes)
     ]
+
+
+def class_pixels(reference: npt.NDArray[np.uint8], n_classes: int) -> list[int]:
+    """How many pixels of each class a reference (D, H, W) of class indices has; other values are ignored ones."""
+    pixels, found = reference.ravel(), np.zeros(256, np.int64)
+    # Some at a time: numpy counts integers of 64 bits, eight times what a large image takes.
+    for start in range(0, pixels.size, _PIXELS_TOGETHER):
+        found += np.bincount(pixels[start : start + _PIXELS_TOGETHER], minlength=256)
+    counted: list[int] = found[:n_classes].tolist()
+    return counted

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from segscale.errors import DataError
 from segscale.storage import parts, shards
 from segscale.storage.failures import Failure
-from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.blocks import BlockReader, Place
-from segscale.tasks.counting import count_rows, failed_rows
+from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.engines import Engine, EngineFacts
 from segscale.tasks.inference import Band, Batch, BatchShape, Merging, plan_pieces, read_batches, whole_pieces
 from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
@@ -25,11 +25,11 @@ from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
-from segscale.tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 from segscale.tasks.tiling import next_multiple
 
 STAGE = "predict"
-CODE_VERSION = 4
+CODE_VERSION = 5
 BATCH_IMAGES = 16
 """Small images come so many at most: what fills up the last batch is computed too."""
 
@@ -153,11 +153,20 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
         tally = _Tally(references, prediction, engine.facts.outputs)
         _infer(images, accepted, prediction, engine, tally)
         failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
-    part = [line for row in rows for line in _part_rows(row.image_id, prediction, counts, failures)]
+    missed = _missed(store, entry, [row for row in sound(rows) if row.image_id in failures], prediction)
+    part = [line for row in rows for line in _part_rows(row.image_id, prediction, counts, failures, missed)]
     facts = {"n_images": len(rows), "n_failed": len(failures)}
     if not job.only:
         shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=parts.encode_part(part), facts=facts)
     return ShardDone(job.key, len(rows), len(failures))
+
+
+def _missed(store: ObjectStore, entry: Entry, rows: Sequence[ShardRow], prediction: Prediction) -> dict[str, list[int]]:
+    """By image id the reference pixels of each class, of images that are sound and got no usable prediction."""
+    if not rows:
+        return {}
+    references = shards.open_arrays(store, entry, REFERENCES)[0]
+    return {row.image_id: class_pixels(row.crop(references), prediction.n_classes) for row in rows}
 
 
 def _infer(
@@ -231,9 +240,11 @@ def _part_rows(
     prediction: Prediction,
     counts: Mapping[str, Sequence[OverlapCounts]],
     failures: Mapping[str, Failure],
+    missed: Mapping[str, Sequence[int]],
 ) -> Iterator[dict[str, Any]]:
     for position, head in enumerate(prediction.heads):
         if image_id in failures:
-            yield from failed_rows(image_id, head, prediction.n_classes, failures[image_id])
+            failure, pixels = failures[image_id], missed.get(image_id)
+            yield from failed_rows(image_id, head, prediction.n_classes, failure, pixels)
         else:
             yield from count_rows(image_id, head, counts[image_id][position])

@@ -23,12 +23,12 @@ from segscale.tasks.metrics.diagnose import diagnose
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
-from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.panel import PREDICTION_MISSING, panel_of
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.thresholds import cumulate
 
-CODE_VERSION = 2
+CODE_VERSION = 4
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -60,7 +60,8 @@ class Counted:
     """The counts of a whole run, by row of `Layout`."""
 
     frame: pd.DataFrame
-    """image_id, class_index, head, the counts (Int64), the soft sums, status, stage, error_type, error."""
+    """image_id, class_index, head, the counts (Int64), the soft sums, status, stage, error_type, error, and
+    reference_pixels (Int64), which an image has too of which the prediction alone failed."""
     true_positive: npt.NDArray[np.int32]
     """(rows, threshold_count - 1) reference-foreground pixels with p >= k/threshold_count, k from 1."""
     predicted: npt.NDArray[np.int32]
@@ -109,7 +110,8 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
 def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
     return {
         "known": np.zeros(n_rows, np.bool_),
-        **{name: np.zeros(n_rows, np.int64) for name in parts.COUNTS},
+        **{name: np.zeros(n_rows, np.int64) for name in (*parts.COUNTS, parts.REFERENCE_PIXELS)},
+        "has_reference": np.zeros(n_rows, np.bool_),
         **{name: np.full(n_rows, np.nan) for name in parts.SOFT_SUMS},
         **{name: np.full(n_rows, "", dtype=object) for name in failures.COLUMNS},
     }
@@ -117,7 +119,8 @@ def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
 
 def _place(columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64], table: pa.Table) -> None:
     columns["known"][rows] = np.asarray(table.column("n_pixels").is_valid())
-    for name in parts.COUNTS:
+    columns["has_reference"][rows] = np.asarray(table.column(parts.REFERENCE_PIXELS).is_valid())
+    for name in (*parts.COUNTS, parts.REFERENCE_PIXELS):
         columns[name][rows] = table.column(name).fill_null(0).to_numpy()
     for name in parts.SOFT_SUMS:
         columns[name][rows] = table.column(name).to_numpy()
@@ -145,6 +148,9 @@ def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layou
             "head": np.tile(np.repeat(np.array(layout.heads, dtype=object), n_classes), n_images),
             **{name: pd.array(np.ma.array(columns[name], mask=unknown), dtype="Int64") for name in parts.COUNTS},
             **{name: columns[name] for name in (*parts.SOFT_SUMS, *failures.COLUMNS)},
+            parts.REFERENCE_PIXELS: pd.array(
+                np.ma.array(columns[parts.REFERENCE_PIXELS], mask=~columns["has_reference"]), dtype="Int64"
+            ),
         }
     )
 
@@ -197,6 +203,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
     of_image = catalog.loc[catalog.index.repeat(repeats)].reset_index(drop=True)
     # A label map was thresholded by whoever made it; what failed would have been compared as the others were.
     compared = frame["soft_intersection"].notna() | ((frame["status"] == "failed") & bool(counted.has_histogram.any()))
+    is_missing = (frame["status"] == "failed") & frame[parts.REFERENCE_PIXELS].notna()
     sizes = {name: of_image[name].astype("Int64").mask(of_image[name] == 0) for name in ("depth", "height", "width")}
     table = pd.DataFrame(
         {
@@ -216,6 +223,8 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             "reference_sha256": of_image["reference_sha256"],
             "status": frame["status"],
             "error": frame["error"],
+            PREDICTION_MISSING: is_missing.astype("boolean"),
+            parts.REFERENCE_PIXELS: frame[parts.REFERENCE_PIXELS],
         }
     )
     return score_images(table, settings)
@@ -257,7 +266,8 @@ def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, h
     """Dice and Tversky over the whole set: the per-sample mean beside every batch size and pooled.
 
     A row per foreground class and metric, and over the classes where several are in the foreground: class, metric,
-    per-sample, failed as 0, a column ``batch N`` for each size, pooled.
+    per-sample, failed as 0, missing as 0, a column ``batch N`` for each size, pooled; pooled, missed: with missing
+    predictions as missed.
     """
     rows = []
     chosen = per_sample_table[
@@ -285,7 +295,9 @@ def headline(per_sample_table: pd.DataFrame, batch_summed_table: pd.DataFrame, h
                 "metric": row.metric,
                 "per-sample": row.mean,
                 "failed as 0": row.mean_failed_as_zero,
+                "missing as 0": row.mean_missing_as_zero,
                 **values,
+                "pooled, missed": batches.loc[batches["pooled"], "pooled_missing_as_missed"].item(),
             }
         )
     return pd.DataFrame(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError, DataError
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
-from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.count_columns import COUNTS
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.kept_thresholds import aggregate, counts_at, kept_index, pair_names
 from segscale.tasks.metrics.layout import over_classes
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY
-from segscale.tasks.metrics.panel import OVER_CLASSES, panel_of
+from segscale.tasks.metrics.panel import OVER_CLASSES, PREDICTION_MISSING, REFERENCE_PIXELS, Sample, panel_of
 from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
-from segscale.tasks.metrics.statistics import mean
+from segscale.tasks.metrics.statistics import mean, mean_with_zeros
 
-COUNTS = tuple(field.name for field in fields(CountColumns))
 KEYS = ("image_id", "class_index", "head")
+ABOUT_MISSING = (PREDICTION_MISSING, REFERENCE_PIXELS)
+"""Columns of per_image without which nothing is known of missing predictions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,12 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     if changes.threshold is not None:
         assert threshold_count is not None
         index = kept_index(changes.threshold, threshold_count)
+    read = {*needed, *ABOUT_MISSING, *settings.group_by}
     return Plan(
         settings=settings,
         index=index,
         threshold=changes.threshold,
-        per_image_columns=tuple(column for column in columns if column in needed | set(settings.group_by)),
+        per_image_columns=tuple(column for column in columns if column in read),
         thresholds_columns=() if index is None else (*KEYS, "reference_sum", *pair_names(index)),
     )
 
@@ -130,7 +132,8 @@ def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     """Dice and Tversky of each stratum, foreground class and head: the per-sample mean beside every batch size, pooled.
 
     The values are those of the tables of `rescore`, without the spread and the shuffled orders, which take far longer.
-    Columns: stratum, class, head, metric, per-sample, failed as 0, ``batch N`` for each size, pooled, n_failed.
+    Columns: stratum, class, head, metric, per-sample, failed as 0, missing as 0, ``batch N`` for each size, pooled,
+    pooled, missed; n_failed, n_missing (null where it is not known).
     """
     panel = panel_of(per_image)
     # Of two classes, what is summed or averaged over the foreground is the foreground.
@@ -144,19 +147,27 @@ def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
                 continue
             place = {"stratum": keys["stratum"], "class": keys["class_name"], "head": keys["head"]}
             for metric, means in zip((DICE, TVERSKY), found, strict=True):
-                rows.append({**place, "metric": metric.name, **means, "n_failed": stratum.n_failed})
-    return pd.DataFrame(rows)
+                counted = {"n_failed": stratum.n_failed, "n_missing": stratum.n_missing}
+                rows.append({**place, "metric": metric.name, **means, **counted})
+    return pd.DataFrame(rows).astype({"n_missing": "Int64"})
 
 
-def _means(counts: CountColumns, n_failed: int, settings: ScoreSettings) -> list[dict[str, float]]:
-    found = []
+def _means(sample: Sample, n_failed: int, settings: ScoreSettings) -> list[dict[str, float]]:
+    found, counts = [], sample.counts
     for metric in (DICE, TVERSKY):
         aggregated = aggregate(counts, metric, settings)
         scores = metric.score(counts, settings)
         defined = scores[~np.isnan(scores)]
-        n_with_failed = defined.size + n_failed
-        failed_as_zero = float(defined.sum()) / n_with_failed if n_with_failed else np.nan
-        found.append({"per-sample": aggregated.pop("per_sample"), "failed as 0": failed_as_zero, **aggregated})
+        missed = np.nan if sample.missed is None else metric.pooled(sample.with_missing, settings)
+        found.append(
+            {
+                "per-sample": aggregated.pop("per_sample"),
+                "failed as 0": mean_with_zeros(defined, n_failed),
+                "missing as 0": mean_with_zeros(defined, sample.n_missing),
+                **aggregated,
+                "pooled, missed": missed,
+            }
+        )
     return found
 
 

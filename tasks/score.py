@@ -13,7 +13,7 @@ from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name, read_catalogued
-from segscale.tasks.counting import count_rows, failed_rows
+from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.ingest import REFERENCES, ShardDone
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.prediction_file import Counting, count_prediction
@@ -21,7 +21,7 @@ from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 
 STAGE = "score"
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ def score_shard(store: ObjectStore, job: ScoreJob, counting: Counting) -> ShardD
     rows = read_shard_rows(store, entry)
     references = shards.open_arrays(store, entry, REFERENCES)[0] if sound(rows) else None
     part: list[dict[str, Any]] = []
-    n_failed = 0
+    n_failed, n_classes = 0, counting.labels.n_classes
     for row, (url, sha256) in zip(rows, job.predictions, strict=True):
         if job.only and row.image_id not in job.only:
             continue
         found = _score_image(row, references, url, sha256, counting)
         if isinstance(found, Failure):
             n_failed += 1
-            part += failed_rows(row.image_id, "", counting.labels.n_classes, found)
+            part += failed_rows(row.image_id, "", n_classes, found, _reference_pixels(row, references, n_classes))
         else:
             part += count_rows(row.image_id, "", found)
     facts = {"n_images": len(rows), "n_failed": n_failed}
@@ -95,6 +95,13 @@ def _score_image(
         return count_prediction(row.crop(references), data, file_name(url), counting)
     except DataError as error:
         return Failure.of(STAGE, error)
+
+
+def _reference_pixels(row: ShardRow, references: shards.ZarrArray | None, n_classes: int) -> list[int] | None:
+    """The reference of an image whose prediction is missing or unusable; None where the image itself failed."""
+    if references is None or not row.is_sound:
+        return None
+    return class_pixels(row.crop(references), n_classes)
 
 
 def _fetch(image_id: str, url: str, sha256: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ import pytest
 
 from segscale.errors import ConfigError, UnreadableImage
 from segscale.flows.config.sections import Cluster
-from segscale.tasks.metrics.count_columns import CountColumns
+from segscale.tasks.metrics.count_columns import COUNTS, CountColumns
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.phantom import write_phantoms
 from segscale.tasks.readers import formats
@@ -120,7 +119,7 @@ def test_the_reader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_score_scores() -> None:
-    counts = CountColumns(**{field.name: np.array([2.0, 0.0]) for field in fields(CountColumns)})
+    counts = CountColumns(**{name: np.array([2.0, 0.0]) for name in COUNTS})
     made = example("score")
     assert made["negative_predictive_value"](tn=8, fn=2) == 0.8
     assert made["NPV"].score(counts, ScoreSettings()).tolist() == pytest.approx([0.5, np.nan], nan_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segscale.errors import ClusterLostError, ConfigError
+from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.stop import STOP, Stopped
@@ -58,6 +58,8 @@ def _failed(error: BaseException, arguments: list[str]) -> int:
         return _say(error.format_message(), WRONG)
     if isinstance(error, ConfigError):
         return _say(str(error), WRONG)
+    if isinstance(error, FirstImagesError):
+        return _say(str(error), FAILURES)
     if not isinstance(error, Exception) or os.environ.get("SEGSCALE_TRACEBACK"):
         raise error
     stays = "" if _only_reads(arguments) else "what was committed stays; "

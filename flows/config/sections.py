@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
+from segscale.flows.config.labels import folder_label
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.metrics.settings import BINS, ScoreSettings
@@ -115,6 +116,12 @@ class Dataset(Section):
         return self
 
 
+def _shown_name(name: str) -> str:
+    if name != name.strip() or not name.isprintable():
+        raise ValueError(f"expected a name that can be printed, without blanks around it, got {name!r}")
+    return name
+
+
 class Predictions(Section):
     """Predictions that something else made."""
 
@@ -125,11 +132,19 @@ class Predictions(Section):
     channels: Channels = ""
     """Of predictions with a channel for each class: "" for one distribution, else "argmax" or "independent"."""
 
+    name: Annotated[str, Field(max_length=100), AfterValidator(_shown_name)] = ""
+    """What stands for the model in reports; empty: the folder that `path` names."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(set(self.label_values)) != len(self.label_values):
             raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
         return self
+
+    @property
+    def label(self) -> str:
+        """The name, or that of the folder; "" without either: a manifest may name files of many folders."""
+        return self.name or folder_label(self.path)
 
 
 def _checked_level(value: object) -> object:

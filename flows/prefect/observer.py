@@ -12,7 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from segscale.errors import ConfigError, DataError, StoreError
+from segscale.errors import ConfigError, DataError, FirstImagesError, StoreError
 from segscale.flows.observer import Observer
 from segscale.flows.prefect.artifacts import publish_link, publish_table, set_progress, start_progress
 from segscale.flows.prefect.concurrency import turn
@@ -50,6 +50,8 @@ class PrefectObserver(Observer):
 
     def reported(self, result: RunResult, stages: Sequence[StageSummary]) -> None:
         said = f"{result.n_failed} of {result.n_images} images failed"
+        if result.n_missing:
+            said += f", {result.n_missing} of them for want of a usable prediction"
         publish_table(result.headline, said, self._dataset)
         done = pd.DataFrame([asdict(stage) for stage in stages])
         publish_table(done, "What was done now, and what before", self._dataset, "stages")
@@ -57,9 +59,15 @@ class PrefectObserver(Observer):
             failures = Report(ObjectStore(result.path)).table("failures")
             shown = failures[["image_id", "stage", "error_type", "message"]]
             publish_table(shown, said, self._dataset, "failures")
+            grouped = pd.DataFrame([asdict(reason) for reason in result.reasons])
+            publish_table(grouped, f"{said}: why, with an example of each reason", self._dataset, "reasons")
+        if result.findings:
+            found = pd.DataFrame([asdict(finding) for finding in result.findings])
+            publish_table(found, "What says that the run is wrong, or may mislead", self._dataset, "findings")
+        publish_link(result.page, "The page of this run", self._dataset, "page")
         publish_link(result.path, "The Parquet tables of this run", self._dataset, "report")
 
 
 def _may_help(_task: object, _run: object, state: State[object]) -> bool:
     """Whether trying a stage again can end otherwise: not where the configuration or the data is wrong."""
-    return not isinstance(state.result(raise_on_failure=False), ConfigError | DataError | StoreError)
+    return not isinstance(state.result(raise_on_failure=False), ConfigError | DataError | FirstImagesError | StoreError)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from segscale.flows.reports.tables import IDENTITY, readable_reports, recorded_settings, whole_table
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.compare import Comparison, compare
+from segscale.tasks.metrics.panel import PREDICTION_MISSING, with_missing_columns
 
 SHOWN_METRICS = ("dice", "tversky")
 SHOWN_IMAGES = 5
@@ -19,8 +21,13 @@ class ReportComparison:
     """Two reports and what they differ in."""
 
     runs: pd.DataFrame
-    """A row per run: side, path, run_id, dataset, model, n_images, n_failed, threshold."""
+    """A row per run: side, path, run_id, dataset, model, n_images, n_failed, n_missing, threshold."""
     comparison: Comparison
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether a run lacks usable predictions of images that can be compared."""
+        return bool((self.comparison.differences["aggregation"] == "pooled_missing").any())
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -39,7 +46,9 @@ def compare_reports(path_a: str, path_b: str, by: tuple[str, ...] = ()) -> Repor
         images_a, images_b = whole_table(a, "per_image"), whole_table(b, "per_image")
         comparison = compare(images_a, images_b, settings_a, settings_b, by)
         rows = [_run_row("a", a, images_a), _run_row("b", b, images_b)]
-    return ReportComparison(pd.DataFrame(rows), comparison)
+    # Of objects, for a whole number beside an unknown one would become a fraction.
+    n_missing = pd.Series([row["n_missing"] for row in rows], dtype=object)
+    return ReportComparison(pd.DataFrame(rows).assign(n_missing=n_missing), comparison)
 
 
 def describe(found: ReportComparison) -> str:
@@ -67,7 +76,7 @@ def describe(found: ReportComparison) -> str:
     changed = images[(images["metric"] == "dice") & (images["class_index"] > 0) & (images["rank"] <= SHOWN_IMAGES)]
     columns = ["class_name", "head_b", "image_id", "score_a", "score_b", "difference", "pooled_effect"]
     lines = [
-        *(f"{run.side}: {run.path} ({run.n_images} images, {run.n_failed} failed)" for run in found.runs.itertuples()),
+        *(_run_in_words(run) for run in found.runs.itertuples()),
         "",
         _text(table.drop(columns=idle)),
         "p-values are adjusted by Holm over all classes, heads and metrics of a stratum and aggregation",
@@ -76,6 +85,13 @@ def describe(found: ReportComparison) -> str:
         *([_text(changed[columns])] if len(changed) else []),
     ]
     return "\n".join([*lines, *_caveats(found)])
+
+
+def _run_in_words(run: Any) -> str:
+    missing = (
+        f", {run.n_missing} of them without a usable prediction" if run.n_missing is not None and run.n_missing else ""
+    )
+    return f"{run.side}: {run.path} ({run.n_images} images, {run.n_failed} failed{missing})"
 
 
 def _caveats(found: ReportComparison) -> list[str]:
@@ -87,13 +103,25 @@ def _caveats(found: ReportComparison) -> list[str]:
     if thresholds[0] != thresholds[1]:
         lines.append(f"threshold {thresholds[0]} in a, {thresholds[1]} in b (None: label maps, or classes by argmax)")
     if len(found.comparison.unpaired):
-        lines.append(f"{len(found.comparison.unpaired)} images failed in a run and enter no difference")
+        without = "" if found.has_missing else " and enter no difference"
+        lines.append(f"{len(found.comparison.unpaired)} images failed in a run{without}")
+    if found.has_missing:
+        lines.append(
+            "per_sample and pooled leave all of them out; per_sample_missing takes those without a usable prediction, "
+            "in either run, as 0, and pooled_missing takes their references as missed"
+        )
+    lines += [
+        f"which failed images of {run.side} lack a usable prediction is not known, for an older version wrote it"
+        for run in found.runs.itertuples()
+        if run.n_missing is None
+    ]
     return lines
 
 
 def _run_row(side: str, report: Report, per_image: pd.DataFrame) -> dict[str, object]:
     run = report.run()
     statuses = per_image.drop_duplicates("image_id")["status"]
+    missing = with_missing_columns(per_image).drop_duplicates("image_id")[PREDICTION_MISSING]
     thresholds = per_image["threshold"].dropna()
     return {
         "side": side,
@@ -101,6 +129,7 @@ def _run_row(side: str, report: Report, per_image: pd.DataFrame) -> dict[str, ob
         **{name: run[name] for name in IDENTITY},
         "n_images": len(statuses),
         "n_failed": int((statuses == "failed").sum()),
+        "n_missing": None if missing.isna().any() else int(missing.sum()),
         "threshold": float(thresholds.iloc[0]) if len(thresholds) else None,
     }
 

@@ -11,7 +11,7 @@ from segscale.flows.reports.histories import is_history, read_history
 from segscale.flows.reports.tables import readable_reports, recorded_settings, whole_table
 from segscale.storage.reports import open_report
 from segscale.tasks.metrics.diagnose import diagnose
-from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.findings import Finding, in_words
 from segscale.tasks.training.diagnosis.diagnose import diagnose_history
 
 
@@ -45,9 +45,7 @@ def diagnose_report(path: str) -> list[Finding]:
 
 def describe(findings: list[Finding]) -> str:
     """Each finding in three lines, and how many there are."""
-    blocks = [
-        f"{one.severity}: {one.cause}\n  evidence: {one.evidence}\n  remedy:   {one.remedy}\n" for one in findings
-    ]
+    blocks = [f"{in_words(one)}\n" for one in findings]
     severities = [one.severity for one in findings]
     counts = ", ".join(f"{severities.count(name)} {name}s" for name in ("error", "warning", "note"))
     return "\n".join([*blocks, counts])

@@ -17,6 +17,7 @@ from segscale.flows.reports.tables import (
     tables_as_json,
 )
 from segscale.storage.reports import Report, open_report
+from segscale.tasks.reasons import counts_in_words
 from segscale.tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
 
 
@@ -73,11 +74,14 @@ def open_rescoring(path: str, changes: Changes) -> Rescoring:
 def describe(rescoring: Rescoring) -> str:
     """The headline table as at the end of a run, and what it was made with."""
     table = headline(rescoring.per_image, rescoring.plan.settings)
-    n_failed = int(table.pop("n_failed").iloc[0])
+    n_failed, n_missing = int(table.pop("n_failed").iloc[0]), table.pop("n_missing").iloc[0]
+    has_missing = n_missing is not pd.NA and n_missing > 0
     dispensable = {
         "stratum": not rescoring.plan.settings.group_by,
         "head": len(table["head"].unique()) == 1,
         "failed as 0": n_failed == 0,
+        "missing as 0": not has_missing,
+        "pooled, missed": not has_missing,
     }
     table = table.drop(columns=[column for column, is_idle in dispensable.items() if is_idle])
     n_images = rescoring.per_image["image_id"].nunique()
@@ -85,7 +89,7 @@ def describe(rescoring: Rescoring) -> str:
         table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="undefined"),
         "",
         *rescoring.notes,
-        f"{n_images} images, {n_failed} failed" + (" (see failures.parquet)" if n_failed else ""),
+        counts_in_words(n_images, n_failed, n_missing),
         f"report: {rescoring.report.path}",
     ]
     return "\n".join(lines)

@@ -15,22 +15,23 @@ import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
-from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS
-from segscale.tasks.metrics.panel import Panel, panel_of
+from segscale.tasks.metrics.panel import Panel, Sample, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.metrics.statistics import QUANTILES, mean, spread, standard_deviation
+from segscale.tasks.metrics.statistics import QUANTILES, mean, mean_with_zeros, spread, standard_deviation
 
 PER_SAMPLE_COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "mean": "float64", "std": "float64", **dict.fromkeys(QUANTILES, "float64"),
-    "mean_failed_as_zero": "float64", "n_images": "Int64", "n_defined": "Int64", "n_reference_empty": "Int64",
-    "n_prediction_empty": "Int64", "n_both_empty": "Int64", "n_failed": "Int64", "n_classes_defined": "Int64",
+    "mean_failed_as_zero": "float64", "mean_missing_as_zero": "float64",
+    **dict.fromkeys(["n_images", "n_defined", "n_reference_empty", "n_prediction_empty", "n_both_empty"], "Int64"),
+    "n_failed": "Int64", "n_missing": "Int64", "n_classes_defined": "Int64",
 }  # fmt: skip
 BATCH_SUMMED_COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "batch_size": "Int64", "pooled": "bool", "n_batches": "Int64", "n_undefined": "Int64",
     "mean": "float64", "mean_equal_weight": "float64", "std": "float64", "shuffle_mean": "float64",
-    "shuffle_std": "float64", "n_failed": "Int64", "n_classes_defined": "Int64",
+    "shuffle_std": "float64", "pooled_missing_as_missed": "float64", "n_failed": "Int64", "n_missing": "Int64",
+    "n_classes_defined": "Int64",
 }  # fmt: skip
 
 
@@ -41,6 +42,10 @@ def per_sample(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.D
     n_prediction_empty and n_both_empty exclude each other. std is the sample standard deviation (n - 1), quantiles are
     interpolated linearly. mean_failed_as_zero gives failed images the score 0; it is NaN for volume_difference, whose
     best value is 0. Soft metrics of label maps keep their rows, with NaN and n_defined 0.
+
+    n_missing of the failed images have a sound reference and no usable prediction. mean_missing_as_zero gives these the
+    score 0, whatever their reference holds and the empty policy says, and leaves the other failed ones out; it is the
+    mean where none is missing, and NaN where the other is. Both are unknown (null, NaN) where `prediction_missing` is.
     """
     panel = panel_of(per_image)
     rows: list[Row] = []
@@ -59,37 +64,44 @@ def batch_summed(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd
     images, mean_equal_weight does not; std (n - 1) is over defined batches. shuffle_mean and shuffle_std (n - 1) are of
     `mean` over seeded orders; where the order cannot matter (batches of one, a single batch) they are `mean` and 0.
     Batch size 1 equals the per-sample mean to the last bit.
+
+    pooled_missing_as_missed, of the pooled row alone, sums the references without a usable prediction too, as false
+    negatives and nothing else (`Metric.pooled`): never above the pooled score of Dice, IoU, Tversky, F-beta,
+    sensitivity and precision.
     """
     panel = panel_of(per_image)
     rows: list[Row] = []
     for stratum in panel.strata(settings.group_by):
         orders = shuffled_orders(stratum.images.size, seed_of(stratum, settings.seed))
         estimate = partial(summarize, orders=orders, settings=settings)
+        counted = {"n_failed": stratum.n_failed, "n_missing": stratum.n_missing}
         for keys, found in over_classes(panel, stratum, estimate, mean_over_classes):
-            rows += [{**keys, **_batch_row(summary), "n_failed": stratum.n_failed} for summary in found]
+            rows += [{**keys, **_batch_row(summary), **counted} for summary in found]
     return table(rows, BATCH_SUMMED_COLUMNS)
 
 
-def _image_means(counts: CountColumns, n_failed: int, settings: ScoreSettings) -> list[Row]:
+def _image_means(sample: Sample, n_failed: int, settings: ScoreSettings) -> list[Row]:
+    counts, n_missing = sample.counts, sample.n_missing
     images = {
         "n_images": counts.size + n_failed,
         "n_reference_empty": int((counts.reference_empty & ~counts.prediction_empty).sum()),
         "n_prediction_empty": int((~counts.reference_empty & counts.prediction_empty).sum()),
         "n_both_empty": int(counts.both_empty.sum()),
         "n_failed": n_failed,
+        "n_missing": n_missing,
     }
     rows: list[Row] = []
     for metric in METRICS:
         scores = metric.score(counts, settings)
         defined = scores[~np.isnan(scores)]
         has_worst = metric.has_worst_score_zero and not metric.is_unknown(counts, settings)
-        n_with_failed = defined.size + n_failed
         rows.append(
             {
                 "metric": metric.name,
                 "mean": mean(scores),
                 **spread(scores),
-                "mean_failed_as_zero": float(defined.sum()) / n_with_failed if has_worst and n_with_failed else np.nan,
+                "mean_failed_as_zero": mean_with_zeros(defined, n_failed) if has_worst else np.nan,
+                "mean_missing_as_zero": mean_with_zeros(defined, n_missing) if has_worst else np.nan,
                 "n_defined": defined.size,
                 **images,
             }
@@ -103,8 +115,8 @@ def _mean_over_classes(rows: list[Row]) -> Row:
         "metric": rows[0]["metric"],
         "mean": mean(means),
         "mean_failed_as_zero": mean([row["mean_failed_as_zero"] for row in rows]),
-        "n_images": rows[0]["n_images"],
-        "n_failed": rows[0]["n_failed"],
+        "mean_missing_as_zero": mean([row["mean_missing_as_zero"] for row in rows]),
+        **{name: rows[0][name] for name in ("n_images", "n_failed", "n_missing")},
         "n_classes_defined": int(np.isfinite(means).sum()),
     }
 
@@ -120,6 +132,7 @@ def _batch_row(summary: BatchSummary) -> Row:
         "mean": summary.mean,
         "mean_equal_weight": summary.mean_equal_weight,
         "std": summary.std,
+        "pooled_missing_as_missed": summary.pooled_missing,
         "shuffle_mean": mean(shuffled),
         "shuffle_std": 0.0 if shuffled.size == 1 and np.isfinite(shuffled[0]) else standard_deviation(shuffled),
         "n_classes_defined": summary.n_classes_defined,

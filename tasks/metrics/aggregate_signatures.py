@@ -44,15 +44,17 @@ def failed_images(per_sample: pd.DataFrame) -> Finding | None:
     rows = _dice_rows(per_sample)
     if rows.empty or not int(rows["n_failed"].max()):
         return None
-    n_failed, n_images = int(rows["n_failed"].iloc[0]), int(rows["n_images"].iloc[0])
+    n_failed, n_images, n_missing = (rows[name].iloc[0] for name in ("n_failed", "n_images", "n_missing"))
+    lacking = "" if pd.isna(n_missing) or not n_missing else f", {n_missing} of them for want of a usable prediction"
     means = "; ".join(f"{_where(row)}: {row['mean']:.4f} without them, {row['mean_failed_as_zero']:.4f} with them as 0"
                       for row in rows.to_dict("records"))  # fmt: skip
     return Finding(
         "failed-images-dropped",
         "error" if n_failed == n_images else "warning",
         "failed images are in no mean, so the mean rises when hard images fail",
-        f"{n_failed} of {n_images} images failed; per-sample Dice {means}",
-        "look into failures.parquet and mend them, or report mean_failed_as_zero beside the mean",
+        f"{n_failed} of {n_images} images failed{lacking}; per-sample Dice {means}",
+        "look into failures.parquet and mend them, or report mean_failed_as_zero beside the mean"
+        + ("; mean_missing_as_zero and pooled_missing_as_missed take missing predictions as missed" if lacking else ""),
     )
 
 

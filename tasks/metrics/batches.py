@@ -1,11 +1,12 @@
 """Batch-summed scores of one class: ratios of the sums of consecutive images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.panel import Sample
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean, standard_deviation, weighted_mean
 
@@ -41,6 +42,8 @@ class BatchSummary:
     std: float
     shuffle_means: Float64Array
     """(orders,) the weighted mean in each shuffled order; one order where order cannot matter."""
+    pooled_missing: float = np.nan
+    """Of one batch of all images: its score with missing predictions as missed."""
     n_classes_defined: int | None = None
     """Of a mean over classes only."""
 
@@ -57,9 +60,9 @@ def shuffled_orders(n_images: int, seed: list[int]) -> list[Int64Array]:
     return [generator.permutation(n_images) for _ in range(SHUFFLES)]
 
 
-def summarize(counts: CountColumns, orders: list[Int64Array], settings: ScoreSettings) -> list[BatchSummary]:
+def summarize(sample: Sample, orders: list[Int64Array], settings: ScoreSettings) -> list[BatchSummary]:
     """A summary per metric and batch size, pooled last; `orders` are permutations of the places to shuffle them by."""
-    sizes = settings.batch_sizes
+    counts, sizes = sample.counts, settings.batch_sizes
     moving = [size for size in sizes if 1 < size < counts.size]
     shuffled: dict[tuple[str, int], list[float]] = {}
     for order in orders if moving else []:
@@ -68,13 +71,17 @@ def summarize(counts: CountColumns, orders: list[Int64Array], settings: ScoreSet
             batches = batch(permuted, size)
             for metric in METRICS:
                 shuffled.setdefault((metric.name, size), []).append(batches.mean(metric, settings))
-    fixed = [(size, False, batch(counts, size)) for size in sizes]
-    fixed.append((counts.size, True, batch(counts, max(counts.size, 1))))
-    return [
-        _summary(metric, size, pooled, batches, shuffled.get((metric.name, size)), settings)
-        for metric in METRICS
-        for size, pooled, batches in fixed
-    ]
+    fixed = [(size, batch(counts, size)) for size in sizes]
+    everything = batch(counts, max(counts.size, 1))
+    summaries = []
+    for metric in METRICS:
+        for size, batches in fixed:
+            summaries.append(_summary(metric, size, batches, shuffled.get((metric.name, size)), settings))
+        pooled = _summary(metric, counts.size, everything, None, settings)
+        # Where none is missing, and that is known, it is the pooled score.
+        missing = metric.pooled(sample.with_missing, settings) if sample.n_missing else pooled.mean
+        summaries.append(replace(pooled, pooled=True, pooled_missing=np.nan if sample.missed is None else missing))
+    return summaries
 
 
 def mean_over_classes(summaries: list[BatchSummary]) -> BatchSummary:
@@ -91,25 +98,21 @@ def mean_over_classes(summaries: list[BatchSummary]) -> BatchSummary:
         mean=mean([summary.mean for summary in summaries]),
         mean_equal_weight=mean([summary.mean_equal_weight for summary in summaries]),
         std=np.nan,
+        pooled_missing=mean([summary.pooled_missing for summary in summaries]),
         shuffle_means=np.array([mean(list(of_order)) for of_order in zip(*by_class, strict=True)]),
         n_classes_defined=sum(not np.isnan(summary.mean) for summary in summaries),
     )
 
 
 def _summary(
-    metric: Metric,
-    size: int,
-    pooled: bool,
-    batches: Batches,
-    shuffled: list[float] | None,
-    settings: ScoreSettings,
+    metric: Metric, size: int, batches: Batches, shuffled: list[float] | None, settings: ScoreSettings
 ) -> BatchSummary:
     scores = metric.score(batches.counts, settings)
     weighted = weighted_mean(scores, batches.n_images)
     return BatchSummary(
         metric=metric.name,
         size=size,
-        pooled=pooled,
+        pooled=False,
         n_batches=scores.size,
         n_undefined=int(np.isnan(scores).sum()),
         mean=weighted,

@@ -1,7 +1,7 @@
 """Two runs over the same images, compared image by image: per-sample means and pooled scores alike.
 
 Differences are run b minus run a. Means are over images that have a score in both runs, pooled scores over images that
-are ok in both.
+are ok in both. Where a run lacks usable predictions, both stand a second time with these images: as 0, and as missed.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Comparison:
     """What two runs differ in."""
 
     differences: pd.DataFrame
-    """A row per stratum, class, head, metric and aggregation."""
+    """A row per stratum, class, head, metric and aggregation; those with missing predictions where a run lacks any."""
     images: pd.DataFrame
     """The images of the whole set whose Dice and Tversky changed most, a row per class, head, metric and rank."""
     unpaired: pd.DataFrame
@@ -72,6 +72,10 @@ def compare(
     refuse_different_settings(settings_a, settings_b)
     pairs = pair_images(a, b)
     rows = [row for stratum in pairs.strata(by) for row in _rows_of_stratum(pairs, stratum, settings_a)]
+    if pairs.with_missing is not None:
+        more = pairs.with_missing
+        every = [row for stratum in more.strata(by) for row in _rows_of_stratum(more, stratum, settings_a)]
+        rows += [row | {"aggregation": f"{row['aggregation']}_missing"} for row in every]
     differences = _with_holm(table(rows, DIFFERENCE_COLUMNS))
     return Comparison(differences, _most_changed(pairs, settings_a), pairs.unpaired)
 

@@ -19,6 +19,7 @@ from segscale.tasks.metrics.array_signatures import Arrays
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.panel import Panel, panel_of
 from segscale.tasks.metrics.prediction_signatures import broken_prediction, cases_of
+from segscale.tasks.metrics.reference_signatures import nothing_but_ignored
 from segscale.tasks.metrics.settings import ScoreSettings
 
 
@@ -33,8 +34,9 @@ def diagnose(
 
     The predictions of a class get at most one finding, the most specific. Aggregates are judged over the whole set.
     """
-    cases = list(cases_of(panel_of(per_image)))
-    found = [broken_prediction(case) for case in cases]
+    panel = panel_of(per_image)
+    cases = list(cases_of(panel))
+    found = [nothing_but_ignored(panel), *(broken_prediction(case) for case in cases)]
     found += [smoothed_empty_references(case, settings) for case in cases]
     found.append(failed_images(per_sample))
     found += [*gap_notes(gap, cases), *batch_size_notes(batch_summed), *short_last_batch_notes(batch_summed)]

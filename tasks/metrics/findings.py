@@ -22,6 +22,11 @@ class Finding:
     remedy: str
 
 
+def in_words(finding: Finding) -> str:
+    """Three lines for a terminal."""
+    return f"{finding.severity}: {finding.cause}\n  evidence: {finding.evidence}\n  remedy:   {finding.remedy}"
+
+
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:
     """Errors first, then warnings, then notes; in the given order otherwise."""
     return sorted(findings, key=lambda finding: -get_args(Severity).index(finding.severity))

@@ -15,7 +15,7 @@ from segscale.tasks.metrics.batches import batch
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
-from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, panel_of
+from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, Sample, panel_of
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean
@@ -71,8 +71,8 @@ def leave_one_out(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> p
     return pd.concat(tables, ignore_index=True) if tables else table([], LEAVE_ONE_OUT_COLUMNS)
 
 
-def _terms_of_metrics(counts: CountColumns, settings: ScoreSettings) -> list[Row]:
-    return [_terms(counts, metric, settings) for metric in (DICE, TVERSKY)]
+def _terms_of_metrics(sample: Sample, settings: ScoreSettings) -> list[Row]:
+    return [_terms(sample.counts, metric, settings) for metric in (DICE, TVERSKY)]
 
 
 def _terms(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> Row:

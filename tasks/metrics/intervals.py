@@ -1,5 +1,6 @@
 """Confidence intervals of per-sample means and of pooled scores: percentile and BCa bootstrap, delta method."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resam
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS, Metric
-from segscale.tasks.metrics.panel import Panel, Stratum, panel_of
+from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
 
 MIN_UNITS = 10
@@ -20,16 +21,38 @@ MIN_UNITS = 10
 MAX_UNDEFINED = 0.05
 """Share of resamples that may be undefined; they are left out."""
 
+UNKNOWN_MISSING = "it is not known which of the failed images lack a usable prediction"
+
 COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "aggregation": "str", "method": "str", "low": "float64", "high": "float64", "n_units": "Int64",
     "reason": "str",
 }  # fmt: skip
 
+AGGREGATIONS = ("per_sample", "pooled", "per_sample_missing", "pooled_missing")
+"""The last two with images that lack a usable prediction: as 0 in the mean, as missed in the sums."""
+
 Interval = tuple[float, float, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What is drawn in a stratum: images, or clusters of them."""
+
+    ok: Int64Array
+    """The unit of each ok image."""
+    all: Int64Array
+    """The unit of each ok image, then of each without a usable prediction."""
+    trouble: str
+    """Why there can be no intervals over the ok images ("" if there can)."""
+    trouble_with_missing: str
+    """Why there can be none with the others."""
+
+
 def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
-    """Intervals of each stratum, class, head and metric: per_sample and pooled by percentile, bca and delta.
+    """Intervals of each stratum, class, head, metric and aggregation by percentile, bca and delta.
+
+    The aggregations with missing predictions resample these images beside the ok ones; where none is missing they are
+    the others.
 
     Units are ok images, or clusters of them by `cluster_by`; n_units are those with something to be measured. All
     classes, heads and metrics of a stratum share their resamples, and the seed depends on the stratum's name only.
@@ -43,31 +66,46 @@ def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.Da
     panel = panel_of(per_image)
     rows: list[dict[str, Any]] = []
     for stratum in panel.strata(settings.group_by):
-        units, trouble = _units(panel, stratum, settings.cluster_by)
+        units = _units(panel, stratum, settings.cluster_by)
         estimate = partial(_resample_class, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
-        names = [(metric.name, aggregation) for metric in METRICS for aggregation in ("per_sample", "pooled")]
+        names = [(metric, aggregation) for metric in METRICS for aggregation in AGGREGATIONS]
         combine = partial(mean_of, names=panel.foreground)
         for keys, found in over_classes(panel, stratum, estimate, combine):
             for (metric, aggregation), resampled in zip(names, found, strict=True):
+                trouble = _trouble(metric, aggregation, units)
                 rows += [
-                    {**keys, "metric": metric, "aggregation": aggregation, "n_units": resampled.n_units, **row}
+                    {**keys, "metric": metric.name, "aggregation": aggregation, "n_units": resampled.n_units, **row}
                     for row in _rows(resampled, settings, trouble)
                 ]
     return table(rows, COLUMNS)
 
 
-def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> tuple[Int64Array, str]:
-    """Unit of each image of the stratum, and why there can be no intervals ("" if there can)."""
+def _trouble(metric: Metric, aggregation: str, units: Units) -> str:
+    if not aggregation.endswith("_missing"):
+        return units.trouble
+    if aggregation == "per_sample_missing" and not metric.has_worst_score_zero:
+        return "0 is its best value, not its worst"
+    return units.trouble_with_missing
+
+
+def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> Units:
+    n_ok, missing = stratum.images.size, stratum.missing
+    unknown = UNKNOWN_MISSING if missing is None else ""
+    places = np.empty(0, np.int64) if missing is None else missing
     if not cluster_by:
-        return np.arange(stratum.images.size), ""
+        return Units(np.arange(n_ok), np.arange(n_ok + places.size), "", unknown)
     if cluster_by not in panel.images.columns:
         raise ArgumentError(
             f"cluster_by: expected a column of per_image, got {cluster_by!r}; there are {list(panel.images.columns)}"
         )
-    column = panel.images[cluster_by].iloc[stratum.images]
-    n_missing = int(column.isna().sum())
-    codes = pd.factorize(column, use_na_sentinel=False)[0].astype(np.int64)
-    return codes, f"{cluster_by} is missing for {n_missing} images" if n_missing else ""
+    ok = panel.images[cluster_by].iloc[stratum.images]
+    every = pd.concat([ok, panel.missing[cluster_by].iloc[places]]) if places.size else ok
+    codes, troubles = [], []
+    for column in (ok, every):
+        n_unnamed = int(column.isna().sum())
+        codes.append(pd.factorize(column, use_na_sentinel=False)[0].astype(np.int64))
+        troubles.append(f"{cluster_by} is missing for {n_unnamed} images" if n_unnamed else "")
+    return Units(codes[0], codes[1], troubles[0], unknown or troubles[1])
 
 
 def sums_of_metric(
@@ -92,11 +130,16 @@ def sums_of_metric(
     return per_sample, UnitSums(numerator, denominator, metric.smooth(settings))
 
 
-def _resample_class(
-    counts: CountColumns, units: Int64Array, settings: ScoreSettings, seed: list[int]
-) -> list[Resampled]:
-    columns = [sums for metric in METRICS for sums in sums_of_metric(metric, counts, units, settings)]
-    return resample(columns, settings.bootstrap, seed)
+def _resample_class(sample: Sample, units: Units, settings: ScoreSettings, seed: list[int]) -> list[Resampled]:
+    """Of each metric its `AGGREGATIONS`."""
+
+    def resampled(counts: CountColumns, of_image: Int64Array) -> list[Resampled]:
+        columns = [sums for metric in METRICS for sums in sums_of_metric(metric, counts, of_image, settings)]
+        return resample(columns, settings.bootstrap, seed)
+
+    ok = resampled(sample.counts, units.ok)
+    every = resampled(sample.with_missing, units.all) if sample.n_missing else ok
+    return [one for place in range(0, len(ok), 2) for one in (*ok[place : place + 2], *every[place : place + 2])]
 
 
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:

@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from segscale.tasks.metrics.count_columns import CountColumns
-from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, Panel, Stratum
+from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, ClassCounts, Panel, Sample, Stratum
 
 ResultT = TypeVar("ResultT")
 Row = dict[str, Any]
@@ -21,7 +20,7 @@ KEY_COLUMNS: dict[str, str | None] = {
 def over_classes(
     panel: Panel,
     stratum: Stratum,
-    estimate: Callable[[CountColumns], list[ResultT]],
+    estimate: Callable[[Sample], list[ResultT]],
     combine: Callable[[list[ResultT]], ResultT],
 ) -> Iterator[tuple[Row, list[ResultT]]]:
     """Keys and results of each class and head of a stratum.
@@ -34,8 +33,8 @@ def over_classes(
     for head in panel.heads:
         classes = panel.classes[head]
         # Of two classes MICRO is the foreground itself, the same columns: estimated once.
-        distinct = {id(one.counts): one.counts for one in classes}
-        estimates = {key: estimate(counts.take(stratum.images)) for key, counts in distinct.items()}
+        distinct = {id(one.counts): one for one in classes}
+        estimates = {key: estimate(_sample(one, stratum)) for key, one in distinct.items()}
         results = [estimates[id(one.counts)] for one in classes]
         foreground = [result for one, result in zip(classes, results, strict=True) if one.class_index > 0]
         n_own = sum(one.class_index != OVER_CLASSES for one in classes)
@@ -47,6 +46,11 @@ def over_classes(
         for head, results in zip(panel.heads, by_head, strict=True):
             keys = {"stratum": stratum.name, "class_index": index, "class_name": name, "head": head}
             yield keys, results[place]
+
+
+def _sample(one: ClassCounts, stratum: Stratum) -> Sample:
+    missed = None if stratum.missing is None else one.missed.take(stratum.missing)
+    return Sample(one.counts.take(stratum.images), missed)
 
 
 def table(rows: list[Row], columns: dict[str, str | None]) -> pd.DataFrame:

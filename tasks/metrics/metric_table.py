@@ -35,12 +35,38 @@ class Metric:
         return bool(np.isnan(self.ratio(counts, settings).numerator).any())
 
     def score(self, counts: CountColumns, settings: ScoreSettings) -> Float64Array:
-        """float64 (n,) scores of the places, smoothed and with the empty policy; NaN where undefined."""
+        """float64 (n,) scores of the places, smoothed and with the empty policy; NaN where undefined.
+
+        Of an image without a usable prediction it is 0, whatever its reference holds and the policy says; NaN where 0
+        is not the worst score, or the other places lack what the metric needs.
+        """
         ratio, smooth = self.ratio(counts, settings), self.smooth(settings)
         score = scores.divide(ratio, smooth)
         if self.fills_empty:
             score = scores.with_empty_policy(score, counts.both_empty, settings.empty, smooth)
-        return np.where(np.isnan(ratio.numerator), np.nan, score)
+        score = np.where(np.isnan(ratio.numerator), np.nan, score)
+        if counts.missing is None:
+            return score
+        return np.where(counts.missing, 0.0 if self._has_worst(counts, settings) else np.nan, score)
+
+    def pooled(self, counts: CountColumns, settings: ScoreSettings) -> float:
+        """The score of all places summed; NaN where it is undefined, and where there is no place.
+
+        References without a usable prediction count as missed. They change nothing where they have no pixel of the
+        class: there the sum is scored as if these images were not there. A sum of missed references alone is 0,
+        whatever smoothing and the empty policy would make of it.
+        """
+        missing = counts.is_missing
+        if counts.missing is not None and not counts.reference_sum[missing].any():
+            counts, missing = counts.take(np.flatnonzero(~missing)), np.empty(0, np.bool_)
+        if not counts.size:
+            return np.nan
+        if missing.any() and self.fills_empty and counts.take(np.flatnonzero(~missing)).both_empty.all():
+            return 0.0 if self._has_worst(counts, settings) else np.nan
+        return float(self.score(counts.sum_runs(np.zeros(1, np.int64)), settings)[0])
+
+    def _has_worst(self, counts: CountColumns, settings: ScoreSettings) -> bool:
+        return self.has_worst_score_zero and not self.is_unknown(counts, settings)
 
 
 def _hard(c: CountColumns) -> tuple[Any, Any, Any]:

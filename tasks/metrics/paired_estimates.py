@@ -197,8 +197,7 @@ def _pooled(
     swapped: Float64Array,
     settings: ScoreSettings,
 ) -> PairedEstimate:
-    start = np.zeros(1, np.int64)
-    value_a, value_b = (float(metric.score(one.sum_runs(start), settings)[0]) for one in (a, b))
+    value_a, value_b = (metric.pooled(one, settings) for one in (a, b))
     smooth, moved_numerator, moved_denominator = metric.smooth(settings), swapped[:, 0], swapped[:, 1]
     permuted_a = _quotient(
         sums.numerator_a.sum() + moved_numerator, sums.denominator_a.sum() + moved_denominator, smooth

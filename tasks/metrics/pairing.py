@@ -1,14 +1,17 @@
 """Two runs over the same images, put side by side; what cannot be compared is refused, with the reason."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns
-from segscale.tasks.metrics.panel import Panel, Stratum, panel_of
+from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
 
 SCORE_FIELDS = ("empty", "smooth", "tversky_alpha", "tversky_beta")
@@ -39,6 +42,9 @@ class Pairs:
     """By head, then class; sums over classes last, where there are several foreground classes."""
     unpaired: pd.DataFrame
     """image_id, status_a, status_b of images that failed in one run or in both."""
+    with_missing: Pairs | None = None
+    """The same over all images whose reference stands in both runs, those without a usable prediction in one of them
+    included; None where there are none."""
 
     def strata(self, by: tuple[str, ...]) -> list[Stratum]:
         """The whole set, then `column=value` by the columns of run a."""
@@ -58,7 +64,8 @@ def refuse_different_settings(a: ScoreSettings, b: ScoreSettings) -> None:
 def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
     """Pair the `per_image` tables of two runs.
 
-    Heads are paired by name; where no name is in both runs, the last head of one with the last of the other.
+    `with_missing` pairs the images without a usable prediction too, as far as it is known which they are. Heads are
+    paired by name; where no name is in both runs, the last head of one with the last of the other.
     Raises ValueError where images, references, classes or the reading of the references differ, or where no image is ok
     in both.
     """
@@ -70,11 +77,39 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
     if not ok.any():
         raise ArgumentError("no image is ok in both runs: nothing can be compared")
     panels = [_panel(frame, images_a.index[ok]) for frame in (a, b)]
-    classes = tuple(
-        pair for heads in _paired_heads(panels[0].heads, panels[1].heads) for pair in _paired_classes(panels, heads)
-    )
     statuses = pd.DataFrame({"status_a": images_a["status"], "status_b": images_b["status"]})[~ok]
-    return Pairs(panels[0], classes, statuses.rename_axis("image_id").reset_index())
+    unpaired = statuses.rename_axis("image_id").reset_index()
+    return Pairs(panels[0], _classes_of(panels), unpaired, _with_missing([panel_of(a), panel_of(b)], images_a.index))
+
+
+def _with_missing(panels: Sequence[Panel], order: pd.Index) -> Pairs | None:
+    """Pairs of the images that are ok or have no usable prediction in each run; None where every one is ok in both."""
+    if not any(len(panel.missing) for panel in panels):
+        return None
+    whole = [_with_missing_as_images(panel) for panel in panels]
+    named = [pd.Index(panel.images["image_id"]) for panel in whole]
+    places = [index.get_indexer(order) for index in named]
+    common = (places[0] >= 0) & (places[1] >= 0)
+    chosen = [_taken(panel, of_panel[common]) for panel, of_panel in zip(whole, places, strict=True)]
+    classes = _classes_of(chosen)
+    is_new = any(pair.a.is_missing.any() or pair.b.is_missing.any() for pair in classes)
+    nothing = pd.DataFrame({"image_id": [], "status_a": [], "status_b": []})
+    return Pairs(chosen[0], classes, nothing) if is_new else None
+
+
+def _with_missing_as_images(panel: Panel) -> Panel:
+    images = pd.concat([panel.images, panel.missing], ignore_index=True)
+    return replace(panel, images=images, failed=panel.failed.iloc[:0], missing=panel.missing.iloc[:0], classes={
+        head: tuple(replace(one, counts=Sample(one.counts, one.missed).with_missing) for one in classes)
+        for head, classes in panel.classes.items()
+    })  # fmt: skip
+
+
+def _taken(panel: Panel, places: NDArray[np.intp]) -> Panel:
+    return replace(panel, images=panel.images.iloc[places].reset_index(drop=True), classes={
+        head: tuple(replace(one, counts=one.counts.take(places)) for one in classes)
+        for head, classes in panel.classes.items()
+    })  # fmt: skip
 
 
 def _images(per_image: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -117,6 +152,11 @@ def _paired_heads(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[Ha
     return [(head, head) for head in a if head in b] or [(a[-1], b[-1])]
 
 
+def _classes_of(panels: Sequence[Panel]) -> tuple[PairedClass, ...]:
+    of_heads = _paired_heads(panels[0].heads, panels[1].heads)
+    return tuple(pair for heads in of_heads for pair in _paired_classes(panels, heads))
+
+
 def _paired_classes(panels: Sequence[Panel], heads: tuple[Hashable, Hashable]) -> list[PairedClass]:
     of_a, of_b = (panel.classes[head] for panel, head in zip(panels, heads, strict=True))
     names_a, names_b = ([(one.class_index, one.class_name) for one in classes] for classes in (of_a, of_b))
@@ -134,7 +174,9 @@ def _refuse_other_reading(pair: PairedClass, panel: Panel) -> None:
     counted_a, counted_b = (
         one.true_positive + one.false_positive + one.false_negative + one.true_negative for one in (pair.a, pair.b)
     )
-    different = (pair.a.reference_sum != pair.b.reference_sum) | (counted_a != counted_b)
+    # Of a missing prediction no more than the reference is counted.
+    counted = ~(pair.a.is_missing | pair.b.is_missing)
+    different = (pair.a.reference_sum != pair.b.reference_sum) | (counted & (counted_a != counted_b))
     if different.any():
         image_ids = pd.Index(panel.images["image_id"])[different]
         raise ArgumentError(

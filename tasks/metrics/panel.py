@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ MICRO = "all_micro"
 """Of the counts summed over foreground classes."""
 CHANNELS = "all_channels_micro"
 """Of the counts summed over all classes, the background included."""
+PREDICTION_MISSING, REFERENCE_PIXELS = "prediction_missing", "reference_pixels"
+"""Columns of per_image: whether an image failed for want of a usable prediction alone, null where that is not known;
+and the pixels of its reference, which are known then too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,28 @@ class ClassCounts:
     class_index: int
     class_name: str
     counts: CountColumns
+    """Of the ok images."""
+    missed: CountColumns
+    """Of the images without a usable prediction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A class, or a sum of classes, over the images of a stratum."""
+
+    counts: CountColumns
+    """Of the ok images."""
+    missed: CountColumns | None
+    """Of the images without a usable prediction; None where it is not known which they are."""
+
+    @property
+    def n_missing(self) -> int | None:
+        return None if self.missed is None else self.missed.size
+
+    @property
+    def with_missing(self) -> CountColumns:
+        """The ok images, then those without a usable prediction, as far as they are known."""
+        return self.counts if self.missed is None or not self.missed.size else self.counts.followed_by(self.missed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +65,13 @@ class Stratum:
     images: Int64Array
     """Places of its ok images among the ok images of the panel, in catalog order."""
     n_failed: int
+    missing: Int64Array | None
+    """Places of its images without a usable prediction among those of the panel, which are failed ones too; None where
+    a failed image may be one or not."""
+
+    @property
+    def n_missing(self) -> int | None:
+        return None if self.missing is None else self.missing.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +82,8 @@ class Panel:
     """A row per ok image: image_id and all other columns of its first row."""
     failed: pd.DataFrame
     """The same of the failed images."""
+    missing: pd.DataFrame
+    """The same of those among them that have no usable prediction."""
     heads: tuple[Hashable, ...]
     """Heads in order of appearance."""
     classes: dict[Hashable, tuple[ClassCounts, ...]]
@@ -62,15 +97,25 @@ class Panel:
 
     def strata(self, group_by: tuple[str, ...]) -> list[Stratum]:
         """The whole set, then each `column=value`: columns as given, values sorted as text ("" for missing)."""
-        everything = Stratum("", np.arange(len(self.images), dtype=np.int64), len(self.failed))
+        everything = self._stratum("", *(np.ones(len(frame), bool) for frame in self._kinds))
         return [everything, *(stratum for column in group_by for stratum in self._strata_of(column))]
 
+    @property
+    def _kinds(self) -> tuple[pd.DataFrame, ...]:
+        return self.images, self.failed, self.missing
+
     def _strata_of(self, column: str) -> list[Stratum]:
-        ok, failed = (_as_text(frame, column) for frame in (self.images, self.failed))
+        values = [_as_text(frame, column) for frame in self._kinds]
         return [
-            Stratum(f"{column}={value}", np.flatnonzero(ok == value), int(np.count_nonzero(failed == value)))
-            for value in sorted(set(ok) | set(failed))
+            self._stratum(f"{column}={value}", *(of_kind == value for of_kind in values))
+            for value in sorted(set().union(*values))
         ]
+
+    def _stratum(
+        self, name: str, ok: NDArray[np.bool_], failed: NDArray[np.bool_], missing: NDArray[np.bool_]
+    ) -> Stratum:
+        known = not self.failed.loc[failed, PREDICTION_MISSING].isna().any()
+        return Stratum(name, np.flatnonzero(ok), int(failed.sum()), np.flatnonzero(missing) if known else None)
 
 
 def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
@@ -81,49 +126,78 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     """
     if isinstance(per_image, Panel):
         return per_image
-    ok = is_ok(per_image)
+    per_image, ok = with_missing_columns(per_image), is_ok(per_image)
+    missing = (per_image[PREDICTION_MISSING].fillna(False)).to_numpy(bool) & ~ok
     codes, image_ids = pd.factorize(per_image["image_id"])
-    is_ok_image, is_failed_image = np.zeros(len(image_ids), bool), np.zeros(len(image_ids), bool)
-    is_ok_image[codes[ok]], is_failed_image[codes[~ok]] = True, True
+    is_ok_image, is_failed_image, is_missing_image = np.zeros((3, len(image_ids)), bool)
+    is_ok_image[codes[ok]], is_failed_image[codes[~ok]], is_missing_image[codes[missing]] = True, True, True
     mixed = list(image_ids[is_ok_image & is_failed_image][:3])
     if mixed:
         raise ArgumentError(
             f"per_image: {mixed} have rows of status 'ok' and 'failed': all rows of an image fail or none"
         )
     is_first = ~pd.Series(codes).duplicated().to_numpy(bool)
-    images, failed = (per_image[is_first & of_kind].reset_index(drop=True) for of_kind in (ok, ~ok))
-    rows = per_image.assign(_place=(np.cumsum(is_ok_image) - 1)[codes])
-    rows = rows[ok] if ok.any() else rows.dropna(subset=["class_index"])
+    images, failed, lacking = (
+        per_image[is_first & of_kind].reset_index(drop=True) for of_kind in (ok, ~ok, is_missing_image[codes])
+    )
+    places = np.where(ok, (np.cumsum(is_ok_image) - 1)[codes], (np.cumsum(is_missing_image) - 1)[codes])
+    rows = per_image.assign(_place=places, _missing=missing)
+    rows = rows[ok | missing] if ok.any() else rows.dropna(subset=["class_index"])
     classes: dict[Hashable, tuple[ClassCounts, ...]] = {}
     for head, of_head in rows.groupby("head", sort=False, dropna=False):
-        found = [_class_counts(of_class, len(images)) for _, of_class in of_head.groupby("class_index")]
+        found = [_class_counts(of_class, len(images), len(lacking)) for _, of_class in of_head.groupby("class_index")]
         classes[head] = (*found, *_sums_over_classes(found))
-    return Panel(images, failed, tuple(classes), classes)
+    return Panel(images, failed, lacking, tuple(classes), classes)
 
 
-def _class_counts(rows: pd.DataFrame, n_images: int) -> ClassCounts:
+def with_missing_columns(per_image: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns about missing predictions; where it has none, nothing is known of failed images."""
+    if PREDICTION_MISSING in per_image.columns and REFERENCE_PIXELS in per_image.columns:
+        return per_image
+    unknown = pd.array([pd.NA] * len(per_image), dtype="boolean")
+    unknown[is_ok(per_image)] = False
+    columns: dict[str, Any] = {PREDICTION_MISSING: unknown, REFERENCE_PIXELS: pd.NA}
+    return per_image.assign(**columns)
+
+
+def _class_counts(rows: pd.DataFrame, n_images: int, n_missing: int) -> ClassCounts:
     index, name = int(rows["class_index"].iloc[0]), str(rows["class_name"].iloc[0])
-    if n_images == 0:
-        return ClassCounts(index, name, CountColumns.of_frame(rows.iloc[:0]))
+    ok, missing = is_ok(rows), rows["_missing"].to_numpy(bool)
+    # Most runs lack nothing, and of a million images a copy of all columns is a gigabyte.
+    sound, lacking = (rows if ok.all() else rows[ok]), rows[missing]
+    counts = CountColumns.of_frame(sound).take(_order(sound, n_images, f"{index} ({name})", "ok"))
+    pixels = lacking[REFERENCE_PIXELS].astype("Int64")
+    if pixels.isna().any():
+        raise ArgumentError(f"per_image: {REFERENCE_PIXELS} is null in rows of a missing prediction")
+    soft = 0.0 if counts.has_soft_sums else np.nan
+    order = _order(lacking, n_missing, f"{index} ({name})", "missing")
+    return ClassCounts(index, name, counts, CountColumns.of_missing(np.asarray(pixels, np.int64)[order], soft))
+
+
+def _order(rows: pd.DataFrame, n_images: int, of_class: str, kind: str) -> NDArray[np.intp]:
     place = rows["_place"].to_numpy()
     order = np.argsort(place, kind="stable")
     if not np.array_equal(place[order], np.arange(n_images)):
         raise ArgumentError(
-            f"per_image: expected one row of class {index} ({name}) for each of {n_images} ok images and each head, "
-            f"got {len(rows)} rows of {rows['image_id'].nunique()} images: write every class and head of an image, once"
+            f"per_image: expected one row of class {of_class} for each of {n_images} {kind} images and each head, got "
+            f"{len(rows)} rows of {rows['image_id'].nunique()} images: write every class and head of an image, once"
         )
-    return ClassCounts(index, name, CountColumns.of_frame(rows).take(order))
+    return order
 
 
 def _sums_over_classes(classes: list[ClassCounts]) -> tuple[ClassCounts, ClassCounts]:
-    foreground = [one.counts for one in classes if one.class_index > 0]
+    foreground = [one for one in classes if one.class_index > 0]
     if not foreground:
         raise ArgumentError(
             "per_image: expected rows of a foreground class (class_index 1 or more), got only class_index 0"
         )
-    micro = sum(foreground[1:], start=foreground[0])
-    channels = sum((one.counts for one in classes[1:]), start=classes[0].counts)
-    return ClassCounts(OVER_CLASSES, MICRO, micro), ClassCounts(OVER_CLASSES, CHANNELS, channels)
+    return _summed(MICRO, foreground), _summed(CHANNELS, classes)
+
+
+def _summed(name: str, classes: list[ClassCounts]) -> ClassCounts:
+    first, *others = classes
+    counts = sum((one.counts for one in others), start=first.counts)
+    return ClassCounts(OVER_CLASSES, name, counts, sum((one.missed for one in others), start=first.missed))
 
 
 def _as_text(images: pd.DataFrame, column: str) -> NDArray[np.object_]:

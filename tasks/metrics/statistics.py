@@ -25,6 +25,13 @@ def mean(scores: Float64Array | list[float]) -> float:
     return weighted_mean(np.asarray(scores, np.float64), np.ones(len(scores), np.int64))
 
 
+def mean_with_zeros(defined: Float64Array, n_zeros: int | None) -> float:
+    """Mean of the scores, none of them NaN, and of so many zeros; NaN if there are neither, or if it is not known."""
+    if n_zeros is None or not defined.size + n_zeros:
+        return np.nan
+    return float(defined.sum()) / (defined.size + n_zeros)
+
+
 def standard_deviation(scores: Float64Array) -> float:
     """Sample standard deviation (n - 1) of the defined scores; NaN if there are fewer than 2."""
     defined = scores[~np.isnan(scores)]

@@ -55,9 +55,13 @@ class HeadlineRow:
     metric: str
     per_sample: Estimate
     failed_as_zero: float
+    missing_as_zero: Estimate
+    """The per-sample mean with missing predictions as 0."""
     batches: tuple[BatchScore | None, ...]
     """For each batch size of the headline."""
     pooled: Estimate
+    pooled_missing: Estimate
+    """With missing predictions as missed."""
     n_undefined: int | None
     """Ok images without a score; None for a mean over classes."""
     n_failed: int
@@ -80,6 +84,8 @@ def headline_of(tables: Tables) -> Headline:
     )
     fixed = batch_summed[~batch_summed["pooled"].to_numpy(bool)]
     sizes = tuple(int(size) for size in fixed["batch_size"].drop_duplicates())
+    if not per_sample["n_missing"].fillna(0).any():
+        intervals = intervals[intervals["aggregation"].isin(["per_sample", "pooled"]).to_numpy(bool)]
     missing = intervals.loc[intervals["low"].isna().to_numpy() & (intervals["reason"] != "").to_numpy(), "reason"]
     return Headline(
         batch_sizes=sizes,
@@ -129,7 +135,7 @@ def _row(keys: Any, batch_summed: pd.DataFrame, intervals: pd.DataFrame, sizes: 
     same = {name: getattr(keys, name) for name in ("class_index", "class_name", "head", "metric")}
     batches, ranges = rows_of(batch_summed, **same), rows_of(intervals, **same)
     by_size = {row.batch_size: row for row in batches.itertuples() if not row.pooled}
-    pooled = rows_of(batches, pooled=True)["mean"].item()
+    whole = rows_of(batches, pooled=True)
     over = keys.class_index == OVER_CLASSES
     return HeadlineRow(
         class_name=OVER_CLASSES_NAMES[keys.class_name] if over else str(keys.class_name),
@@ -137,8 +143,12 @@ def _row(keys: Any, batch_summed: pd.DataFrame, intervals: pd.DataFrame, sizes: 
         metric=METRICS[keys.metric],
         per_sample=_estimate(float(keys.mean), rows_of(ranges, aggregation="per_sample")),
         failed_as_zero=float(keys.mean_failed_as_zero),
+        missing_as_zero=_estimate(float(keys.mean_missing_as_zero), rows_of(ranges, aggregation="per_sample_missing")),
         batches=tuple(_batch_score(by_size.get(size)) for size in sizes),
-        pooled=_estimate(float(pooled), rows_of(ranges, aggregation="pooled")),
+        pooled=_estimate(float(whole["mean"].item()), rows_of(ranges, aggregation="pooled")),
+        pooled_missing=_estimate(
+            float(whole["pooled_missing_as_missed"].item()), rows_of(ranges, aggregation="pooled_missing")
+        ),
         n_undefined=None if pd.isna(keys.n_defined) else int(keys.n_images - keys.n_failed - keys.n_defined),
         n_failed=int(keys.n_failed),
     )

@@ -19,8 +19,8 @@ from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, wh
 TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
 """Tables that the page needs; `thresholds` is shown where there is one."""
 RUN_KEYS = (
-    "run_id", "dataset", "model", "n_images", "n_failed", "catalog_sha256", "weights_sha256", "versions", "plan",
-    "config",
+    "run_id", "dataset", "model", "n_images", "n_failed", "n_missing", "catalog_sha256", "weights_sha256", "versions",
+    "plan", "config",
 )  # fmt: skip
 CONFIG_SECTIONS = ("dataset", "predictions", "model", "metrics")
 """What of the configuration is shown: all that says what was evaluated, and not where the work was done."""

@@ -24,7 +24,7 @@ def _row(image_id: str, class_index: int, **changes: object) -> Row:
     counts = dict.fromkeys(COUNTS, 2**40 + class_index)
     sums = dict.fromkeys(SOFT_SUMS, 0.1 + class_index)
     histograms = {name: list(range(BINS)) if class_index else None for name in HISTOGRAMS}
-    texts = {"status": "ok", "stage": "", "error_type": "", "error": ""}
+    texts = {"status": "ok", "stage": "", "error_type": "", "error": "", "reference_pixels": 2**40 + class_index}
     return {
         "image_id": image_id, "head": "last", "class_index": class_index, **counts, **sums, **histograms, **texts,
         **changes,
@@ -60,7 +60,7 @@ def test_equal_rows_are_equal_bytes() -> None:
 
 
 def test_the_schema_version_is_in_the_file() -> None:
-    assert pq.read_schema(io.BytesIO(encode_part([]))).metadata[b"schema_version"] == b"1"
+    assert pq.read_schema(io.BytesIO(encode_part([]))).metadata[b"schema_version"] == b"2"
 
 
 def test_a_part_without_rows(store: ObjectStore) -> None:

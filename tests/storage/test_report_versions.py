@@ -50,3 +50,47 @@ def test_other_versions_are_refused_in_one_line(text: str | None, words: str) ->
 def test_there_is_a_step_from_every_version_there_was() -> None:
     assert set(STEPS) == set(range(1, CURRENT))
     assert parse_version(str(CURRENT)) == CURRENT
+
+
+FIRST = {
+    "per_image": pd.DataFrame(
+        {
+            "image_id": ["a", "b"],
+            "reference_sum": pd.array([7, None], "Int64"),
+            "status": ["ok", "failed"],
+            "error": ["", "why"],
+        }
+    ),
+    "per_sample": pd.DataFrame(
+        {
+            "mean": [0.5, 0.75],
+            "mean_failed_as_zero": [0.25, 0.75],
+            "n_images": [2, 2],
+            "n_failed": pd.array([1, 0], "Int64"),
+        }
+    ),
+    "batch_summed": pd.DataFrame(
+        {
+            "pooled": [False, True, True],
+            "mean": [0.5, 0.6, 0.7],
+            "shuffle_std": [0.1, 0.0, 0.0],
+            "n_failed": pd.array([0, 0, 1], "Int64"),
+        }
+    ),
+}
+
+
+def test_what_the_first_version_knew_not_stays_unknown() -> None:
+    found = {name: upgrade(name, frame, 1) for name, frame in FIRST.items()}
+    for name, frame in FIRST.items():
+        pd.testing.assert_frame_equal(found[name][list(frame)], frame)
+    images, means, sums = found["per_image"], found["per_sample"], found["batch_summed"]
+    assert images["prediction_missing"].tolist() == [False, pd.NA]
+    assert images["reference_pixels"].tolist() == [7, pd.NA]
+    assert means["n_missing"].tolist() == [pd.NA, 0]
+    assert means["mean_missing_as_zero"].isna().tolist() == [True, False]
+    assert means["mean_missing_as_zero"][1] == 0.75
+    assert sums["n_missing"].tolist() == [0, 0, pd.NA]
+    assert sums["pooled_missing_as_missed"].isna().tolist() == [True, False, True]
+    assert sums["pooled_missing_as_missed"][1] == 0.6
+    assert upgrade("gap", TABLE, 1) is TABLE

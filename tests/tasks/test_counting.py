@@ -8,7 +8,7 @@ import pytest
 
 from segscale.storage import parts
 from segscale.storage.failures import Failure
-from segscale.tasks.counting import count_rows, failed_rows
+from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.metrics.overlap import BINS, OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0], [0, 0, 255, 0]], np.uint8)
@@ -72,6 +72,27 @@ def test_a_failed_image_has_no_counts_and_a_reason(n_classes: int) -> None:
             "BadProbabilities",
             "NaN",
         )
+
+
+def test_a_failed_prediction_leaves_the_reference_known() -> None:
+    failure = Failure("score", "MissingFile", "prediction: expected a.png")
+    rows = failed_rows("a", "", 3, failure, [5, 0, 2])
+    assert [row["reference_pixels"] for row in rows] == [5, 0, 2]
+    assert {row[name] for row in rows for name in (*parts.COUNTS, *parts.HISTOGRAMS)} == {None}
+    assert [row["reference_pixels"] for row in failed_rows("a", "", 3, failure)] == [None] * 3
+
+
+def test_the_reference_pixels_of_a_sound_image_are_its_reference_sum() -> None:
+    rows = count_rows("a", "last", _three_classes())
+    assert [row["reference_pixels"] for row in rows] == [row["reference_sum"] for row in rows]
+
+
+@pytest.mark.parametrize("shape", [(1, 7, 9), (3, 40, 31), (2, 900, 1100)], ids=["image", "volume", "some at a time"])
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_class_pixels_are_those_of_numpy(shape: tuple[int, ...], n_classes: int) -> None:
+    reference = np.random.default_rng(n_classes).choice([*range(n_classes), 255], shape).astype(np.uint8)
+    padded = np.pad(reference, [(0, 0), (0, 3), (0, 2)])[:, : shape[1], : shape[2]]
+    assert class_pixels(padded, n_classes) == [np.count_nonzero(reference == index) for index in range(n_classes)]
 
 
 def test_rows_are_exactly_the_columns_of_a_part() -> None:

@@ -307,6 +307,10 @@ def test_what_is_no_probability_fails_alone(make_set: MakeSet, first: int, words
         assert (row["n_pixels"] is None) == (image_id == "1")
     failed = part["1", "power 2", 1]
     assert (failed["stage"], failed["error_type"]) == ("predict", "BadProbabilities")
+    # Its reference is sound, and known, pixels that are ignored left out.
+    for index in range(2):
+        pixels = np.count_nonzero(_mask(1, shape) == index)
+        assert [part["1", head, index]["reference_pixels"] for head in ("power 1", "power 2")] == [pixels] * 2
     assert failed["error"].startswith("image 1: ")
     assert words in failed["error"]
     assert not _kept(data, entry, "1").any()
@@ -368,6 +372,7 @@ def test_failures_of_ingest_stay_failures_of_ingest(make_set: MakeSet) -> None:
     failed = part["b", "power 1", 0]
     assert (failed["stage"], failed["error_type"]) == ("ingest", "ValueError")
     assert failed["error"] == data.rows()["b"].failure.error
+    assert failed["reference_pixels"] is None
     assert part["a", "power 1", 0]["status"] == "ok"
 
 

@@ -193,7 +193,7 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
         "height", "width", "n_pixels", "n_ignored", "threshold", "true_positive", "false_positive", "false_negative",
         "true_negative", "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum",
         *SCORES, "empty", "gap_contribution_dice", "gap_contribution_tversky", "image_sha256", "reference_sha256",
-        "status", "error",
+        "status", "error", "prediction_missing", "reference_pixels",
     ]  # fmt: skip
 
 
@@ -275,6 +275,29 @@ def test_a_failed_image_is_a_row_of_nulls() -> None:
     assert set(_read(files, "per_sample")["n_failed"]) == {1}
 
 
+def test_an_image_without_a_prediction_keeps_its_reference() -> None:
+    missing = failed_rows("i1", "last", 2, Failure("score", "MissingFile", "prediction: none"), [18, 12])
+    files = _build(_catalog(4), _layout(), _counted(0), missing, _failed(2), _counted(3))
+    table = _read(files, "per_image")
+    assert str(table["prediction_missing"].dtype) == "boolean"
+    assert table["prediction_missing"].tolist() == [False, False, True, True, *[False] * 4]
+    assert table["reference_pixels"].isna().tolist() == [False] * 4 + [True] * 2 + [False] * 2
+    assert table["reference_pixels"][2:4].tolist() == [18, 12]
+    ok = table[table["status"] == "ok"]
+    assert ok["reference_pixels"].tolist() == ok["reference_sum"].tolist()
+    assert table[table["image_id"] == "i1"][COUNT_COLUMNS].isna().all(axis=None)
+    lesion = ok[ok["class_index"] == 1]
+    means, sums = (_read(files, name).query("class_name == 'lesion' and metric == 'dice'") for name in (
+        "per_sample", "batch_summed"))  # fmt: skip
+    assert (means["n_failed"].item(), means["n_missing"].item()) == (2, 1)
+    assert means["mean_missing_as_zero"].item() == pytest.approx(lesion["dice"].sum() / 3)
+    hits = 2 * lesion["true_positive"].sum()
+    errors = lesion["false_positive"].sum() + lesion["false_negative"].sum()
+    pooled = sums[sums["pooled"]]
+    assert pooled["pooled_missing_as_missed"].item() == pytest.approx(hits / (hits + errors + 12))
+    assert {"per_sample_missing", "pooled_missing"} < set(_read(files, "intervals")["aggregation"])
+
+
 def test_a_failure_is_listed_once_whatever_the_heads_and_classes() -> None:
     heads = ("first", "last")
     files = _build(_catalog(3), _layout(heads), _failed(0, heads=heads), _counted(1, heads=heads), _failed(2, 2, heads))
@@ -289,7 +312,7 @@ def test_every_table_says_what_it_is_of() -> None:
     ]
     for name, data in files.items():
         schema = pq.read_schema(io.BytesIO(data))
-        assert schema.metadata[b"schema_version"] == b"1", name
+        assert schema.metadata[b"schema_version"] == b"2", name
         assert schema.names[:3] == ["run_id", "dataset", "model"], name
         table = pd.read_parquet(io.BytesIO(data))
         assert table[["run_id", "dataset", "model"]].drop_duplicates().to_numpy().tolist() == [
@@ -351,7 +374,10 @@ def test_the_index_of_the_catalog_is_no_part_of_a_report() -> None:
 def test_the_headline_puts_the_averages_side_by_side() -> None:
     files = _build(_catalog(3), _layout(("a", "b")), *(_counted(seed, heads=("a", "b")) for seed in range(3)))
     table = headline(_read(files, "per_sample"), _read(files, "batch_summed"), "b")
-    assert table.columns.tolist() == ["class", "metric", "per-sample", "failed as 0", "batch 1", "batch 2", "pooled"]
+    assert table.columns.tolist() == [
+        "class", "metric", "per-sample", "failed as 0", "missing as 0", "batch 1", "batch 2", "pooled",
+        "pooled, missed",
+    ]  # fmt: skip
     assert set(table["metric"]) == {"dice", "tversky"}
     lesion = table[(table["class"] == "lesion") & (table["metric"] == "dice")]
     assert len(lesion) == 1

@@ -205,6 +205,23 @@ def test_a_missing_prediction_is_a_failure(make_set: MakeSet) -> None:
     assert "expected a file for image b" in row["error"]
 
 
+def test_of_a_missing_or_unusable_prediction_the_reference_is_known(make_set: MakeSet) -> None:
+    names = ["good.png", "gone.png", "wide.png", "torn.png", "broken.png", "stray.png"]
+    masks = {name: _mask(seed) for seed, name in enumerate(names)}
+    masks["gone.png"][2, 3:7] = 9
+    masks["stray.png"] = _mask(shape=(3, 3))
+    predictions: dict[str, Any] = {name: _mask(5) for name in ("good.png", "broken.png", "stray.png")}
+    predictions |= {"wide.png": _mask(5, (HEIGHT, WIDTH + 1)), "torn.png": b""}
+    images: dict[str, Any] = {**dict.fromkeys(names, _grey()), "broken.png": b""}
+    rows = _score(make_set(images, masks, predictions=predictions, ignore_label=9))
+    for name in ("good", "gone", "wide", "torn"):
+        pixels = [int(np.count_nonzero(masks[f"{name}.png"] == index)) for index in range(2)]
+        assert [rows[name, index]["reference_pixels"] for index in range(2)] == pixels, name
+    for name in ("broken", "stray"):
+        assert [rows[name, index]["reference_pixels"] for index in range(2)] == [None, None], name
+    assert rows["good", 1]["reference_sum"] == rows["good", 1]["reference_pixels"]
+
+
 def test_an_image_that_failed_before_keeps_its_reason(make_set: MakeSet) -> None:
     images = {"a.png": _grey(), "b.png": _grey(), "c.png": b""}
     masks = {"a.png": _mask(), "b.png": _mask(shape=(3, 3)), "c.png": _mask()}

@@ -195,3 +195,69 @@ def test_several_foreground_classes_have_rows_over_classes(frame_of: Frames, row
 def test_other_settings_are_refused_before_anything_is_read() -> None:
     with pytest.raises(ValueError, match=r"metrics\.empty"):
         compare(pd.DataFrame(), pd.DataFrame(), ScoreSettings(), ScoreSettings(empty="zero"))
+
+
+def _missing(frame_of: Frames, counts: Counts, missing: Sequence[int], broken: Sequence[int] = ()) -> pd.DataFrame:
+    """A run in which predictions of some images are missing, and the files of others broken."""
+    whole, frame = frame_of(counts, **HASHES), frame_of(counts, failed=[*missing, *broken], **HASHES)
+    lacking, lost = (frame["image_id"].isin([f"image{place}" for place in places]) for places in (missing, broken))
+    pixels = whole["reference_sum"].astype("Int64").mask(lost)
+    return frame.assign(prediction_missing=lacking.astype("boolean"), reference_pixels=pixels)
+
+
+def test_missing_predictions_are_compared_as_missed_beside_the_pairs(frame_of: Frames, row_of: Rows) -> None:
+    counts_a, counts_b = _runs(3, 16)
+    a, b = _missing(frame_of, counts_a, [2, 3], [15]), _missing(frame_of, counts_b, [3, 9], [15])
+    found = compare(a, b, SETTINGS, SETTINGS)
+    dice = [[2 * tp / (2 * tp + fp + fn) for tp, fp, fn in counts[:15]] for counts in (counts_a, counts_b)]
+    for scores, missing in zip(dice, ([2, 3], [3, 9]), strict=True):
+        for place in missing:
+            scores[place] = 0.0
+    row = row_of(found.differences, class_index=1, metric="dice", aggregation="per_sample_missing")
+    assert (row["value_a"], row["value_b"]) == pytest.approx((np.mean(dice[0]), np.mean(dice[1])))
+    assert (row["n_pairs"], row["n_units"]) == (15, 15)
+    differences = np.array(dice[1]) - np.array(dice[0])
+    assert row["wilcoxon_p"] == pytest.approx(stats.wilcoxon(np.round(differences[differences != 0], 12)).pvalue)
+    pooled = row_of(found.differences, class_index=1, metric="dice", aggregation="pooled_missing")
+    for side, counts, missing in (("value_a", counts_a, [2, 3]), ("value_b", counts_b, [3, 9])):
+        kept = np.array([(0, 0, tp + fn) if place in missing else (tp, fp, fn)
+                         for place, (tp, fp, fn) in enumerate(counts[:15])])  # fmt: skip
+        tp, fp, fn = kept.sum(axis=0)
+        assert pooled[side] == pytest.approx(2 * tp / (2 * tp + fp + fn))
+    assert row["low"] < row["difference"] < row["high"]
+
+
+def test_pairs_stay_what_they_are_beside_missing_ones(frame_of: Frames) -> None:
+    counts_a, counts_b = _runs(4, 14)
+    places = [1, 6]
+    failed = [frame_of(counts, failed=places, **HASHES) for counts in (counts_a, counts_b)]
+    missing = [_missing(frame_of, counts, places) for counts in (counts_a, counts_b)]
+    plain, found = (compare(a, b, SETTINGS, SETTINGS) for a, b in (failed, missing))
+    is_pair = ~found.differences["aggregation"].str.endswith("_missing")
+    pd.testing.assert_frame_equal(
+        found.differences[is_pair].reset_index(drop=True), plain.differences, check_exact=True
+    )
+    assert is_pair.sum() * 2 == len(found.differences)
+    pd.testing.assert_frame_equal(found.images, plain.images)
+    pd.testing.assert_frame_equal(found.unpaired, plain.unpaired)
+
+
+def test_references_of_missing_predictions_are_held_against_each_other(frame_of: Frames) -> None:
+    counts_a, counts_b = _runs(5, 12)
+    a, b = _missing(frame_of, counts_a, [2]), _missing(frame_of, counts_b, [])
+    a["reference_pixels"] = a["reference_pixels"].mask(a["image_id"] == "image2", 1)
+    with pytest.raises(ValueError, match=r"read differently: .* in 1 of 12 images \(image2\)"):
+        compare(a, b, SETTINGS, SETTINGS)
+
+
+def test_by_strata_and_several_classes_missing_ones_have_their_rows(frame_of: Frames) -> None:
+    counts_a, counts_b = _runs(6, 12)
+    runs = []
+    for counts, missing in ((counts_a, [0]), (counts_b, [])):
+        two = _missing(frame_of, counts, missing).assign(site=lambda f: f["image_id"].str[-1])
+        runs.append(pd.concat([two, two.query("class_index == 1").assign(class_index=2, class_name="edge")]))
+    found = compare(runs[0], runs[1], SETTINGS, SETTINGS, ("site",)).differences
+    keys = ["stratum", "class_name", "metric"]
+    kinds = {name: rows[keys].apply(tuple, axis=1).tolist() for name, rows in found.groupby("aggregation")}
+    assert kinds["per_sample"] == kinds["per_sample_missing"] == kinds["pooled_missing"]
+    assert "all_macro" in set(found["class_name"])

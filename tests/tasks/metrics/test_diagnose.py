@@ -161,3 +161,44 @@ def test_errors_come_before_warnings_and_notes() -> None:
     severities = [one.severity for one in findings]
     assert severities[:2] == ["error", "warning"]
     assert set(severities[2:]) <= {"note"}
+
+
+@pytest.mark.parametrize(
+    ("n_ignored", "seen"),
+    [
+        pytest.param([0, 0, 0], False, id="references are empty, and nothing is ignored"),
+        pytest.param([7, 0, 90], True, id="what was to be found is ignored"),
+    ],
+)
+@pytest.mark.parametrize("missing", [0, 1])
+def test_ignored_pixels_that_leave_every_reference_empty(n_ignored: list[int], seen: bool, missing: int) -> None:
+    findings = _of_references([0, 0, 0], n_ignored, missing)
+    chosen = [one for one in findings if one.signature == "nothing-but-ignored"]
+    assert [one.severity for one in chosen] == (["error"] if seen else [])
+    if seen:
+        assert chosen[0].evidence.startswith(f"{2 - missing} of {3 - missing} images have ignored pixels, ")
+        assert chosen[0].evidence.endswith("no reference has a pixel of lesion")
+        assert "dataset.ignore_label" in chosen[0].remedy
+        assert findings[0] is chosen[0]
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_one_reference_with_a_pixel_is_enough(missing: int) -> None:
+    findings = _of_references([4, 0, 0], [7, 3, 90], missing)
+    assert "nothing-but-ignored" not in {one.signature for one in findings}
+
+
+def _of_references(sizes: list[int], n_ignored: list[int], missing: int) -> list[Finding]:
+    """Of images with references of these sizes and so many ignored pixels; the first predictions are missing."""
+    rows = []
+    for place, (size, ignored) in enumerate(zip(sizes, n_ignored, strict=True)):
+        for index, pixels in enumerate((100 - size - ignored, size)):
+            counts = dict.fromkeys(COUNTS, 0) | {"false_negative": pixels, "reference_sum": pixels}
+            rows.append({
+                "image_id": place, "class_index": index, "class_name": CLASSES[index], "head": "", **counts,
+                "n_ignored": ignored, "status": "failed" if place < missing else "ok",
+                "prediction_missing": place < missing, "reference_pixels": pixels,
+            })  # fmt: skip
+    chosen = ScoreSettings(bootstrap=0)
+    frame = score_images(pd.DataFrame(rows), chosen)
+    return diagnose(frame, per_sample(frame, chosen), batch_summed(frame, chosen), gap(frame, chosen), chosen)

@@ -57,13 +57,14 @@ def _failures(image_ids: Sequence[str], failed: Sequence[int], message: str) -> 
 
 @pytest.fixture(scope="session")
 def make_tables() -> Callable[..., Tables]:
-    """make_tables(n_images, classes=(...), failed=(places), heads=(...), probabilities=True, image_ids=None)."""
+    """make_tables(n_images, classes=(...), failed=(places), missing=(places), heads=(...), probabilities=True, ...)."""
 
     def make(
         n_images: int,
         *,
         classes: Sequence[str] = ("background", "lesion"),
         failed: Sequence[int] = (),
+        missing: Sequence[int] = (),
         heads: Sequence[str] = ("last",),
         probabilities: bool = True,
         image_ids: Sequence[str] | None = None,
@@ -72,7 +73,8 @@ def make_tables() -> Callable[..., Tables]:
     ) -> Tables:
         generator = np.random.default_rng(7)
         names = list(image_ids or [f"image{place}" for place in range(n_images)])
-        lost = np.isin(np.arange(n_images), failed)
+        lost = np.isin(np.arange(n_images), [*failed, *missing])
+        lacking = np.isin(np.arange(n_images), missing)
         counted, curves = [], []
         for head in heads:
             for index, class_name in enumerate(classes):
@@ -80,7 +82,9 @@ def make_tables() -> Callable[..., Tables]:
                 keys: dict[str, Any] = {"image_id": names, "class_index": index, "class_name": class_name, "head": head}
                 counts = hard.columns
                 hard = hard.astype({name: "float64" if name.startswith("soft") else "Int64" for name in counts})
+                pixels = hard["reference_sum"].mask(lost & ~lacking)
                 hard.loc[lost, counts] = pd.NA
+                hard = hard.assign(prediction_missing=pd.array(lacking, "boolean"), reference_pixels=pixels)
                 curve = curve.astype("Int64")
                 curve.loc[lost] = pd.NA
                 counted.append(hard.assign(**keys, n_pixels=N_PIXELS, status=np.where(lost, "failed", "ok")))
@@ -96,7 +100,7 @@ def make_tables() -> Callable[..., Tables]:
             "batch_summed": batch_summed(per_image, settings),
             "intervals": intervals(per_image, settings),
             "gap": gap(per_image, settings),
-            "failures": _failures(names, failed, message),
+            "failures": _failures(names, [*failed, *missing], message),
         }
         return {**tables, "thresholds": pd.concat(curves, ignore_index=True)} if probabilities else tables
 
@@ -105,9 +109,9 @@ def make_tables() -> Callable[..., Tables]:
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., dict[str, Any]]:
-    """make_run(n_images, n_failed=0, **changes): the record of a run as run.json has it."""
+    """make_run(n_images, n_failed=0, n_missing=0, **changes): the record of a run as run.json has it."""
 
-    def make(n_images: int, n_failed: int = 0, **changes: Any) -> dict[str, Any]:
+    def make(n_images: int, n_failed: int = 0, n_missing: int = 0, **changes: Any) -> dict[str, Any]:
         metrics = {**SETTINGS.model_dump(), "threshold": 0.5, "threshold_count": THRESHOLD_COUNT}
         return {
             "run_id": "0a1b2c",
@@ -115,6 +119,7 @@ def make_run() -> Callable[..., dict[str, Any]]:
             "model": "unet",
             "n_images": n_images,
             "n_failed": n_failed,
+            "n_missing": n_missing,
             "catalog_sha256": "c" * 64,
             "weights_sha256": "d" * 64,
             "versions": {"numpy": "2.4.6"},

@@ -126,6 +126,39 @@ def test_provenance_names_files_without_their_folders(make_tables: MakeTables, m
     assert not any(place in page.text for place in ("/home", "bucket", "key/", "predicted/"))
 
 
+def test_missing_predictions_stand_beside_the_rest(make_tables: MakeTables, make_run: MakeRun) -> None:
+    tables = make_tables(24, failed=(1,), missing=(2, 7, 11))
+    page = Page(render_report(tables, make_run(24, 4, 3)))
+    row = tables["per_sample"].query("class_name == 'lesion' and metric == 'dice'").iloc[0]
+    pooled = tables["batch_summed"].query("class_name == 'lesion' and metric == 'dice' and pooled").iloc[0]
+    for words in (
+        "4 failed, 3 of them without a usable prediction", "missing as 0", "pooled, missing as missed",
+        f"{row['mean_missing_as_zero']:.3f} [", f"{pooled['pooled_missing_as_missed']:.3f} [",
+        "where one full of false positives vanishes, the pooled score may rise all the same",
+    ):  # fmt: skip
+        assert words in page.words, words
+
+
+def test_without_missing_predictions_nothing_is_said_of_them(page: Page) -> None:
+    assert "missing as" not in page.words
+    assert "usable prediction" not in page.words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"model": "run-7", "plan": None}, "phantoms, predictions run-7", id="predictions of others"),
+        pytest.param({"model": "unet"}, "phantoms, model unet", id="a network"),
+        pytest.param({"model": "", "plan": None}, "phantoms", id="no name"),
+    ],
+)
+def test_the_title_says_what_was_evaluated(
+    make_tables: MakeTables, make_run: MakeRun, changes: dict[str, Any], words: str
+) -> None:
+    text = render_report(make_tables(3), make_run(3, **changes)).decode()
+    assert f"<h1>{words}</h1>" in text
+
+
 def test_failures_are_cut_and_the_rest_counted(make_tables: MakeTables, make_run: MakeRun) -> None:
     n_failed = MAX_FAILURES + 3
     tables = make_tables(n_failed + 12, failed=range(n_failed))
