@@ -57,7 +57,7 @@ STAGES = {
     "report": Stage("run", imported, imports="matplotlib"),
     "train": Stage("train", lambda _, work: (work / "model.training").exists()),
 }
-WAYS = {"direct": (), "own server": ("--prefect",), "configured server": ()}
+WAYS: dict[str, tuple[str, ...]] = {"direct": (), "own server": ("--prefect",), "configured server": ()}
 HOWS = ("ctrl-c", "SIGINT", "SIGTERM", "group:SIGTERM", "SIGHUP", "group:SIGHUP", "hangup")
 GATE = [("score", "ctrl-c", "direct"), ("ingest", "group:SIGTERM", "direct")]
 
