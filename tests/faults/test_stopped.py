@@ -97,7 +97,7 @@ def test_it_ends_in_time_in_one_line_and_leaves_nothing(
     segscale = request.getfixturevalue("segscale_in_prefect" if way == "configured server" else "segscale")
     config = write_run(write_config, phantoms, tmp_path, stage)
     environment = environment_of(segscale, tmp_path, stage)
-    command = (SEGSCALE, stage.command, config, *WAYS[way])
+    command: tuple[str | Path, ...] = (SEGSCALE, stage.command, config, *WAYS[way])
     with in_terminal(*command, environment=environment, cwd=tmp_path) as terminal:
         terminal.await_event(lambda shown: stage.begun(shown, tmp_path))
         code = CODES[how.removeprefix("group:")]
