@@ -73,6 +73,9 @@ class Stop:
                 # The terminal shows ^C and stays in that line.
                 text = "\n" + text
             _write(text.encode())
+            if self._pipe[1] >= 0:
+                # It is the last line: what libraries say of servers and workers that are gone is no news.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         return self.code
 
     def finish(self) -> None:

@@ -6,7 +6,10 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 _GONE = {errno.EPIPE, errno.ESHUTDOWN, errno.ECONNRESET}
 
@@ -18,14 +21,14 @@ class _Left(io.FileIO):
         super().__init__(descriptor, "wb", closefd=False)
         self._terminal = os.isatty(descriptor)
 
-    def write(self, data: object) -> int | None:
+    def write(self, data: Buffer, /) -> int:
         try:
-            return super().write(data)  # type: ignore[arg-type]
+            return super().write(data)
         except OSError as error:
             # EIO is the word of a terminal that is gone, and of a disk that is broken.
             if error.errno not in _GONE and not (error.errno == errno.EIO and self._terminal):
                 raise
-            return len(memoryview(data).cast("B"))  # type: ignore[arg-type]
+            return len(memoryview(data).cast("B"))
 
 
 def outlive_readers() -> None:

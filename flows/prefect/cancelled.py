@@ -7,7 +7,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import httpx
 from prefect import get_client
@@ -17,6 +18,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
+R = TypeVar("R")
 logger = logging.getLogger("segscale")
 LOOK_SECONDS = 3.0
 """So often the server is asked."""
@@ -26,7 +28,7 @@ LOOKED_AFTER = "PREFECT__FLOW_RUN_ID"
 """In the environment of flow runs that a runner or a worker has started, which ends them itself."""
 
 
-def until_cancelled(body: Callable[[], Any]) -> Any:
+def until_cancelled(body: Callable[[], R]) -> R:
     """What `body` returns, in a flow; Prefect's state Cancelled where the run is cancelled before.
 
     The body is then interrupted as by a Ctrl-C.
@@ -40,7 +42,8 @@ def until_cancelled(body: Callable[[], Any]) -> Any:
     except BaseException:  # what is interrupted within a library may come out as an error of it
         if not cancelled.is_set():
             raise
-        return _state()
+        # Prefect takes a state that a flow returns for the flow's own.
+        return cast(R, _state())
     finally:
         ended.set()
 
@@ -52,9 +55,10 @@ def _state() -> State[Any]:
 def _watch(run_id: str, ended: threading.Event, cancelled: threading.Event) -> None:
     """Interrupts the main thread where a run is cancelled before it has ended."""
     with get_client(sync_client=True) as client:
+        this = UUID(run_id)
         while not ended.wait(LOOK_SECONDS):
             try:
-                state = client.read_flow_run(run_id).state
+                state = client.read_flow_run(this).state
             except (httpx.HTTPError, PrefectException):
                 # Of a server that is away for a while the run itself hears soon enough.
                 continue
@@ -63,5 +67,5 @@ def _watch(run_id: str, ended: threading.Event, cancelled: threading.Event) -> N
                 cancelled.set()
                 _thread.interrupt_main()
                 if not ended.wait(SLOW_SECONDS):
-                    client.set_flow_run_state(run_id, _state(), force=True)
+                    client.set_flow_run_state(this, _state(), force=True)
                 return

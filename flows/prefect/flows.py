@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import Flow, flow
 
@@ -16,8 +16,10 @@ from segscale.flows.prefect.observer import PrefectObserver
 from segscale.flows.report import RunResult
 from segscale.flows.stage import StageSummary
 
+R = TypeVar("R")
 
-def _observed(run: Callable[..., Any], config: EvaluationConfig) -> Any:
+
+def _observed(run: Callable[[EvaluationConfig, PrefectObserver], R], config: EvaluationConfig) -> R:
     return until_cancelled(lambda: run(config, PrefectObserver(config.dataset.name)))
 
 

@@ -57,16 +57,16 @@ STAGES = {
     "report": Stage("run", imported, imports="matplotlib"),
     "train": Stage("train", lambda _, work: (work / "model.training").exists()),
 }
-WAYS = {"direct": (), "own server": ("--prefect",), "configured server": ()}
+WAYS: dict[str, tuple[str, ...]] = {"direct": (), "own server": ("--prefect",), "configured server": ()}
 HOWS = ("ctrl-c", "SIGINT", "SIGTERM", "group:SIGTERM", "SIGHUP", "group:SIGHUP", "hangup")
 GATE = [("score", "ctrl-c", "direct"), ("ingest", "group:SIGTERM", "direct")]
 
 
 def matrix() -> list[Any]:
-    """Every stage and every signal once in each way at least, and all of them together where it is cheap."""
+    """Every stage in each way, with signals that change from one to the next, and all signals where it is cheap."""
     hows = list(HOWS)
     cases = [(stage, hows[(at + shift) % len(hows)], way)
-             for shift, way in ((0, "direct"), (3, "direct"), (2, "own server"), (4, "configured server"))
+             for shift, way in ((0, "direct"), (2, "own server"), (4, "configured server"))
              for at, stage in enumerate(STAGES)]  # fmt: skip
     cases += [("ingest", how, "direct") for how in hows if ("ingest", how, "direct") not in cases]
     nightly = pytest.mark.nightly(part="drivers")
@@ -97,7 +97,7 @@ def test_it_ends_in_time_in_one_line_and_leaves_nothing(
     segscale = request.getfixturevalue("segscale_in_prefect" if way == "configured server" else "segscale")
     config = write_run(write_config, phantoms, tmp_path, stage)
     environment = environment_of(segscale, tmp_path, stage)
-    command = (SEGSCALE, stage.command, config, *WAYS[way])
+    command: tuple[str | Path, ...] = (SEGSCALE, stage.command, config, *WAYS[way])
     with in_terminal(*command, environment=environment, cwd=tmp_path) as terminal:
         terminal.await_event(lambda shown: stage.begun(shown, tmp_path))
         code = CODES[how.removeprefix("group:")]

@@ -53,5 +53,8 @@ def test_a_function_is_compiled_anew_when_one_that_it_calls_in_another_file_has_
 
 
 def test_a_folder_that_is_asked_for_is_taken(tmp_path: Path) -> None:
-    assert compiled._kept_in(str(tmp_path)).parent == tmp_path
-    assert compiled._kept_in("").name == compiled._kept_in(str(tmp_path)).name
+    asked, own = compiled._kept_in(str(tmp_path)), compiled._kept_in("")
+    assert asked is not None
+    assert own is not None
+    assert asked.parent == tmp_path
+    assert own.name == asked.name
