@@ -32,6 +32,8 @@ from segscale.tasks.predict import Prediction
 from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, collect, headline
 
 logger = logging.getLogger("segscale")
+_PLACES = {"images", "references", "manifest", "roots", "same_files", "rescan"}
+"""Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
 
@@ -116,7 +118,7 @@ def find_counted(run: Run) -> Counted:
 def content_of(config: EvaluationConfig, catalog: pd.DataFrame, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     content = {
-        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest", "roots"}),
+        "dataset": config.dataset.model_dump(mode="json", exclude=_PLACES),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": counted.stage,

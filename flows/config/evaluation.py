@@ -77,7 +77,12 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
 
 
 def override(
-    config: EvaluationConfig, *, run_id: str | None = None, workers: int | None = None, scheduler: str | None = None
+    config: EvaluationConfig,
+    *,
+    run_id: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    rescan: bool = False,
 ) -> EvaluationConfig:
     """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
     document = config.model_dump()
@@ -89,6 +94,8 @@ def override(
         document["cluster"]["workers"] = workers
     if run_id is not None:
         document["report"]["run_id"] = run_id
+    if rescan:
+        document["dataset"]["rescan"] = True
     try:
         return EvaluationConfig.model_validate(document)
     except ValidationError as error:

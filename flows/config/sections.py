@@ -77,6 +77,10 @@ class Dataset(Section):
     normalize: Literal["unit", "window", "percentile", "zscore"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
     split: str = ""
+    same_files: bool = False
+    """One file may stand in several places: as an image and as its reference or prediction, or as two images."""
+    rescan: bool = False
+    """Look at every file again, whatever its time says."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

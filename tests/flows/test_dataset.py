@@ -58,7 +58,7 @@ def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folde
     (tmp_path / folder / "c.toml").write_text(
         '[dataset]\nname = "x"\nimages = "images/*.png"\nreferences = "masks/*.png"\n'
     )
-    assert list(list_dataset(load_config(tmp_path / folder / "c.toml"))["image_id"]) == ["a"]
+    assert list(list_dataset(load_config(tmp_path / folder / "c.toml")).images["image_id"]) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
 
 def test_only_a_split_is_listed(tmp_path: Path) -> None:
     text = f"{HEAD},split\n1,a,b,test\n2,c,d,train\n"
-    assert list(list_dataset(_of_manifest(tmp_path, text, {"split": "train"}))["image_id"]) == ["2"]
+    assert list(list_dataset(_of_manifest(tmp_path, text, {"split": "train"})).images["image_id"]) == ["2"]
     assert "no row has split 'val'" in _refusal(_of_manifest(tmp_path, text, {"split": "val"}))
 
 
