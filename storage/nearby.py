@@ -94,6 +94,23 @@ class Affix:
         return f"the {kind} {self.text!r}, for example {self.longer!r} for {self.shorter!r}"
 
 
+def own_endings(names: Sequence[str], others: Sequence[str]) -> tuple[str, str] | None:
+    """The ending that all names of each side have, where without them some are alike.
+
+    >>> own_endings(["a1_image", "a2_image"], ["a1_mask", "a2_mask"])
+    ('_image', '_mask')
+    """
+    endings = _common_ending(names), _common_ending(others)
+    bare = {name.removesuffix(endings[0]) for name in names} & {name.removesuffix(endings[1]) for name in others}
+    return endings if all(endings) and bare - {""} else None
+
+
+def _common_ending(names: Sequence[str]) -> str:
+    """From the first sign in it that is no letter or digit, for a number may end alike by chance."""
+    common = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    return next((common[place:] for place, letter in enumerate(common) if not letter.isalnum()), "")
+
+
 def _affixes(name: str, known: set[str]) -> Iterable[Affix]:
     """The longest name of the known ones that this one begins or ends with."""
     for cut in range(len(name) - 1, 0, -1):

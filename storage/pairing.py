@@ -11,7 +11,7 @@ from segscale.errors import ListingError
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import confusable, stem
 from segscale.storage.listing import Note, list_files
-from segscale.storage.nearby import Affix, Nearness
+from segscale.storage.nearby import Affix, Nearness, own_endings
 from segscale.storage.patterns import composed
 from segscale.storage.sources import file_name
 
@@ -94,13 +94,16 @@ def pair(images: pd.DataFrame, partners: RoleFiles) -> Pairing:
 
 def _no_common_stem(ids: Sequence[str], partners: RoleFiles) -> str:
     stems = list(partners.files["stem"])
-    affix = Affix.between(ids, stems)
+    affix, endings = Affix.between(ids, stems), own_endings(ids, stems)
+    difference = f"{affix} makes the difference; " if affix else ""
+    if endings and not affix:
+        difference = f"images have the suffix {endings[0]!r}, {partners.names} the suffix {endings[1]!r}; "
     said = (
         f"expected files with the stems of the images, found no common stem: images are called {first_of(ids)}, "
         f"{partners.names} {first_of(stems)}"
     )
     remedy = "rename them, or name the pairs in a manifest (columns image_id, image, reference, prediction)"
-    return f"{said}; {f'{affix} makes the difference; ' if affix else ''}{remedy}"
+    return f"{said}; {difference}{remedy}"
 
 
 def _missing(absent: Sequence[str], left_over: pd.DataFrame, partners: RoleFiles) -> list[Note]:

@@ -26,17 +26,10 @@ class Pattern:
 
     @staticmethod
     def of(path: str) -> Pattern:
-        """A set of a single letter is part of a name: ``preds[1]/*.png`` stands for the folder ``preds[1]`` alone.
-
-        Raises ListingError for ``**`` beside other letters.
-        """
+        """A set of a single letter is part of a name: ``preds[1]/*.png`` stands for the folder ``preds[1]`` alone."""
         parts = path.split("/")
         start = next((place for place, part in enumerate(parts) if is_pattern(part)), len(parts))
-        segments = tuple(parts[start:])
-        mixed = [part for part in segments if ANY_DEPTH in part and part != ANY_DEPTH]
-        if mixed:
-            raise ListingError(f"{path}: expected ** between slashes, for folders at any depth, got {mixed[0]!r}")
-        return Pattern("/".join(map(unescaped, parts[:start])), segments)
+        return Pattern("/".join(map(unescaped, parts[:start])), tuple(parts[start:]))
 
     @property
     def depth(self) -> int | None:
@@ -63,7 +56,11 @@ def matcher(segment: str, is_last: bool = True) -> re.Pattern[str]:
 
     >>> [bool(matcher("*_a.png").fullmatch(name)) for name in ("x_a.PNG", "x_A.png")]
     [True, False]
+
+    Raises ListingError for a set that is none, and for ``**`` beside other letters.
     """
+    if ANY_DEPTH in segment:
+        raise ListingError(f"expected ** between slashes, for folders at any depth, got {segment!r}")
     tokens = _tokens(composed(segment))
     fixed = next((place for place, token in enumerate(reversed(tokens)) if token[0]), len(tokens))
     fixed *= is_last

@@ -47,7 +47,7 @@ def _refusal(config: EvaluationConfig) -> str:
 
 def test_files_are_listed_with_their_partners(tmp_path: Path) -> None:
     _make(tmp_path, "images/b.png", "images/a.png", "masks/a.png", "masks/b.png", "p/b.npy")
-    listing = list_dataset(_config(tmp_path, predictions={"path": "p"}))
+    listing = list_dataset(_config(tmp_path, predictions={"path": "p"})).images
     assert list(listing["image_id"]) == ["a", "b"]
     assert [bool(url) for url in listing["prediction"]] == [False, True]
 
@@ -85,7 +85,7 @@ def test_layouts_that_are_not_built_are_refused(tmp_path: Path, layout: str) -> 
 def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
     _make(tmp_path, "p/2.npy", "p/extra.npy")
     config = _of_manifest(tmp_path, f"{HEAD},site\n2,a,b,x\n1,c,d,y\n", predictions={"path": "p/*.npy"})
-    listing = list_dataset(config)
+    listing = list_dataset(config).images
     assert list(listing["image_id"]) == ["2", "1"]
     assert [bool(version) for version in listing["prediction_version"]] == [True, False]
     assert list(listing["site"]) == ["x", "y"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from segscale.errors import ListingError
-from segscale.storage.roots import DataRoots
 from segscale.storage.manifests import read_manifest
+from segscale.storage.roots import DataRoots
 from segscale.storage.sources import file_version, read_file
 from segscale.storage.verification import check_source
 
