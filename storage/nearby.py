@@ -107,7 +107,9 @@ def own_endings(names: Sequence[str], others: Sequence[str]) -> tuple[str, str] 
 
 def _common_ending(names: Sequence[str]) -> str:
     """From the first sign in it that is no letter or digit, for a number may end alike by chance."""
-    common = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    shortest = min(names, key=len, default="")
+    alike = next((n for n in range(len(shortest), 0, -1) if all(name.endswith(shortest[-n:]) for name in names)), 0)
+    common = shortest[len(shortest) - alike :]
     return next((common[place:] for place, letter in enumerate(common) if not letter.isalnum()), "")
 
 

@@ -147,7 +147,7 @@ def test_files_in_a_bucket_are_listed_and_asked_for(s3_bucket: str) -> None:
 def test_names_that_look_like_patterns(tmp_path: Path, pattern: str, found: list[str] | None) -> None:
     make(tmp_path, "fold[2]/of_2.png", "fold2/old.png", "fold3/old.png", "run[ab]/of_ab.png", "a::b/c#d/e%20f.png")
     if found is None:
-        with pytest.raises(ListingError, match="there is no .*fold.3.; .* holds .*fold3"):
+        with pytest.raises(ListingError, match=r"there is no .*fold.3.; .* holds .*fold3"):
             list_files(str(tmp_path / pattern))
     else:
         assert _relative(tmp_path / pattern) == found

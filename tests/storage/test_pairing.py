@@ -49,7 +49,7 @@ def test_two_files_of_one_stem_are_refused(tmp_path: Path) -> None:
     "names", [("a.png", "a .png"), ("M\u00fcll.png", "Mu\u0308ll.png"), ("a b.png", "a\u00a0b.png")]
 )
 def test_stems_that_nobody_can_tell_apart_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    with pytest.raises(ListingError, match="differ only in blanks or in the form of their Unicode .* duplicates"):
+    with pytest.raises(ListingError, match=r"differ only in blanks or in the form of their Unicode .* duplicates"):
         files_by_stem(str(make(tmp_path, *names)), "reference")
 
 
@@ -60,9 +60,14 @@ def test_stems_that_nobody_can_tell_apart_are_refused(tmp_path: Path, names: tup
         (["c1_ct.png", "c2_ct.png"], ["c1.png", "c2.png"], "the suffix '_ct', for example 'c1_ct' for 'c1'"),
         (["c1.png", "c2.png"], ["mask_c1.png", "mask_c2.png"], "the prefix 'mask_', for example 'mask_c1' for 'c1'"),
         (
+            ["a1_ct.png", "a2_ct.png"],
+            ["a1_seg.png", "a2_seg.png"],
+            "images have the suffix '_ct', references the suffix '_seg'; rename",
+        ),
+        (
             ["x.png"],
             ["quite.png"],
-            "images are called x, references quite; rename them, or name the pairs in a manifest",
+            "images are called x, references quite; rename them, or name the pairs in a",
         ),
     ],
 )
