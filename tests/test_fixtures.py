@@ -132,7 +132,8 @@ def _segscale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def _same_but_for_the_run(report: Path, other: Path, table: str) -> None:
     one, two = (open_report(str(folder)).table(table).drop(columns="run_id") for folder in (report, other))
-    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    # A report of today may have columns more.
+    pd.testing.assert_frame_equal(one, two[one.columns], check_exact=True)
 
 
 @pytest.mark.slow
