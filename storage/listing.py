@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ class _Walk:
         self.litter: list[str] = []
         self.closed: list[str] = []
         """Folders that the pattern names, without saying that what lies in them is meant."""
+        self.beside: list[str] = []
+        """Folders beside the files that it names."""
 
     def listing(self) -> Listing:
         root = self.pattern.root or "/"
@@ -100,9 +102,12 @@ class _Walk:
         names = {name for name, _ in entries}
         steps = [_Step.of(way, names) for way in _reachable(ways)]
         place = folder.rstrip("/")
+        ends_here = any(len(step.way) == 1 for step in steps)
         for name, is_folder in entries:
             chosen = [step for step in steps if step.takes(name, is_folder)]
             if not chosen:
+                if is_folder and ends_here and not is_hidden(name) and not is_litter(name):
+                    self.beside.append(below + name)
                 continue
             if is_hidden(name):
                 self.hidden.append(below + name)
@@ -123,22 +128,31 @@ class _Walk:
 
     def _notes(self) -> Iterator[Note]:
         if self.hidden:
-            yield Note(f"{counted(len(self.hidden), 'hidden name')} left out: {first_of(self.hidden)}", warns=False)
+            text = f"{counted(len(self.hidden), 'hidden name')} left out: {first_of(sorted(self.hidden))}"
+            yield Note(text, warns=False)
         if self.litter:
-            text = f"{counted(len(self.litter), 'name')} of the operating system left out: {first_of(self.litter)}"
+            text = (
+                f"{counted(len(self.litter), 'name')} of the operating system left out: {first_of(sorted(self.litter))}"
+            )
             yield Note(text, warns=False)
         if self.closed:
-            yield Note(f"{self._closed()}; end the pattern with **/* to read what lies in them")
+            yield Note(f"{self._shut(self.closed)}; end the pattern with **/* to read what lies in them")
+        if self.beside:
+            text = f"{self._shut(self.beside)}; a pattern with **/ reads what lies in them"
+            yield Note(text, warns=any(map(self._is_linked, self.beside)))
 
-    def _closed(self) -> str:
-        links = [name for name in self.closed if Path(f"{self.pattern.root}/{name}").is_symlink()]
-        are_links = f" ({len(links)} of them linked)" if links and isinstance(self.tree, LocalTree) else ""
-        return f"{counted(len(self.closed), 'folder')}{are_links} not looked into: {first_of(sorted(self.closed))}"
+    def _shut(self, folders: Sequence[str]) -> str:
+        n_linked = sum(map(self._is_linked, folders))
+        are_links = f" ({n_linked} of them linked)" if n_linked else ""
+        return f"{counted(len(folders), 'folder')}{are_links} not looked into: {first_of(sorted(folders))}"
+
+    def _is_linked(self, name: str) -> bool:
+        return isinstance(self.tree, LocalTree) and Path(f"{self.pattern.root}/{name}").is_symlink()
 
     def _instead(self) -> str:
         """What is there where nothing was found."""
         if self.closed:
-            return f", {self._closed()}; end the pattern with **/* to read what lies in them"
+            return f", {self._shut(self.closed)}; end the pattern with **/* to read what lies in them"
         if not isinstance(self.tree, LocalTree):
             return ""
         first = self.pattern.segments[0] if self.pattern.segments else ""

@@ -238,10 +238,19 @@ def test_what_is_left_out_is_said(tmp_path: Path, names: list[str], pattern: str
     assert re.match(note, said)
 
 
-def test_a_linked_folder_that_is_not_looked_into_is_said_to_be_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["*", "*.png"])
+def test_a_linked_folder_that_is_not_looked_into_is_said_to_be_one(tmp_path: Path, pattern: str) -> None:
     make(tmp_path, "set/a.png", "elsewhere/b.png")
     (tmp_path / "set/more").symlink_to("../elsewhere")
-    assert _notes(tmp_path / "set/*")[0].startswith("1 folder (1 of them linked) not looked into: more")
+    (note,) = list_files(str(tmp_path / "set" / pattern)).notes
+    assert note.text.startswith("1 folder (1 of them linked) not looked into: more")
+    assert note.warns
+
+
+def test_a_folder_beside_the_files_is_worth_a_note(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "old/b.png", ".git/c.png")
+    (note,) = list_files(str(tmp_path / "*.png")).notes
+    assert (note.text.split(";")[0], note.warns) == ("1 folder not looked into: old", False)
 
 
 @pytest.mark.parametrize(
