@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
 from segscale.errors import ConfigError, ListingError, UrlError
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.storage import parts, sources
+from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
+from segscale.storage.enumeration import counted, first_of
+from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
+from segscale.storage.listing import Note
+from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
 from segscale.storage.objects import ObjectStore
+from segscale.storage.pairing import files_by_stem, pair
+from segscale.storage.same_files import refuse_same_files, shared_files
+from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
@@ -29,38 +38,72 @@ REPORT_COLUMNS = frozenset(
 )  # fmt: skip
 
 
-def list_dataset(config: EvaluationConfig) -> pd.DataFrame:
-    """A row per image as `segscale.storage.sources` lists it. Raises ConfigError where that does not work."""
+@dataclass(frozen=True, slots=True)
+class DatasetListing:
+    """What a configuration names."""
+
+    images: pd.DataFrame
+    """A row per image: image_id, then of each role (image, reference, prediction where there are any) the URL and the
+    version, and groups. A missing file has the version "", one that is not named the URL "" too."""
+    notes: tuple[Note, ...] = ()
+    """What was left out, and what was taken for the same."""
+
+
+def list_dataset(config: EvaluationConfig) -> DatasetListing:
+    """The images of a data set, each with its files. Raises ConfigError, which names the key."""
     dataset = config.dataset
     if dataset.layout not in BUILT_LAYOUTS:
         raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
-    try:
-        if dataset.manifest:
-            listing = sources.read_manifest(dataset.manifest, split=dataset.split, roots=dataset.roots)
-        else:
-            listing = sources.match_by_stem(dataset.images, dataset.references, config.predictions.path)
-    except (ListingError, UrlError, OSError, ImportError) as error:
-        raise ConfigError(f"dataset: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
-    _check_groups(config, [name for name in listing.columns if name not in (*sources.MANIFEST_COLUMNS, *_VERSIONS)])
-    if config.predictions.path and dataset.manifest:
-        listing = _with_predictions(listing, config.predictions.path)
-    return listing
+    listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
+    if config.predictions.path:
+        listed = _with_partners(listed, "prediction", "predictions.path", config.predictions.path)
+    if not dataset.same_files:
+        with _named("dataset.manifest" if dataset.manifest else "dataset"):
+            refuse_same_files(listed.images)
+    alike = differing_by_case(listed.images["image_id"])
+    if alike:
+        text = f"images: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
+        listed = replace(listed, notes=(*listed.notes, Note(text)))
+    return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
 
 
-_VERSIONS = tuple(f"{role}_version" for role in sources.ROLES)
-
-
-def _with_predictions(listing: pd.DataFrame, pattern: str) -> pd.DataFrame:
-    if "prediction" in listing:
+def _of_manifest(config: EvaluationConfig) -> DatasetListing:
+    dataset = config.dataset
+    with _named("dataset.manifest"):
+        manifest = read_manifest(dataset.manifest, split=dataset.split, roots=dataset.roots)
+    _check_groups(config, [str(name) for name in manifest.images if name not in (*MANIFEST_COLUMNS, *_VERSIONS)])
+    if config.predictions.path and "prediction" in manifest.images:
         raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
+    return DatasetListing(manifest.images, manifest.notes)
+
+
+def _of_patterns(config: EvaluationConfig) -> DatasetListing:
+    dataset = config.dataset
+    _check_groups(config, [])
+    with _named("dataset.images"):
+        found = files_by_stem(dataset.images, "image")
+    images = found.files.rename(columns={"stem": "image_id"}).reset_index(drop=True)
+    listed = DatasetListing(images[["image_id", "image", "image_version"]], found.notes)
+    return _with_partners(listed, "reference", "dataset.references", dataset.references)
+
+
+def _with_partners(listed: DatasetListing, role: str, key: str, pattern: str) -> DatasetListing:
+    with _named(key):
+        partners = files_by_stem(pattern, role)
+        paired = pair(listed.images, partners)
+    return DatasetListing(paired.images, (*listed.notes, *partners.notes, *paired.notes))
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """What goes wrong with the files of a key, in one line that begins with it."""
     try:
-        found = sources.files_by_stem(pattern, "prediction")
-    except ListingError as error:
-        raise ConfigError(f"predictions.path: {error}") from None
-    matched = listing.join(found, on="image_id")
-    if matched["prediction"].isna().all():
-        raise ConfigError(f"predictions.path: {pattern}: expected files with the image ids as stems, found none")
-    return matched.fillna({"prediction": "", "prediction_version": ""})
+        yield
+    except (ListingError, UrlError, OSError, ImportError) as error:
+        raise ConfigError(f"{key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+
+
+_VERSIONS = tuple(f"{role}_version" for role in ROLES)
 
 
 def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:

@@ -35,6 +35,8 @@ from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, 
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
+_PLACES = {"images", "references", "manifest", "roots", "same_files", "rescan"}
+"""Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
 
@@ -154,7 +156,7 @@ def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     config, catalog = run.config, run.catalog
     content = {
-        "dataset": config.dataset.model_dump(mode="json", exclude={"images", "references", "manifest", "roots"}),
+        "dataset": config.dataset.model_dump(mode="json", exclude=_PLACES),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": catalog_sha256(catalog),
         "stage": counted.stage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import pandas as pd
 from segscale.flows.checks.model import ModelFile, find_model
 from segscale.flows.cluster.needs import needs_of
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import counting, list_dataset, preparation, require_catalog
+from segscale.flows.dataset import DatasetListing, counting, list_dataset, preparation, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
 from segscale.flows.workers import Workers
@@ -22,6 +23,8 @@ from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.survey import Reading
+
+logger = logging.getLogger("segscale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Run:
         self._lent = workers
         self.counted: Counted | None = None
         """By the last stage that counted, for the report."""
-        self._listing: pd.DataFrame | None = None
+        self._listing: DatasetListing | None = None
         self._catalog: pd.DataFrame | None = None
         self._looked: Looked | None = None
 
@@ -81,12 +84,19 @@ class Run:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
-        return self._listing
+        return self._listing.images
 
     def take_listing(self) -> pd.DataFrame:
-        """The listing, which is not kept any longer: beside the catalog it would be memory for nothing."""
-        listing, self._listing = self.listing(), None
-        return listing
+        """The listing, which is not kept any longer: beside the catalog it would be memory for nothing.
+
+        What was left out of it is said now, once the checks have found nothing.
+        """
+        self.listing()
+        assert self._listing is not None
+        for note in self._listing.notes:
+            logger.log(logging.WARNING if note.warns else logging.INFO, "%s", note.text)
+        images, self._listing = self._listing.images, None
+        return images
 
     def look(self) -> Looked:
         """How the files of the listing are read: as found before in this very listing, else as some of them tell now.

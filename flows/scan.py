@@ -17,6 +17,7 @@ from segscale.flows.shards.retry import LEAST_SECONDS, Finished, Limits, Lost
 from segscale.flows.worker import work
 from segscale.flows.worker.work import ScanJob
 from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, places_among, source_keys
+from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine, quarantined
 from segscale.storage.sources import ROLES, file_name
@@ -37,7 +38,9 @@ def scan_seconds(config: EvaluationConfig, job: ScanJob) -> float:
 def look_at_files(run: Run, listing: pd.DataFrame) -> pd.DataFrame:
     """`MEMORY_COLUMNS` of every file of a listing: remembered where it is unchanged, else looked at by the workers."""
     memory = SourceMemory(run.store, scan.CODE_VERSION)
-    known, held = memory.recall(), _held_files(run.store)
+    remembered, held = memory.recall(), _held_files(run.store)
+    # What a run is to look at again it does not know, but for what ended its workers.
+    known = remembered.iloc[:0] if run.config.dataset.rescan else remembered
     if len(held):
         known = pd.concat([known, held], ignore_index=True)
     jobs = list(_scan_jobs(listing, known))
@@ -53,8 +56,33 @@ def look_at_files(run: Run, listing: pd.DataFrame) -> pd.DataFrame:
             progress.advance(len(facts))
     looked_at = _frame(found).sort_values(["role", "url", "version"], ignore_index=True)
     # What could not be fetched says nothing about the file; it is looked at again next time.
-    memory.remember(looked_at[looked_at["sha256"] != ""])
+    _remember(memory, remembered, looked_at[looked_at["sha256"] != ""])
     return pd.concat([known, looked_at], ignore_index=True)
+
+
+def _remember(memory: SourceMemory, remembered: pd.DataFrame, looked_at: pd.DataFrame) -> None:
+    """Add what is new; of files with other bytes under the size and times of before, forget what was known."""
+    places = places_among(_memory_keys(looked_at), _memory_keys(remembered))
+    is_known = places >= 0
+    before = remembered["sha256"].to_numpy()[places[is_known]]
+    is_other = is_known.copy()
+    is_other[is_known] = looked_at["sha256"].to_numpy()[is_known] != before
+    changed = looked_at["url"][is_other]
+    if len(changed):
+        names = first_of([file_name(url) for url in changed[:SHOWN]], len(changed))
+        logger.warning(
+            "scan: %s with other bytes, though of equal size and times: %s", counted(len(changed), "file"), names
+        )
+        memory.forget(changed)
+        # With a URL all of its roles and versions were forgotten.
+        is_other |= looked_at["url"].isin(set(changed)).to_numpy()
+    new = looked_at[~is_known | is_other]
+    if len(new):
+        memory.remember(new)
+
+
+def _memory_keys(files: pd.DataFrame) -> pd.Series[str]:
+    return source_keys(files["url"], files["version"] + "\0" + files["role"])
 
 
 def _look_at(run: Run, jobs: Sequence[ScanJob]) -> Iterator[list[SourceFacts]]:

@@ -63,13 +63,13 @@ def look(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame) ->
     asked = {
         "code_version": CODE_VERSION,
         "listing": listing_sha256,
-        "dataset": config.dataset.model_dump(mode="json"),
+        "dataset": config.dataset.model_dump(mode="json", exclude={"rescan"}),
         "predictions": config.predictions.model_dump(mode="json"),
         "scored": scored,
     }
     made_from = content_key(asked)
     kept = _kept(config, store)
-    if kept is not None and kept[0] == made_from:
+    if kept is not None and kept[0] == made_from and not config.dataset.rescan:
         reading = Reading.from_facts(kept[1])
     else:
         reading = survey(config, listing, scored=scored)

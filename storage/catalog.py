@@ -8,7 +8,7 @@ import json
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -105,7 +105,8 @@ class SourceMemory:
     """What is known of source files that were read before, so that an unchanged file is not read again.
 
     Fragments in a folder, a file for each scan that found something new; all that is in them follows from a file's
-    bytes and from how they are looked at, so fragments of one version never contradict each other.
+    bytes and from how they are looked at, so fragments of one version do not contradict each other. Where other bytes
+    are found under the same `version` of a file, it is forgotten before it is remembered anew.
     """
 
     store: ObjectStore
@@ -123,8 +124,7 @@ class SourceMemory:
         and what is found then replaces it.
         """
         fragments = []
-        for path in (f"{self._folder}/{name}" for name in self.store.names(self._folder)):
-            data = self.store.read(path)
+        for path, data in self._fragments():
             if is_of_its_name(path, data):
                 fragments.append(tables.decode_frame(data))
             else:
@@ -135,6 +135,29 @@ class SourceMemory:
             # One scan looks at no file twice, and of millions of files the search for those would take seconds.
             return fragments[0]
         return pd.concat(fragments, ignore_index=True).drop_duplicates(["role", "url", "version"], keep="last")
+
+    def _fragments(self) -> Iterator[tuple[str, bytes]]:
+        for path in (f"{self._folder}/{name}" for name in self.store.names(self._folder)):
+            # Gone, where another driver forgets some of it just now.
+            with contextlib.suppress(FileNotFoundError):
+                yield path, self.store.read(path)
+
+    def forget(self, urls: Iterable[str]) -> int:
+        """Drop files of these URLs, in every role and version, so that they are looked at again; returns how many."""
+        gone, forgotten = pa.array(sorted(set(urls)), pa.large_string()), 0
+        for path, data in self._fragments():
+            if not is_of_its_name(path, data):
+                continue
+            known = tables.decode_frame(data)
+            among = pc.is_in(pa.array(known["url"], pa.large_string()), value_set=gone)
+            is_gone = among.to_numpy(zero_copy_only=False)
+            if is_gone.any():
+                # First the rest, then away with all: cut short in between, nothing is forgotten and nothing lost.
+                if not is_gone.all():
+                    self.remember(known[~is_gone])
+                self.store.remove(path)
+                forgotten += int(is_gone.sum())
+        return forgotten
 
     def remember(self, files: pd.DataFrame) -> None:
         """Add files just read. Raises ValueError where columns are missing."""

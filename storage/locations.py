@@ -11,9 +11,11 @@ from functools import cache
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from segscale.errors import SecretInUrlError, SegscaleError, UrlError
 from segscale.storage.http_client import HTTP_PROTOCOLS, stay_client
+from segscale.storage.local_files import is_local
 
 S3_PROTOCOLS = ("s3://", "s3a://")
 # How long one request may take to be accepted, and to be answered once it was sent.
@@ -52,8 +54,12 @@ def located(url: str) -> tuple[Any, str]:
 
     Credentials, region and endpoint of ``s3://`` are found as AWS's own tools find them: in the environment, or in the
     profile that it names. Listings are never cached: another driver may be committing beside this one. ``http://`` is
-    read from the server that the URL names, and from no other.
+    read from the server that the URL names, and from no other. Of a local file every letter is part of its name,
+    ``::`` and ``?`` as well.
     """
+    if is_local(url):
+        filesystem = LocalFileSystem()
+        return filesystem, str(filesystem._strip_protocol(url))
     refuse_secrets(url)
     if not url.startswith(S3_PROTOCOLS):
         client = {"get_client": stay_client} if url.startswith(HTTP_PROTOCOLS) else {}

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from segscale.storage.local_files import is_local
 from segscale.storage.locations import os_errors
 
-_LOCAL = frozenset({"file", "local"})
 # Names are taken letter by letter there. Elsewhere they travel in URLs, which clients and servers decode and shorten.
 _LITERAL = frozenset({"s3", "s3a", "memory"})
 # More than client, proxy and server do between them; a name that is still encoded after them means no good.
@@ -41,12 +41,13 @@ class DataRoots:
         own affair. A chain of file systems (``zip://a::...``) or one that no root is on is refused before anything is
         opened.
         """
+        if is_local(url):
+            path = self._real_file(url)
+            return any(_is_below(path, self._real(_local(root))) for root in self.urls if is_local(root))
         if "::" in url:
             return False
-        if _protocol(url) in _LOCAL:
-            path = self._real_file(url)
-            return any(_is_below(path, self._real(_local(root))) for root in self.urls if _protocol(root) in _LOCAL)
-        return any(_is_on(url, root) for root in self.urls if _protocol(root) == _protocol(url))
+        there = [root for root in self.urls if not is_local(root) and _protocol(root) == _protocol(url)]
+        return any(_is_on(url, root) for root in there)
 
     def _real_file(self, url: str) -> str:
         path = _local(url)

@@ -137,15 +137,16 @@ def check_source(url: str, sha256: str) -> Finding | None:
             while block := file.read(SOURCE_BLOCK_BYTES):
                 digest.update(block)
     except FileNotFoundError:
-        return Finding("missing source", url, expected, "no file", _SOURCE_REMEDY)
+        return Finding("missing source", url, expected, "no file", _PUT_BACK.format("leave it out"))
     except OSError as error:
-        return Finding("unreadable source", url, expected, _line(error), _SOURCE_REMEDY)
+        return Finding("unreadable source", url, expected, _line(error), _PUT_BACK.format("take the set as it is"))
     if digest.hexdigest() == sha256:
         return None
-    return Finding("changed source", url, expected, f"one with {digest.hexdigest()[:12]}", _SOURCE_REMEDY)
+    return Finding("changed source", url, expected, f"one with {digest.hexdigest()[:12]}", _CHANGED)
 
 
-_SOURCE_REMEDY = "put the file back, or take it as it is now with segscale run"
+_PUT_BACK = "put the file back, or {} with segscale run"
+_CHANGED = "put the file back, or take it as it is now with segscale run CONFIG --rescan"
 
 
 def check_report(report: Report) -> list[Finding]:

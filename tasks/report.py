@@ -20,7 +20,8 @@ from segscale.storage.reports import encode_report_table
 from segscale.storage.sources import file_name
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.diagnose import diagnose
-from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.equal_files import equal_files
+from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, panel_of
@@ -28,7 +29,7 @@ from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.thresholds import cumulate
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -189,7 +190,7 @@ def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
     }
-    findings = diagnose(panel, **judged, settings=settings)
+    findings = by_severity([*diagnose(panel, **judged, settings=settings), *equal_files(per_image)])
     return {**judged, "intervals": intervals(panel, settings)}, findings
 
 
@@ -221,6 +222,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             "reference_sum": frame["reference_sum"],
             "image_sha256": of_image["image_sha256"],
             "reference_sha256": of_image["reference_sha256"],
+            "prediction_sha256": of_image["prediction_sha256"],
             "status": frame["status"],
             "error": frame["error"],
             PREDICTION_MISSING: is_missing.astype("boolean"),

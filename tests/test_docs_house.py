@@ -158,6 +158,7 @@ def test_a_run_is_debugged_in_its_own_process(tmp_path: Path, monkeypatch: pytes
     write_phantoms(tmp_path, 4, seed=1)
     (tmp_path / "config.toml").write_text(
         '[dataset]\nname = "drawn"\nimages = "images/*.png"\nreferences = "masks/*.png"\nlabel_values = [0, 255]\n'
+        "same_files = true\n"
         '[predictions]\npath = "masks/*.png"\n[store]\npath = "store"\n'
     )
     monkeypatch.chdir(tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from segscale.errors import ArgumentError, ConfigError
 from segscale.flows.cluster.needs import fixed_part, is_local
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.storage.nearby import what_is_there
 from segscale.tasks.models.bundled import bundled_path
 
 
@@ -20,9 +21,9 @@ def check_sources(config: EvaluationConfig) -> None:
         ("dataset.references", dataset.references),
         ("predictions.path", config.predictions.path),
     ):
-        folder = Path(fixed_part(pattern))
-        if is_local(pattern) and not folder.exists():
-            raise ConfigError(f"{key}: {pattern}: expected files, found none: there is no {folder}")
+        folder = fixed_part(pattern)
+        if is_local(pattern) and not Path(folder).exists():
+            raise ConfigError(f"{key}: {pattern}: expected files, found none: {what_is_there(folder)}")
 
 
 def check_model_path(config: EvaluationConfig) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ from segscale.flows.cli.terminal import DONE, FAILURES, LOST, WRONG, prepare_pro
 if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig
 
+C = TypeVar("C", bound=Callable[..., Any])
 READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
 """Commands that commit nothing."""
 
@@ -104,6 +105,13 @@ def commands() -> None:
     """Evaluate segmentation at the scale of a data set."""
 
 
+def _rescan(lists: bool) -> Callable[[C], C]:
+    """The option of the commands that look at the files of the data set."""
+    if not lists:
+        return lambda command: command
+    return click.option("--rescan", is_flag=True, help="Look at every file again, whatever its size and times say.")
+
+
 def _config_command(
     name: str, *, lists: bool = False, predicts: bool = False
 ) -> Callable[[Callable[[EvaluationConfig, bool], int]], click.Command]:
@@ -120,6 +128,7 @@ def _config_command(
         @click.option("--run-id", metavar="NAME", help="Name of the report's folder; default: made from what was run.")
         @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
         @click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
+        @_rescan(lists)
         @through_prefect
         @click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
         def command(config: str, prefect: bool, quiet: bool, **options: Any) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass
-from pathlib import Path
 
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.storage.patterns import Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,5 @@ def is_local(path: str) -> bool:
 
 
 def fixed_part(path: str) -> str:
-    """The path, or of a glob the folder in which it begins."""
-    fixed = Path(path)
-    while glob.has_magic(str(fixed)) and not fixed.exists():
-        fixed = fixed.parent
-    return str(fixed)
+    """The path, or of a pattern the folder in which it begins."""
+    return Pattern.of(path).root or "/"

@@ -68,10 +68,14 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
         config = EvaluationConfig.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"{source}: {one_line(error)}") from None
+    # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
+    pattern_base = Path(glob.escape(str(base)))
     return config.model_copy(
         update={
-            "dataset": _anchored(config.dataset, base, "images", "references", "manifest", "roots"),
-            "predictions": _anchored(config.predictions, base, "path"),
+            "dataset": _anchored(
+                _anchored(config.dataset, pattern_base, "images", "references"), base, "manifest", "roots"
+            ),
+            "predictions": _anchored(config.predictions, pattern_base, "path"),
             "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,
             "store": _anchored(config.store, base, "path"),
             "cluster": _anchored(config.cluster, base, "tls_ca", "tls_cert", "tls_key", "job_folder", "spec"),
@@ -82,7 +86,12 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
 
 
 def override(
-    config: EvaluationConfig, *, run_id: str | None = None, workers: int | None = None, scheduler: str | None = None
+    config: EvaluationConfig,
+    *,
+    run_id: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    rescan: bool = False,
 ) -> EvaluationConfig:
     """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
     document = config.model_dump()
@@ -94,6 +103,8 @@ def override(
         document["cluster"]["workers"] = workers
     if run_id is not None:
         document["report"]["run_id"] = run_id
+    if rescan:
+        document["dataset"]["rescan"] = True
     try:
         return EvaluationConfig.model_validate(document)
     except ValidationError as error:
@@ -110,5 +121,4 @@ def _anchored(section: S, base: Path, *keys: str) -> S:
 def _anchor(path: str, base: Path) -> str:
     if not path or "://" in path or Path(path).is_absolute():
         return path
-    # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
-    return os.path.normpath(Path(glob.escape(str(base)) if glob.has_magic(path) else base) / path)
+    return os.path.normpath(base / path)

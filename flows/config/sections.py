@@ -83,6 +83,10 @@ class Dataset(Section):
     full_scale: NonNegative = 0.0
     """The stored value that "unit" makes 1, of every image; 0: as their files and types say."""
     split: str = ""
+    same_files: bool = False
+    """One file may stand in several places: as an image and as its reference or prediction, or as two images."""
+    rescan: bool = False
+    """Look at every file again, whatever its time says."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

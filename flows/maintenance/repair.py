@@ -24,19 +24,21 @@ from segscale.flows.run import Run
 from segscale.flows.score import plan_score, score_files
 from segscale.flows.stage import StageSummary
 from segscale.storage import verification
-from segscale.storage.catalog import read_catalog, rows_by_shard
+from segscale.storage.catalog import SourceMemory, read_catalog, rows_by_shard
+from segscale.storage.enumeration import counted
 from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import STAGE as QUARANTINE
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import find_reports
 from segscale.storage.set_aside import set_aside, waiting
 from segscale.storage.verification import Finding
-from segscale.tasks import predict, score, shard_plan
+from segscale.tasks import predict, scan, score, shard_plan
 from segscale.tasks.predict import Prediction, prediction_of
 
 logger = logging.getLogger("segscale")
 Shards = set[tuple[str, str]]
-UNREPAIRED = frozenset({"missing source", "unreadable source", "changed source"})
+CHANGED_SOURCE = "changed source"
+UNREPAIRED = frozenset({"missing source", "unreadable source", CHANGED_SOURCE})
 """What only the owner of the files can mend."""
 
 
@@ -50,6 +52,8 @@ class Repair:
     """What was done again."""
     lifted: tuple[str, ...]
     """Images and files whose quarantine ended: the next run tries them again."""
+    forgotten: tuple[str, ...]
+    """Source files with other bytes than catalogued, which the next run looks at again."""
     elsewhere: int
     """Shards set aside that this configuration does not use: the next run of the one that does makes them again."""
     report: str
@@ -85,6 +89,8 @@ def repair_store(run: Run) -> Repair:
     moved = set_aside(store, before.findings)
     for path in moved:
         logger.info("repair: set aside %s", path)
+    forgotten = tuple(item.place for item in before.findings if item.kind == CHANGED_SOURCE)
+    SourceMemory(store, scan.CODE_VERSION).forget(forgotten)
     # After that, for a quarantine whose record is damaged cannot be read: it ended when it was set aside.
     lifted = tuple(held.name for held in lift(store))
     wanted = waiting(store) | {(item.stage, item.key) for item in before.findings if item.kind == "missing record"}
@@ -94,7 +100,7 @@ def repair_store(run: Run) -> Repair:
     after = inspect(config, full=False)
     remaining = [*after.findings, *(item for item in before.findings if item.kind in UNREPAIRED)]
     elsewhere = sum(stage != QUARANTINE for stage, _ in waiting(store))
-    return Repair(moved, stages, lifted, elsewhere, report, tuple(remaining))
+    return Repair(moved, stages, lifted, forgotten, elsewhere, report, tuple(remaining))
 
 
 def _sound_catalog(run: Run) -> pd.DataFrame:
@@ -181,6 +187,8 @@ def _lines(repair: Repair) -> Iterator[str]:
     yield f"set aside {len(repair.moved)} files; shards done again: {done}"
     if repair.lifted:
         yield f"no longer quarantined, the next run tries them again: {', '.join(repair.lifted)}"
+    if repair.forgotten:
+        yield f"{counted(len(repair.forgotten), 'changed source file')}: the next run takes them as they are now"
     if repair.elsewhere:
         yield (
             f"{repair.elsewhere} shards set aside belong to other data sets or settings: "

@@ -137,8 +137,15 @@ def _check_tables(store: ObjectStore, paths: Sequence[StorePath], inspection: In
     memory = [path.path for path in paths if path.kind == "source memory"] if full else []
     checks = [(verification.check_catalog, path) for path in catalogs]
     checks += [(verification.check_source_memory, path) for path in memory]
-    found = in_threads(lambda check: check[0](check[1], store.read(check[1])), checks)
-    inspection.findings += [finding for finding in found if finding]
+
+    def look(check: tuple[Callable[[str, bytes], Finding | None], str]) -> Finding | None:
+        try:
+            return check[0](check[1], store.read(check[1]))
+        except FileNotFoundError:
+            # Forgotten or replaced by a driver at work since the listing.
+            return None
+
+    inspection.findings += [finding for finding in in_threads(look, checks) if finding]
     inspection.checked["catalogs"] = len(catalogs)
 
 

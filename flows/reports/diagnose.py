@@ -11,7 +11,8 @@ from segscale.flows.reports.histories import is_history, read_history
 from segscale.flows.reports.tables import readable_reports, recorded_settings, whole_table
 from segscale.storage.reports import open_report
 from segscale.tasks.metrics.diagnose import diagnose
-from segscale.tasks.metrics.findings import Finding, in_words
+from segscale.tasks.metrics.equal_files import equal_files
+from segscale.tasks.metrics.findings import Finding, by_severity, in_words
 from segscale.tasks.training.diagnosis.diagnose import diagnose_history
 
 
@@ -34,13 +35,15 @@ def diagnose_report(path: str) -> list[Finding]:
     with readable_reports():
         report = open_report(path)
         settings = recorded_settings(report)
-        return diagnose(
-            per_image=whole_table(report, "per_image"),
+        per_image = whole_table(report, "per_image")
+        found = diagnose(
+            per_image=per_image,
             per_sample=whole_table(report, "per_sample"),
             batch_summed=whole_table(report, "batch_summed"),
             gap=whole_table(report, "gap"),
             settings=settings,
         )
+        return by_severity([*found, *equal_files(per_image)])
 
 
 def describe(findings: list[Finding]) -> str:

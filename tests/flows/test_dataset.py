@@ -47,33 +47,40 @@ def _refusal(config: EvaluationConfig) -> str:
 
 def test_files_are_listed_with_their_partners(tmp_path: Path) -> None:
     _make(tmp_path, "images/b.png", "images/a.png", "masks/a.png", "masks/b.png", "p/b.npy")
-    listing = list_dataset(_config(tmp_path, predictions={"path": "p"}))
+    listing = list_dataset(_config(tmp_path, predictions={"path": "p"})).images
     assert list(listing["image_id"]) == ["a", "b"]
     assert [bool(url) for url in listing["prediction"]] == [False, True]
 
 
-@pytest.mark.parametrize("folder", ["plain", "with space", "set [1]", "a*b"])
-def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folder: str) -> None:
-    _make(tmp_path / folder, "images/a.png", "masks/a.png")
+@pytest.mark.parametrize("folder", ["plain", "with space", "set [1]", "a*b", "run[12]", "a::b", "50%#1"])
+@pytest.mark.parametrize("ending", ["", "/*.png"])
+def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folder: str, ending: str) -> None:
+    _make(tmp_path, f"{folder}/images/a.png", f"{folder}/masks/a.png", "run1/images/a.png", "axb/masks/a.png")
     (tmp_path / folder / "c.toml").write_text(
-        '[dataset]\nname = "x"\nimages = "images/*.png"\nreferences = "masks/*.png"\n'
+        f'[dataset]\nname = "x"\nimages = "images{ending}"\nreferences = "masks{ending}"\n'
     )
-    assert list(list_dataset(load_config(tmp_path / folder / "c.toml"))["image_id"]) == ["a"]
+    assert list(list_dataset(load_config(tmp_path / folder / "c.toml")).images["image_id"]) == ["a"]
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        pytest.param([], "images/*.png: expected files, found none", id="no images"),
-        pytest.param(["images/a.png"], "masks/*.png: expected files, found none", id="no references"),
-        pytest.param(["images/a.png", "masks/a_mask.png"], "no common stem", id="other stems"),
+        pytest.param([], ("dataset.images: ", "images/*.png: expected files, found none"), id="no images"),
+        pytest.param(
+            ["images/a.png"], ("dataset.references: ", "masks/*.png: expected files, found none"), id="no references"
+        ),
+        pytest.param(["images/a.png", "masks/a_m.png"], ("dataset.references: ", "no common stem"), id="other stems"),
+        pytest.param(
+            ["images/a.png", "masks/a.png", "p/a.txt"], ("predictions.path: ", "p holds 1 file (1 .txt)"), id="endings"
+        ),
     ],
 )
-def test_a_set_that_cannot_be_listed(tmp_path: Path, files: list[str], words: str) -> None:
+def test_a_set_that_cannot_be_listed(tmp_path: Path, files: list[str], words: tuple[str, str]) -> None:
+    """The key is named, and what is there instead."""
     _make(tmp_path / "with space", *files)
-    message = _refusal(_config(tmp_path / "with space"))
-    assert message.startswith("dataset: ")
-    assert words in message
+    message = _refusal(_config(tmp_path / "with space", predictions={"path": "p/*.npy"}))
+    assert message.startswith(words[0])
+    assert words[1] in message
     assert "%20" not in message
 
 
@@ -85,7 +92,7 @@ def test_layouts_that_are_not_built_are_refused(tmp_path: Path, layout: str) -> 
 def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
     _make(tmp_path, "p/2.npy", "p/extra.npy")
     config = _of_manifest(tmp_path, f"{HEAD},site\n2,a,b,x\n1,c,d,y\n", predictions={"path": "p/*.npy"})
-    listing = list_dataset(config)
+    listing = list_dataset(config).images
     assert list(listing["image_id"]) == ["2", "1"]
     assert [bool(version) for version in listing["prediction_version"]] == [True, False]
     assert list(listing["site"]) == ["x", "y"]
@@ -93,7 +100,7 @@ def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
 
 def test_only_a_split_is_listed(tmp_path: Path) -> None:
     text = f"{HEAD},split\n1,a,b,test\n2,c,d,train\n"
-    assert list(list_dataset(_of_manifest(tmp_path, text, {"split": "train"}))["image_id"]) == ["2"]
+    assert list(list_dataset(_of_manifest(tmp_path, text, {"split": "train"})).images["image_id"]) == ["2"]
     assert "no row has split 'val'" in _refusal(_of_manifest(tmp_path, text, {"split": "val"}))
 
 
@@ -101,7 +108,7 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
     ("text", "sections", "words"),
     [
         pytest.param("image_id,image\n1,a\n", {}, "reference is missing", id="no references"),
-        pytest.param(f"{HEAD}\n", {}, "dataset: ", id="no rows"),
+        pytest.param(f"{HEAD}\n", {}, "dataset.manifest: ", id="no rows"),
         pytest.param(
             f"{HEAD},prediction\n1,a,b,c\n", {"predictions": {"path": "p"}}, "predictions.path", id="predictions twice"
         ),
@@ -197,3 +204,59 @@ def test_a_catalog_that_was_never_written_is_asked_for(tmp_path: Path) -> None:
     catalog = pd.DataFrame({name: ["x"] for name in COLUMNS})
     write_catalog(store, catalog_name(config), catalog)
     pd.testing.assert_frame_equal(require_catalog(config, store), catalog)
+
+
+def _said(config: EvaluationConfig) -> list[str]:
+    return [note.text for note in list_dataset(config).notes]
+
+
+def test_what_is_left_out_of_each_role_is_said(tmp_path: Path) -> None:
+    _make(tmp_path, "images/a.png", "images/b.png", "images/.c.png", "masks/a.PNG", "masks/d.png", "p/a.npy", "p/B.npy")
+    assert _said(_config(tmp_path, predictions={"path": "p"})) == [
+        "images: 1 hidden name left out: .c.png",
+        "references: 1 image has none: b",
+        "references: 1 has no image: d.png",
+        "predictions: 1 image has none: b (there is B.npy)",
+        "predictions: 1 has no image: B.npy",
+    ]
+
+
+def test_predictions_beside_a_manifest_are_said_as_well(tmp_path: Path) -> None:
+    _make(tmp_path, "a.png", "b.png", "p/1.npy", "p/2.npy", "p/Thumbs.db")
+    config = _of_manifest(tmp_path, f"{HEAD}\n1,a.png,b.png\n", predictions={"path": "p"})
+    assert _said(config) == [
+        "predictions: 1 name of the operating system left out: Thumbs.db",
+        "predictions: 1 has no image: 2.npy",
+    ]
+
+
+@pytest.mark.parametrize("names", [("a", "A"), ("Case_1", "case_1")])
+def test_names_equal_but_for_case_are_said(tmp_path: Path, names: tuple[str, str]) -> None:
+    _make(tmp_path, *(f"{folder}/{name}.png" for folder in ("images", "masks") for name in names))
+    (said,) = _said(_config(tmp_path))
+    assert said == f"images: 2 names equal to others but for upper and lower case: {', '.join(sorted(names))}"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections", "words"),
+    [
+        ({"images": "masks/*.png"}, {}, "dataset: image and reference of 'a' are the same file, a.png"),
+        ({}, {"predictions": {"path": "masks"}}, "dataset: reference and prediction of 'a' are the same file"),
+        ({}, {"predictions": {"path": "linked"}}, "dataset: image and prediction of 'a' are the same file"),
+    ],
+)
+def test_the_same_file_in_two_roles(
+    tmp_path: Path, dataset: dict[str, Any], sections: dict[str, Any], words: str
+) -> None:
+    _make(tmp_path, "images/a.png", "masks/a.png")
+    (tmp_path / "linked").symlink_to("images")
+    assert _refusal(_config(tmp_path, dataset, **sections)).startswith(words)
+    meant = list_dataset(_config(tmp_path, dataset | {"same_files": True}, **sections))
+    assert len(meant.images) == 1
+
+
+def test_an_image_twice_in_a_manifest(tmp_path: Path) -> None:
+    _make(tmp_path, "a.png", "b.png", "c.png")
+    text = f"{HEAD}\nx,a.png,b.png\ny,a.png,c.png\n"
+    assert "dataset.manifest: the images 'x' and 'y' are the same file" in _refusal(_of_manifest(tmp_path, text))
+    assert len(list_dataset(_of_manifest(tmp_path, text, {"same_files": True})).images) == 2

@@ -17,7 +17,7 @@ from PIL import Image
 
 from segscale.flows import evaluate
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.dataset import require_catalog
+from segscale.flows.dataset import DatasetListing, require_catalog
 from segscale.flows.ingest import plan_catalog
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
@@ -108,7 +108,7 @@ def test_the_catalog_before_ends_before_another_is_planned(config: EvaluationCon
 
 
 def test_files_are_listed_once_for_check_and_plan(monkeypatch: pytest.MonkeyPatch, config: EvaluationConfig) -> None:
-    listings = [pd.DataFrame({"image_id": ["first"]}), pd.DataFrame({"image_id": ["later"]})]
+    listings = [DatasetListing(pd.DataFrame({"image_id": [image_id]})) for image_id in ("first", "later")]
     monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: listings.pop(0))
     run = Run(config)
     assert run.listing() is run.listing() is run.take_listing()

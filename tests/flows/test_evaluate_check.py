@@ -13,6 +13,7 @@ from segscale.errors import ConfigError
 from segscale.flows import evaluate
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.dataset import DatasetListing
 from segscale.flows.plan import plan_key
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts
@@ -40,7 +41,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> EnginePlan:
     facts = EngineFacts("keras", "cpu", "float32", "keras 3", ("head_4",), 2, 1, 3, 16)
     known = EnginePlan(PREDICTION, facts, "asked for", None, None)
     monkeypatch.setattr(evaluate, "find_plan", lambda *_: known)
-    monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: pd.DataFrame({"image_id": ["a"]}))
+    monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: DatasetListing(pd.DataFrame({"image_id": ["a"]})))
     monkeypatch.setattr("segscale.flows.run.Run.look", lambda _: None)
     monkeypatch.setattr(evaluate, "check_model", lambda _: pytest.fail("the model was loaded"))
     return known

@@ -46,7 +46,7 @@ def save(path: Path, value: int) -> None:
 
 def look_at_all(config: EvaluationConfig) -> ObjectStore:
     """What the workers of an ingest find, remembered."""
-    listing, store = list_dataset(config), config.store.open()
+    listing, store = list_dataset(config).images, config.store.open()
     facts = []
     for role in ("image", "reference"):
         facts += scan.inspect_files(role, list(zip(listing[role], listing[f"{role}_version"], strict=True)))

@@ -193,6 +193,18 @@ def test_a_file_seen_as_image_and_as_reference_keeps_its_size(store: ObjectStore
     assert [known.loc[("reference", url), "height"] for url in urls] == [0] * len(urls)
 
 
+def test_what_is_forgotten_is_not_recalled(store: ObjectStore) -> None:
+    memory = SourceMemory(store, 1)
+    memory.remember(_facts(("a", "1", "aa", 3), ("b", "1", "bb", 4)))
+    memory.remember(_facts(("a", "2", "ab", 5)))
+    memory.remember(_facts(("c", "1", "cc", 5)))
+    assert memory.forget(["a", "unknown"]) == 2
+    assert sorted(memory.recall()["url"]) == ["b", "c"]
+    memory.remember(_facts(("a", "1", "other", 3)))
+    assert memory.recall().set_index("url")["sha256"].to_dict() == {"a": "other", "b": "bb", "c": "cc"}
+    assert memory.forget([]) == 0
+
+
 def test_facts_of_other_code_are_not_believed(store: ObjectStore) -> None:
     SourceMemory(store, 1).remember(_facts(("a", "1", "aa", 3)))
     assert SourceMemory(store, 2).recall().empty

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from segscale.errors import ListingError
+from segscale.storage.manifests import read_manifest
 from segscale.storage.roots import DataRoots
-from segscale.storage.sources import file_version, read_file, read_manifest
+from segscale.storage.sources import file_version, read_file
 from segscale.storage.verification import check_source
 
 
@@ -177,7 +178,7 @@ def test_a_manifest_on_a_web_server_does_not_leave_its_folder(web: Path, cell: s
         leads = given if given.startswith(url) else f"{url}/set/{given}"
         assert read_file(leads) == b"secret/s.png", "what cannot be read does not show that it was refused"
         manifest.write_text("image_id,image,reference\na,a.png,a.png\n")
-        assert read_file(read_manifest(f"{url}/set/m.csv")["image"][0]) == b"set/a.png"
+        assert read_file(read_manifest(f"{url}/set/m.csv").images["image"][0]) == b"set/a.png"
 
 
 def test_a_web_server_sends_nobody_on_to_another(web: Path) -> None:
@@ -201,13 +202,13 @@ def test_a_manifest_that_leads_out_is_refused_with_its_row_and_the_remedy(folder
     manifest.write_text("image_id,image,reference\na,images/a.png,images/a.png\nb,images/a.png,../other/secret.png\n")
     with pytest.raises(ListingError, match=r"the reference of 'b' leads out of the data roots.*dataset\.roots"):
         read_manifest(str(manifest))
-    assert len(read_manifest(str(manifest), roots=[str(folders / "other")])) == 2
+    assert len(read_manifest(str(manifest), roots=[str(folders / "other")]).images) == 2
 
 
 def test_relative_manifests_have_the_working_folder_as_root(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folders / "data")
     Path("m.csv").write_text("image_id,image,reference\na,images/a.png,images/a.png\n")
-    assert len(read_manifest("m.csv")) == 1
+    assert len(read_manifest("m.csv").images) == 1
     Path("m.csv").write_text(f"image_id,image,reference\na,{os.path.relpath('/etc/passwd')},images/a.png\n")
     with pytest.raises(ListingError, match="leads out"):
         read_manifest("m.csv")

@@ -21,7 +21,8 @@ from segscale.storage import shards
 from segscale.storage.catalog import MEMORY_COLUMNS, rows_by_shard
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.objects import ObjectStore
-from segscale.storage.sources import ROLES, files_by_stem
+from segscale.storage.pairing import files_by_stem, pair
+from segscale.storage.sources import ROLES
 from segscale.tasks import ingest, scan, shard_plan
 from segscale.tasks.ingest import ShardDone
 from segscale.tasks.shard_plan import Preparation
@@ -84,12 +85,12 @@ def _write(folder: Path, role: str, files: Files) -> None:
 
 
 def _list(folder: Path, groups: Mapping[str, list[Any]]) -> pd.DataFrame:
-    listing = files_by_stem(str(folder / "image"), "image")
+    listing = files_by_stem(str(folder / "image"), "image").files.rename(columns={"stem": "image_id"})
     for role in ROLES[1:]:
         if any((folder / role).iterdir()):
-            listing = listing.join(files_by_stem(str(folder / role), role))
+            listing = pair(listing, files_by_stem(str(folder / role), role)).images
     listing = listing.reindex(columns=list(dict.fromkeys([*listing.columns, "reference", "reference_version"])))
-    return listing.fillna("").rename_axis("image_id").reset_index().assign(**groups)
+    return listing.fillna("").reset_index(drop=True).assign(**groups)
 
 
 def _inspect(listing: pd.DataFrame) -> pd.DataFrame:

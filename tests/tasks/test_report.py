@@ -193,7 +193,7 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
         "height", "width", "n_pixels", "n_ignored", "threshold", "true_positive", "false_positive", "false_negative",
         "true_negative", "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum",
         *SCORES, "empty", "gap_contribution_dice", "gap_contribution_tversky", "image_sha256", "reference_sha256",
-        "status", "error", "prediction_missing", "reference_pixels",
+        "prediction_sha256", "status", "error", "prediction_missing", "reference_pixels",
     ]  # fmt: skip
 
 

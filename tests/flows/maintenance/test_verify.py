@@ -34,12 +34,12 @@ from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.flows.workers import Workers
 from segscale.storage import parts, shards, tables
-from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
+from segscale.storage.catalog import SourceMemory, catalog_path, read_catalog, rows_by_shard
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, encode_record, fresh_attempt, record_path
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
-from segscale.tasks import predict
+from segscale.tasks import predict, scan
 from segscale.tasks.counting import failed_rows
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts
@@ -377,7 +377,16 @@ def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Finish
     assert inspect(run.config, full=False).findings == []
     found = {finding.place: finding.kind for finding in inspect(run.config, full=True).findings}
     assert found == {str(changed): "changed source", str(missing): "missing source"}
-    assert {item.kind for item in repair_store(Run(run.config, workers=run.workers)).remaining} == set(found.values())
+    memory = SourceMemory(run.store, scan.CODE_VERSION)
+    memory.remember(memory.recall().iloc[:2].assign(url=[str(changed), str(missing)]))
+    n_known = len(memory.recall())
+    repaired = repair_store(Run(run.config, workers=run.workers))
+    assert {item.kind for item in repaired.remaining} == set(found.values())
+    assert "run CONFIG --rescan" in describe_repair(repaired)
+    assert "1 changed source file: the next run takes them as they are now" in describe_repair(repaired)
+    known = memory.recall()["url"].to_list()
+    assert str(changed) not in known
+    assert len(known) == n_known - 1, "of the others nothing is forgotten"
     # The shard that holds the changed image cannot be made again: it is said, and nothing is lost by trying.
     key = str(frame["shard"].iloc[0])
     before = run.tables()

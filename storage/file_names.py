@@ -1,0 +1,68 @@
+"""Names of files: what stands for an image in one, and which two are easily taken for the same."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from segscale.storage.patterns import composed
+
+_PACKED = frozenset({"gz", "bz2", "zst"})
+# Blanks of all kinds, and letters without width that nobody sees.
+_BLANKS = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
+# Left in folders by file managers and disks; in lower case.
+_LITTER = frozenset(
+    {
+        "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx",
+        "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
+    }
+)  # fmt: skip
+
+
+def stem(name: str) -> str:
+    """A file's name without its folder and suffix; of ``.nii.gz`` and the like both suffixes go."""
+    bare, ending = _cut(name.rsplit("/", 1)[-1])
+    return _cut(bare)[0] if ending.lower() in _PACKED else bare
+
+
+def _cut(name: str) -> tuple[str, str]:
+    bare, _, ending = name.rpartition(".")
+    return (bare, ending) if bare and ending else (name, "")
+
+
+def without_blanks(name: str) -> str:
+    """Without blanks at its ends, and with a single space for those within."""
+    return _BLANKS.sub(" ", name).strip()
+
+
+def confusable(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two different names that nobody can tell apart: by blanks, or the form of their Unicode."""
+    seen: dict[str, str] = {}
+    for name in names:
+        is_plain = name.isascii() and name.isprintable() and " " not in name
+        plain = name if is_plain else composed(without_blanks(name))
+        other = seen.setdefault(plain, name)
+        if other != name:
+            return other, name
+    return None
+
+
+def differing_by_case(names: Iterable[str]) -> list[str]:
+    """Those of the names that are those of others but for upper and lower case."""
+    names = list(names)
+    folded = [composed(name).casefold() for name in names]
+    if len(set(folded)) == len(names):
+        return []
+    counts = Counter(folded)
+    return sorted((name for name, fold in zip(names, folded, strict=True) if counts[fold] > 1), key=str.casefold)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether file managers do not show it: checkouts, caches of editors, and what macOS adds to files."""
+    return name.startswith(".")
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is left by an operating system, and nobody's image."""
+    return name.lower() in _LITTER

@@ -1,0 +1,210 @@
+"""The listing of a pattern: its files, and what lies there and is left out."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from fsspec.implementations.local import LocalFileSystem
+
+from segscale.errors import ListingError
+from segscale.storage.enumeration import counted, first_of
+from segscale.storage.file_names import is_hidden, is_litter
+from segscale.storage.locations import located, os_errors
+from segscale.storage.nearby import what_is_there
+from segscale.storage.patterns import ANY_DEPTH, Pattern, composed, is_pattern, matcher
+from segscale.storage.trees import LocalTree, RemoteTree, Tree
+
+FILE_COLUMNS = ("url", "relative", "version")
+Segments = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for whoever reads the log of a run."""
+
+    text: str
+    warns: bool = True
+    """Of what may be a loss, or not what was meant; else a thing to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a pattern names."""
+
+    files: pd.DataFrame
+    """A row per file with `FILE_COLUMNS`, in bytewise order of `relative`, the POSIX path below the folder that the
+    pattern starts in. `version` changes when the file does; "" for a link that leads nowhere."""
+    notes: tuple[Note, ...] = ()
+    """What was left out."""
+
+
+def list_files(pattern: str) -> Listing:
+    """The files that a glob, a folder or a single path names, local or any fsspec URL.
+
+    A folder stands for all that lies below it. Links are followed. Hidden files, those in hidden folders, and what
+    operating systems leave in folders are left out. A folder or file whose name is spelled like a part of the pattern
+    is meant by it; where both the name and the pattern find something, ListingError names both. Raises ListingError
+    too where nothing matches and for a folder that is linked into itself, SecretInUrlError, OSError.
+    """
+    filesystem, path = located(pattern)
+    with os_errors(pattern):
+        return _Walk(*_planted(filesystem, path)).listing()
+
+
+def _planted(filesystem: Any, path: str) -> tuple[Tree, Pattern]:
+    """The tree that a pattern is looked for in."""
+    wanted = Pattern.of(path)
+    if isinstance(filesystem, LocalFileSystem):
+        return LocalTree(), wanted
+    # A folder that is called like the pattern is listed whole.
+    depth = None if wanted.segments and filesystem.exists(path) else wanted.depth
+    return RemoteTree.below(filesystem, wanted.root, depth), wanted
+
+
+class _Walk:
+    """One way through a tree, along a pattern."""
+
+    def __init__(self, tree: Tree, pattern: Pattern) -> None:
+        self.tree, self.pattern = tree, pattern
+        self.rows: list[tuple[str, str, str]] = []
+        self.hidden: list[str] = []
+        self.litter: list[str] = []
+        self.closed: list[str] = []
+        """Folders that the pattern names, without saying that what lies in them is meant."""
+        self.beside: list[str] = []
+        """Folders beside the files that it names."""
+
+    def listing(self) -> Listing:
+        root = self.pattern.root or "/"
+        if self.tree.is_folder(root):
+            self._walk(root, "", {self.pattern.segments}, ())
+        elif not self.pattern.segments and self.tree.is_file(root):
+            self._take(root, root.rpartition("/")[2])
+        if not self.rows:
+            raise ListingError(f"{self.pattern}: expected files, found none{self._instead()}")
+        try:
+            self.rows.sort(key=lambda row: row[1].encode())
+        except UnicodeEncodeError as error:
+            raise ListingError(
+                f"{self.pattern}: expected file names in UTF-8, got {error.object!a}; rename that file"
+            ) from None
+        return Listing(pd.DataFrame(self.rows, columns=list(FILE_COLUMNS)), tuple(self._notes()))
+
+    def _walk(self, folder: str, below: str, ways: set[Segments], above: tuple[Any, ...]) -> None:
+        """`below` is the path from the root, with a slash at its end; each of `ways` is a rest of the pattern."""
+        above = self.tree.enter(folder, above)
+        entries = list(self.tree.entries(folder))
+        names = {name for name, _ in entries}
+        steps = [_Step.of(way, names) for way in _reachable(ways)]
+        place = folder.rstrip("/")
+        ends_here = any(len(step.way) == 1 for step in steps)
+        for name, is_folder in entries:
+            chosen = [step for step in steps if step.takes(name, is_folder)]
+            if not chosen:
+                if is_folder and ends_here and not is_hidden(name) and not is_litter(name):
+                    self.beside.append(below + name)
+                continue
+            if is_hidden(name):
+                self.hidden.append(below + name)
+            elif is_litter(name):
+                self.litter.append(below + name)
+            elif not is_folder:
+                self._take(f"{place}/{name}", below + name)
+            elif further := {rest for step in chosen if (rest := step.rest()) is not None}:
+                self._walk(f"{place}/{name}", f"{below}{name}/", further, above)
+            else:
+                self.closed.append(below + name)
+
+    def _take(self, path: str, relative: str) -> None:
+        if is_hidden(path.rpartition("/")[2]):
+            self.hidden.append(relative)
+        else:
+            self.rows.append((self.tree.url(path), relative, self.tree.version(path)))
+
+    def _notes(self) -> Iterator[Note]:
+        if self.hidden:
+            text = f"{counted(len(self.hidden), 'hidden name')} left out: {first_of(sorted(self.hidden))}"
+            yield Note(text, warns=False)
+        if self.litter:
+            text = (
+                f"{counted(len(self.litter), 'name')} of the operating system left out: {first_of(sorted(self.litter))}"
+            )
+            yield Note(text, warns=False)
+        if self.closed:
+            yield Note(f"{self._shut(self.closed)}; end the pattern with **/* to read what lies in them")
+        if self.beside:
+            text = f"{self._shut(self.beside)}; a pattern with **/ reads what lies in them"
+            yield Note(text, warns=any(map(self._is_linked, self.beside)))
+
+    def _shut(self, folders: Sequence[str]) -> str:
+        n_linked = sum(map(self._is_linked, folders))
+        are_links = f" ({n_linked} of them linked)" if n_linked else ""
+        return f"{counted(len(folders), 'folder')}{are_links} not looked into: {first_of(sorted(folders))}"
+
+    def _is_linked(self, name: str) -> bool:
+        return isinstance(self.tree, LocalTree) and Path(f"{self.pattern.root}/{name}").is_symlink()
+
+    def _instead(self) -> str:
+        """What is there where nothing was found."""
+        if self.closed:
+            return f", {self._shut(self.closed)}; end the pattern with **/* to read what lies in them"
+        if not isinstance(self.tree, LocalTree):
+            return ""
+        first = self.pattern.segments[0] if self.pattern.segments else ""
+        return f": {what_is_there(self.pattern.root or '/', first)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one rest of a pattern says of the names in a folder."""
+
+    way: Segments
+    spelled: bool
+    """Whether a name there is spelled like the pattern, and therefore meant by it."""
+
+    @staticmethod
+    def of(way: Segments, names: Set[str]) -> _Step:
+        if not way or way[0] == ANY_DEPTH or not is_pattern(way[0]) or way[0] not in names:
+            return _Step(way, spelled=False)
+        expression = matcher(way[0], len(way) == 1)
+        others = [name for name in names if name != way[0] and expression.fullmatch(composed(name))]
+        if others:
+            raise ListingError(
+                f"{way[0]!r} is the name of a file or folder, and as a pattern it stands for "
+                f"{first_of(sorted(others))} too; for the name alone write {glob.escape(way[0])!r}, for the others "
+                "rename it"
+            )
+        return _Step(way, spelled=True)
+
+    def takes(self, name: str, is_folder: bool) -> bool:
+        if not self.way:
+            return True
+        if self.way[0] == ANY_DEPTH:
+            return is_folder
+        if not is_folder and len(self.way) > 1:
+            return False
+        if self.spelled:
+            return name == self.way[0]
+        return matcher(self.way[0], len(self.way) == 1).fullmatch(composed(name)) is not None
+
+    def rest(self) -> Segments | None:
+        """What the pattern says of the names in a folder that was taken; None where it ends with the folder."""
+        if not self.way or self.way[0] == ANY_DEPTH:
+            return self.way
+        names_it = self.spelled or not is_pattern(self.way[0])
+        return self.way[1:] if len(self.way) > 1 or names_it else None
+
+
+def _reachable(ways: set[Segments]) -> set[Segments]:
+    """With those that remain where a ``**`` stands for no folder."""
+    found = set(ways)
+    for way in ways:
+        while way and way[0] == ANY_DEPTH:
+            way = way[1:]
+            found.add(way)
+    return found

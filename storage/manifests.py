@@ -1,0 +1,199 @@
+"""Manifests: tables that name the files of each image, and what else is known of it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from segscale.errors import ListingError, SecretInUrlError
+from segscale.storage.enumeration import counted, first_of
+from segscale.storage.file_names import confusable
+from segscale.storage.listing import Note
+from segscale.storage.locations import located, refuse_secrets
+from segscale.storage.named_files import NamedFiles
+from segscale.storage.roots import DataRoots
+from segscale.storage.sources import ROLES, file_versions, read_file
+
+MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_EXCEL_HINT = re.compile(r"sep=.\r?\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The rows of a manifest."""
+
+    images: pd.DataFrame
+    """In its order: image_id, of each role that it has the URL and the version (`image`, `image_version`), groups."""
+    notes: tuple[Note, ...] = ()
+
+
+def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Manifest:
+    """The rows of a CSV or Parquet manifest, with paths made absolute; a file that is not there has the version "".
+
+    Needs image_id, image and reference; prediction is optional; all other columns are kept as groups. Text is UTF-8, or
+    UTF-16 with its mark, and separated by commas, semicolons or tabs. Blanks around cells do not count. Only the rows
+    of `split` are returned where one is named. Raises ListingError for missing columns, ids that are empty, repeated or
+    cannot be told apart, an unknown split, and a file that lies neither in the manifest's folder nor in one of
+    `roots`.
+    """
+    try:
+        data = read_file(url)
+    except FileNotFoundError:
+        raise ListingError(f"{url}: expected a manifest, found none") from None
+    except OSError as error:
+        raise ListingError(f"{url}: expected a manifest that can be read: {error.strerror or error}") from None
+    table, blanks = _without_blanks(_parsed(url, data))
+    _check(url, table)
+    table = table.astype({"image_id": str})
+    if split:
+        table = _of_split(url, table, split)
+    table = table.reset_index(drop=True)
+    notes = (
+        [Note(f"manifest: blanks around {counted(len(blanks), 'cell')} left out: {first_of(blanks)}")] if blanks else []
+    )
+    base = url.rpartition("/")[0]
+    for role in ROLES:
+        if role in table:
+            paths = table[role].fillna("").astype(str)
+            _refuse_secrets(url, role, table["image_id"], paths)
+            table[role] = [_absolute(path, base) for path in paths]
+            _check_roots(url, table, role, DataRoots((base or ".", *roots)))
+            found = NamedFiles.of(role, table["image_id"].to_list(), table[role].to_list(), file_versions(table[role]))
+            table[role], table[f"{role}_version"] = found.urls, found.versions
+            if found.renamed:
+                _check_roots(url, table, role, DataRoots((base or ".", *roots)))
+            notes += found.notes
+    return Manifest(table, tuple(notes))
+
+
+def _parsed(url: str, data: bytes) -> pd.DataFrame:
+    try:
+        if url.lower().endswith((".parquet", ".pq")):
+            return pd.read_parquet(io.BytesIO(data))
+        return _parsed_text(url, _decoded(url, data))
+    except ListingError:
+        raise
+    except (ValueError, OSError, csv.Error) as error:
+        raise ListingError(f"{url}: expected a CSV or Parquet manifest: {error}") from None
+
+
+def _decoded(url: str, data: bytes) -> str:
+    if data.startswith(_UTF_16):
+        return data.decode("utf-16")
+    if b"\0" in data[:1000]:
+        raise ListingError(f"{url}: expected text encoded in UTF-8, got null bytes (UTF-16?): save it as CSV UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise ListingError(
+            f"{url}: expected text encoded in UTF-8, line {row} has the byte 0x{data[error.start]:02x}, as Latin-1 or "
+            "Windows-1252 do; save it as CSV UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from None
+
+
+def _parsed_text(url: str, text: str) -> pd.DataFrame:
+    # A hint of Excel for itself, in a line of its own.
+    text = text[hint.end() :] if (hint := _EXCEL_HINT.match(text)) else text
+    header = text.lstrip("\r\n").split("\n", 1)[0].rstrip("\r")
+    columns = {separator: [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
+               for separator in SEPARATORS}  # fmt: skip
+    separator = max(SEPARATORS, key=lambda one: (len(set(MANIFEST_COLUMNS) & set(columns[one])), len(columns[one])))
+    names = columns[separator]
+    repeated = [name for name in names if name and names.count(name) > 1]
+    if repeated:
+        raise ListingError(f"{url}: two columns are called {repeated[0]!r}; rename or remove one")
+    # As written: an id 007 is not the number 7, and a site NA is a site. Only an empty cell says nothing.
+    table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[""])
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ListingError(
+            f"{url}: expected a cell for each of the {len(names)} columns, separated by {SEPARATORS[separator]}, got "
+            "rows of more: quote a cell that holds one of these"
+        )
+    return table
+
+
+def _without_blanks(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table without blanks around its cells and names; and the cells that had some."""
+    table = table.rename(columns={name: name.strip() for name in table.columns if isinstance(name, str)})
+    blanks: list[str] = []
+    for name in table.columns:
+        column = table[name]
+        if not pd.api.types.is_string_dtype(column.dtype):
+            continue
+        stripped = column.str.strip()
+        changed = (stripped != column) & stripped.notna()
+        if changed.any():
+            blanks += [f"{cell!r}" for cell in column[changed]]
+            table.loc[changed, name] = stripped[changed].where(stripped[changed] != "")
+    return table, blanks
+
+
+def _check(url: str, table: pd.DataFrame) -> None:
+    missing = [name for name in MANIFEST_COLUMNS[:3] if name not in table.columns]
+    if missing:
+        raise ListingError(
+            f"{url}: expected the columns image_id, image, reference, separated by commas, semicolons or tabs; "
+            f"{missing[0]} is missing, found {first_of([str(name) for name in table.columns])}"
+        )
+    taken = [f"{role}_version" for role in ROLES if f"{role}_version" in table.columns]
+    if taken:
+        raise ListingError(f"{url}: column {taken[0]!r} is a name that Segscale needs itself; rename it")
+    if table.empty:
+        raise ListingError(f"{url}: expected a row for each image, found no rows")
+    identifiers = table["image_id"]
+    absent = identifiers.isna() | (identifiers.astype(str).str.strip() == "")
+    if absent.any():
+        raise ListingError(f"{url}: row {int(absent.to_numpy().argmax()) + 1} has no image_id")
+    repeated = identifiers[identifiers.astype(str).duplicated()]
+    if len(repeated):
+        raise ListingError(
+            f"{url}: image_id {str(repeated.iloc[0])!r} stands in several rows (blanks around it do not count)"
+        )
+    alike = confusable(identifiers.astype(str))
+    if alike:
+        raise ListingError(
+            f"{url}: the ids {alike[0]!r} and {alike[1]!r} differ only in blanks or in the form of their Unicode "
+            f"({alike[0]!a}, {alike[1]!a}): they are taken for duplicates; rename or remove one"
+        )
+
+
+def _refuse_secrets(url: str, role: str, identifiers: Iterable[str], paths: Iterable[str]) -> None:
+    for identifier, path in zip(identifiers, paths, strict=True):
+        try:
+            refuse_secrets(path)
+        except SecretInUrlError as error:
+            raise ListingError(f"{url}: column {role!r} of image_id {identifier!r}: {error}") from None
+
+
+def _check_roots(url: str, table: pd.DataFrame, role: str, roots: DataRoots) -> None:
+    for identifier, path in zip(table["image_id"], table[role], strict=True):
+        if path and not roots.hold(path):
+            raise ListingError(
+                f"{url}: the {role} of {identifier!r} leads out of the data roots {list(roots.urls)}: {path}; put it "
+                "there, or name its folder in dataset.roots"
+            )
+
+
+def _of_split(url: str, table: pd.DataFrame, split: str) -> pd.DataFrame:
+    if "split" not in table:
+        raise ListingError(f"{url}: expected a column named split, for split = {split!r}; found {list(table.columns)}")
+    splits = table["split"].map(str, na_action="ignore").fillna("")
+    if split not in set(splits):
+        raise ListingError(f"{url}: no row has split {split!r}; there are {sorted(set(splits) - {''})}")
+    return table[splits == split].copy()
+
+
+def _absolute(path: str, base: str) -> str:
+    if not path or "://" in path:
+        return path
+    filesystem, root = located(base or ".")
+    return str(filesystem.unstrip_protocol(path if path.startswith("/") else f"{root}/{path}"))

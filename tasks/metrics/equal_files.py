@@ -1,0 +1,53 @@
+"""Equal files: bytes that stand under several names in a run, where a mistake is likelier than chance."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from segscale.tasks.metrics.findings import Finding
+
+HASHES = ("image_sha256", "reference_sha256", "prediction_sha256")
+_SHOWN = 3
+
+
+def equal_files(per_image: pd.DataFrame) -> list[Finding]:
+    """What the hashes of a per-image table say: an image or a prediction that is its reference, an image twice.
+
+    An empty prediction that equals an empty reference is as it should be. Tables from before a hash was kept say
+    nothing of it.
+    """
+    sound = per_image[per_image["status"] == "ok"]
+    has_foreground = sound[(sound["class_index"] > 0) & (sound["reference_sum"].fillna(0) > 0)]
+    images = sound[["image_id", *(name for name in HASHES if name in sound)]].drop_duplicates("image_id")
+    return list(_findings(images, images["image_id"].isin(has_foreground["image_id"].unique())))
+
+
+def _findings(images: pd.DataFrame, has_foreground: pd.Series) -> Iterator[Finding]:
+    if not set(HASHES[:2]) <= set(images):
+        return
+    known = images["image_sha256"] != ""
+    yield from _finding(
+        "image-is-reference", images, known & (images["image_sha256"] == images["reference_sha256"]),
+        "images are equal to their own references, byte for byte: the labels are evaluated in place of the images",
+        "look at dataset.images and dataset.references: do both find the same files under two names?",
+    )  # fmt: skip
+    yield from _finding(
+        "image-twice", images, known & images["image_sha256"].duplicated(keep=False),
+        "images are equal to others of the set, byte for byte: they count more than once",
+        "remove the copies, and look whether training and test images were mixed",
+    )  # fmt: skip
+    if "prediction_sha256" in images:
+        is_equal = images["prediction_sha256"] == images["reference_sha256"]
+        yield from _finding(
+            "prediction-is-reference", images, has_foreground & (images["reference_sha256"] != "") & is_equal,
+            "predictions with foreground are equal to their references, byte for byte: no model is as good as that",
+            "look at predictions.path: does it lead to copies of the references?",
+        )  # fmt: skip
+
+
+def _finding(signature: str, images: pd.DataFrame, concerned: pd.Series, cause: str, remedy: str) -> Iterator[Finding]:
+    names = images["image_id"][concerned].astype(str).tolist()
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        evidence = f"{len(names)} of {len(images)} images: {', '.join(names[:_SHOWN])}{more}"
+        yield Finding(signature, "warning", cause, evidence, remedy)

@@ -1,0 +1,300 @@
+"""Which files a pattern names, and what is said of the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from segscale.errors import ListingError
+from segscale.storage.listing import FILE_COLUMNS, list_files
+from segscale.storage.manifests import read_manifest
+from segscale.storage.objects import ObjectStore
+from segscale.storage.sources import file_version, read_file
+from tests.storage.made_files import make
+
+
+def _relative(pattern: str | Path) -> list[str]:
+    return list(list_files(str(pattern)).files["relative"])
+
+
+def _notes(pattern: str | Path) -> list[str]:
+    return [note.text for note in list_files(str(pattern)).notes]
+
+
+def test_files_come_in_bytewise_order_of_their_path(tmp_path: Path) -> None:
+    # As text in some languages, or folder by folder, the order would be another.
+    make(tmp_path, "a/z.png", "a.png", "a-b.png", "B.png", "b.png", "é.png", "a1.png", "a10.png", "a2.png")
+    assert _relative(tmp_path) == [
+        "B.png", "a-b.png", "a.png", "a/z.png", "a1.png", "a10.png", "a2.png", "b.png", "é.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        pytest.param("", ["a.png", "b.tif", "sub/c.png", "sub/deep/d.png"], id="folder, all below it"),
+        pytest.param("*.png", ["a.png"], id="glob"),
+        pytest.param("**/*.png", ["a.png", "sub/c.png", "sub/deep/d.png"], id="glob at any depth"),
+        pytest.param("sub/*.png", ["c.png"], id="relative to where the magic starts"),
+        pytest.param("s*/*.png", ["sub/c.png"], id="magic in a folder"),
+        pytest.param("[ab].*", ["a.png", "b.tif"], id="set of letters"),
+        pytest.param("?.tif", ["b.tif"], id="one letter"),
+        pytest.param("sub/c.png", ["c.png"], id="single file"),
+    ],
+)
+def test_patterns(tmp_path: Path, pattern: str, found: list[str]) -> None:
+    make(tmp_path, "a.png", "b.tif", "sub/c.png", "sub/deep/d.png")
+    assert _relative(tmp_path / pattern) == found
+
+
+@pytest.mark.parametrize("pattern", ["memory://{}", "memory://{}/*.png", "memory://{}/**/*.png"])
+def test_any_file_system_is_listed(pattern: str) -> None:
+    name = uuid.uuid4().hex
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/{name}/b.png", b"1")
+    memory.pipe_file(f"/{name}/a.png", b"22")
+    listing = list_files(pattern.format(name)).files
+    assert list(listing.columns) == list(FILE_COLUMNS)
+    assert list(listing["relative"]) == ["a.png", "b.png"]
+    assert [read_file(url) for url in listing["url"]] == [b"22", b"1"]
+
+
+@pytest.mark.parametrize("name", ["a b.png", "a%20b.png", "a#b?.png", "ümlaut.png", "a+b&c.png"])
+def test_a_listed_url_leads_back_to_its_file(tmp_path: Path, name: str) -> None:
+    listing = list_files(str(make(tmp_path, name))).files
+    assert read_file(listing["url"][0]) == name.encode()
+    assert file_version(listing["url"][0]) == listing["version"][0]
+
+
+@pytest.mark.parametrize("folder", ["set [1]", "what?", "a*b"])
+def test_a_folder_may_have_magic_letters_in_its_name(tmp_path: Path, folder: str) -> None:
+    make(tmp_path / folder, "a.png")
+    assert [name.removeprefix(f"{folder}/") for name in _relative(tmp_path / folder)] == ["a.png"]
+
+
+def test_linked_files_are_files(tmp_path: Path) -> None:
+    # Data sets under version control are folders of links into a cache.
+    make(tmp_path, "cache/0a1b", "set/a.png")
+    (tmp_path / "set/b.png").symlink_to(tmp_path / "cache/0a1b")
+    assert _relative(tmp_path / "set") == ["a.png", "b.png"]
+    assert _relative(tmp_path / "set/*.png") == ["a.png", "b.png"]
+
+
+def test_hidden_files_are_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", ".DS_Store", "._a.png", "sub/.b.png")
+    assert _relative(tmp_path) == ["a.png"]
+    assert _relative(tmp_path / "**/*.png") == ["a.png"]
+
+
+def test_files_in_hidden_folders_are_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", ".ipynb_checkpoints/a-checkpoint.png", ".git/b.png")
+    assert _relative(tmp_path) == ["a.png"]
+    assert _relative(tmp_path / "**/*.png") == ["a.png"]
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png", "none", "none/*.png", ".hidden"])
+def test_nothing_found_is_an_error(tmp_path: Path, pattern: str) -> None:
+    make(tmp_path, ".hidden/.file")
+    with pytest.raises(ListingError, match="expected files, found none"):
+        list_files(str(tmp_path / pattern))
+
+
+def test_a_name_that_is_no_text_is_an_error_of_the_listing(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"")
+    with pytest.raises(ListingError, match=r"xff|udcff"):
+        list_files(str(tmp_path))
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    assert [version != "" for version in list_files(str(tmp_path)).files["version"]] == [True, False]
+
+
+@pytest.mark.slow
+def test_files_in_a_bucket_are_listed_and_asked_for(s3_bucket: str) -> None:
+    store = ObjectStore(s3_bucket)
+    for name in ("b", "a", ".hidden"):
+        store.write(f"images/{name}.png", name.encode())
+    listing = list_files(f"{s3_bucket}/images/*.png").files
+    assert list(listing["relative"]) == ["a.png", "b.png"]
+    assert [file_version(url) for url in listing["url"]] == list(listing["version"])
+    assert read_file(listing["url"][0]) == b"a"
+    store.write("manifest.csv", b"image_id,image,reference\nx,images/a.png,images/none.png\n")
+    row = read_manifest(f"{s3_bucket}/manifest.csv").images.iloc[0]
+    assert (row["image"], row["image_version"]) == (f"{s3_bucket}/images/a.png", listing["version"][0])
+    assert row["reference_version"] == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        pytest.param("fold[2]/*.png", ["of_2.png"], id="a set of one letter is a name"),
+        pytest.param("fold[3]/*.png", None, id="and stands for no other folder"),
+        pytest.param("run[ab]/*.png", ["run[ab]/of_ab.png"], id="a folder of the literal name"),
+        pytest.param("run[[]ab]/*.png", ["of_ab.png"], id="escaped"),
+        pytest.param("run[ab]", ["run[ab]/of_ab.png"], id="as a folder"),
+        pytest.param("*/of_2.png", ["fold[2]/of_2.png"], id="below a star"),
+        pytest.param("a::b/c#d/*", ["e%20f.png"], id="what means something in URLs"),
+        pytest.param("a::b", ["c#d/e%20f.png"], id="in a folder"),
+    ],
+)
+def test_names_that_look_like_patterns(tmp_path: Path, pattern: str, found: list[str] | None) -> None:
+    make(tmp_path, "fold[2]/of_2.png", "fold2/old.png", "fold3/old.png", "run[ab]/of_ab.png", "a::b/c#d/e%20f.png")
+    if found is None:
+        with pytest.raises(ListingError, match=r"there is no .*fold.3.; .* holds .*fold3"):
+            list_files(str(tmp_path / pattern))
+    else:
+        assert _relative(tmp_path / pattern) == found
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "both"),
+    [
+        (("run[12]/a.png", "run1/a.png"), "run[12]/*.png", ("run[12]", "run1")),
+        (("run[12]/a.png", "run2/a.png"), "run[12]", ("run[12]", "run2")),
+        (("im?.png", "im1.png"), "im?.png", ("im?.png", "im1.png")),
+        (("x/b[0-9]/a.png", "x/b7/a.png"), "*/b[0-9]/a.png", ("b[0-9]", "b7")),
+    ],
+)
+def test_where_a_name_and_a_pattern_match_both_are_named(
+    tmp_path: Path, names: tuple[str, ...], pattern: str, both: tuple[str, str]
+) -> None:
+    with pytest.raises(ListingError) as caught:
+        list_files(str(make(tmp_path, *names) / pattern))
+    assert repr(both[0]) in str(caught.value)
+    assert both[1] in str(caught.value).replace(both[0], "")
+
+
+def test_the_same_elsewhere_than_on_a_disk() -> None:
+    name, memory = uuid.uuid4().hex, fsspec.filesystem("memory")
+    for path in ("run[12]/a.PNG", "fold[2]/b.png", "fold2/c.png", "sub/d.png"):
+        memory.pipe_file(f"/{name}/{path}", b"1")
+    assert _relative(f"memory://{name}/run[12]/*.png") == ["run[12]/a.PNG"]
+    assert _relative(f"memory://{name}/fold[2]/*.png") == ["b.png"]
+    assert _relative(f"memory://{name}/run[12]") == ["run[12]/a.PNG"]
+    memory.pipe_file(f"/{name}/run1/e.png", b"1")
+    with pytest.raises(ListingError, match=r"'run\[12\]' is the name .* run1 too"):
+        list_files(f"memory://{name}/run[12]/*.png")
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.tif", "**", "site_*/*.tif"])
+def test_linked_folders_are_followed(tmp_path: Path, pattern: str) -> None:
+    make(tmp_path, "set/site_0/a.tif", "disk_2/b.tif", "disk_2/deep/c.tif")
+    (tmp_path / "set/site_1").symlink_to(tmp_path / "disk_2", target_is_directory=True)
+    (tmp_path / "set/site_2").symlink_to("../disk_2/deep")
+    expected = ["site_0/a.tif", "site_1/b.tif", "site_1/deep/c.tif", "site_2/c.tif"]
+    assert _relative(tmp_path / "set" / pattern) == [
+        name for name in expected if pattern[0:1] != "s" or "deep" not in name
+    ]
+
+
+@pytest.mark.parametrize("link", ["set/sub/up", "set/self"])
+def test_a_folder_that_is_linked_into_itself_is_refused(tmp_path: Path, link: str) -> None:
+    make(tmp_path, "set/sub/a.png")
+    (tmp_path / link).symlink_to(tmp_path / "set")
+    for pattern in ("set", "set/**/*.png"):
+        with pytest.raises(ListingError, match="a link to a folder that holds it"):
+            list_files(str(tmp_path / pattern))
+    assert _relative(tmp_path / "set/sub/*.png") == ["a.png"], "a pattern that does not go there is not in danger"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.tif", ["a.tif", "b.TIF", "c.Tif"]),
+        ("*_L.nii.gz", ["x_L.NII.gz", "y_L.nii.gz"]),
+        ("a.TIF", None),
+        ("?.[tT]if", ["a.tif", "c.Tif"]),
+    ],
+)
+def test_endings_in_other_case(tmp_path: Path, pattern: str, found: list[str] | None) -> None:
+    make(tmp_path, "a.tif", "b.TIF", "c.Tif", "d.png", "x_L.NII.gz", "x_l.nii.gz", "y_L.nii.gz")
+    if found is None:
+        with pytest.raises(ListingError, match=r"there is no .*a\.TIF; .* holds a\.tif"):
+            list_files(str(tmp_path / pattern))
+    else:
+        assert _relative(tmp_path / pattern) == found
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "note"),
+    [
+        (["Thumbs.db", "sub/desktop.ini"], "", "2 names of the operating system left out: Thumbs.db, sub/desktop.ini"),
+        (["__MACOSX/._a.png", "@eaDir/a.png/x.jpg"], "**/*.png", "2 names of the operating system left out"),
+        ([".b.png", ".c.png"], "*.png", "2 hidden names left out: .b.png, .c.png"),
+        (["site/b.png", "other/c.png"], "*", "2 folders not looked into: other, site; end the pattern with \\*\\*/\\*"),
+    ],
+)
+def test_what_is_left_out_is_said(tmp_path: Path, names: list[str], pattern: str, note: str) -> None:
+    make(tmp_path, "a.png", *names)
+    assert _relative(tmp_path / pattern) == ["a.png"]
+    (said,) = _notes(tmp_path / pattern)
+    assert re.match(note, said)
+
+
+@pytest.mark.parametrize("pattern", ["*", "*.png"])
+def test_a_linked_folder_that_is_not_looked_into_is_said_to_be_one(tmp_path: Path, pattern: str) -> None:
+    make(tmp_path, "set/a.png", "elsewhere/b.png")
+    (tmp_path / "set/more").symlink_to("../elsewhere")
+    (note,) = list_files(str(tmp_path / "set" / pattern)).notes
+    assert note.text.startswith("1 folder (1 of them linked) not looked into: more")
+    assert note.warns
+
+
+def test_a_folder_beside_the_files_is_worth_a_note(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "old/b.png", ".git/c.png")
+    (note,) = list_files(str(tmp_path / "*.png")).notes
+    assert (note.text.split(";")[0], note.warns) == ("1 folder not looked into: old", False)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("images/*.tif", r"images holds 3 files \(2 \.png, 1 \.jpg\), for example"),
+        ("image/*.png", r"there is no .*/image; .* holds images"),
+        ("empty/*.png", r"empty is empty$"),
+        ("litter", r"litter is empty but for hidden files and those of the operating system"),
+        ("deep/*.png", r"deep holds no files, but the folders one, two"),
+        ("dee*", r"1 folder not looked into: deep; end the pattern with"),
+        ("images/a.png/*.png", r"a\.png is no folder"),
+        ("M\u00fcnchen/*.png", r"'Mu\u0308nchen' is of that name in another Unicode form"),
+    ],
+)
+def test_where_nothing_is_found_what_is_there_is_said(tmp_path: Path, pattern: str, words: str) -> None:
+    make(
+        tmp_path, "images/a.png", "images/b.png", "images/c.jpg", "litter/Thumbs.db", "deep/one/a.png", "deep/two/b.png"
+    )
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "Mu\u0308nchen").mkdir()
+    with pytest.raises(ListingError, match=words):
+        list_files(str(tmp_path / pattern))
+
+
+def test_a_folder_that_may_not_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.png", "closed/b.png")
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(PermissionError):
+        list_files(str(tmp_path))
+
+
+def test_two_stars_stand_between_slashes(tmp_path: Path) -> None:
+    with pytest.raises(ListingError, match=r"expected \*\* between slashes"):
+        list_files(str(make(tmp_path, "a.png") / "**.png"))
+
+
+def test_a_pattern_finds_names_in_either_unicode_form(tmp_path: Path) -> None:
+    make(tmp_path, "Ma\u0308rz_1.png", "M\u00e4rz_2.png")
+    assert len(_relative(tmp_path / "M\u00e4rz_*.png")) == len(_relative(tmp_path / "Ma\u0308rz_?.png")) == 2

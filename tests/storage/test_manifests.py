@@ -1,0 +1,227 @@
+"""Manifests: what is read, what is refused, and what is said."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from segscale.errors import ListingError
+from segscale.storage.manifests import read_manifest
+from segscale.storage.sources import file_version, read_file
+from tests.storage.made_files import make
+
+HEAD = "image_id,image,reference"
+
+
+def _manifest(folder: Path, text: str, name: str = "manifest.csv") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_a_manifest_keeps_its_order_and_its_groups(tmp_path: Path) -> None:
+    make(tmp_path, "images/b.png", "images/a.png", "masks/b.png")
+    url = _manifest(tmp_path, f"{HEAD},age\nz,images/b.png,masks/b.png,7\n2,images/a.png,,8\n")
+    listing = read_manifest(url).images
+    assert list(listing["image_id"]) == ["z", "2"]
+    assert read_file(listing["image"][0]) == b"images/b.png"
+    assert list(listing["reference"])[1] == ""
+    assert list(listing["reference_version"])[1] == ""
+    assert listing["image_version"][0] == file_version(str(tmp_path / "images/b.png"))
+    assert [str(age) for age in listing["age"]] == ["7", "8"]
+
+
+def test_paths_of_a_manifest(tmp_path: Path) -> None:
+    absolute = make(tmp_path, "x/a.png") / "x/a.png"
+    url = _manifest(tmp_path / "x", f"{HEAD}\n1,a.png,{absolute}\n2,../x/a.png,memory://m/a.png\n")
+    listing = read_manifest(url, roots=["memory://m"]).images
+    assert read_file(listing["image"][0]) == read_file(listing["reference"][0]) == read_file(listing["image"][1])
+    assert listing["reference"][1] == "memory://m/a.png"
+
+
+@pytest.mark.parametrize("name", ["m.parquet", "m.pq"])
+def test_a_parquet_manifest(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({"image_id": [1, 2], "image": ["a", "b"], "reference": ["a", None], "site": ["x", "y"]})
+    table.to_parquet(tmp_path / name)
+    listing = read_manifest(str(tmp_path / name)).images
+    assert list(listing["image_id"]) == ["1", "2"]
+    assert listing["reference"][1] == ""
+    assert list(listing["site"]) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("", "CSV or Parquet manifest", id="zero bytes"),
+        pytest.param(f"{HEAD}\n", "no rows|no images|empty", id="header only"),
+        pytest.param(f"{HEAD},image_version\na,a,a,1\n", "a name that Segscale needs itself", id="a version"),
+        pytest.param("image,reference\na,b\n", "image_id is missing", id="no ids"),
+        pytest.param("image_id,image\na,b\n", "reference is missing", id="no references"),
+        pytest.param("image_id|image|reference\na|b|c\n", "separated by commas, semicolons or tabs", id="bars"),
+        pytest.param(f"{HEAD}\n1,a,b,\n", "rows of more", id="a cell without a name: no column may slip"),
+        pytest.param(f"{HEAD},image\n1,a,b,c\n", "two columns are called 'image'", id="a column twice"),
+        pytest.param(f"{HEAD}\nx,a,b\nx ,c,d\n", "'x' stands in several rows .blanks", id="ids but for a blank"),
+        pytest.param(f"{HEAD}\nx y,a,b\nx  y,c,d\n", "'x y' and 'x  y' differ only in blanks", id="blanks within"),
+        pytest.param(f"{HEAD}\n\u00e9,a,b\ne\u0301,c,d\n", "form of their Unicode", id="ids but for their form"),
+        pytest.param(f"{HEAD}\n1,a,b\n,c,d\n", "row 2 has no image_id", id="empty id"),
+        pytest.param(f"{HEAD}\n1,a,b\n1,c,d\n", "'1' stands in several rows", id="repeated id"),
+        pytest.param(f"{HEAD}\n1,a,b\n2,c,d,e,f\n", "CSV or Parquet manifest", id="too many cells"),
+    ],
+)
+def test_manifest_errors(tmp_path: Path, text: str, words: str) -> None:
+    url = _manifest(tmp_path, text)
+    with pytest.raises(ListingError, match=words) as caught:
+        read_manifest(url)
+    assert url in str(caught.value)
+
+
+def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ListingError, match="expected a manifest, found none"):
+        read_manifest(str(tmp_path / "none.csv"))
+    with pytest.raises(ListingError, match=r"expected a .*manifest"):
+        read_manifest(str(tmp_path))
+    (tmp_path / "m.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(ListingError, match="CSV or Parquet manifest"):
+        read_manifest(str(tmp_path / "m.parquet"))
+
+
+def test_an_empty_id_in_a_parquet_manifest_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"image_id": ["", "a"], "image": ["x", "y"], "reference": ["x", "y"]}).to_parquet(tmp_path / "m.pq")
+    with pytest.raises(ListingError, match="row 1 has no image_id"):
+        read_manifest(str(tmp_path / "m.pq"))
+
+
+def test_ids_and_groups_stay_as_they_are_written(tmp_path: Path) -> None:
+    url = _manifest(tmp_path, f"{HEAD},patient_id,site\n001,a,b,007,NA\nNA,c,d,010,EU\n")
+    listing = read_manifest(url).images
+    assert list(listing["image_id"]) == ["001", "NA"]
+    assert list(listing["patient_id"]) == ["007", "010"]
+    assert list(listing["site"]) == ["NA", "EU"]
+
+
+def test_only_the_rows_of_a_split(tmp_path: Path) -> None:
+    url = _manifest(tmp_path, f"{HEAD},split\na,a,a,test\nb,b,b,train\nc,c,c,test\n")
+    listing = read_manifest(url, split="test").images
+    assert list(listing["image_id"]) == ["a", "c"]
+    assert list(listing.index) == [0, 1]
+    assert len(read_manifest(url).images) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "split", "words"),
+    [
+        pytest.param(",split\n1,a,b,test\n", "Test", r"no row has split 'Test'; there are \['test'\]", id="case"),
+        pytest.param("\n1,a,b\n", "test", "expected a column named split", id="no such column"),
+        pytest.param(",split\n1,a,b,test\n2,a,b,\n", "x", "no row has split 'x'", id="a row without a split"),
+    ],
+)
+def test_split_errors(tmp_path: Path, rows: str, split: str, words: str) -> None:
+    with pytest.raises(ListingError, match=words):
+        read_manifest(_manifest(tmp_path, HEAD + rows), split=split)
+
+
+def test_a_numbered_split_where_a_row_has_none(tmp_path: Path) -> None:
+    url = _manifest(tmp_path, f"{HEAD},split\n1,a,b,1\n2,c,d,\n")
+    assert list(read_manifest(url, split="1").images["image_id"]) == ["1"]
+
+
+def test_only_an_empty_cell_says_nothing(tmp_path: Path) -> None:
+    listing = read_manifest(_manifest(tmp_path, f"{HEAD},patient_id\n1,a,a,007\n2,b,b,\n3,c,c,NA\n")).images
+    assert listing["patient_id"].tolist()[::2] == ["007", "NA"]
+    assert listing["patient_id"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("path", ["a.png/x.png", "x" * 5000], ids=["below a file", "a name too long"])
+def test_a_path_that_cannot_be_one_names_no_file(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    listing = read_manifest(_manifest(tmp_path, f"{HEAD}\n1,{path},a.png\n")).images
+    assert listing["image_version"].tolist() == [""]
+
+
+def test_a_secret_in_a_manifest_is_refused_by_its_row(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(
+        "image_id,image,reference\na,a.png,a.png\nb,https://host/b.png?token=plantedSecret,b.png\n"
+    )
+    with pytest.raises(
+        ListingError, match=r"column 'image' of image_id 'b': https://host/b.png\?token=\*\*\*"
+    ) as caught:
+        read_manifest(str(tmp_path / "manifest.csv"))
+    assert "plantedSecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_manifests_as_spreadsheets_write_them(tmp_path: Path, encoding: str, separator: str, newline: str) -> None:
+    make(tmp_path, "a.png", "b.png")
+    lines = ["image_id,image,reference,site", "1,a.png,b.png,K\u00f6ln", '2,b.png,"a.png",']
+    text = newline.join(line.replace(",", separator) for line in lines) + newline
+    (tmp_path / "m.csv").write_bytes(text.encode(encoding))
+    rows = read_manifest(str(tmp_path / "m.csv")).images
+    assert list(rows["site"].fillna("")) == ["K\u00f6ln", ""]
+    assert [read_file(url) for url in rows["reference"]] == [b"b.png", b"a.png"]
+
+
+def test_a_hint_of_excel_is_passed_over(tmp_path: Path) -> None:
+    assert list(read_manifest(_manifest(tmp_path, f"sep=;\n{HEAD.replace(',', ';')}\n1;a;b\n")).images["image_id"]) == [
+        "1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(f"{HEAD},site\n1,a,b,x\n2,c,d,\u00fc\n".encode("latin-1"), "line 3 has the byte 0xfc", id="latin"),
+        pytest.param(f"{HEAD},\u20ac\n1,a,b,x\n".encode("cp1252"), "line 1 has the byte 0x80", id="windows"),
+        pytest.param(f"{HEAD}\n1,a,b\n".encode("utf-16-le"), "got null bytes", id="UTF-16 without its mark"),
+    ],
+)  # fmt: skip
+def test_other_encodings_are_refused_with_the_remedy(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "m.csv").write_bytes(data)
+    with pytest.raises(ListingError, match=f"encoded in UTF-8, {words}.*save it as CSV UTF-8"):
+        read_manifest(str(tmp_path / "m.csv"))
+
+
+def test_blanks_around_cells_are_left_out_and_said(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b c.png")
+    found = read_manifest(_manifest(tmp_path, " image_id,image , reference,site\n1 , a.png,\tb c.png , \n"))
+    row = found.images.iloc[0]
+    assert (row["image_id"], read_file(row["image"]), read_file(row["reference"])) == ("1", b"a.png", b"b c.png")
+    assert pd.isna(row["site"])
+    assert found.notes[0].text.startswith("manifest: blanks around 4 cells left out: '1 ', ' a.png'")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_files_of_another_unicode_form_are_found_and_said(tmp_path: Path, form: str) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    cell, on_disk = (unicodedata.normalize(one, "B\u00e4ume/Gr\u00fcn.tif") for one in (form, other))  # type: ignore[arg-type]
+    make(tmp_path, on_disk, "plain.png")
+    found = read_manifest(_manifest(tmp_path, f"{HEAD}\n1,{cell},plain.png\n"))
+    assert read_file(found.images["image"][0]) == on_disk.encode()
+    assert found.images["image_version"][0]
+    (note,) = found.notes
+    assert (note.warns, "images: 1 name in another Unicode form" in note.text) == (False, True)
+
+
+def test_a_name_of_another_form_does_not_lead_out_of_the_roots(tmp_path: Path) -> None:
+    make(tmp_path, "secret.png", "set/a.png")
+    (tmp_path / "set" / "u\u0308.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(ListingError, match="leads out of the data roots"):
+        read_manifest(_manifest(tmp_path / "set", f"{HEAD}\n1,\u00fc.png,a.png\n"))
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ("1,a.png,", "references: 1 image has none in the manifest: 1"),
+        ("1,A.PNG,a.png", "images: 1 file of the manifest not there: A.PNG (there is a.png)"),
+        ("1,sub/a.png,a.png", "images: 1 file of the manifest not there: a.png (there is no folder sub)"),
+        ("1,a.png,sub\\a.png", "references: 1 file of the manifest not there: sub\\a.png (write / for \\)"),
+        ("1,a.png,nothing-like-it.tif", "references: 1 file of the manifest not there: nothing-like-it.tif"),
+    ],
+)
+def test_what_is_missing_is_said_with_what_is_near(tmp_path: Path, row: str, note: str) -> None:
+    make(tmp_path, "a.png")
+    assert [found.text for found in read_manifest(_manifest(tmp_path, f"{HEAD}\n{row}\n")).notes] == [note]
