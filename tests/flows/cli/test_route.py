@@ -11,7 +11,7 @@ from prefect import Flow
 
 from segscale.errors import ConfigError
 from segscale.flows.cli.route import run_job
-from segscale.flows.prefect import flows, server
+from segscale.flows.prefect import flows, own_server, server
 from segscale.flows.prefect.server import Server
 
 SERVER = Server("http://127.0.0.1:4200/api", "PREFECT_API_URL is set")
@@ -35,6 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
     by_run: dict[Any, Any] = flows.FLOW_OF
     monkeypatch.setitem(by_run, run, flow)
     monkeypatch.setattr(server, "check_answers", lambda _: calls.append("server"))
+    monkeypatch.setattr(own_server, "start_own_server", lambda: calls.append("own server"))
     return SimpleNamespace(check=lambda _: calls.append("check"), run=run), calls
 
 
@@ -42,7 +43,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
     ("configured", "prefect", "expected", "said"),
     [
         pytest.param(None, False, ["check", "run"], "prefect: left out", id="nobody asked"),
-        pytest.param(None, True, ["check", "flow"], "prefect: a server of this run alone", id="--prefect"),
+        pytest.param(
+            None, True, ["check", "own server", "flow"], "prefect: a server of this run alone", id="--prefect"
+        ),
         pytest.param(
             SERVER, False, ["check", "server", "flow"], "prefect: shown at http://127.0.0.1:4200/api", id="a server"
         ),
