@@ -52,6 +52,7 @@ HARMLESS_WITH: dict[str, tuple[str, object]] = {
 """What is safe where it is called with this keyword, written out."""
 
 HARMLESS_IN = {
+    ("flows/cluster/tied.py", "ctypes.CDLL"): "the C library that is loaded anyway, for a call to the kernel",
     ("segscale/__init__.py", "importlib.import_module"): "takes the modules of its own table alone",
     (
         "tasks/networks/__init__.py",

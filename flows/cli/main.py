@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
         code = int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
     except BaseException as error:  # noqa: BLE001  # what is not for the user is raised again
         # What fails on the way to an end that was asked for is nobody's concern.
-        if STOP.number is None and not isinstance(error, KeyboardInterrupt | _InterruptError):
+        if STOP.number is None and not isinstance(error, KeyboardInterrupt | click.Abort):
             return _failed(error, arguments)
         return STOP.say()
     # A library may have taken the signal for its own, and come back.
@@ -87,16 +87,14 @@ def _first_line(error: Exception) -> str:
     return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
 
 
-class _InterruptError(Exception):
-    """A KeyboardInterrupt: click would print a line of its own for one."""
-
-
 class _Commands(click.Group):
+    """For a KeyboardInterrupt click prints a line of its own; for an Abort it does not."""
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise _InterruptError from error
+            raise click.Abort from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

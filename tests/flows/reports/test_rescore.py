@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from segscale.flows.cli.main import run
+from segscale.flows.cli.stop import Stop
 from segscale.flows.reports.rescore import open_rescoring
 from segscale.storage.reports import Report, encode_report_table, write_report
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -185,15 +186,16 @@ def test_a_table_of_another_run_is_called_that(tmp_path: Path, capsys: pytest.Ca
     ids=["unforeseen", "interrupted"],
 )
 def test_a_command_that_commits_nothing_does_not_speak_of_it(
-    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.delenv("SEGSCALE_TRACEBACK", raising=False)
     monkeypatch.setattr("segscale.flows.reports.rescore.open_rescoring", fail)
+    monkeypatch.setattr("segscale.flows.cli.main.STOP", Stop())
     assert run(["rescore", "anything"]) == code
-    assert capsys.readouterr().err.splitlines()[-1] == said
+    assert capfd.readouterr().err.splitlines()[-1] == said
 
 
 def test_a_foreign_table_with_a_true_record_is_refused(
