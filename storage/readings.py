@@ -22,8 +22,16 @@ def write_reading(store: ObjectStore, name: str, made_from: str, facts: dict[str
 def read_reading(store: ObjectStore, name: str) -> tuple[str, dict[str, Any]] | None:
     """What was kept, `made_from` first; None where there is nothing, or something damaged."""
     try:
-        kept = json.loads(store.read(_path(name)))
+        return decode_reading(store.read(_path(name)))
+    except FileNotFoundError:
+        return None
+
+
+def decode_reading(data: bytes) -> tuple[str, dict[str, Any]] | None:
+    """`made_from` and the facts; None for bytes that are not those that were written."""
+    try:
+        kept = json.loads(data)
         content = {"made_from": kept["made_from"], "facts": kept["facts"]}
         return (content["made_from"], content["facts"]) if kept["sha256"] == content_key(content) else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None

@@ -15,7 +15,7 @@ from segscale.storage.verification import Finding, check_record
 
 FINDINGS = "findings.json"
 WHOLE_SHARDS = frozenset({"damaged record", "damaged object", "missing object"})
-SINGLE_FILES = frozenset({"damaged catalog", "damaged source memory"})
+SINGLE_FILES = frozenset({"damaged catalog", "damaged reading", "damaged source memory"})
 
 
 def store_clock(store: ObjectStore) -> float:

@@ -13,6 +13,7 @@ from segscale.storage.catalog import COLUMNS, is_of_its_name
 from segscale.storage.ledger import REPAIR, Entry, decode_record, is_as_written
 from segscale.storage.locations import located, os_errors
 from segscale.storage.objects import Digest, ObjectInfo, ObjectStore
+from segscale.storage.readings import decode_reading
 from segscale.storage.reports import RUN, Report
 from segscale.storage.store_paths import StorePath
 from segscale.storage.table_files import DAMAGE
@@ -115,6 +116,14 @@ def check_catalog(path: str, data: bytes) -> Finding | None:
     if missing:
         return Finding("damaged catalog", path, expected, f"a table without the columns {missing}", remedy)
     return None
+
+
+def check_reading(path: str, data: bytes) -> Finding | None:
+    """What is wrong with the bytes of what is known of a set as a whole."""
+    if decode_reading(data) is not None:
+        return None
+    remedy = "segscale repair sets it aside; it is found again in the files of the data set"
+    return Finding("damaged reading", path, "how the files of a data set are read", f"{len(data)} other bytes", remedy)
 
 
 def check_source_memory(path: str, data: bytes) -> Finding | None:

@@ -136,6 +136,7 @@ def _check_tables(store: ObjectStore, paths: Sequence[StorePath], inspection: In
     catalogs = [path.path for path in paths if path.kind == "catalog"]
     memory = [path.path for path in paths if path.kind == "source memory"] if full else []
     checks = [(verification.check_catalog, path) for path in catalogs]
+    checks += [(verification.check_reading, path.path) for path in paths if path.kind == "reading"]
     checks += [(verification.check_source_memory, path) for path in memory]
 
     def look(check: tuple[Callable[[str, bytes], Finding | None], str]) -> Finding | None:

@@ -198,6 +198,7 @@ DAMAGED = {
     "Parquet part": ("store/shards/score/*/*/*/rows.parquet", ("reports",), ()),
     "record of a scored shard": ("store/ledger/score/*.json", ("reports",), ("deleted",)),
     "catalog": ("store/catalog/*.parquet", (), tuple(DAMAGES)),
+    "how files are read": ("store/catalog/*.json", (), tuple(DAMAGES)),
     "what is known of files": ("store/catalog/sources-*/*.parquet", (), tuple(DAMAGES)),
     "report table": ("reports/*/*/per_image.parquet", (), tuple(DAMAGES)),
     "run.json": ("reports/*/*/run.json", (), tuple(DAMAGES)),

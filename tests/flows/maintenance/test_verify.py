@@ -196,8 +196,12 @@ def catalog(how: Callable[[bytes], bytes] | None) -> Callable[[Finished], None]:
     return plant
 
 
+def reading(run: Finished) -> None:
+    change(run.store, f"catalog/{catalog_name(run.config)}.json", flipped)
+
+
 def memory(run: Finished) -> None:
-    (path,) = (item.path for item in run.store.listing("catalog/sources-2"))
+    (path,) = (item.path for item in run.store.listing(f"catalog/sources-{scan.CODE_VERSION}"))
     change(run.store, path, flipped)
 
 
@@ -251,6 +255,7 @@ DAMAGES: dict[str, tuple[Callable[[Finished], None], str, tuple[bool, ...], dict
         catalog(lambda _: tables.encode_frame(pd.DataFrame({"a": [1]}))), "damaged catalog", BOTH, {},
     ),
     "a missing catalog": (catalog(None), "missing catalog", BOTH, {}),
+    "a flipped bit in how files are read": (reading, "damaged reading", BOTH, {}),
     "a flipped bit in what is known of sources": (memory, "damaged source memory", FULL, {}),
     "a flipped bit in a report table": (report_file("gap.parquet", flipped), "damaged report", BOTH, {}),
     "a missing report table": (report_file("per_image.parquet", None), "damaged report", BOTH, {}),
@@ -279,7 +284,7 @@ def test_damage_is_found_and_repaired_and_changes_no_table(run: Finished, name: 
     after = inspect(run.config, full=True)
     assert (after.findings, after.notes) == ([], []), describe(after)
     # As many files as before: nothing was left over, and nothing sound went. Sources wait for the next run.
-    assert len(sound) - len(snapshot(run.folder)) == int(kind == "damaged source memory")
+    assert len(sound) - len(snapshot(run.folder)) == int(kind in {"damaged source memory", "damaged reading"})
     assert not (run.folder / "store" / "set-aside").exists() or not list((run.folder / "store" / "set-aside").iterdir())
 
 
