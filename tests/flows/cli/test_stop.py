@@ -66,6 +66,8 @@ SAID = {
 
 def start(command: Command, *arguments: str, **changes: object) -> subprocess.Popen[str]:
     program = COMMAND.format(body=command.body, before=command.before, grace=command.grace)
+    # Whoever runs the tests may have been started with signals ignored, by nohup say.
+    changes.setdefault("preexec_fn", lambda: [signal.signal(number, signal.SIG_DFL) for number in SAID])
     started = subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         **changes,  # type: ignore[call-overload]
