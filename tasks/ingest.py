@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segscale.errors import DataError, UnreadableImage
+from segscale.errors import ContradictionError, DataError, UnreadableImage
 from segscale.storage import shards
 from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
@@ -126,7 +126,10 @@ def _fill_reference(row: IngestRow, references: npt.NDArray[np.uint8], preparati
     name = file_name(row.reference)
     labels = read_label_map(read_catalogued(row.reference, row.reference_sha256), name)
     expected = (row.depth, row.height, row.width)
-    references[:, : row.height, : row.width] = class_indices(labels, expected, preparation.labels, name)
+    try:
+        references[:, : row.height, : row.width] = class_indices(labels, expected, preparation.labels, name)
+    except ContradictionError as error:
+        raise ContradictionError(f"dataset.label_values: reference {error}") from None
 
 
 def _is_coloured(pixels: npt.NDArray[Any]) -> bool:

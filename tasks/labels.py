@@ -54,7 +54,9 @@ def to_class_indices(labels: NDArray[Any], rule: LabelRule, name: str = "labels"
     else:
         foreground = (stored != 0) & ~ignored
         if rule.found:
-            _check_full_scale(labels, foreground, name)
+            _check_full_scale(labels, foreground, ~ignored, name)
+        elif (stored[foreground] < 0).any():
+            raise _no_class(stored[foreground & (stored < 0)], "0 and above", name)
         indices = foreground.view(np.uint8)
     indices[ignored] = IGNORED
     return indices
@@ -91,10 +93,11 @@ def is_full_scale(value: int, dtype: np.dtype[Any]) -> bool:
 
 def two_values_expected(values: Iterable[int]) -> str:
     """What files may mean that hold other values than the two that two classes need, and what to do about each."""
-    found = sorted({0, *(int(value) for value in values)})
+    found = sorted({int(value) for value in values})
     shown = ", ".join(str(value) for value in found[:8]) + (", ..." if len(found) > 8 else "")
+    named = f"dataset.label_values = [{shown}]"
     readings = [
-        f"classes (name them in dataset.classes, and dataset.label_values = [{shown}])",
+        f"the two classes ({named})" if len(found) == 2 else f"classes (name them in dataset.classes, and {named})",
         'instances (dataset.foreground = "any")',
         'probabilities (predictions.kind = "probabilities")',
         "grey values of a mask that was interpolated or saved as JPEG (threshold it and save 0 and 255)",
@@ -126,31 +129,38 @@ def _listed_indices(labels: NDArray[Any], rule: LabelRule, ignored: NDArray[np.b
     unlisted = labels[(indices == IGNORED) & ~ignored]
     if not unlisted.size:
         return indices
-    values, counts = np.unique(unlisted, return_counts=True)
     if rule.found:
-        raise _contradiction(name, values, f"0 and {listed[1]}")
+        raise _contradiction(name, np.unique(labels[~ignored]), f"0 and {listed[1]}")
+    shown = ", ".join(str(value) for value in listed[:10]) + (", ..." if len(listed) > 10 else "")
+    raise _no_class(unlisted, shown, name)
+
+
+def _no_class(unlisted: NDArray[Any], expected: str, name: str) -> DataError:
+    values, counts = np.unique(unlisted, return_counts=True)
     order = np.lexsort((values, -counts))[:_SHOWN]
     found = ", ".join(f"{int(values[i])} ({int(counts[i])} pixels)" for i in order)
     more = f" and {len(values) - _SHOWN} more values" if len(values) > _SHOWN else ""
-    shown = ", ".join(str(value) for value in listed[:10]) + (", ..." if len(listed) > 10 else "")
     unsaid = "ignore_label = -1 if these are not to be counted" if -1 in values else "ignore_label"
-    raise DataError(
-        f"{name}: label values {found}{more} are no class; expected {shown}: "
+    return DataError(
+        f"{name}: label values {found}{more} are no class; expected {expected}: "
         f"set label_values or {unsaid}, or check whether the mask was resized with interpolation"
     )
 
 
-def _check_full_scale(labels: NDArray[Any], foreground: NDArray[np.bool_], name: str) -> None:
+def _check_full_scale(
+    labels: NDArray[Any], foreground: NDArray[np.bool_], counted: NDArray[np.bool_], name: str
+) -> None:
     """Raise ContradictionError unless all foreground pixels hold one and the same value, 1 or full scale."""
     place = int(foreground.argmax())
     if labels.dtype == np.bool_ or not foreground.reshape(-1)[place]:
         return
     value = int(labels.reshape(-1)[place])
     if not is_full_scale(value, labels.dtype) or (foreground & (labels != value)).any():
-        raise _contradiction(name, np.unique(labels[foreground]), "0 and 1, or 0 and full scale")
+        raise _contradiction(name, np.unique(labels[counted]), "0 and 1, or 0 and full scale")
 
 
 def _contradiction(name: str, values: NDArray[Any], others: str) -> ContradictionError:
     return ContradictionError(
-        f"{name}: {two_values_expected(values.tolist())}. The files looked at before hold {others} alone"
+        f"{name}: {two_values_expected(values.tolist())}. The files looked at before hold {others} alone: "
+        "if this one should as well, save it anew"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
-from segscale.tasks.axes import laid_over
+from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.readers import (
@@ -52,7 +52,12 @@ def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, count
         return _count_probabilities(reference, read_probabilities(data, name), name, counting)
     if floats and counting.kind_found:
         _check_whole(read_probabilities(data, name).values, name)
-    return _count_labels(reference, read_label_map(data, name), name, counting)
+    # NaN may stand where nothing counts.
+    labels = read_label_map(data, name, missing=counting.labels.ignored)
+    try:
+        return _count_labels(reference, labels, name, counting)
+    except ContradictionError as error:
+        raise ContradictionError(f"predictions.label_values: prediction {error}") from None
 
 
 def _count_labels(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> OverlapCounts:
@@ -76,6 +81,11 @@ def _count_probabilities(
     n_classes = counting.labels.n_classes
     if counting.kind_found:
         _check_no_labels(read.values, name)
+    if n_classes > 2 and readings(read.values.shape, reference.shape, {0}):
+        raise DataError(
+            f"{name}: one number a pixel for {n_classes} classes; expected {n_classes} channels of probabilities "
+            'before or behind: of label maps saved as floats set predictions.kind = "labels"'
+        )
     values = laid_over(read.values, reference.shape, {0, 2} if n_classes == 2 else {n_classes}, name)
     counted = reference != IGNORED
     stacked = values.ndim > reference.ndim
@@ -147,9 +157,10 @@ def _check_no_labels(values: NDArray[Any], name: str) -> None:
 
 
 def _check_whole(values: NDArray[Any], name: str) -> None:
-    whole = are_whole(values)
+    known = values[~np.isnan(values)]
+    whole = are_whole(known)
     if not whole.all():
         raise ContradictionError(
-            f"{name}: values like {float(values[~whole][0]):g}, which are no whole numbers, while the files looked at "
+            f"{name}: values like {float(known[~whole][0]):g}, which are no whole numbers, while the files looked at "
             'before hold label maps saved as floats; say which they are: predictions.kind = "labels" or "probabilities"'
         )

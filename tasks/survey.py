@@ -37,6 +37,8 @@ class Seen:
     """What messages call it, with its role."""
     labels: tuple[int, ...]
     """Of whole numbers: without 0, the smallest first, `_KEPT` of them at most."""
+    zero: bool
+    """Whether 0 is among them."""
     full_scale: frozenset[int]
     """Those of them that say "yes" in their type as 1 does."""
     floats: bool = False
@@ -89,18 +91,21 @@ def look_at_image(data: bytes, name: str, full_scale: float = 0.0) -> float | No
         return None
     if picture.pixels.dtype.kind not in "iu":
         return None
-    return float(picture.pixels.max()) / (full_scale or max(stated, 0) or picture.full_scale)
+    # Of a type with a sign, all of it: 12 bits are as few in int16 as in uint16.
+    of_type = 2 * picture.full_scale + 1 if picture.pixels.dtype.kind == "i" else picture.full_scale
+    return float(picture.pixels.max()) / (full_scale or max(stated, 0) or of_type)
 
 
 def _seen(values: npt.NDArray[Any], name: str) -> Seen:
     if values.dtype == np.bool_:
-        held = [1] if values.any() else []
+        held = [int(value) for value in np.unique(values)]
     elif values.dtype == np.uint8:
         held = np.flatnonzero(np.bincount(values.reshape(-1), minlength=256)).tolist()
     else:
         held = np.unique(values).tolist()
     other = [int(value) for value in held if value]
-    return Seen(name, tuple(other[:_KEPT]), frozenset(v for v in other if is_full_scale(v, values.dtype)))
+    full_scale = frozenset(value for value in other if is_full_scale(value, values.dtype))
+    return Seen(name, tuple(other[:_KEPT]), 0 in held, full_scale)
 
 
 def kind_of(predictions: Iterable[Seen]) -> Kind:
@@ -131,7 +136,8 @@ def two_values_of(files: Sequence[Seen], ignored: int | None) -> tuple[int, ...]
         counted = [value for value in one.labels if value != ignored]
         scaled = scaled and one.full_scale.issuperset(counted)
         if len(counted) > 1:
-            raise ConfigError(f"dataset.label_values: {one.name}: {two_values_expected(counted)}")
+            held = (0, *counted) if one.zero and ignored != 0 else counted
+            raise ConfigError(f"dataset.label_values: {one.name}: {two_values_expected(held)}")
         first |= {value: first.get(value, one) for value in counted}
     if scaled:
         return ()
@@ -140,4 +146,4 @@ def two_values_of(files: Sequence[Seen], ignored: int | None) -> tuple[int, ...]
     where = ", ".join(f"{one.name} has {value}" for value, one in sorted(first.items())[:4])
     apart = len({one.name.split()[0] for one in first.values()}) > 1
     own = "; or predictions have values of their own (predictions.label_values)" if apart else ""
-    raise ConfigError(f"dataset.label_values: {where}: {two_values_expected(first)}{own}")
+    raise ConfigError(f"dataset.label_values: {where}: {two_values_expected((0, *first))}{own}")

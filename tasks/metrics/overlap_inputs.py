@@ -12,7 +12,8 @@ SHOWN = 8
 CODES = (np.arange(256) / 256).astype(np.float32)
 """Probabilities of uint8 codes."""
 HALVES = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
-"""Values of float16 by their bits."""
+HALVES[(HALVES > 1) & (1 + np.finfo(np.float16).eps >= HALVES)] = 1
+"""Values of float16 by their bits; the next one after 1, to which sums are rounded, is 1."""
 NO_TABLE = np.empty(0, np.float32)
 MOST_IN_BYTES = 254
 """Classes that uint8 can hold beside one value for ignored pixels and one for what is no class."""
@@ -141,8 +142,10 @@ def _refuse_labels(codes: NDArray[Any]) -> None:
         )
 
 
-def _refuse_masked(array: NDArray[Any], name: str) -> None:
-    """Raise ArgumentError for a masked array, whose mask the kernels would not see."""
+def _refuse_masked(array: object, name: str) -> None:
+    """Raise ArgumentError for what is no array, and for a masked one, whose mask the kernels would not see."""
+    if not isinstance(array, np.ndarray):
+        raise ArgumentError(f"{name}: expected a numpy array, got {type(array).__name__}: numpy.asarray makes one")
     if isinstance(array, np.ma.MaskedArray):
         raise ArgumentError(
             f"{name}: expected a plain array, got a masked one: to leave its masked pixels out, fill the reference "

@@ -14,17 +14,18 @@ from segscale.tasks.readers.picture import native_pixels
 _INT32 = np.iinfo(np.int32)
 
 
-def read_label_map(data: bytes, name: str) -> NDArray[Any]:
+def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArray[Any]:
     """Label values as stored, in the integer type of the file, bool where it has one bit for each.
 
     The axes are depth, height and width; a .npy file of more than two keeps its own, which axis is which, the caller
     knows. Palette images of colours give their indices; small bit depths are not stretched; three equal channels count
-    as one; floats are accepted where all are whole numbers, as int32. Raises UnreadableImage for coloured images, for
-    lossy formats and for fractions.
+    as one; floats are accepted where all are whole numbers, as int32, and NaN where it stands for `missing`. Raises
+    UnreadableImage for coloured images, for lossy formats and for fractions.
     """
     labels = _stored(data, name)
     if labels.dtype.kind == "f":
-        return _whole_numbers(labels, name)
+        known = labels if missing is None else np.where(np.isnan(labels), missing, labels)
+        return _whole_numbers(known, name)
     if labels.dtype.kind not in "biu":
         raise UnreadableImage(f"{name}: values of type {labels.dtype.name}; expected integers")
     return native_pixels(labels)

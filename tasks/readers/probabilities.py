@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
 from segscale.tasks.readers.formats import read_picture, reader_for
+from segscale.tasks.readers.jpeg import JpegReader
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
@@ -59,7 +60,13 @@ def read_probabilities(data: bytes, name: str) -> Probabilities:
             f"{name}: values of type {stored.dtype.name}; expected probabilities as floats from 0 to 1, or as unsigned "
             "integers of 8 or 16 bits that stand for their share of full scale"
         )
-    return Probabilities(stored.astype(np.float32) / np.float32(full_scale), max(ROUNDING, 0.5 / full_scale))
+    if stored.dtype != np.bool_ and int(stored.max()) == 1:
+        raise UnreadableImage(
+            f"{name}: integers of 0 and 1 alone, as of a label map; as shares of full scale they would be next to "
+            'nothing: set predictions.kind = "labels", or save floats'
+        )
+    # Rounded to the nearest, or cut off.
+    return Probabilities(stored.astype(np.float32) / np.float32(full_scale), max(ROUNDING, 1 / full_scale))
 
 
 def _shares(data: bytes, name: str) -> tuple[NDArray[Any], float]:
@@ -68,11 +75,16 @@ def _shares(data: bytes, name: str) -> tuple[NDArray[Any], float]:
     if isinstance(reader, NumpyReader):
         stored = _not_empty(read_array(data, name), name)
         return stored, float(np.iinfo(stored.dtype).max) if stored.dtype.kind in "iu" else 1.0
+    if isinstance(reader, JpegReader):
+        raise UnreadableImage(
+            f"{name}: JPEG does not keep probabilities (edges blur into other numbers); expected PNG, TIFF or .npy"
+        )
     if not isinstance(reader, PngReader):
         # Raised for lossy codecs, which change the numbers near every edge.
         reader.stored_values(data, name)
     picture = read_picture(data, name)
-    return picture.pixels, picture.full_scale
+    is_grey = picture.pixels.shape[-1] == 3 and bool((picture.pixels == picture.pixels[..., :1]).all())
+    return picture.pixels[..., :1] if is_grey else picture.pixels, picture.full_scale
 
 
 def _not_empty(stored: NDArray[Any], name: str) -> NDArray[Any]:

@@ -66,7 +66,6 @@ def test_floats_that_are_labels(dtype: str, kind: Any) -> None:
     [
         pytest.param([0.0, 3.0], "floats", "whole numbers up to 3", id="labels among probabilities"),
         pytest.param([0.0, 0.25], "labels", "values like 0.25", id="probabilities among labels"),
-        pytest.param([1.0, np.nan], "labels", "values like nan", id="no label at all"),
     ],
 )
 def test_what_contradicts_the_files_looked_at(values: list[float], kind: Any, words: str) -> None:

@@ -109,7 +109,7 @@ def test_what_cannot_be_read_says_nothing() -> None:
         pytest.param(png(np.array([[0, 4095]], np.uint16)), "a.png", 0.0, 4095 / 65535, id="12 bits in 16"),
         pytest.param(png(np.array([[0, 4095]], np.uint16)), "a.png", 4095.0, 1.0, id="as configured"),
         pytest.param(png(np.array([[0, 200]], np.uint8)), "a.png", 0.0, 200 / 255, id="8 bits"),
-        pytest.param(npy(np.array([[0, 1023]], np.int16)), "a.npy", 0.0, 1023 / 32767, id="16 bits with a sign"),
+        pytest.param(npy(np.array([[0, 1023]], np.int16)), "a.npy", 0.0, 1023 / 65535, id="16 bits with a sign"),
         pytest.param(npy(np.array([[0, 0.01]], np.float32)), "a.npy", 0.0, None, id="floats have no full scale"),
     ],
 )
