@@ -11,12 +11,13 @@ from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_model
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import require_catalog
+from segscale.flows.dataset import list_dataset, require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import give_model, resolve
 from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary, run_stage
+from segscale.flows.survey import check_as_ingested
 from segscale.flows.worker import work
 from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Ledger
@@ -37,7 +38,9 @@ def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
     check_installed("predict")
     check_cluster(config.cluster)
-    require_catalog(config, config.store.open())
+    store = config.store.open()
+    require_catalog(config, store)
+    check_as_ingested(config, store, list_dataset(config).images)
     check_model(config)
     check_folders(config)
 

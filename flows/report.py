@@ -13,7 +13,7 @@ import pandas as pd
 from segscale.errors import ConfigError
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import require_catalog
+from segscale.flows.dataset import list_dataset, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import counted_by, plan_predict
@@ -21,6 +21,7 @@ from segscale.flows.progress import timed
 from segscale.flows.run import Counted, Run
 from segscale.flows.score import plan_score
 from segscale.flows.stage import StageSummary
+from segscale.flows.survey import check_as_ingested
 from segscale.flows.versions import installed_version
 from segscale.storage.catalog import catalog_sha256
 from segscale.storage.ledger import Entry, Ledger, content_key
@@ -79,7 +80,15 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    require_catalog(config, config.store.open())
+    store = config.store.open()
+    require_catalog(config, store)
+    try:
+        listing = list_dataset(config).images
+    except ConfigError as error:
+        # What was counted is in the store; its files may have been moved away since.
+        logger.warning("report: of what was ingested before, whose files were not looked at: %s", error)
+    else:
+        check_as_ingested(config, store, listing)
     check_folders(config)
 
 

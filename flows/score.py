@@ -11,11 +11,12 @@ from segscale.errors import ConfigError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import require_catalog
+from segscale.flows.dataset import list_dataset, require_catalog
 from segscale.flows.ingest import first_of, over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary, run_stage
+from segscale.flows.survey import check_as_ingested
 from segscale.flows.worker import work
 from segscale.storage.catalog import rows_by_shard
 from segscale.tasks import score
@@ -33,7 +34,9 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSumma
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
     check_cluster(config.cluster)
-    require_catalog(config, config.store.open())
+    store = config.store.open()
+    require_catalog(config, store)
+    check_as_ingested(config, store, list_dataset(config).images)
     check_folders(config)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from segscale.errors import SegscaleError
+from segscale.errors import ConfigError, SegscaleError
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import catalog_name, scores_predictions
 from segscale.storage.ledger import content_key
@@ -59,22 +59,36 @@ def look(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame) ->
 
     Raises ConfigError where they can be read in more than one way.
     """
-    scored, listing_sha256 = scores_predictions(config, listing), frame_sha256(listing)
-    asked = {
-        "code_version": CODE_VERSION,
-        "listing": listing_sha256,
-        "dataset": config.dataset.model_dump(mode="json", exclude={"rescan"}),
-        "predictions": config.predictions.model_dump(mode="json"),
-        "scored": scored,
-    }
-    made_from = content_key(asked)
-    kept = _kept(config, store)
+    listing_sha256, kept = frame_sha256(listing), _kept(config, store)
+    made_from = _made_from(config, listing, listing_sha256)
     if kept is not None and kept[0] == made_from and not config.dataset.rescan:
         reading = Reading.from_facts(kept[1])
     else:
-        reading = survey(config, listing, scored=scored)
+        reading = survey(config, listing, scored=scores_predictions(config, listing))
     _warn(reading)
     return Looked(reading, listing_sha256, made_from)
+
+
+def _made_from(config: EvaluationConfig, listing: pd.DataFrame, listing_sha256: str) -> str:
+    return content_key(
+        {
+            "code_version": CODE_VERSION,
+            "listing": listing_sha256,
+            "dataset": config.dataset.model_dump(mode="json", exclude={"rescan"}),
+            "predictions": config.predictions.model_dump(mode="json"),
+            "scored": scores_predictions(config, listing),
+        }
+    )
+
+
+def check_as_ingested(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame) -> None:
+    """Raise ConfigError where the files of a listing, or what is said of them, are not those of the last ingest."""
+    kept = _kept(config, store)
+    if kept is not None and kept[0] != _made_from(config, listing, frame_sha256(listing)):
+        raise ConfigError(
+            f"dataset: the files of {config.dataset.name!r}, or what the configuration says of them, have changed "
+            "since the last ingest; segscale ingest takes them in, segscale run does all that is missing"
+        )
 
 
 def last_look(config: EvaluationConfig, store: ObjectStore) -> Looked | None:

@@ -30,11 +30,22 @@ def main() -> None:
     outlive_readers()
     try:
         STOP.heed()
-        code = run(sys.argv[1:])
+        code = _printed(run(sys.argv[1:]))
     except Stopped:
         code = STOP.say()
     STOP.finish()
     sys.exit(code)
+
+
+def _printed(code: int) -> int:
+    """The code of a command all of whose output was written; a disk that is full takes none."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left would be tried once more at the very end, and end the process with a code of Python's.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _say(f"the result could not be printed: {error.strerror}", LOST)
+    return code
 
 
 def run(arguments: list[str]) -> int:

@@ -66,15 +66,15 @@ def _profiles_in(path: Path) -> dict[str, Any]:
 
 
 def check_answers(server: Server) -> None:
-    """Raise ConfigError where nothing answers at the address of a server; whatever answers is left to Prefect.
+    """Raise ConfigError where nothing answers at the address of a server, or something that is no Prefect server.
 
-    A certificate that is not accepted here is an answer: Prefect has settings of its own for that.
+    A refusal, and a certificate that is not accepted here, are answers: Prefect has settings of its own for these.
     """
     # Prefect's own client; it takes a proxy where the environment names one.
     import httpx
 
     try:
-        httpx.get(f"{server.url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+        answer = httpx.get(f"{server.url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         if _is_about_tls(error):
             return
@@ -83,6 +83,11 @@ def check_answers(server: Server) -> None:
             f"{SETTING}: expected a Prefect server at {server}, got: {reason}; start it, or leave it out with an empty "
             f"{SETTING}="
         ) from None
+    if answer.status_code == 404 or (answer.status_code == 200 and answer.text.strip() != "true"):
+        raise ConfigError(
+            f"{SETTING}: expected a Prefect server at {server}, got an answer ({answer.status_code}) that is not "
+            "Prefect's; the address of its API ends in /api"
+        )
 
 
 def _is_about_tls(error: BaseException | None) -> bool:

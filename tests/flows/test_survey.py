@@ -14,8 +14,9 @@ from PIL import Image
 from segscale.errors import ConfigError
 from segscale.flows import survey as surveys
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.dataset import catalog_name
+from segscale.flows.dataset import catalog_name, list_dataset
 from segscale.flows.run import Run
+from segscale.flows.survey import check_as_ingested
 from segscale.storage.readings import read_reading
 from segscale.storage.sources import read_file
 
@@ -177,3 +178,17 @@ def test_dark_sets(
     with caplog.at_level(logging.WARNING, "segscale"):
         Run(config_of(tmp_path, dataset=dataset)).look()
     assert ("dataset.full_scale" in caplog.text) is warned
+
+
+def test_a_stage_of_its_own_wants_the_files_of_the_last_ingest(tmp_path: Path) -> None:
+    draw(tmp_path, "images", [GREY] * 2)
+    draw(tmp_path, "masks", [two(), two()])
+    draw(tmp_path, "preds", [two(), two()])
+    config = config_of(tmp_path)
+    store = config.store.open()
+    check_as_ingested(config, store, list_dataset(config).images)
+    Run(config).look().keep(config, store)
+    check_as_ingested(config, store, list_dataset(config).images)
+    draw(tmp_path, "preds", [two(1)])
+    with pytest.raises(ConfigError, match="have changed since the last ingest; segscale ingest"):
+        check_as_ingested(config, store, list_dataset(config).images)

@@ -165,3 +165,25 @@ def test_planes_of_two_values_are_refused() -> None:
     planes = np.eye(2, dtype=np.uint8)[np.arange(42).reshape(6, 7) % 2] * np.array([1, 2], np.uint8)
     with pytest.raises(DataError, match="not by one value"):
         class_indices(planes, (1, 6, 7), LabelRule(2), "m.npy")
+
+
+def test_a_negative_value_is_never_a_class_by_itself() -> None:
+    labels = np.array([[[0, 3, 7, -1]]], np.int16)
+    with pytest.raises(DataError, match=r"m\.png: label values -1 \(1 pixels\) are no class; .*ignore_label = -1"):
+        to_class_indices(labels, LabelRule(2), "m.png")
+    assert to_class_indices(labels, LabelRule(2, ignored=-1)).ravel().tolist() == [0, 1, 1, IGNORED]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        pytest.param(
+            [100, 200], "the two classes (dataset.label_values = [100, 200])", id="two values, none of them 0"
+        ),
+        pytest.param([1, 2], "[1, 2]", id="0 is not among them"),
+        pytest.param([0, 4095], "save it anew", id="a file that should be as the others"),
+    ],
+)
+def test_only_what_was_found_is_named(labels: list[int], words: str) -> None:
+    with pytest.raises(ContradictionError, match=re.escape(words)):
+        to_class_indices(np.array([[labels]], np.int32), FOUND, "m.png")

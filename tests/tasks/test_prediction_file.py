@@ -167,3 +167,38 @@ def test_independent_channels_of_more_classes() -> None:
     stack[0, 0, :2, 1:] = 0.6
     with pytest.raises(DataError, match="at 2 pixels two or more foreground channels reach the threshold"):
         count_prediction(reference, npy(stack), "p.npy", counting)
+
+
+def test_nan_of_a_label_map_where_the_reference_is_ignored() -> None:
+    stored = np.where(HOLED == IGNORED, np.nan, PREDICTED * 255.0)
+    counting = replace(ASKED, kind="labels", kind_found=True)
+    assert same_labels(HOLED, PREDICTED, count_prediction(HOLED, npy(stored), "p.npy", counting))
+    stored[0, 0, 0] = np.nan
+    with pytest.raises(DataError, match="holds the ignore_label 128 at 1 pixels"):
+        count_prediction(HOLED, npy(stored), "p.npy", counting)
+
+
+def test_integers_of_0_and_1_are_no_shares_of_full_scale() -> None:
+    with pytest.raises(DataError, match=r'integers of 0 and 1 alone.*predictions\.kind = "labels"'):
+        count_prediction(REFERENCE, png(PREDICTED[0]), "p.png", replace(ASKED, kind="probabilities"))
+
+
+def test_a_grey_picture_in_three_channels_is_one() -> None:
+    grey = np.random.default_rng(8).integers(0, 256, SIZE[1:], np.uint8)
+    probabilities = replace(ASKED, kind="probabilities")
+    one, three = (count_prediction(REFERENCE, png(values), "p.png", probabilities) for values in (
+        grey, np.stack([grey] * 3, axis=-1)
+    ))  # fmt: skip
+    assert one == three
+
+
+def test_shares_that_were_cut_off_are_a_distribution() -> None:
+    codes = (_stack(3, "float64") * 255).astype(np.uint8)
+    reference = classes(1, 3)
+    counting = Counting(0.5, LabelRule(3), kind="probabilities")
+    assert count_prediction(reference, npy(codes), "p.npy", counting).n_histograms == 3
+
+
+def test_zeros_and_ones_of_three_classes_are_named_as_labels() -> None:
+    with pytest.raises(DataError, match=r'one number a pixel for 3 classes; .*predictions\.kind = "labels"'):
+        count_prediction(classes(1, 3), npy(PREDICTED.astype(np.float32)), "p.npy", Counting(0.5, LabelRule(3)))

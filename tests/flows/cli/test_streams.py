@@ -63,3 +63,12 @@ def test_what_a_terminal_cannot_show_is_no_reason_to_fail(encoding: str, shown: 
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
     assert done.stdout == shown
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_takes_no_result() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "segscale", "diagnose", str(REPORT)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == "segscale: the result could not be printed: No space left on device"

@@ -121,3 +121,23 @@ def test_a_certificate_is_left_to_prefect(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(httpx, "get", refuse)
     check_answers(Server("https://127.0.0.1/api", "PREFECT_API_URL is set"))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "sound"),
+    [
+        pytest.param(200, "true", True, id="a Prefect server"),
+        pytest.param(401, "", True, id="one that wants a password, which Prefect has"),
+        pytest.param(503, "", True, id="one that is starting"),
+        pytest.param(404, "not found", False, id="a server without the API"),
+        pytest.param(200, "<html>hello</html>", False, id="a web page"),
+    ],
+)
+def test_an_answer_is_that_of_prefect(code: int, text: str, sound: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("httpx.get", lambda *_, **__: httpx.Response(code, text=text))
+    server = Server("http://127.0.0.1/api", "PREFECT_API_URL is set")
+    if sound:
+        check_answers(server)
+        return
+    with pytest.raises(ConfigError, match=rf"PREFECT_API_URL: .*an answer \({code}\) that is not Prefect's"):
+        check_answers(server)

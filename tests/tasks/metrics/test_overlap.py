@@ -254,3 +254,14 @@ def test_counts_of_different_kinds_do_not_add() -> None:
         labels + count_overlap(REFERENCE, n_classes=2, probabilities=PROBABILITIES)
     with pytest.raises(ValueError, match=r"2 classes.*3 classes"):
         labels + OverlapCounts.zero(3)
+
+
+def test_the_next_half_after_one_is_one() -> None:
+    above = np.array([[np.float16(1) + np.finfo(np.float16).eps, 0.25]], np.float16)
+    counts = count_overlap(np.array([[1, 0]]), n_classes=2, probabilities=above)
+    assert counts == count_overlap(np.array([[1, 0]]), n_classes=2, probabilities=np.array([[1, 0.25]], np.float32))
+
+
+def test_a_list_is_no_array() -> None:
+    with pytest.raises(ArgumentError, match=r"probabilities: expected a numpy array, got list"):
+        count_overlap(np.array([[1, 0]]), n_classes=2, probabilities=[[0.5, 0.5]])  # type: ignore[arg-type]
