@@ -12,8 +12,9 @@ SHOWN = 8
 CODES = (np.arange(256) / 256).astype(np.float32)
 """Probabilities of uint8 codes."""
 HALVES = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
-HALVES[(HALVES > 1) & (1 + np.finfo(np.float16).eps >= HALVES)] = 1
-"""Values of float16 by their bits; the next one after 1, to which sums are rounded, is 1."""
+"""Values of float16 by their bits."""
+NEXT_HALF = np.float16(1) + np.finfo(np.float16).eps
+"""The number after 1 in float16, to which a softmax may be rounded; it is taken for 1."""
 NO_TABLE = np.empty(0, np.float32)
 MOST_IN_BYTES = 254
 """Classes that uint8 can hold beside one value for ignored pixels and one for what is no class."""
@@ -80,7 +81,7 @@ def native_probabilities(
         )
     native = _native(values)
     if native.dtype == np.float16:
-        return native.view(np.uint16), HALVES
+        return np.where(native == NEXT_HALF, np.float16(1), native).view(np.uint16), HALVES
     return native, NO_TABLE
 
 

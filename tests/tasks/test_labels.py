@@ -177,9 +177,7 @@ def test_a_negative_value_is_never_a_class_by_itself() -> None:
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        pytest.param(
-            [100, 200], "the two classes (dataset.label_values = [100, 200])", id="two values, none of them 0"
-        ),
+        pytest.param([100, 200], "the two classes (dataset.label_values = [100, 200])", id="none of them 0"),
         pytest.param([1, 2], "[1, 2]", id="0 is not among them"),
         pytest.param([0, 4095], "save it anew", id="a file that should be as the others"),
     ],

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics.overlap import BINS, OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0]], np.uint8)
