@@ -81,7 +81,8 @@ def native_probabilities(
         )
     native = _native(values)
     if native.dtype == np.float16:
-        return np.where(native == NEXT_HALF, np.float16(1), native).view(np.uint16), HALVES
+        within = np.minimum(native, np.float16(1)) if native.max() == NEXT_HALF else native
+        return within.view(np.uint16), HALVES
     return native, NO_TABLE
 
 
