@@ -19,8 +19,8 @@ from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph, write_graph
 from segscale.tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
 
-CODE_VERSION = 2
-"""Raised with every change of tasks/engines/openvino_conversion.py that changes graphs."""
+CODE_VERSION = 3
+"""Raised with every change of tasks/engines/openvino_conversion.py that changes graphs or their facts."""
 
 _UNUSABLE, _UNCONVERTIBLE = 2, 3
 """Exit codes: the model or the level; what OpenVINO cannot express."""

@@ -23,7 +23,7 @@ from segscale.tasks.conversion import convert_here
 from segscale.tasks.engines.graph_cache import cache_folder
 from segscale.tasks.engines.heads import Level
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raised with every change of what makes a model file usable."""
 
 

@@ -20,16 +20,26 @@ LARGEST_FACTOR = 1 / 64
 LARGEST_MEAN = 2.0
 """Of what lies between 0 and 1, or has the mean 0, no mean is larger."""
 
-_UNCHANGING = frozenset(
+_VALUES_STAY = frozenset(
     {
-        "ActivityRegularization", "AlphaDropout", "AveragePooling2D", "Cast", "CenterCrop", "Clip", "Concatenate",
-        "Cropping2D", "Dropout", "GaussianDropout", "GaussianNoise", "GetItem", "Identity", "InputLayer",
-        "MaxPooling2D", "Pad", "Permute", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
-        "RandomRotation", "RandomTranslation", "RandomZoom", "Reshape", "Resizing", "SpatialDropout2D",
-        "UpSampling2D", "ZeroPadding2D",
+        "ActivityRegularization", "AlphaDropout", "Average", "AveragePool", "AveragePooling2D", "Cast", "CenterCrop",
+        "Clip", "ConvertToTensor", "Copy", "CropImages", "Cropping2D", "Dropout", "GaussianDropout", "GaussianNoise",
+        "Identity", "InputLayer", "MaxPool", "MaxPooling2D", "Maximum", "Minimum", "PadImages", "ReLU",
+        "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation",
+        "RandomZoom", "Relu", "Resize", "Resizing", "SpatialDropout2D", "StopGradient", "UpSampling2D",
+        "ZeroPadding2D",
     }
 )  # fmt: skip
 """What predicts with the values that it gets, at most resampled or cut to a range."""
+
+_CHANNELS_MOVE = frozenset(
+    {
+        "Append", "BroadcastTo", "Concatenate", "ExpandDims", "Flip", "GetItem", "Hstack", "Mean", "Moveaxis", "Pad",
+        "Permute", "RGBToGrayscale", "Repeat", "Reshape", "Roll", "Rot90", "Slice", "Split", "Squeeze", "Stack",
+        "Swapaxes", "Take", "Tile", "Transpose", "Unstack", "Vstack",
+    }
+)  # fmt: skip
+"""The same, but a channel may be another one behind it, or another axis: which is not followed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,11 +140,9 @@ def _common(views: Iterable[_View | None]) -> _View | None:
 
 def _is_unchanging(layer: Any, view: _View) -> bool:
     if isinstance(layer, keras.layers.Activation):
-        return layer.activation is keras.activations.linear
-    if type(layer).__name__ not in _UNCHANGING:
-        return False
-    # Which channel is which is not followed.
-    return view.is_of_all_channels or type(layer).__name__ not in ("Concatenate", "GetItem")
+        return layer.activation in (keras.activations.linear, keras.activations.relu)
+    name = type(layer).__name__
+    return name in _VALUES_STAY or (name in _CHANNELS_MOVE and view.is_of_all_channels)
 
 
 def _affine(operation: Any, values: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

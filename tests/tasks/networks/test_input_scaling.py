@@ -92,6 +92,68 @@ def test_networks_that_want_stored_values(begin: Begin, channels: int, words: st
     assert inspect_model(model).rescales == found
 
 
+def scaled(image: Any) -> Any:
+    return layers.Rescaling(1 / 255)(image)
+
+
+@pytest.mark.parametrize(
+    ("begin", "channels"),
+    [
+        pytest.param(lambda x: scaled(ops.repeat(x, 3, axis=-1)), 1, id="repeat: grey for a backbone of colours"),
+        pytest.param(lambda x: ops.tile(x, (1, 1, 1, 3)) / 255, 1, id="tile: the same by another name"),
+        pytest.param(lambda x: ops.broadcast_to(x, (2, 8, 8, 3)) / 255, 1, id="broadcast_to: the same once more"),
+        pytest.param(lambda x: ops.concatenate([x, x, x], axis=-1) / 255, 1, id="concatenate: the same in three parts"),
+        pytest.param(
+            lambda x: ops.squeeze(ops.stack([x, x], axis=-1), axis=-2) / 255, 1, id="stack, squeeze: a new axis"
+        ),
+        pytest.param(
+            lambda x: ops.mean(scaled(ops.expand_dims(x, 1)), axis=1), 1, id="expand_dims: an axis of one slice"
+        ),
+        pytest.param(lambda x: ops.divide(ops.flip(x, axis=-1), 255.0), 3, id="flip: BGR"),
+        pytest.param(lambda x: ops.roll(x, 1, axis=-1) / 255, 3, id="roll: channels in a circle"),
+        pytest.param(
+            lambda x: ops.concatenate(ops.split(x, 3, axis=-1)[::-1], axis=-1) / 255, 3, id="split: BGR by hand"
+        ),
+        pytest.param(lambda x: ops.stack(ops.unstack(x, axis=-1), axis=-1) / 255, 3, id="unstack: channel by channel"),
+        pytest.param(lambda x: ops.take(x, [2, 1, 0], axis=-1) / 255, 3, id="take: BGR by numbers"),
+        pytest.param(lambda x: ops.transpose(x, (0, 2, 1, 3)) / 255, 1, id="transpose: rows for columns"),
+        pytest.param(lambda x: ops.swapaxes(x, 1, 2) / 255, 1, id="swapaxes: the same"),
+        pytest.param(lambda x: ops.moveaxis(x, 1, 2) / 255, 1, id="moveaxis: the same"),
+        pytest.param(lambda x: scaled(layers.Permute((2, 1, 3))(x)), 1, id="permute: the same, as a layer"),
+        pytest.param(lambda x: ops.rot90(x, 1, (1, 2)) / 255, 1, id="rot90: turned"),
+        pytest.param(lambda x: ops.reshape(x, (-1, 8, 8, 1)) / 255, 1, id="reshape: another shape, the same values"),
+        pytest.param(lambda x: ops.cast(x, "float16") / 255, 1, id="cast: another type"),
+        pytest.param(lambda x: ops.convert_to_tensor(x) / 255, 1, id="convert_to_tensor: nothing at all"),
+        pytest.param(lambda x: ops.stop_gradient(x) / 255, 1, id="stop_gradient: for trainings alone"),
+        pytest.param(lambda x: scaled(layers.ReLU()(x)), 1, id="ReLU: stored values are not negative"),
+        pytest.param(lambda x: scaled(layers.Activation("relu")(x)), 1, id="relu as an activation"),
+        pytest.param(lambda x: scaled(ops.relu(x)), 1, id="relu as an operation"),
+        pytest.param(lambda x: scaled(keras.activations.relu(x)), 1, id="relu as a function"),
+        pytest.param(lambda x: ops.minimum(x, 255.0) / 255, 1, id="minimum: cut above"),
+        pytest.param(lambda x: ops.minimum(255.0, x) / 255, 1, id="minimum, the limit in front"),
+        pytest.param(lambda x: ops.maximum(x, 0.0) / 255, 1, id="maximum: cut below"),
+        pytest.param(lambda x: ops.clip(x, 0, 255) / 255, 1, id="clip: cut at both ends"),
+        pytest.param(lambda x: scaled(ops.max_pool(x, 2)), 1, id="max_pool: fewer of the values"),
+        pytest.param(lambda x: scaled(layers.AveragePooling2D(2)(x)), 1, id="pooling: means of the values"),
+        pytest.param(lambda x: scaled(ops.average_pool(x, 2)), 1, id="average_pool: the same"),
+        pytest.param(lambda x: scaled(layers.UpSampling2D()(x)), 1, id="upsampling: more of the values"),
+        pytest.param(lambda x: scaled(layers.Resizing(16, 16)(x)), 1, id="resizing: between the values"),
+        pytest.param(lambda x: scaled(ops.image.resize(x, (16, 16))), 1, id="resize: the same"),
+        pytest.param(lambda x: ops.image.crop_images(x, 1, 1, 1, 1) / 255, 1, id="crop_images: fewer values"),
+        pytest.param(lambda x: ops.image.pad_images(x, 1, 1, 1, 1) / 255, 1, id="pad_images: a border"),
+        pytest.param(lambda x: ops.mean(x, axis=-1, keepdims=True) / 255, 3, id="mean: grey of colours"),
+        pytest.param(lambda x: ops.image.rgb_to_grayscale(x) / 255, 3, id="rgb_to_grayscale: weights of sum 1"),
+        pytest.param(
+            lambda x: scaled(ops.repeat(ops.maximum(layers.ReLU()(x), 1.0), 3, axis=-1)), 1, id="three in a row"
+        ),
+        pytest.param(nested(layers.ReLU(), layers.Rescaling(1 / 255)), 1, id="relu within a nested network"),
+    ],
+)
+def test_the_input_is_followed_through_what_leaves_its_scale(begin: Begin, channels: int) -> None:
+    image = keras.Input((8, 8, channels), batch_size=2)
+    assert "multiplies its input by 0.00392" in own_scaling(keras.Model(image, begin(image)))
+
+
 @pytest.mark.parametrize(
     ("begin", "channels"),
     [
@@ -107,7 +169,29 @@ def test_networks_that_want_stored_values(begin: Begin, channels: int, words: st
         pytest.param(lambda x: layers.Conv2D(2, 3, padding="same")(x) / 255.0, 1, id="an operator behind one"),
         pytest.param(lambda x: 1.0 / (x + 1.0), 1, id="a quotient"),
         pytest.param(seen(0.4), 1, id="statistics of 0 to 1"),
-        pytest.param(lambda x: layers.Rescaling(1 / 255)(layers.Activation("relu")(x)), 1, id="behind an activation"),
+        pytest.param(lambda x: layers.Rescaling(1 / 255)(ops.sigmoid(x)), 1, id="behind what bends the values"),
+        pytest.param(lambda x: layers.Activation("tanh")(x) / 255.0, 1, id="behind an activation that bends them"),
+        pytest.param(lambda x: ops.repeat(layers.Conv2D(1, 3)(x), 3, axis=-1) / 255.0, 1, id="repeated features"),
+        pytest.param(lambda x: ops.relu(layers.Dense(2)(x)) / 255.0, 1, id="cut features"),
+        pytest.param(
+            lambda x: layers.Concatenate()([x, layers.Conv2D(1, 1)(x)]) / 255.0, 1, id="the input beside features"
+        ),
+        pytest.param(lambda x: ops.maximum(x, layers.Conv2D(1, 1)(x)) / 255.0, 1, id="the larger of it and a feature"),
+        pytest.param(lambda x: ops.maximum(x, -x) / 255.0, 1, id="two inputs that differ"),
+        pytest.param(lambda x: x / (255.0 * ops.mean(x, axis=-1, keepdims=True)), 1, id="by its own mean"),
+        pytest.param(lambda x: ops.tile(x * 255.0, (1, 1, 1, 3)) / 255.0, 1, id="multiplied out behind a copy"),
+        pytest.param(lambda x: ops.clip(x, 0, 1) * 2.0 - 1.0, 1, id="cut to 0 to 1"),
+        pytest.param(
+            # The last channel is the first one, times 4: 4/255 is more than the limit.
+            lambda x: ops.flip(x * np.array([4.0, 1, 1]), axis=-1) / np.array([1.0, 1, 255]),
+            3,
+            id="which channel is which is unknown",
+        ),
+        pytest.param(
+            lambda x: ops.pad(x * np.arange(1.0, 4.0), ((0, 0), (0, 0), (0, 0), (0, 1))) * np.arange(1.0, 5.0),
+            3,
+            id="one channel more than factors",
+        ),
     ],
 )
 def test_networks_that_want_what_is_scaled_before(begin: Begin, channels: int) -> None:
