@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segscale.errors import DataError
 
-FIRST, LAST = "first", "last"
+FIRST, SECOND, LAST = "first", "second", "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Stack:
     n_channels: int
     """0: no such axis."""
     place: str = LAST
-    """Of the axis of channels, before or behind depth, height and width."""
+    """Of the axis of channels: before or behind depth, height and width, or of a volume after the depth."""
 
 
 def readings(shape: Sequence[int], size: Sequence[int], channels: Collection[int]) -> list[Stack]:
@@ -33,9 +33,11 @@ def readings(shape: Sequence[int], size: Sequence[int], channels: Collection[int
     [Stack(n_channels=2, place='first')]
     """
     found, wanted = _squeezed(shape), _squeezed(size)
+    slices = wanted[1:] if size[0] > 1 else ()  # a volume may hold the channels of each of its slices
     ways = [Stack(0)] if 0 in channels and found == wanted else []
     for count in sorted(set(channels) - {0}):
         ways += [Stack(count, FIRST)] if found == (count, *wanted) else []
+        ways += [Stack(count, SECOND)] if slices and found == (wanted[0], count, *slices) else []
         ways += [Stack(count, LAST)] if found == (*wanted, count) else []
     return ways
 
@@ -53,7 +55,8 @@ def laid_over(values: NDArray[Any], size: Sequence[int], channels: Collection[in
         return values.reshape(tuple(size))
     if way.place == LAST:
         return values.reshape((*size, way.n_channels))
-    return np.moveaxis(values.reshape((way.n_channels, *size)), 0, -1)
+    place = 0 if way.place == FIRST else 1
+    return np.moveaxis(values.reshape((*size[:place], way.n_channels, *size[place:])), place, -1)
 
 
 def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
@@ -65,7 +68,8 @@ def _expected(shape: tuple[int, ...], size: tuple[int, ...], channels: Collectio
     counts = " or ".join(str(count) for count in sorted(channels) if count)
     plain = f"the size of its image {by(flat)}" if 0 in channels else f"the size of its image {by(flat)}, stacked"
     is_deeper = len(_squeezed(shape)) > len(_squeezed(size))
-    stacked = f", with {counts} channels before or behind" if counts and (is_deeper or 0 not in channels) else ""
+    places = "before, behind or after the depth" if size[0] > 1 else "before or behind"
+    stacked = f", with {counts} channels {places}" if counts and (is_deeper or 0 not in channels) else ""
     found = f"{by(_squeezed(shape) or shape)}{', which fits in more than one way' if fits else ''}"
     return f"expected {plain}{stacked}, got {found}"
 

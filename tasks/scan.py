@@ -10,7 +10,7 @@ from segscale.errors import DataError, UnreadableImage
 from segscale.storage.sources import file_name, read_file
 from segscale.tasks.readers import read_header, read_orientation, read_stated_maximum
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raised when a file may be judged differently than before, so that what was remembered of it is forgotten."""
 # One pixel has no neighbourhood to segment by; such files are placeholders.
 MINIMUM_SIDE = 2

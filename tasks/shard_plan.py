@@ -25,7 +25,7 @@ from segscale.tasks.normalize import Method
 from segscale.tasks.tiling import bucket_side
 
 STAGE = "ingest"
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Of planning and ingesting; part of every key, raised when equal sources would give other bytes."""
 PADDING: Final = "reflect"
 CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")

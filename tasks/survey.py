@@ -21,7 +21,7 @@ from segscale.tasks.readers import (
     stores_floats,
 )
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when equal files may be judged differently than before."""
 DARK = 1 / 16
 """Share of full scale below which a whole set is suspected to have fewer bits than its files claim: 12 of 16."""

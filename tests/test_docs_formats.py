@@ -90,8 +90,12 @@ def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
     return png[:33] + chunk + png[33:]
 
 
-def exif(orientation: int) -> bytes:
-    return b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + bytes(6)
+def exif(orientation: int, kind: str = "H") -> bytes:
+    """`kind` "I" for a LONG."""
+    number = struct.pack(f">{kind}", orientation).ljust(4, b"\0")
+    return (
+        b"MM\0*\0\0\0\x08\0\x01\x01\x12\0" + (b"\x03" if kind == "H" else b"\x04") + b"\0\0\0\x01" + number + bytes(4)
+    )
 
 
 def palette(colours: Colours, indices: NDArray[np.uint8] = MASK) -> bytes:
@@ -122,10 +126,11 @@ def by_unit(data: bytes, name: str, full_scale: float = 0.0) -> float:
 
 @row("EXIF orientation in JPEG")
 def _() -> None:
-    data = pillow(Image.fromarray(np.kron(GREY, np.ones((8, 8), np.uint8))), "JPEG", exif=b"Exif\0\0" + exif(6))
-    assert read_header(data, "a.jpg").shape == read_picture(data, "a.jpg").pixels.shape == (1, 24, 16, 1)
-    found = read_picture(data, "a.jpg").pixels[0, 4::8, 4::8, 0].astype(int)
-    assert np.abs(found - TURNED_BY_6).max() <= 3
+    for block in (exif(6), exif(6, "I")):
+        data = pillow(Image.fromarray(np.kron(GREY, np.ones((8, 8), np.uint8))), "JPEG", exif=b"Exif\0\0" + block)
+        assert read_header(data, "a.jpg").shape == read_picture(data, "a.jpg").pixels.shape == (1, 24, 16, 1)
+        found = read_picture(data, "a.jpg").pixels[0, 4::8, 4::8, 0].astype(int)
+        assert np.abs(found - TURNED_BY_6).max() <= 3
 
 
 @row("eXIf chunk in PNG")
@@ -252,6 +257,16 @@ def _() -> None:
     refused(
         "palette of greys from 2 to 251 and no black", read_label_map, palette([(251, 251, 251), (2, 2, 2)]), "a.png"
     )
+    refused("greys from 255 to 255 and no black", read_label_map, palette([WHITE], np.zeros_like(MASK)), "a.png")
+
+
+@row("pages of different palettes in TIFF")
+def _() -> None:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        for colours in ([BLACK, WHITE], [WHITE, BLACK]):
+            writer.write(MASK, photometric="palette", colormap=colormap(colours), metadata=None, contiguous=False)
+    refused("its 2 pages have 2 different palettes", read_label_map, stream.getvalue(), "a.tif")
 
 
 @row("different indices of one grey, as label map")
@@ -532,6 +547,22 @@ def _() -> None:
     assert np.array_equal(class_indices(planes, (1, *GREY.shape), LabelRule(2), "a.npy")[0], GREY != 0)
     with pytest.raises(DataError, match="fits in more than one way"):
         laid_over(np.zeros((2, 2, 2)), (1, 2, 2), {2}, "a.npy")
+
+
+@row("channels (C) and planes (Z) that a TIFF names, as ImageJ and OME do")
+def _() -> None:
+    stack = np.arange(2 * 2 * 6 * 7, dtype=np.float32).reshape(2, 2, 6, 7)
+    data = tiff(stack, imagej=True, metadata={"axes": "ZCYX"})
+    laid = laid_over(read_probabilities(data, "a.tif").values, (2, 6, 7), {2}, "a.tif")
+    assert np.array_equal(laid, np.moveaxis(stack, 1, -1))
+
+
+@row("channels of a TIFF label map that are neither colours nor alpha")
+def _() -> None:
+    data = tiff(np.dstack([1 - MASK, MASK]), planarconfig="contig")
+    assert np.array_equal(
+        class_indices(read_label_map(data, "a.tif"), (1, *MASK.shape), LabelRule(2), "a.tif")[0], MASK
+    )
 
 
 @row("three equal channels, as label map")

@@ -34,6 +34,6 @@ def single_channel(values: NDArray[Any], name: str) -> NDArray[Any]:
     if differing:
         raise UnreadableImage(
             f"{name}: a coloured image, {differing} of {values[..., 0].size} pixels have channels that differ; "
-            "expected one label value per pixel: save the label map as grey or palette PNG, or as TIFF"
+            "expected one label value per pixel: save the label map as grey, or with a palette"
         )
     return values[..., 0]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 TAG = 274
 UPRIGHT = 1
-UPRIGHT = 1
 _EXIF_PREFIX = b"Exif\0\0"
-_SHORT = 3
+_FORMATS = {3: "H", 4: "I"}  # SHORT and LONG
 # Whether rows are reversed, whether columns are, and whether rows then become columns.
 _TURNS = {
     1: (False, False, False),
@@ -32,6 +31,13 @@ def known_orientation(value: int) -> int:
     return value if value in _TURNS else 0
 
 
+def entry_orientation(kind: int, count: int, value: bytes, order: str) -> int:
+    """The orientation in the value of a directory entry: one SHORT or LONG; others say nothing, as for viewers."""
+    if kind not in _FORMATS or count != 1:
+        return 0
+    return known_orientation(int(struct.unpack_from(order + _FORMATS[kind], value)[0]))
+
+
 def exif_orientation(block: bytes) -> int:
     """The orientation in a block of EXIF, with or without its prefix: 1 to 8, or 0 for none.
 
@@ -47,9 +53,9 @@ def exif_orientation(block: bytes) -> int:
             return 0
         (entries,) = struct.unpack_from(f"{order}H", block, directory)
         for place in range(directory + 2, directory + 2 + 12 * entries, 12):
-            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", block, place)
+            tag, kind, count = struct.unpack_from(f"{order}HHI", block, place)
             if tag == TAG:
-                return known_orientation(value) if (kind, count) == (_SHORT, 1) else 0
+                return entry_orientation(kind, count, block[place + 8 : place + 12], order)
     except struct.error:
         return 0
     return 0

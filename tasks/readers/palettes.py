@@ -39,15 +39,15 @@ def palette_labels(indices: NDArray[Any], palette: NDArray[np.uint8], name: str)
     if not is_grey_palette(palette):
         _check_index_map(occurring, palette, name)
         return indices
-    if len(palette) == 1 and occurring[-1] > 0:
-        return indices  # Pillow writes one black entry where it was given no palette: there is none to be seen
-    greys = palette_colours(indices, palette, name)
     table = palette[:, 0]
-    if table.min() > 0 and len(palette) > 1:
+    if len(table) and table.min() > 0:
         raise UnreadableImage(
             f"{name}: a label map with a palette of greys from {table.min()} to {table.max()} and no black, so that "
             "none of them is the background; expected 0 for it: save it as a grey image of the values you mean"
         )
+    if len(palette) == 1 and occurring[-1] > 0:
+        return indices  # Pillow writes one black entry where it was given no palette: there is none to be seen
+    greys = palette_colours(indices, palette, name)
     if len(np.unique(table[occurring])) < len(occurring):
         raise UnreadableImage(
             f"{name}: a label map whose palette shows {len(occurring)} indices in "

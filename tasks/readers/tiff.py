@@ -18,10 +18,11 @@ from segscale.tasks.readers.depth import is_full_scale
 from segscale.tasks.readers.orientation import UPRIGHT, turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
-from segscale.tasks.readers.tiff_structure import check_series, page_orientations
+from segscale.tasks.readers.tiff_structure import Page, chain_of_pages, check_series
 
 _DEPTH_AXES = "ZQI"  # depth; unnamed; pages in sequence
 _CHANNEL_AXES = "CS"  # channels in planes of their own; samples of a pixel
+_NAMED_AXES = "CZ"  # only in files that name their axes: ImageJ, OME and the like
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _JPEG_COMPRESSIONS = (6, 7)
 _MAX_SAMPLE_VALUE = 281
@@ -87,15 +88,21 @@ class TiffReader:
 
     def orientation(self, data: bytes, name: str) -> int:
         """Of its first page; `header` and all that reads pixels refuse others that are turned otherwise."""
-        return page_orientations(data, name)[0]
+        return chain_of_pages(data, name)[0].orientation
 
 
 def read_tiff_array(data: bytes, name: str) -> NDArray[Any]:
-    """The array of a TIFF image in its own axes (those of length one dropped, except height and width), turned."""
+    """The array of a TIFF image, turned: (depth, height, width, channels) where the file names its axes.
+
+    Else in the axes of the file, those of length one dropped, except height and width.
+    """
     with _open(data, name) as (series, orientation):
-        _check_stored_size(series, _layout(series, name), name)
+        layout = _layout(series, name)
+        _check_stored_size(series, layout, name)
         if series.keyframe.photometric == _WHITE_IS_ZERO:
             raise _white_is_zero(np.dtype(series.dtype), name)
+        if set(series.axes) & set(_NAMED_AXES):
+            return native_pixels(turned(_samples(series, layout), orientation))
         axes = series.axes.index("Y"), series.axes.index("X")
         return native_pixels(turned(series.asarray(maxworkers=1), orientation, axes))
 
@@ -107,13 +114,23 @@ def tiff_dtype(data: bytes, name: str) -> np.dtype[Any]:
     return dtype
 
 
+def holds_planes(data: bytes, name: str) -> bool:
+    """Whether the samples or channels of a TIFF image are neither colours nor alpha."""
+    with _open(data, name) as (series, _):
+        extra = {int(sample) for sample in series.keyframe.extrasamples}
+        return bool(series.keyframe.photometric == _BLACK_IS_ZERO) and extra.isdisjoint(_ALPHA_SAMPLES)
+
+
 @contextmanager
 def _open(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
     """The one series of the file, and its orientation."""
-    orientations = page_orientations(data, name)
+    pages = chain_of_pages(data, name)
     with decoding(name, "TIFF image"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        check_series(tiff, len(orientations), len(data), name)
-        yield tiff.series[0], _one_orientation(tiff.series[0], orientations, name)
+        check_series(tiff, len(pages), len(data), name)
+        series = tiff.series[0]
+        if series.keyframe.photometric == _PALETTE:
+            _check_one_palette(pages, name)
+        yield series, _one_orientation(series, [page.orientation for page in pages], name)
 
 
 def _one_orientation(series: Any, orientations: list[int], name: str) -> int:
@@ -127,6 +144,15 @@ def _one_orientation(series: Any, orientations: list[int], name: str) -> int:
             "save the planes as they are shown"
         )
     return first
+
+
+def _check_one_palette(pages: list[Page], name: str) -> None:
+    palettes = {page.palette for page in pages if page.palette}
+    if len(palettes) > 1:
+        raise UnreadableImage(
+            f"{name}: its {len(pages)} pages have {len(palettes)} different palettes, so that a number means another "
+            "thing on each; expected one palette for all: save the planes as grey of the values you mean, or as RGB"
+        )
 
 
 def _check_lossless(series: Any, data: bytes, name: str) -> None:
@@ -233,13 +259,18 @@ def _stored(series: Any, name: str) -> NDArray[Any]:
     """Pixels (depth, height, width, channels) as stored, without their alpha channel, which must be opaque."""
     layout = _layout(series, name)
     _check_stored_size(series, layout, name)
-    # One thread: with several, which of two damaged strips is reported depends on their race.
-    stored = np.asarray(series.asarray(maxworkers=1)).reshape(layout.kept)
-    pixels = stored.transpose(layout.permutation).reshape(layout.shape)
+    pixels = _samples(series, layout)
     if not layout.has_alpha:
         return pixels
     opaque = 2 ** int(series.keyframe.bitspersample) - 1 if pixels.dtype.kind == "u" else 1
     return without_opaque_alpha(pixels, opaque, name)
+
+
+def _samples(series: Any, layout: _Layout) -> NDArray[Any]:
+    """All that is stored, as (depth, height, width, channels)."""
+    # One thread: with several, which of two damaged strips is reported depends on their race.
+    stored = np.asarray(series.asarray(maxworkers=1)).reshape(layout.kept)
+    return stored.transpose(layout.permutation).reshape(layout.shape)
 
 
 def _palette(page: Any, name: str) -> NDArray[np.uint8]:

@@ -6,18 +6,29 @@ of these quiet ways to lose pixels. Specification: TIFF 6.0, section 2; BigTIFF 
 
 import math
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 from segscale.errors import UnreadableImage
-from segscale.tasks.readers.orientation import TAG, known_orientation
+from segscale.tasks.readers.orientation import TAG, entry_orientation
 from segscale.tasks.readers.picture import DECODED_BYTES_LIMIT, check_signature
 
-_SHORT = 3
+_COLOR_MAP = 320
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def page_orientations(data: bytes, name: str) -> list[int]:
-    """The orientation of each page in the chain of a TIFF file, 1 to 8 or 0 for none.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What each page says for itself, and a decoder often takes from the first one for all."""
+
+    orientation: int = 0
+    """1 to 8, or 0 for none."""
+    palette: bytes | memoryview = b""
+    """As stored, in the bytes of the file; empty for none."""
+
+
+def chain_of_pages(data: bytes, name: str) -> list[Page]:
+    """The pages in the chain of a TIFF file.
 
     UnreadableImage when the chain is cut or circular.
     """
@@ -26,7 +37,7 @@ def page_orientations(data: bytes, name: str) -> list[int]:
     big = 0x2B in data[2:4]
     count_format, entry_bytes, offset_format = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
     visited: set[int] = set()
-    orientations: list[int] = []
+    pages: list[Page] = []
     try:
         (offset,) = struct.unpack_from(offset_format, data, 8 if big else 4)
         while offset:
@@ -36,7 +47,7 @@ def page_orientations(data: bytes, name: str) -> list[int]:
             (entries,) = struct.unpack_from(count_format, data, offset)
             first = offset + struct.calcsize(count_format)
             next_offset = first + entries * entry_bytes
-            orientations.append(_orientation(data[first:next_offset], entry_bytes, order))
+            pages.append(_page(memoryview(data), data[first:next_offset], entry_bytes, order))
             (offset,) = struct.unpack_from(offset_format, data, next_offset)
     except (struct.error, OverflowError) as error:
         raise UnreadableImage(
@@ -44,23 +55,27 @@ def page_orientations(data: bytes, name: str) -> list[int]:
         ) from error
     if not visited:
         raise UnreadableImage(f"{name}: a TIFF file without pages")
-    return orientations
+    return pages
 
 
-def _orientation(directory: bytes, entry_bytes: int, order: str) -> int:
-    """Of one page; a tag of another type than one short number says nothing, as for viewers."""
+def _page(data: memoryview, directory: bytes, entry_bytes: int, order: str) -> Page:
+    number = "Q" if entry_bytes == 20 else "I"
+    orientation, palette = 0, data[:0]
     for place in range(0, len(directory) - entry_bytes + 1, entry_bytes):
-        tag, kind = struct.unpack_from(f"{order}HH", directory, place)
+        tag, kind, count = struct.unpack_from(f"{order}HH{number}", directory, place)
+        value = directory[place + 4 + struct.calcsize(number) : place + entry_bytes]
         if tag == TAG:
-            (value,) = struct.unpack_from(f"{order}H", directory, place + entry_bytes // 2 + 2)
-            return known_orientation(value) if kind == _SHORT else 0
-    return 0
+            orientation = entry_orientation(kind, count, value, order)
+        elif tag == _COLOR_MAP:
+            (offset,) = struct.unpack_from(order + number, value)
+            palette = data[offset : offset + 2 * count]
+    return Page(orientation, palette)
 
 
 def check_series(tiff: Any, page_count: int, size_bytes: int, name: str) -> None:
     """Raise UnreadableImage unless all pages of the open `tifffile.TiffFile` form one whole image.
 
-    `page_count` is what `page_orientations` found, `size_bytes` the length of the file. Reduced copies of the image
+    `page_count` is what `chain_of_pages` found, `size_bytes` the length of the file. Reduced copies of the image
     (pyramid levels) may follow it and are not read.
     """
     if len(tiff.series) != 1:

@@ -39,9 +39,17 @@ def test_channels_stand_before_or_behind(size: tuple[int, ...], first: bool, bat
     assert np.array_equal(laid_over(drawn[None] if batch else drawn, size, {0, 3}, "a.npy"), stack)
 
 
+@pytest.mark.parametrize("size", [VOLUME, (2, 6, 7), (4, 1, 7)])
+def test_channels_of_each_slice_of_a_volume(size: tuple[int, ...]) -> None:
+    stack = np.arange(np.prod(size) * 3).reshape((*size, 3))
+    assert np.array_equal(laid_over(np.moveaxis(stack, -1, 1), size, {3}, "a.npy"), stack)
+
+
 @pytest.mark.parametrize(
     ("shape", "size", "channels"),
     [
+        pytest.param((2, 2, 6, 7), (2, 6, 7), {0, 2}, id="two channels of two slices, or of each of them"),
+        pytest.param((3, 3, 6, 7), (3, 6, 7), {3}, id="three of three"),
         pytest.param((2, 2, 2), (1, 2, 2), {2}, id="two channels before or behind a 2x2 image"),
         pytest.param((3, 3, 3), (1, 3, 3), {3}, id="three channels of a 3x3 image"),
         pytest.param((2, 2, 2, 2), (2, 2, 2), {2}, id="two channels of a volume of side two"),
@@ -59,7 +67,8 @@ def test_what_fits_in_two_ways_is_refused(shape: tuple[int, ...], size: tuple[in
         pytest.param((3, 5), FLAT, {0}, "expected the size of its image 6x7, got 3x5", id="another size"),
         pytest.param((6, 7), FLAT, {3}, "6x7, stacked, with 3 channels before or behind, got 6x7", id="no channels"),
         pytest.param((2, 6, 7), FLAT, {3}, "got 2x6x7", id="two channels for three classes"),
-        pytest.param((4, 2, 6, 7), VOLUME, {0, 2}, "4x6x7, with 2 channels before or behind, got 4x2x6x7", id="DCHW"),
+        pytest.param((4, 5, 6, 7), VOLUME, {0, 2}, "2 channels before, behind or after the depth, got", id="DCHW of 5"),
+        pytest.param((1, 6, 2, 7), FLAT, {0, 2}, "6x7, with 2 channels before or behind, got 6x2x7", id="HCW"),
         pytest.param((6, 7), VOLUME, {0}, "expected the size of its image 4x6x7", id="a slice of a volume"),
     ],
 )

@@ -9,16 +9,17 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from segscale.errors import UnreadableImage
+from segscale.errors import DataError, UnreadableImage
+from segscale.tasks.labels import LabelRule, class_indices
 from segscale.tasks.readers import read_label_map
 
 MakePng = Callable[..., bytes]
 GREY, RGB, PALETTE = 0, 2, 3
 
 
-def tiff(values: NDArray[Any]) -> bytes:
+def tiff(values: NDArray[Any], **options: Any) -> bytes:
     stream = io.BytesIO()
-    tifffile.imwrite(stream, values, photometric="minisblack")
+    tifffile.imwrite(stream, values, **({"photometric": "minisblack"} | options))
     return stream.getvalue()
 
 
@@ -91,6 +92,29 @@ def test_colours_are_no_labels(make_png: MakePng) -> None:
     data = make_png(2, 1, 8, RGB, [b"\xff\0\0\0\0\0"])
     with pytest.raises(UnreadableImage, match=r"mask\.png: a coloured image, 1 of 2 pixels"):
         read_label_map(data, "mask.png")
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_channels_that_are_no_colours_stay(planar: str, depth: int) -> None:
+    shape = np.random.default_rng(3).integers(0, 2, (depth, 8, 9)).astype(np.uint8)
+    planes = np.stack([1 - shape, shape], axis=-1)
+    stored = np.squeeze(planes if planar == "contig" else np.moveaxis(planes, -1, 1))
+    found = read_label_map(tiff(stored, planarconfig=planar), "mask.tif")
+    assert np.array_equal(found, planes)
+    assert np.array_equal(class_indices(found, shape.shape, LabelRule(2), "mask.tif"), shape)
+    with pytest.raises(DataError, match="with 3 channels"):
+        class_indices(found, shape.shape, LabelRule(3), "mask.tif")
+
+
+def test_colours_in_tiff_are_told_to_be_saved_as_grey() -> None:
+    colours = np.random.default_rng(3).integers(0, 9, (8, 9, 3)).astype(np.uint8)
+    with pytest.raises(UnreadableImage, match=r"mask\.tif: a coloured image.* save the label map as grey, or with"):
+        read_label_map(tiff(colours, photometric="rgb"), "mask.tif")
+    grey = tiff(np.repeat(colours[..., :1], 3, axis=-1), planarconfig="contig")
+    assert np.array_equal(read_label_map(grey, "mask.tif")[0], colours[..., 0]), "three equal channels are one"
+    alpha = tiff(np.full((8, 9, 2), 255, np.uint8), planarconfig="contig", extrasamples=["unassalpha"])
+    assert read_label_map(alpha, "mask.tif").shape == (1, 8, 9)
 
 
 def test_complex_numbers_are_no_labels() -> None:

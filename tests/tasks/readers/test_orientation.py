@@ -32,7 +32,13 @@ ONE = (274, 3, 1, 6)
         pytest.param(block((274, 3, 1, 1)), 1, id="upright"),
         pytest.param(block((274, 3, 1, 0)), 0, id="0, which some cameras write for unknown"),
         pytest.param(block((274, 3, 1, 9)), 0, id="9, which is none"),
-        pytest.param(block((274, 4, 1, 6)), 0, id="of another type"),
+        pytest.param(block((274, 4, 1, 6)), 6, id="a LONG, which viewers take as well"),
+        pytest.param(block((274, 4, 1, 0))[:-6] + b"\0\x06" + bytes(4), 0, id="a LONG above 8"),
+        pytest.param(
+            block((274, 4, 1, 0), order=">")[:-6] + b"\0\x06" + bytes(4), 6, id="a LONG, big-endian: its last bytes"
+        ),
+        pytest.param(block((274, 1, 1, 6)), 0, id="of another type"),
+        pytest.param(block((274, 4, 2, 6)), 0, id="two LONGs"),
         pytest.param(block((274, 3, 2, 6)), 0, id="two numbers"),
         pytest.param(block((271, 2, 4, 9)), 0, id="no such tag"),
         pytest.param(block(), 0, id="no tags"),

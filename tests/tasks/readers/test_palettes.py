@@ -73,6 +73,7 @@ def test_label_values(encode: type, name: str, colours: Colours, expected: NDArr
     [
         pytest.param(png, "a.png", [(250, 250, 250), (3, 3, 3)], "palette of greys from 3 to 250", id="no black"),
         pytest.param(png, "a.png", [(7, 7, 7), (9, 9, 9)], "no black", id="no black, in rising order"),
+        pytest.param(png, "a.png", [GREY], "palette of greys from 128 to 128", id="one grey, indices beyond it"),
         pytest.param(png, "a.png", [WHITE, BLACK, RED], "index 0 is 255, 1 is 0", id="white first, red not in use"),
         pytest.param(tiff, "a.tif", [GREY, BLACK, BLUE], "index 0 is 128, 1 is 0", id="the same in TIFF"),
         pytest.param(png, "a.png", [BLACK, BLACK], "shows 2 indices in 1 grey", id="all black"),
@@ -83,6 +84,38 @@ def test_two_readings_are_refused(encode: type, name: str, colours: Colours, mes
     with pytest.raises(UnreadableImage, match=message) as caught:
         read_label_map(encode(SHAPE, colours), name)
     assert "palette" in str(caught.value)
+
+
+@pytest.mark.parametrize("colour", [WHITE, (1, 1, 1)])
+def test_one_grey_is_no_foreground_everywhere(colour: tuple[int, int, int]) -> None:
+    with pytest.raises(UnreadableImage, match="no black, so that none of them is the background"):
+        read_label_map(png(SHAPE * 0, [colour]), "a.png")
+    assert not read_label_map(png(SHAPE * 0, [BLACK]), "a.png").any()
+
+
+def pages(*colours: Colours, encode: str) -> bytes:
+    """A volume whose planes have palettes of their own, or one."""
+    stream = io.BytesIO()
+    if encode == "Pillow":
+        first, *others = [Image.open(io.BytesIO(png(SHAPE, palette))) for palette in colours]
+        first.save(stream, "TIFF", save_all=True, append_images=others)
+        return stream.getvalue()
+    with tifffile.TiffWriter(stream, bigtiff=True) as writer:
+        for palette in colours:
+            table = np.zeros((3, 256), np.uint16)
+            table[:, : len(palette)] = np.array(palette, np.uint16).T * 257
+            writer.write(SHAPE, photometric="palette", colormap=table, metadata=None, contiguous=False)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("encode", ["Pillow", "tifffile"])
+def test_pages_of_different_palettes_are_refused(encode: str) -> None:
+    mixed = pages([BLACK, RED], [BLACK, RED], [RED, BLACK], encode=encode)
+    for read in (read_label_map, read_picture):
+        with pytest.raises(UnreadableImage, match=r"a\.tif: its 3 pages have 2 different palettes"):
+            read(mixed, "a.tif")
+    alike = pages([BLACK, RED], [BLACK, RED], encode=encode)
+    assert np.array_equal(read_label_map(alike, "a.tif"), np.stack([SHAPE, SHAPE]))
 
 
 def test_greys_of_another_library_come_back() -> None:

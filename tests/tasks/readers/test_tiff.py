@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.axes import laid_over
 from segscale.tasks.readers.orientation import turned
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
@@ -380,3 +381,22 @@ def test_real_microscopy(data_folder: Any, file: str, shape: tuple[int, ...], dt
     assert picture.pixels.dtype.name == header.dtype == dtype
     if labels is not None:
         assert len(np.unique(READER.stored_values(data, file))) == labels + 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [("ZCYX", {"imagej": True}), ("ZCYX", {"ome": True}), ("CZYX", {"ome": True}), ("CZYX", {}), ("ZCYX", {})],
+)
+def test_named_axes_of_an_array_have_one_order(axes: str, options: dict[str, bool], orientation: int) -> None:
+    stack = np.random.default_rng(4).random((2, 6, 7, 2), np.float32)  # as many channels as planes
+    stored = np.moveaxis(stack, -1, axes.index("C"))
+    data = tiff(stored, metadata={"axes": axes}, extratags=[(274, 3, 1, orientation, True)], **options)
+    found = read_tiff_array(data, "a.tif")
+    assert np.array_equal(found, turned(stack, orientation))
+    assert np.array_equal(laid_over(found, found.shape[:3], {0, 2}, "a.tif"), found)
+
+
+def test_planes_of_samples_are_not_said_to_be_channels() -> None:
+    values = np.random.default_rng(5).random((3, 6, 7), np.float32)  # what tifffile makes of three planes by itself
+    assert np.array_equal(read_tiff_array(tiff(values, photometric="rgb", planarconfig="separate"), "a.tif"), values)

@@ -1,9 +1,12 @@
+import io
 import struct
 
+import numpy as np
 import pytest
+import tifffile
 
 from segscale.errors import UnreadableImage
-from segscale.tasks.readers.tiff_structure import page_orientations
+from segscale.tasks.readers.tiff_structure import Page, chain_of_pages
 
 
 def chain(*next_offsets: int) -> bytes:
@@ -21,18 +24,32 @@ def chain(*next_offsets: int) -> bytes:
     ],
 )
 def test_pages_are_counted(data: bytes, pages: int) -> None:
-    assert page_orientations(data, "a.tif") == [0] * pages
+    assert chain_of_pages(data, "a.tif") == [Page()] * pages
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True], ids=["classic", "BigTIFF"])
-@pytest.mark.parametrize(("kind", "value", "expected"), [(3, 6, 6), (3, 0, 0), (3, 9, 0), (4, 6, 0)])
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"), [(3, 6, 6), (3, 0, 0), (3, 9, 0), (4, 6, 6), (4, 65542, 0), (1, 6, 0)]
+)
 def test_the_orientation_of_a_page(order: str, big: bool, kind: int, value: int, expected: int) -> None:
     mark = b"II" if order == "<" else b"MM"
-    number, count = ("Q", "QHHQH6xQ") if big else ("I", "HHHIH2xI")
+    field = "I" if kind == 4 else "H2x"
+    number, count = ("Q", f"QHHQ{field}4xQ") if big else ("I", f"HHHI{field}I")
     head = struct.pack(f"{order}HHHQ", 43, 8, 0, 16) if big else struct.pack(f"{order}H{number}", 42, 8)
     directory = struct.pack(f"{order}{count}", 1, 274, kind, 1, value, 0)
-    assert page_orientations(mark + head + directory, "a.tif") == [expected]
+    assert chain_of_pages(mark + head + directory, "a.tif") == [Page(expected)]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "BigTIFF"])
+def test_the_palette_of_a_page(order: str, big: bool) -> None:
+    stream = io.BytesIO()
+    colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256)
+    pixels = np.zeros((2, 3, 4), np.uint8)
+    tifffile.imwrite(stream, pixels, byteorder=order, bigtiff=big, photometric="palette", colormap=colours)
+    stored = colours.astype(f"{order}u2").tobytes()
+    assert [page.palette for page in chain_of_pages(stream.getvalue(), "a.tif")] == [stored] * 2
 
 
 @pytest.mark.parametrize(
@@ -50,4 +67,4 @@ def test_the_orientation_of_a_page(order: str, big: bool, kind: int, value: int,
 )
 def test_broken_chains(data: bytes, message: str) -> None:
     with pytest.raises(UnreadableImage, match=message):
-        page_orientations(data, "a.tif")
+        chain_of_pages(data, "a.tif")
