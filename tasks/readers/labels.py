@@ -21,7 +21,8 @@ def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArra
     The axes are depth, height and width; a .npy file of more than two keeps its own, which axis is which, the caller
     knows; channels of a TIFF file that are no colours are a fourth. Palette images of colours give their indices; small
     bit depths are not stretched; three equal channels count as one; floats are accepted where all are whole numbers, as
-    int32, and NaN where it stands for `missing`. Raises UnreadableImage for coloured images, lossy formats and fractions.
+    int32, and NaN where it stands for `missing`. Raises UnreadableImage for coloured images, for lossy formats and for
+    fractions.
     """
     labels = _stored(data, name)
     if labels.dtype.kind == "f":
