@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
+import datetime
 import io
-import re
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from segscale.errors import ListingError, SecretInUrlError
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import confusable
 from segscale.storage.listing import Note
+from segscale.storage.local_files import not_utf8
 from segscale.storage.locations import located, refuse_secrets
+from segscale.storage.manifest_text import TextTable
 from segscale.storage.named_files import NamedFiles
 from segscale.storage.roots import DataRoots
 from segscale.storage.sources import ROLES, file_versions, read_file
 
 MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_EXCEL_HINT = re.compile(r"sep=.\r?\n?")
+# Values of Parquet that pandas keeps as objects, and whose text says all of them.
+_TEXTUAL = (str, bool, int, float, Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,24 @@ def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Ma
     cannot be told apart, an unknown split, and a file that lies neither in the manifest's folder nor in one of
     `roots`.
     """
+    if wrong := not_utf8(url):
+        raise ListingError(f"{url!a}: {wrong}")
     try:
         data = read_file(url)
     except FileNotFoundError:
         raise ListingError(f"{url}: expected a manifest, found none") from None
     except OSError as error:
         raise ListingError(f"{url}: expected a manifest that can be read: {error.strerror or error}") from None
-    table, blanks = _without_blanks(_parsed(url, data))
+    parsed = _parsed(url, data)
+    table, blanks = _without_blanks(parsed.table)
     _check(url, table)
     table = table.astype({"image_id": str})
     if split:
         table = _of_split(url, table, split)
     table = table.reset_index(drop=True)
-    notes = (
-        [Note(f"manifest: blanks around {counted(len(blanks), 'cell')} left out: {first_of(blanks)}")] if blanks else []
-    )
+    notes = list(parsed.notes)
+    if blanks:
+        notes.append(Note(f"manifest: blanks around {counted(len(blanks), 'cell')} left out: {first_of(blanks)}"))
     base = url.rpartition("/")[0]
     for role in ROLES:
         if role in table:
@@ -74,60 +80,52 @@ def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Ma
     return Manifest(table, tuple(notes))
 
 
-def _parsed(url: str, data: bytes) -> pd.DataFrame:
+def _parsed(url: str, data: bytes) -> TextTable:
+    if not url.lower().endswith((".parquet", ".pq")):
+        return TextTable.of(url, data, MANIFEST_COLUMNS)
     try:
-        if url.lower().endswith((".parquet", ".pq")):
-            return pd.read_parquet(io.BytesIO(data))
-        return _parsed_text(url, _decoded(url, data))
-    except ListingError:
-        raise
-    except (ValueError, OSError, csv.Error) as error:
+        table = pd.read_parquet(io.BytesIO(data))
+    except (ValueError, OSError) as error:
         raise ListingError(f"{url}: expected a CSV or Parquet manifest: {error}") from None
-
-
-def _decoded(url: str, data: bytes) -> str:
-    if data.startswith(_UTF_16):
-        return data.decode("utf-16")
-    if b"\0" in data[:1000]:
-        raise ListingError(f"{url}: expected text encoded in UTF-8, got null bytes (UTF-16?): save it as CSV UTF-8")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        raise ListingError(
-            f"{url}: expected text encoded in UTF-8, line {row} has the byte 0x{data[error.start]:02x}, as Latin-1 or "
-            "Windows-1252 do; save it as CSV UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
-        ) from None
-
-
-def _parsed_text(url: str, text: str) -> pd.DataFrame:
-    # A hint of Excel for itself, in a line of its own.
-    text = text[hint.end() :] if (hint := _EXCEL_HINT.match(text)) else text
-    header = text.lstrip("\r\n").split("\n", 1)[0].rstrip("\r")
-    columns = {separator: [cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])]
-               for separator in SEPARATORS}  # fmt: skip
-    separator = max(SEPARATORS, key=lambda one: (len(set(MANIFEST_COLUMNS) & set(columns[one])), len(columns[one])))
-    names = columns[separator]
-    repeated = [name for name in names if name and names.count(name) > 1]
-    if repeated:
+    # What was made an index with `set_index` is a column like others.
+    named = [name for name in table.index.names if name is not None and name not in table.columns]
+    table = table.reset_index(level=named) if named else table
+    table = table.rename(columns={name: str(name) for name in table.columns})
+    repeated = table.columns[table.columns.duplicated()]
+    if len(repeated):
         raise ListingError(f"{url}: two columns are called {repeated[0]!r}; rename or remove one")
-    # As written: an id 007 is not the number 7, and a site NA is a site. Only an empty cell says nothing.
-    table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[""])
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ListingError(
-            f"{url}: expected a cell for each of the {len(names)} columns, separated by {SEPARATORS[separator]}, got "
-            "rows of more: quote a cell that holds one of these"
-        )
-    return table
+    for name in table.columns:
+        is_path = name in MANIFEST_COLUMNS and isinstance(table[name].dtype, pd.CategoricalDtype)
+        if is_path or table[name].dtype == object:
+            table[name] = pd.array([_as_text(url, name, value) for value in table[name]], dtype="str")
+    return TextTable(table)
+
+
+def _as_text(url: str, column: str, value: Any) -> str | None:
+    """A value of Parquet that pandas has no type of its own for, as text; None for none."""
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
+        return None
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, _TEXTUAL):
+            return str(value)
+    except UnicodeDecodeError:
+        pass
+    kind = "a list" if isinstance(value, np.ndarray | list) else type(value).__name__
+    raise ListingError(
+        f"{url}: column {column!r}: expected text, numbers, dates or true and false, got {kind}; write it as text, or "
+        "leave the column out"
+    )
 
 
 def _without_blanks(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The table without blanks around its cells and names; and the cells that had some."""
-    table = table.rename(columns={name: name.strip() for name in table.columns if isinstance(name, str)})
+    table = table.rename(columns={name: name.strip() for name in table.columns})
     blanks: list[str] = []
     for name in table.columns:
         column = table[name]
-        if not pd.api.types.is_string_dtype(column.dtype):
+        if not isinstance(column.dtype, pd.StringDtype):
             continue
         stripped = column.str.strip()
         changed = (stripped != column) & stripped.notna()

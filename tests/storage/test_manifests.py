@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -60,14 +63,18 @@ def test_a_parquet_manifest(tmp_path: Path, name: str) -> None:
         pytest.param("image,reference\na,b\n", "image_id is missing", id="no ids"),
         pytest.param("image_id,image\na,b\n", "reference is missing", id="no references"),
         pytest.param("image_id|image|reference\na|b|c\n", "separated by commas, semicolons or tabs", id="bars"),
-        pytest.param(f"{HEAD}\n1,a,b,\n", "rows of more", id="a cell without a name: no column may slip"),
+        pytest.param(
+            f"{HEAD}\n1,a,b,\n",
+            "line 2: expected a cell for each of the 3 columns, got 4; every row ends with a separator",
+            id="no column may slip",
+        ),
         pytest.param(f"{HEAD},image\n1,a,b,c\n", "two columns are called 'image'", id="a column twice"),
         pytest.param(f"{HEAD}\nx,a,b\nx ,c,d\n", "'x' stands in several rows .blanks", id="ids but for a blank"),
         pytest.param(f"{HEAD}\nx y,a,b\nx  y,c,d\n", "'x y' and 'x  y' differ only in blanks", id="blanks within"),
         pytest.param(f"{HEAD}\n\u00e9,a,b\ne\u0301,c,d\n", "form of their Unicode", id="ids but for their form"),
         pytest.param(f"{HEAD}\n1,a,b\n,c,d\n", "row 2 has no image_id", id="empty id"),
         pytest.param(f"{HEAD}\n1,a,b\n1,c,d\n", "'1' stands in several rows", id="repeated id"),
-        pytest.param(f"{HEAD}\n1,a,b\n2,c,d,e,f\n", "CSV or Parquet manifest", id="too many cells"),
+        pytest.param(f"{HEAD}\n1,a,b\n2,c,d,e,f\n", "line 3: .* 3 columns, got 5; quote a cell", id="too many cells"),
     ],
 )
 def test_manifest_errors(tmp_path: Path, text: str, words: str) -> None:
@@ -219,9 +226,56 @@ def test_a_name_of_another_form_does_not_lead_out_of_the_roots(tmp_path: Path) -
         ("1,A.PNG,a.png", "images: 1 file of the manifest not there: A.PNG (there is a.png)"),
         ("1,sub/a.png,a.png", "images: 1 file of the manifest not there: a.png (there is no folder sub)"),
         ("1,a.png,sub\\a.png", "references: 1 file of the manifest not there: sub\\a.png (write / for \\)"),
+        ("1,a.png,loop.png", "references: 1 file of the manifest not there: loop.png (a link that leads nowhere)"),
+        ("1,a.png,d", "references: 1 file of the manifest not there: d (a folder)"),
+        (
+            "1,a.png,~/a.png",
+            "references: 1 file of the manifest not there: a.png (looked for as FOLDER/~/a.png: ~ TILDE)",
+        ),
         ("1,a.png,nothing-like-it.tif", "references: 1 file of the manifest not there: nothing-like-it.tif"),
     ],
 )
 def test_what_is_missing_is_said_with_what_is_near(tmp_path: Path, row: str, note: str) -> None:
-    make(tmp_path, "a.png")
-    assert [found.text for found in read_manifest(_manifest(tmp_path, f"{HEAD}\n{row}\n")).notes] == [note]
+    (make(tmp_path, "a.png", "d/x") / "loop.png").symlink_to("loop.png")
+    found = read_manifest(_manifest(tmp_path, f"{HEAD}\n{row}\n")).notes
+    assert [one.text for one in found] == [
+        note.replace("FOLDER", str(tmp_path)).replace("TILDE", "does not stand for a home folder here")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([datetime.date(2021, 3, 4), None], ["2021-03-04", None]),
+        ([Decimal("1.50"), Decimal(2)], ["1.50", "2.00"]),
+        ([b"left", b" right "], ["left", "right"]),
+        ([None, False], [None, "False"]),
+        ([datetime.time(9, 30), None], ["09:30:00", None]),
+        ([None, None], [None, None]),
+    ],
+    ids=["dates", "decimals", "bytes", "true and false", "times", "nothing"],
+)
+def test_groups_of_parquet_are_taken_as_text(tmp_path: Path, values: list[Any], texts: list[str | None]) -> None:
+    ids = pd.Categorical(["a", "b"])
+    table = pd.DataFrame({"image_id": ids, "image": ids, "reference": ids, "group": values})
+    table["kind"], table["at"] = pd.Categorical(["x", None]), pd.Timestamp("2020-01-01", tz="UTC")
+    table.to_parquet(tmp_path / "m.parquet")
+    found = read_manifest(str(tmp_path / "m.parquet")).images
+    assert [None if pd.isna(value) else value for value in found["group"]] == texts
+    assert found["image_id"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [([1, 2], "a list"), ({"x": 1}, "dict"), (b"\xff", "bytes")], ids=["list", "record", "bytes"]
+)
+def test_groups_of_parquet_that_are_no_text_are_named(tmp_path: Path, value: Any, kind: str) -> None:
+    pd.DataFrame({"image_id": ["a"], "image": ["a"], "reference": ["a"], "odd": [value]}).to_parquet(tmp_path / "m.pq")
+    with pytest.raises(ListingError, match=f"column 'odd': expected text.*, got {kind}"):
+        read_manifest(str(tmp_path / "m.pq"))
+
+
+def test_an_index_of_parquet_that_has_a_name_is_a_column(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": ["a", "b"], "site": ["x", "y"], "image": ["p", "q"], "reference": ["p", "q"]})
+    table.set_index(["image_id", "site"]).to_parquet(tmp_path / "m.parquet")
+    found = read_manifest(str(tmp_path / "m.parquet")).images
+    assert (found["image_id"].tolist(), found["site"].tolist()) == (["a", "b"], ["x", "y"])

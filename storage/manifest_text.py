@@ -1,0 +1,214 @@
+"""Text of manifests: its encoding, its separator, and its rows, none of which may be lost in another."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from segscale.errors import ListingError
+from segscale.storage.enumeration import counted, first_of
+from segscale.storage.listing import Note
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+# In this order: the mark of UTF-16 begins that of UTF-32.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+_EXCEL_HINT = re.compile(r"sep=.(\r\n|\r|\n)?")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """The cells of a text, as they are written; an empty one is NaN."""
+
+    table: pd.DataFrame
+    notes: tuple[Note, ...] = ()
+
+    @staticmethod
+    def of(url: str, data: bytes, wanted: Sequence[str]) -> TextTable:
+        """`wanted` are columns by which the separator is known. Raises ListingError, which names the line."""
+        text = _decoded(url, data)
+        # A hint of Excel for itself, in a line of its own.
+        hint = _EXCEL_HINT.match(text)
+        start = hint.end() if hint else 0
+        rows = _rows(url, text[start:], 1 if hint else 0, _separator(url, text[start:], wanted))
+        header = next(rows)
+        names = [name.strip() for name in header.cells]
+        repeated = [name for name in names if name and names.count(name) > 1]
+        if repeated:
+            raise ListingError(f"{url}: two columns are called {repeated[0]!r}; rename or remove one")
+        return _table(url, names, _Sorted.of(rows, len(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    """In which it begins, from 1."""
+    cells: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Rows by what is to be done with them."""
+
+    cells: list[list[str]] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+    """Lines of rows in which nothing is written."""
+    short: list[int] = field(default_factory=list)
+    long: list[_Row] = field(default_factory=list)
+    """Rows of more cells than there are columns."""
+
+    @staticmethod
+    def of(rows: Iterator[_Row], n_columns: int) -> _Sorted:
+        found = _Sorted()
+        for row in rows:
+            if not any(cell and not cell.isspace() for cell in row.cells):
+                found.empty.append(row.line)
+                continue
+            if len(row.cells) < n_columns:
+                found.short.append(row.line)
+            elif len(row.cells) > n_columns:
+                found.long.append(row)
+            found.cells.append(row.cells)
+        return found
+
+
+def _decoded(url: str, data: bytes) -> str:
+    mark = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "")
+    if mark == "UTF-32":
+        raise ListingError(f"{url}: expected text encoded in UTF-8, got UTF-32 by its mark: save it as CSV UTF-8")
+    if not mark and b"\0" in data[:1000]:
+        raise ListingError(f"{url}: expected text encoded in UTF-8, got null bytes (UTF-16?): save it as CSV UTF-8")
+    try:
+        return data.decode(mark or "utf-8-sig")
+    except UnicodeDecodeError as error:
+        if mark:
+            raise ListingError(
+                f"{url}: expected text encoded in UTF-16, as its mark says, got {error.reason} at byte {error.start}: "
+                "save it as CSV UTF-8"
+            ) from None
+        row = data.count(b"\n", 0, error.start) + 1
+        raise ListingError(
+            f"{url}: expected text encoded in UTF-8, line {row} has the byte 0x{data[error.start]:02x}, as Latin-1 or "
+            "Windows-1252 do; save it as CSV UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from None
+
+
+def _separator(url: str, text: str, wanted: Sequence[str]) -> str:
+    """The one that finds most of the columns that are wanted in the header; among equals the one that finds most."""
+    header = next((line for line in io.StringIO(text, newline=None) if line.strip(" \t,;\n")), "").rstrip("\n")
+    if not header:
+        raise ListingError(f"{url}: expected a CSV or Parquet manifest, found nothing written in it")
+    if header.startswith("#") and "image_id" not in re.split(r"[,;\t]", header):
+        raise ListingError(
+            f"{url}: expected the names of the columns in the first line, got one that begins with #, {header[:40]!r}: "
+            "comments are not read, remove it"
+        )
+    columns = {one: [cell.strip() for cell in next(csv.reader([header], delimiter=one), [])] for one in SEPARATORS}
+    return max(SEPARATORS, key=lambda one: (len(set(wanted) & set(columns[one])), len(columns[one])))
+
+
+def _rows(url: str, text: str, passed: int, separator: str) -> Iterator[_Row]:
+    """The header, which is the first row with something in it, and all rows behind it that are not blank lines.
+
+    A row that goes over several lines is refused where a quote that nobody closed may have made it of several rows.
+    """
+    lines: list[str] = []
+    reader = csv.reader(_kept(io.StringIO(text, newline=""), lines), delimiter=separator)
+    n_columns, line = 0, 1 + passed
+    try:
+        for cells in reader:
+            if not n_columns and any(cell.strip() for cell in cells):
+                n_columns = len(cells)
+            # Quotes are looked at only where they join lines: elsewhere they can swallow nothing.
+            if any(cell.endswith(("\r", "\n")) for cell in cells) or len(lines) > 1:
+                _refuse_swallowed(url, line, cells, n_columns, separator)
+                _refuse_open(url, line, lines, separator)
+            if n_columns and cells:
+                yield _Row(line, cells)
+            line += len(lines)
+            lines.clear()
+    except csv.Error as error:
+        # The longest cell that the reader takes has 131072 characters.
+        raise ListingError(
+            f'{url}: line {line}: expected cells of a table, got {error}; a quote (") that is not closed?'
+        ) from None
+
+
+def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
+    for line in lines:
+        kept.append(line)
+        yield line
+
+
+def _refuse_swallowed(url: str, line: int, cells: Sequence[str], n_columns: int, separator: str) -> None:
+    for cell in cells:
+        n_breaks = len(_LINE_END.findall(cell))
+        # As many as between the place of a quote in one row and the same place in the next.
+        if n_breaks and cell.count(separator) >= n_columns - 1:
+            raise ListingError(_unclosed(url, line, f"and takes in {counted(n_breaks, 'line')} behind it"))
+        line += n_breaks
+
+
+def _refuse_open(url: str, line: int, lines: Sequence[str], separator: str) -> None:
+    """Raise for a row whose quotes do not end where its cells do."""
+    try:
+        next(csv.reader(lines, delimiter=separator, strict=True), None)
+    except csv.Error:
+        raise ListingError(_unclosed(url, line, "and is not closed at the end of a cell")) from None
+
+
+def _unclosed(url: str, line: int, what: str) -> str:
+    return (
+        f'{url}: line {line}: a quote (") opens a cell {what}: rows would be lost in it; close it, or where the quote '
+        'itself is meant double it and put the cell in quotes ("5"" wide"); where line breaks are meant remove them'
+    )
+
+
+def _table(url: str, names: Sequence[str], rows: _Sorted) -> TextTable:
+    n_columns = len(names)
+    if rows.long:
+        first = rows.long[0]
+        ends = len(rows.long) == len(rows.cells) and not any(
+            "".join(row.cells[n_columns:]).strip() for row in rows.long
+        )
+        remedy = (
+            "every row ends with a separator, and the header does not: remove those, or add one to the header"
+            if ends
+            else "quote a cell that holds a separator, or give the column a name"
+        )
+        raise ListingError(
+            f"{url}: line {first.line}: expected a cell for each of the {n_columns} columns, got {len(first.cells)}; "
+            + remedy
+        )
+    filled = [[*cells, *[""] * (n_columns - len(cells))] for cells in rows.cells] if rows.short else rows.cells
+    columns = list(zip(*filled, strict=True)) or [()] * n_columns
+    table = pd.DataFrame(
+        {
+            name or f"Unnamed: {place}": pd.array([cell or None for cell in column], dtype="str")
+            for place, (name, column) in enumerate(zip(names, columns, strict=True))
+            # A separator too many at the end of every line is no column.
+            if name or any(column)
+        }
+    )
+    return TextTable(table, tuple(_notes(rows)))
+
+
+def _notes(rows: _Sorted) -> Iterator[Note]:
+    if rows.empty:
+        lines = first_of([str(line) for line in rows.empty])
+        yield Note(f"manifest: {counted(len(rows.empty), 'empty row')} left out: line {lines}", warns=False)
+    if rows.short:
+        lines = first_of([str(line) for line in rows.short])
+        yield Note(
+            f"manifest: {counted(len(rows.short), 'row')} of fewer cells than columns, the rest taken for empty: "
+            f"line {lines}"
+        )
