@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 
 from segscale.errors import ConfigError, ListingError, UrlError
+from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
@@ -54,6 +55,7 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
     if dataset.layout not in BUILT_LAYOUTS:
         raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
+    check_apart(config)
     listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
     if config.predictions.path:
         listed = _with_partners(listed, "prediction", "predictions.path", config.predictions.path)

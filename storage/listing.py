@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from segscale.errors import ListingError
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import is_hidden, is_litter
+from segscale.storage.local_files import not_utf8, without_file
 from segscale.storage.locations import located, os_errors
 from segscale.storage.nearby import what_is_there
 from segscale.storage.patterns import ANY_DEPTH, Pattern, composed, is_pattern, matcher
@@ -51,6 +52,8 @@ def list_files(pattern: str) -> Listing:
     is meant by it; where both the name and the pattern find something, ListingError names both. Raises ListingError
     too where nothing matches and for a folder that is linked into itself, SecretInUrlError, OSError.
     """
+    if wrong := not_utf8(pattern):
+        raise ListingError(f"{pattern!a}: {wrong}")
     filesystem, path = located(pattern)
     with os_errors(pattern):
         return _Walk(*_planted(filesystem, path)).listing()
@@ -90,9 +93,7 @@ class _Walk:
         try:
             self.rows.sort(key=lambda row: row[1].encode())
         except UnicodeEncodeError as error:
-            raise ListingError(
-                f"{self.pattern}: expected file names in UTF-8, got {error.object!a}; rename that file"
-            ) from None
+            raise ListingError(f"{self.pattern}: {not_utf8(str(error.object))}") from None
         return Listing(pd.DataFrame(self.rows, columns=list(FILE_COLUMNS)), tuple(self._notes()))
 
     def _walk(self, folder: str, below: str, ways: set[Segments], above: tuple[Any, ...]) -> None:
@@ -113,12 +114,18 @@ class _Walk:
                 self.hidden.append(below + name)
             elif is_litter(name):
                 self.litter.append(below + name)
-            elif not is_folder:
+            elif not is_folder or self._is_closed_link(f"{place}/{name}", name, chosen):
                 self._take(f"{place}/{name}", below + name)
             elif further := {rest for step in chosen if (rest := step.rest()) is not None}:
                 self._walk(f"{place}/{name}", f"{below}{name}/", further, above)
             else:
                 self.closed.append(below + name)
+
+    def _is_closed_link(self, path: str, name: str, chosen: Sequence[_Step]) -> bool:
+        """Whether what may be a folder is a link that cannot be followed, and is meant as a file."""
+        if not isinstance(self.tree, LocalTree) or self.tree.is_reachable_folder(path):
+            return False
+        return any(step.takes(name, False) for step in chosen)
 
     def _take(self, path: str, relative: str) -> None:
         if is_hidden(path.rpartition("/")[2]):
@@ -130,6 +137,11 @@ class _Walk:
         if self.hidden:
             text = f"{counted(len(self.hidden), 'hidden name')} left out: {first_of(sorted(self.hidden))}"
             yield Note(text, warns=False)
+        for what, names in self._no_files().items():
+            verb = "is" if len(names) == 1 else "are"
+            yield Note(
+                f"{counted(len(names), 'name')} {verb} {what}, and the file taken for missing: {first_of(names)}"
+            )
         if self.litter:
             text = (
                 f"{counted(len(self.litter), 'name')} of the operating system left out: {first_of(sorted(self.litter))}"
@@ -140,6 +152,15 @@ class _Walk:
         if self.beside:
             text = f"{self._shut(self.beside)}; a pattern with **/ reads what lies in them"
             yield Note(text, warns=any(map(self._is_linked, self.beside)))
+
+    def _no_files(self) -> dict[str, list[str]]:
+        """Names without a file behind them, by what they are."""
+        found: dict[str, list[str]] = {}
+        for path, relative, version in self.rows:
+            if not version and isinstance(self.tree, LocalTree):
+                what = without_file(path.removeprefix("file://")) or "gone"
+                found.setdefault(what, []).append(relative)
+        return found
 
     def _shut(self, folders: Sequence[str]) -> str:
         n_linked = sum(map(self._is_linked, folders))

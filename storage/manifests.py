@@ -17,6 +17,7 @@ from segscale.errors import ListingError, SecretInUrlError
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import confusable
 from segscale.storage.listing import Note
+from segscale.storage.local_files import not_utf8
 from segscale.storage.locations import located, refuse_secrets
 from segscale.storage.manifest_text import TextTable
 from segscale.storage.named_files import NamedFiles
@@ -46,6 +47,8 @@ def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Ma
     cannot be told apart, an unknown split, and a file that lies neither in the manifest's folder nor in one of
     `roots`.
     """
+    if wrong := not_utf8(url):
+        raise ListingError(f"{url!a}: {wrong}")
     try:
         data = read_file(url)
     except FileNotFoundError:

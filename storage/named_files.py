@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.listing import Note
-from segscale.storage.local_files import is_local, local_version
+from segscale.storage.local_files import is_local, local_version, without_file
 from segscale.storage.nearby import Nearness
 from segscale.storage.patterns import composed
 from segscale.storage.sources import file_name
@@ -91,7 +91,12 @@ class _Disk:
         """What may have been meant instead, in brackets."""
         if not is_local(url):
             return ""
-        folder, name = os.path.split(url.removeprefix(_SCHEME))
+        path = url.removeprefix(_SCHEME)
+        if what := without_file(path):
+            return f" ({what})"
+        if "/~" in path:
+            return f" (looked for as {path}: ~ does not stand for a home folder here)"
+        folder, name = os.path.split(path)
         if "\\" in name:
             return " (write / for \\)"
         if not Path(folder).is_dir():

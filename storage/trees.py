@@ -44,12 +44,15 @@ class LocalTree:
         return Path(path).is_dir()
 
     def is_file(self, path: str) -> bool:
-        return Path(path).is_file() or Path(path).is_symlink()
+        return os.path.isfile(path) or os.path.islink(path)  # noqa: PTH113, PTH114 - Path raises where a link is closed
 
     def entries(self, folder: str) -> Iterable[tuple[str, bool]]:
         with os.scandir(folder) as found:
             # Files alone are asked for more, once it is known that they are wanted.
-            yield from [(entry.name, entry.is_dir()) for entry in found]
+            yield from [(entry.name, _may_be_folder(entry)) for entry in found]
+
+    def is_reachable_folder(self, path: str) -> bool:
+        return os.path.isdir(path)  # noqa: PTH112 - Path raises where a link is closed
 
     def version(self, path: str) -> str:
         return local_version(path)
@@ -66,6 +69,21 @@ class LocalTree:
                 "remove the link, or name the folders that are meant"
             )
         return (*above, identity)
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """False for a link that leads nowhere, True where it is not allowed to see where one leads. Raises OSError."""
+    try:
+        return entry.is_dir()
+    except PermissionError:
+        if entry.is_symlink():
+            return True
+        raise
+    except OSError:
+        # Into itself, or below a file.
+        if entry.is_symlink():
+            return False
+        raise
 
 
 @dataclass(frozen=True, slots=True)

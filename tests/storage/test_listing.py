@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from segscale.errors import ListingError
+from segscale.storage import trees
 from segscale.storage.listing import FILE_COLUMNS, list_files
 from segscale.storage.manifests import read_manifest
 from segscale.storage.objects import ObjectStore
@@ -298,3 +302,63 @@ def test_two_stars_stand_between_slashes(tmp_path: Path) -> None:
 def test_a_pattern_finds_names_in_either_unicode_form(tmp_path: Path) -> None:
     make(tmp_path, "Ma\u0308rz_1.png", "M\u00e4rz_2.png")
     assert len(_relative(tmp_path / "M\u00e4rz_*.png")) == len(_relative(tmp_path / "Ma\u0308rz_?.png")) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ("itself.png", "a link that leads nowhere"),
+        ("p.png/below", "a link that leads nowhere"),
+        ("nothing", "a link that leads nowhere"),
+        ("", "no regular file"),
+    ],
+    ids=["into itself", "below a file", "nowhere", "a pipe"],
+)
+@pytest.mark.parametrize(("pattern", "asked"), [("*.png", True), ("*.tif", False), ("**/*.tif", False), ("", True)])
+def test_a_name_without_a_file_is_missing_where_it_is_asked_for(
+    tmp_path: Path, target: str, what: str, pattern: str, asked: bool
+) -> None:
+    odd = make(tmp_path, "p.png", "q.tif") / "itself.png"
+    if target:
+        odd.symlink_to(target)
+    else:
+        os.mkfifo(odd)
+    found = list_files(str(tmp_path / pattern))
+    versions = dict(zip(found.files["relative"], found.files["version"], strict=True))
+    assert (versions.get("itself.png") == "", "itself.png" in versions) == (asked, asked)
+    said = [note.text for note in found.notes]
+    assert said == ([f"1 name is {what}, and the file taken for missing: itself.png"] if asked else [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"), [("*.png", ["a.png", "x.png"]), ("*.tif", ["b.tif"]), ("**/*.tif", None)]
+)
+def test_a_link_that_may_not_be_followed(
+    tmp_path: Path, pattern: str, found: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (make(tmp_path, "a.png", "b.tif") / "x.png").symlink_to("closed/x.png")
+    # Whoever runs the tests as root may follow every link.
+    monkeypatch.setattr(trees, "_may_be_folder", lambda entry: entry.name == "x.png")
+    if found is None:
+        with pytest.raises(OSError, match=r"x\.png"):
+            list_files(str(tmp_path / pattern))
+    else:
+        assert _relative(tmp_path / pattern) == found
+
+
+@pytest.mark.parametrize("path", ["/set/caf\udce9/*.png", "/caf\udce9/m.csv"])
+@pytest.mark.parametrize("read", [list_files, read_manifest])
+def test_a_folder_above_that_is_no_utf_8_is_named(path: str, read: Callable[[str], object]) -> None:
+    with pytest.raises(ListingError, match=r"names of files and folders in UTF-8, got 'caf.udce9'; rename it"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["Gr\u00fcn.png", "\u5f71.png"])
+def test_names_in_utf_8_that_this_session_does_not_read_as_such(tmp_path: Path, name: str) -> None:
+    make(tmp_path, name)
+    code = "import sys; from segscale.storage.listing import list_files; list_files(sys.argv[1])"
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    said = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, text=True, check=False).stderr
+    assert "is UTF-8, but this session reads names as" in said
+    assert "set PYTHONUTF8=1" in said

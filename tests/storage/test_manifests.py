@@ -226,12 +226,21 @@ def test_a_name_of_another_form_does_not_lead_out_of_the_roots(tmp_path: Path) -
         ("1,A.PNG,a.png", "images: 1 file of the manifest not there: A.PNG (there is a.png)"),
         ("1,sub/a.png,a.png", "images: 1 file of the manifest not there: a.png (there is no folder sub)"),
         ("1,a.png,sub\\a.png", "references: 1 file of the manifest not there: sub\\a.png (write / for \\)"),
+        ("1,a.png,loop.png", "references: 1 file of the manifest not there: loop.png (a link that leads nowhere)"),
+        ("1,a.png,d", "references: 1 file of the manifest not there: d (a folder)"),
+        (
+            "1,a.png,~/a.png",
+            "references: 1 file of the manifest not there: a.png (looked for as FOLDER/~/a.png: ~ TILDE)",
+        ),
         ("1,a.png,nothing-like-it.tif", "references: 1 file of the manifest not there: nothing-like-it.tif"),
     ],
 )
 def test_what_is_missing_is_said_with_what_is_near(tmp_path: Path, row: str, note: str) -> None:
-    make(tmp_path, "a.png")
-    assert [found.text for found in read_manifest(_manifest(tmp_path, f"{HEAD}\n{row}\n")).notes] == [note]
+    (make(tmp_path, "a.png", "d/x") / "loop.png").symlink_to("loop.png")
+    found = read_manifest(_manifest(tmp_path, f"{HEAD}\n{row}\n")).notes
+    assert [one.text for one in found] == [
+        note.replace("FOLDER", str(tmp_path)).replace("TILDE", "does not stand for a home folder here")
+    ]
 
 
 @pytest.mark.parametrize(

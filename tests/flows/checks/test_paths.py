@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segscale.errors import ConfigError
-from segscale.flows.checks.paths import check_model_path, check_sources
+from segscale.flows.checks.paths import check_apart, check_model_path, check_sources
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 
 
@@ -104,3 +104,34 @@ def test_a_command_asks_for_what_it_needs(
         (tmp_path / "config.toml").write_text(dataset.format(images, network))
         outcome = segscale_here(command, tmp_path / "config.toml")
         assert (outcome.code, "the job was reached" in outcome.err) == (2, not is_asked), outcome.err
+
+
+@pytest.mark.parametrize(
+    ("images", "store", "refused"),
+    [
+        pytest.param("images", "images/work", True, id="below a folder that is listed whole"),
+        pytest.param("images", "images", True, id="the folder itself"),
+        pytest.param("images/**/*", "images/a/b/store", True, id="at any depth"),
+        pytest.param("i*/*", "images", True, id="in a folder that a pattern names"),
+        pytest.param("work/**", "work/a", True, id="with two stars at the end"),
+        pytest.param("w*/**/*.json", "work", True, id="files of the ending of its own"),
+        pytest.param("work/[/*", "work/a", False, id="a pattern that is none is another's affair"),
+        pytest.param("images/*", "images/work", False, id="a folder that is not looked into"),
+        pytest.param("**/*.png", "work", False, id="files that it does not write"),
+        pytest.param("images", "images/.work", False, id="hidden folders are left out"),
+        pytest.param("images", "images2", False, id="a name that begins alike"),
+        pytest.param("images/a", "images", False, id="above"),
+        pytest.param("images", "memory://x", False, id="elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("own", ["store", "report"])
+def test_a_store_among_the_files_of_the_set_is_refused(
+    tmp_path: Path, images: str, store: str, refused: bool, own: str
+) -> None:
+    sections = {"store": {"path": "apart/store"}, "report": {"path": "apart/reports"}, own: {"path": store}}
+    config = config_of(tmp_path, {"images": "x/*.png", "references": images}, **sections)
+    if refused:
+        with pytest.raises(ConfigError, match=rf"^{own}\.path: .* lies in a folder that dataset\.references lists"):
+            check_apart(config)
+    else:
+        check_apart(config)
