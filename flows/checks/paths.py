@@ -55,7 +55,7 @@ def check_apart(config: EvaluationConfig) -> None:
 def _is_listed(folder: str, pattern: Pattern) -> bool:
     root = os.path.realpath(pattern.root or "/")
     below = os.path.relpath(os.path.realpath(folder), root)
-    names = [] if below == "." else below.split(os.sep)
+    names = list(Path(below).parts)
     if any(is_hidden(name) for name in names):
         # Above it or beside it, or left out of listings.
         return False
