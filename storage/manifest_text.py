@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -48,8 +49,7 @@ class TextTable:
         return _table(url, names, _Sorted.of(rows, len(names)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     line: int
     """In which it begins, from 1."""
     cells: list[str]
@@ -70,7 +70,7 @@ class _Sorted:
     def of(rows: Iterator[_Row], n_columns: int) -> _Sorted:
         found = _Sorted()
         for row in rows:
-            if not any(cell and not cell.isspace() for cell in row.cells):
+            if not "".join(row.cells).strip():
                 found.empty.append(row.line)
                 continue
             if len(row.cells) < n_columns:
@@ -123,13 +123,13 @@ def _rows(url: str, text: str, passed: int, separator: str) -> Iterator[_Row]:
     """
     lines: list[str] = []
     reader = csv.reader(_kept(io.StringIO(text, newline=""), lines), delimiter=separator)
-    n_columns, line = 0, 1 + passed
+    has_quotes, n_columns, line = '"' in text, 0, 1 + passed
     try:
         for cells in reader:
             if not n_columns and any(cell.strip() for cell in cells):
                 n_columns = len(cells)
             # Quotes are looked at only where they join lines: elsewhere they can swallow nothing.
-            if any(cell.endswith(("\r", "\n")) for cell in cells) or len(lines) > 1:
+            if has_quotes and (len(lines) > 1 or any(cell.endswith(("\r", "\n")) for cell in cells)):
                 _refuse_swallowed(url, line, cells, n_columns, separator)
                 _refuse_open(url, line, lines, separator)
             if n_columns and cells:
