@@ -119,11 +119,22 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     name, planned_from = catalog_name(config), shard_plan.plan_sha256(looked.listing_sha256, *made_from)
     catalog = read_planned(store, name, planned_from)
     if catalog is None:
+        _say_whether_read_anew(config.dataset.name, name, store.names("catalog"))
         catalog = shard_plan.plan_shards(listing, *made_from)
         write_catalog(store, name, catalog, planned_from)
     looked.keep(config, store)
     _say_how_read(listing, files, catalog, run.preparation)
     return catalog
+
+
+def _say_whether_read_anew(dataset: str, name: str, kept: Collection[str]) -> None:
+    """Where a store knows the set from a version that kept no reading, which read files by other rules."""
+    stems = {file.rpartition(".")[0] for file in kept if file.startswith(f"{dataset}-") and file.endswith(".parquet")}
+    if name not in stems and any(f"{stem}.json" not in kept for stem in stems):
+        logger.warning(
+            "ingest: an earlier version has read these files, by rules that are no longer those (CHANGELOG.md): all of "
+            "it is done once more, the run gets a new id, and scores may be others"
+        )
 
 
 def _say_how_read(

@@ -162,6 +162,7 @@ def test_a_run_goes_on_in_an_old_store(tmp_path: Path) -> None:
     outcome = _segscale(folder, "run", "config.toml", "--run-id", "again")
     assert outcome.returncode == 0, outcome.stderr
     assert "scan: 23 files to look at" in outcome.stderr
+    assert "ingest: an earlier version has read these files" in outcome.stderr
     assert "ingest: 4 shards to do, 0 committed before" in outcome.stderr
     # That version kept no references of images without a prediction: these are counted again, once.
     assert "score: 4 shards to do, 0 committed before" in outcome.stderr
