@@ -96,12 +96,15 @@ def test_a_command_that_only_reads_says_nothing_of_a_resume() -> None:
 
 
 def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    # Unbuffered: a signal in the middle of a print leaves the line to be printed once more.
     stubborn = (
-        "try: time.sleep(600)\n    except BaseException:\n        print('on', flush=True)\n        time.sleep(600)"
+        "try: os.write(1, b'within\\n'); time.sleep(600)\n"
+        "    except BaseException:\n        print('on', flush=True)\n        time.sleep(600)"
     )
     process = start(Command("it swallows it", stubborn, "stop.TWICE_SECONDS = 0", grace=600))
-    process.send_signal(signal.SIGINT)
     assert process.stdout is not None
+    assert process.stdout.readline() == "within\n"
+    process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "on\n"
     # One that comes before the first is heard of is the same.
     code = None
