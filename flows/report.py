@@ -30,9 +30,10 @@ from segscale.storage.reports import Report, write_report
 from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.headline import headline
 from segscale.tasks.predict import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
-from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, collect, headline
+from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, collect
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
+from segscale.flows.cli.ending import failed, last_words, printed
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.stop import STOP, Stopped
 from segscale.flows.cli.streams import outlive_readers
-from segscale.flows.cli.terminal import DONE, FAILURES, LOST, WRONG, prepare_process
+from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
 
 if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig
 
 C = TypeVar("C", bound=Callable[..., Any])
-READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
-"""Commands that commit nothing."""
 
 
 def main() -> None:
@@ -30,72 +27,25 @@ def main() -> None:
     outlive_readers()
     try:
         STOP.heed()
-        code = _printed(run(sys.argv[1:]))
+        code = printed(run(sys.argv[1:]))
     except Stopped:
         code = STOP.say()
     STOP.finish()
     sys.exit(code)
 
 
-def _printed(code: int) -> int:
-    """The code of a command all of whose output was written; a disk that is full takes none."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        # What is left would be tried once more at the very end, and end the process with a code of Python's.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _say(f"the result could not be printed: {error.strerror}", LOST)
-    return code
-
-
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code, never raises for what a user can mend."""
-    STOP.last_words = _last_words(arguments)
+    STOP.last_words = last_words(arguments)
     try:
         code = int(commands.main(args=arguments, prog_name="segscale", standalone_mode=False) or DONE)
     except BaseException as error:  # noqa: BLE001  # what is not for the user is raised again
         # What fails on the way to an end that was asked for is nobody's concern.
         if STOP.number is None and not isinstance(error, KeyboardInterrupt | click.Abort):
-            return _failed(error, arguments)
+            return failed(error, arguments)
         return STOP.say()
     # A library may have taken the signal for its own, and come back.
     return code if STOP.number is None else STOP.say()
-
-
-def _failed(error: BaseException, arguments: list[str]) -> int:
-    """Say what went wrong, in a line; returns the exit code."""
-    if isinstance(error, click.exceptions.Exit):
-        return int(error.exit_code)
-    if isinstance(error, click.ClickException):
-        return _say(error.format_message(), WRONG)
-    if isinstance(error, ConfigError):
-        return _say(str(error), WRONG)
-    if isinstance(error, FirstImagesError):
-        return _say(str(error), FAILURES)
-    if not isinstance(error, Exception) or os.environ.get("SEGSCALE_TRACEBACK"):
-        raise error
-    stays = "" if _only_reads(arguments) else "what was committed stays; "
-    return _say(f"{_first_line(error)} ({stays}SEGSCALE_TRACEBACK=1 shows where)", LOST)
-
-
-def _last_words(arguments: list[str]) -> str:
-    if arguments[:1] == ["serve"]:
-        return "; schedules are paused until the next serve"
-    return "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
-
-
-def _only_reads(arguments: list[str]) -> bool:
-    return not READERS.isdisjoint(arguments[:1])
-
-
-def _say(message: str, code: int) -> int:
-    print(f"segscale: {' '.join(message.split())}", file=sys.stderr)
-    return code
-
-
-def _first_line(error: Exception) -> str:
-    text = (str(error).splitlines() or [""])[0]
-    return text if isinstance(error, ClusterLostError) else f"{type(error).__name__}: {text}"
 
 
 class _Commands(click.Group):

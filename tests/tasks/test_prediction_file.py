@@ -1,39 +1,19 @@
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from segscale.errors import ContradictionError, DataError
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.prediction_file import Counting, Kind, count_prediction
+from tests.tasks.encoded import npy, png, tiff
 
 SIZE = (1, 9, 11)
 ASKED = Counting(0.5, LabelRule(2, (0, 255), ignored=128))
-
-
-def npy(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, values)
-    return stream.getvalue()
-
-
-def png(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(values).save(stream, format="PNG")
-    return stream.getvalue()
-
-
-def tiff(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, values, photometric="minisblack")
-    return stream.getvalue()
 
 
 def classes(seed: int, n_classes: int = 2) -> NDArray[np.uint8]:

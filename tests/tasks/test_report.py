@@ -20,9 +20,10 @@ from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.shards import commit_shard
 from segscale.tasks.counting import count_rows, failed_rows
+from segscale.tasks.metrics.headline import headline
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect, headline
+from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect
 
 IDENTITY = Identity("0a1b2c", "nuclei", "phantom")
 SETTINGS = ScoreSettings(bootstrap=20, batch_sizes=(1, 2))

@@ -9,8 +9,8 @@ import pytest
 
 from segscale.storage.reports import Report, encode_report_table
 from segscale.tasks.metrics.count_columns import COUNTS
+from segscale.tasks.metrics.headline import headline as run_headline
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import headline as run_headline
 from segscale.tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
 
 WRITE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "made_report.py"))["write_made_report"]

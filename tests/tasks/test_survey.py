@@ -1,26 +1,11 @@
-import io
 import re
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
 from segscale.errors import ConfigError
 from segscale.tasks.survey import Reading, Seen, kind_of, look_at_image, look_at_labels, two_values_of
-
-
-def npy(values: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, values)
-    return stream.getvalue()
-
-
-def png(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(values).save(stream, format="PNG")
-    return stream.getvalue()
+from tests.tasks.encoded import npy, png
 
 
 def labels(*values: int, dtype: str = "uint8", name: str = "reference a.npy") -> Seen:

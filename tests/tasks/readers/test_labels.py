@@ -5,28 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.errors import DataError, UnreadableImage
 from segscale.tasks.labels import LabelRule, class_indices
 from segscale.tasks.readers import read_label_map
+from tests.tasks.encoded import npy, tiff
 
 MakePng = Callable[..., bytes]
 GREY, RGB, PALETTE = 0, 2, 3
-
-
-def tiff(values: NDArray[Any], **options: Any) -> bytes:
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, values, **({"photometric": "minisblack"} | options))
-    return stream.getvalue()
-
-
-def npy(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, values)
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -4,33 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers import Probabilities, checked, read_probabilities, stores_floats
-
-
-def tiff(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, values, photometric="minisblack")
-    return stream.getvalue()
-
-
-def npy(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, values)
-    return stream.getvalue()
-
+from tests.tasks.encoded import npy, png, tiff
 
 FILES = pytest.mark.parametrize(("name", "encode"), [("p.npy", npy), ("p.tif", tiff)])
-
-
-def png(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(values).save(stream, format="PNG")
-    return stream.getvalue()
 
 
 @FILES
