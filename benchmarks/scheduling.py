@@ -57,6 +57,7 @@ from segscale.storage.catalog import (
 )
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
+from segscale.storage.tables import frame_sha256
 from segscale.tasks import predict, scan, shard_plan
 from segscale.tasks.predict import Prediction, PredictJob
 from segscale.tasks.shard_plan import Preparation
@@ -124,7 +125,7 @@ def resume(listing: pd.DataFrame, store: ObjectStore) -> dict[str, float]:
     with step("find new files", seconds):
         assert not list(_scan_jobs(listing, known))
     with step("is anything else", seconds):
-        planned_from = shard_plan.plan_sha256(listing, known, PREPARATION, SHARD_IMAGES, {})
+        planned_from = shard_plan.plan_sha256(frame_sha256(listing), known, PREPARATION, SHARD_IMAGES, {})
     with step("read the planned catalog", seconds):
         catalog = read_planned(store, NAME, planned_from)
     assert catalog is not None
@@ -159,7 +160,9 @@ def measure(n_images: int, folder: Path, rounds: int, n_workers: int) -> None:
     with step("plan the shards", planning):
         catalog = shard_plan.plan_shards(listing, known, PREPARATION, SHARD_IMAGES)
     with step("write the catalog", planning):
-        write_catalog(store, NAME, catalog, shard_plan.plan_sha256(listing, known, PREPARATION, SHARD_IMAGES, {}))
+        write_catalog(
+            store, NAME, catalog, shard_plan.plan_sha256(frame_sha256(listing), known, PREPARATION, SHARD_IMAGES, {})
+        )
     del known
     planned = planned_of(plan_predict(catalog, PREDICTION), catalog)
     del catalog
