@@ -57,12 +57,12 @@ def ingest_images(run: Run) -> StageSummary:
 
     def ingest() -> StageSummary:
         catalog = run.renew_catalog(lambda: plan_catalog(run))
-        return ingest_catalog(run, catalog, first=first_of(run, catalog))
+        return ingest_catalog(run, catalog, first=first_images_of(run, catalog))
 
     return leaving_out(ingest, lambda: None)
 
 
-def first_of(run: Run, catalog: pd.DataFrame, key_of: Mapping[str, str] | None = None) -> FirstImages | None:
+def first_images_of(run: Run, catalog: pd.DataFrame, key_of: Mapping[str, str] | None = None) -> FirstImages | None:
     """The images that may end a run by failing alike, by their ingested shards or those that `key_of` leads to; None
     where every one may fail."""
     return None if run.config.report.max_failure_rate == 1 else first_images(catalog, key_of)

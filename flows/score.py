@@ -12,7 +12,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import list_dataset, require_catalog
-from segscale.flows.ingest import first_of, over_catalog, shard_plans
+from segscale.flows.ingest import first_images_of, over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary, run_stage
@@ -51,7 +51,7 @@ def _score(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> Sta
     run.counted = Counted(score.STAGE, tuple(jobs), config.predictions.label)
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     key_of = {job.ingest_key: key for key, job in jobs.items()}
-    first = first_of(run, catalog, key_of) if only is None else None
+    first = first_images_of(run, catalog, key_of) if only is None else None
     return run_stage(score.STAGE, planned, jobs.__getitem__, work.score_shard, run, run.counting, first=first)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
-from segscale.flows.config.labels import folder_label
+from segscale.flows.config.prediction_name import folder_label
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.metrics.settings import BINS, ScoreSettings

@@ -9,7 +9,7 @@ UNDECIDED = -1
 """Of a file whose samples may end at the stated value or be scaled up from it: one that is black, say."""
 
 
-def is_full_scale(value: int) -> bool:
+def is_all_ones(value: int) -> bool:
     """Whether `value` is 2^k - 1, the largest number of k bits."""
     return value > 0 and value & (value + 1) == 0
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.channels import without_opaque_alpha
 from segscale.tasks.readers.codecs import is_always_lossless, keeps_values
-from segscale.tasks.readers.depth import is_full_scale
+from segscale.tasks.readers.depth import is_all_ones
 from segscale.tasks.readers.orientation import UPRIGHT, turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
@@ -248,7 +248,7 @@ def _stated_maximum(page: Any, dtype: str) -> int:
         return 0
     values = {int(value) for value in np.atleast_1d(tag.value)}
     value = values.pop()
-    return value if not values and is_full_scale(value) and value < _largest(page, dtype) else 0
+    return value if not values and is_all_ones(value) and value < _largest(page, dtype) else 0
 
 
 def _check_stored_size(series: Any, layout: _Layout, name: str) -> None:

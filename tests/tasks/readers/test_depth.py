@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segscale.tasks.readers.depth import UNDECIDED, is_full_scale, stated_maximum
+from segscale.tasks.readers.depth import UNDECIDED, is_all_ones, stated_maximum
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_noise_as_it_is_ends_where_the_chunk_says(bits: int, seed: int) -> None:
 
 @pytest.mark.parametrize("value", [1, 3, 255, 1023, 4095, 16383, 65535])
 def test_full_scales(value: int) -> None:
-    assert is_full_scale(value)
+    assert is_all_ones(value)
 
 
 @pytest.mark.parametrize("value", [-1, 0, 2, 254, 4094, 4096, 3280])
 def test_other_numbers(value: int) -> None:
-    assert not is_full_scale(value)
+    assert not is_all_ones(value)

@@ -1,4 +1,4 @@
-"""Labels: what stands for a set of files in reports, where nothing was said."""
+"""Prediction name: what stands for a set of predictions in reports, where nothing was said."""
 
 from __future__ import annotations
 

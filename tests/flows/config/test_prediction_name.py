@@ -9,7 +9,7 @@ import pytest
 
 from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import parse_config
-from segscale.flows.config.labels import folder_label
+from segscale.flows.config.prediction_name import folder_label
 
 
 @pytest.mark.parametrize(
