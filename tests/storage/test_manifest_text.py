@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +87,13 @@ def test_short_rows_are_said_and_a_separator_at_the_end_of_all_lines_is_no_colum
 def test_what_is_no_table_is_said_with_the_remedy(data: bytes, words: str) -> None:
     with pytest.raises(ListingError, match=words):
         TextTable.of("m.csv", data, WANTED)
+
+
+PLAIN = st.text(st.characters(exclude_characters='",\r\n', exclude_categories=("C", "Zl", "Zp")), max_size=6)
+
+
+@given(st.lists(st.tuples(PLAIN.filter(str.strip), PLAIN, PLAIN), min_size=1, max_size=6))
+def test_a_text_without_quotes_is_read_as_one_with_them(rows: list[tuple[str, str, str]]) -> None:
+    lines = ["image_id,image,reference", *[",".join(row) for row in rows]]
+    quoted = [",".join(f'"{cell}"' for cell in line.split(",")) for line in lines]
+    pd.testing.assert_frame_equal(read("\n".join(lines)).table, read("\n".join(quoted)).table)
