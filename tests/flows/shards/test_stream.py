@@ -38,9 +38,9 @@ def on_dask() -> Iterator[Workers]:
 
 @pytest.fixture(scope="module")
 def on_processes() -> Iterator[Workers]:
-    with mock.patch("segscale.flows.cluster.machine.core_count", return_value=2):
-        with Workers(Cluster(), alone=True) as workers:
-            yield workers
+    two = mock.patch("segscale.flows.cluster.machine.core_count", return_value=2)
+    with two, Workers(Cluster(), alone=True) as workers:
+        yield workers
 
 
 @pytest.fixture(params=["on_dask", "on_processes"])
