@@ -49,7 +49,7 @@ def read_file(url: str) -> bytes:
     """The bytes of a source file."""
     if url.startswith(_LOCAL_PATH):
         # As listings name local files; of a small one a file system of fsspec would take longer than its bytes.
-        with open(url[len(_LOCAL_PATH) - 1 :], "rb") as file:  # noqa: PTH123 - a Path takes as long again
+        with open(url[len(_LOCAL_PATH) - 1 :], "rb") as file:
             return file.read()
     filesystem, path = located(url)
     with os_errors(url):
