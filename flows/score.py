@@ -35,7 +35,7 @@ from segscale.storage.quarantine import quarantined
 from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import scan, score
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.score import Content, ScoreDone, Scoring
+from segscale.tasks.score import Content, ScoreDone, Scoring, sizes_in
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
 from segscale.tasks.shard_plan import orientations
 
@@ -136,7 +136,7 @@ def _scored_shards(
     ledger = Ledger(store)
     for planned, places in plan.shards.items():
         key, contents = read[planned] if planned in read else (planned, plan.contents(planned))
-        yield ScoredShard(key, places, contents, ledger.read(score.STAGE, key).facts["sizes"])
+        yield ScoredShard(key, places, contents, sizes_in(ledger.read(score.STAGE, key).facts))
 
 
 def _made_from(run: Run, listing: pd.DataFrame) -> str:
