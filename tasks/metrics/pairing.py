@@ -100,7 +100,10 @@ def _with_missing(panels: Sequence[Panel], order: pd.Index) -> Pairs | None:
 def _with_missing_as_images(panel: Panel) -> Panel:
     images = pd.concat([panel.images, panel.missing], ignore_index=True)
     return replace(panel, images=images, failed=panel.failed.iloc[:0], missing=panel.missing.iloc[:0], classes={
-        head: tuple(replace(one, counts=Sample(one.counts, one.missed).with_missing) for one in classes)
+        head: tuple(
+            replace(one, counts=Sample(one.counts, one.missed).with_missing, missed=one.missed.take(np.empty(0, np.int64)))
+            for one in classes
+        )
         for head, classes in panel.classes.items()
     })  # fmt: skip
 
