@@ -108,10 +108,8 @@ def _expect_known(frames: Iterable[pd.DataFrame], key: str, column: str) -> None
 
 
 def _is_blank(column: pd.Series) -> BoolArray:
-    blank = column.isna().to_numpy(bool)
-    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-        blank |= (column.astype("str").str.strip() == "").to_numpy(bool)
-    return blank
+    blanks = [value for value in column.dropna().unique() if isinstance(value, str) and not value.strip()]
+    return (column.isna() | column.isin(blanks)).to_numpy(bool)
 
 
 def _expect_one_value(rows: pd.DataFrame, codes: Int64Array, column: str, settings: ScoreSettings) -> None:
