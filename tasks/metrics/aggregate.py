@@ -17,8 +17,8 @@ import pandas as pd
 
 from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
 from segscale.tasks.metrics.count_columns import Int64Array
-from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
 from segscale.tasks.metrics.folds import fold_codes, mean_of_folds
+from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS, Metric
 from segscale.tasks.metrics.panel import Panel, Sample
 from segscale.tasks.metrics.settings import ScoreSettings

@@ -27,11 +27,11 @@ class CountColumns:
     soft_prediction_sum: Float64Array
     soft_prediction_squared_sum: Float64Array
     missing: BoolArray | None = None
-    """(n,) places without any usable prediction: nothing is predicted, and the whole reference is missed. None: no place
-    is one. `sum_runs` knows none."""
+    """(n,) places without any usable prediction: nothing is predicted, and the whole reference is missed. None: no
+    place is one. `sum_runs` knows none."""
     missed: Int64Array | None = None
-    """(n,) reference pixels of images without a usable prediction that are in these counts, as false negatives; None: no
-    image was one."""
+    """(n,) reference pixels of images without a usable prediction that are in these counts, as false negatives. None:
+    no image was one."""
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> Self:

@@ -19,6 +19,7 @@ def equal_files(per_image: pd.DataFrame) -> list[Finding]:
     sound = per_image[per_image["status"] == "ok"]
     has_foreground = sound[(sound["class_index"] > 0) & (sound["reference_sum"].fillna(0) > 0)]
     images = sound[["image_id", *(name for name in HASHES if name in sound)]].drop_duplicates("image_id")
+    images = images.fillna({name: "" for name in HASHES if name in images})
     return list(_findings(images, images["image_id"].isin(has_foreground["image_id"].unique())))
 
 

@@ -6,8 +6,8 @@ scored, make the rest.
 
 Where units of evaluation lie between the two, the gap is taken in two steps. From units to pooled it is the same, over
 units. From images to units, with n_u images of w > 0 in unit u, m_u their mean and D_u the unit's score, the mean over
-units minus that over images is mean_u(D_u - m_u), the same covariance within each unit, and -Cov(n, m) / mean(n): a unit
-of many images weighs no more than another.
+units minus that over images is mean_u(D_u - m_u), the same covariance within each unit, and -Cov(n, m) / mean(n): a
+unit of many images weighs no more than another.
 """
 
 from collections.abc import Iterator
@@ -56,9 +56,7 @@ def gap(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFram
     """
     panel, *_ = levels(per_image, settings)
     rows = [
-        row
-        for stratum in panel.strata(settings.group_by)
-        for row in _rows(panel, stratum, settings, IMAGE_TO_POOLED)
+        row for stratum in panel.strata(settings.group_by) for row in _rows(panel, stratum, settings, IMAGE_TO_POOLED)
     ]
     if panel.units is not None:
         for stratum in panel.units.panel.strata(settings.group_by):

@@ -56,8 +56,9 @@ def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.Da
     The aggregations with missing predictions resample these images beside the ok ones; where none is missing they are
     the others.
 
-    Units are ok images, in the rows of a unit of evaluation these units, or clusters of either by `cluster_by`; n_units are those with something to be measured. All
-    classes, heads and metrics of a stratum share their resamples, and the seed depends on the stratum's name only.
+    Units are ok images, in the rows of a unit of evaluation these units, or clusters of either by `cluster_by`; n_units
+    are those with something to be measured. All classes, heads and metrics of a stratum share their resamples, and the
+    seed depends on the stratum's name only.
     all_macro is resampled as the mean over the defined classes; a resample that lacks one of them is undefined, since
     the mean over the others would estimate something else. low and high are NaN with a `reason` where fewer than 10
     units count, more than 5 % of the resamples are undefined, bootstrap is 0, or a cluster is unknown.

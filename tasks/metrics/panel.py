@@ -198,9 +198,7 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
             f"per_image: {mixed} have rows of status 'ok' and 'failed': all rows of an image fail or none"
         )
     is_first = ~pd.Series(codes).duplicated().to_numpy(bool)
-    images, failed, lacking = (
-        per_image[is_first & of_kind] for of_kind in (ok, ~ok, is_missing_image[codes])
-    )
+    images, failed, lacking = (per_image[is_first & of_kind] for of_kind in (ok, ~ok, is_missing_image[codes]))
     places = np.where(ok, (np.cumsum(is_ok_image) - 1)[codes], (np.cumsum(is_missing_image) - 1)[codes])
     rows = per_image.assign(_place=places, _missing=missing)
     rows = rows[ok | missing] if ok.any() else rows.dropna(subset=["class_index"])

@@ -57,7 +57,9 @@ def _counts(one: ClassCounts, units: Units) -> pd.DataFrame:
         if name.startswith("soft"):
             columns[name] = np.concatenate([values, np.full(n_failed, np.nan)])
         else:
-            columns[name] = _known(np.concatenate([values, np.zeros(n_failed, np.int64)]), np.arange(n_ok + n_failed) >= n_ok)
+            columns[name] = _known(
+                np.concatenate([values, np.zeros(n_failed, np.int64)]), np.arange(n_ok + n_failed) >= n_ok
+            )
     missed = np.zeros(n_ok + n_failed, np.int64)
     if one.partly_missed is not None:
         missed[:n_ok] = one.partly_missed

@@ -190,9 +190,7 @@ def _missing(failed: pd.DataFrame) -> tuple[BoolArray, BoolArray]:
     return column.fillna(False).to_numpy(bool), column.isna().to_numpy(bool)
 
 
-def _tallies(
-    codes: Int64Array, n_ok: int, is_missing: BoolArray, unknown: BoolArray, is_ok: BoolArray
-) -> pd.DataFrame:
+def _tallies(codes: Int64Array, n_ok: int, is_missing: BoolArray, unknown: BoolArray, is_ok: BoolArray) -> pd.DataFrame:
     n_units, of_failed = is_ok.size, codes[n_ok:]
     n_missing = np.bincount(of_failed[is_missing], minlength=n_units)
     tallies = pd.DataFrame(
