@@ -148,8 +148,8 @@ def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     """Dice and Tversky of each stratum, foreground class and head: the per-sample mean beside every batch size, pooled.
 
     The values are those of the tables of `rescore`, without the spread and the shuffled orders, which take far longer.
-    Columns: stratum, class, head, metric, per-sample, of units ``per UNIT``, with folds their mean, failed as 0, missing
-    as 0, ``batch N`` for each size, pooled, pooled, missed; n_failed, n_missing (null where it is not known).
+    Columns: stratum, class, head, metric, per-sample, of units ``per UNIT``, with folds their mean, failed as 0,
+    missing as 0, ``batch N`` for each size, pooled, pooled, missed; n_failed, n_missing (null where it is not known).
     """
     panel, *units = levels(per_image, settings)
     of_units = {key: value for one in units for key, value in _means_of_units(one, settings)}

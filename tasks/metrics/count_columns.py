@@ -94,7 +94,8 @@ class CountColumns:
 
     def take(self, places: Int64Array) -> Self:
         """The places in that order."""
-        missing, missed = (None if one is None else one[places] for one in (self.missing, self.missed))
+        missing = None if self.missing is None else self.missing[places]
+        missed = None if self.missed is None else self.missed[places]
         columns: dict[str, Any] = {name: getattr(self, name)[places] for name in COUNTS}
         return type(self)(**columns, missing=missing, missed=missed)
 

@@ -1,11 +1,13 @@
 """The table of units of evaluation: the counts of each summed, and what they score."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from segscale.tasks.metrics.count_columns import COUNTS, Int64Array
+from segscale.tasks.metrics.count_columns import COUNTS, BoolArray, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS
-from segscale.tasks.metrics.panel import OVER_CLASSES, ClassCounts, Units
+from segscale.tasks.metrics.panel import OVER_CLASSES, PREDICTION_MISSING, ClassCounts, Units
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 
@@ -36,7 +38,8 @@ def per_unit(units: Units, settings: ScoreSettings) -> pd.DataFrame:
     offset = 0
     for head, classes in own:
         for one in classes:
-            named = keys.assign(class_index=one.class_index, class_name=one.class_name, head=head)
+            of_class: dict[str, Any] = {"class_index": one.class_index, "class_name": one.class_name, "head": head}
+            named = keys.assign(**of_class)
             parts.append(pd.concat([named, _counts(one, units)], axis=1))
             places.append(rank * n_rows + offset)
             offset += 1
@@ -51,23 +54,22 @@ def _counts(one: ClassCounts, units: Units) -> pd.DataFrame:
     """The counts of the ok units, then nothing of the failed ones."""
     panel = units.panel
     n_ok, n_failed = len(panel.images), len(panel.failed)
-    columns: dict[str, object] = {}
+    is_failed = np.arange(n_ok + n_failed) >= n_ok
+    columns: dict[str, Any] = {}
     for name in _COUNTS:
         values = getattr(one.counts, name)
         if name.startswith("soft"):
             columns[name] = np.concatenate([values, np.full(n_failed, np.nan)])
         else:
-            columns[name] = _known(
-                np.concatenate([values, np.zeros(n_failed, np.int64)]), np.arange(n_ok + n_failed) >= n_ok
-            )
+            columns[name] = _known(np.concatenate([values, np.zeros(n_failed, np.int64)]), is_failed)
     missed = np.zeros(n_ok + n_failed, np.int64)
     if one.partly_missed is not None:
         missed[:n_ok] = one.partly_missed
-    missed[n_ok:][panel.failed["prediction_missing"].fillna(False).to_numpy(bool)] = one.missed.reference_sum
+    missed[n_ok:][panel.failed[PREDICTION_MISSING].fillna(False).to_numpy(bool)] = one.missed.reference_sum
     unknown = units.tallies["n_missing"].isna().to_numpy(bool)
-    status = np.repeat(np.array(["ok", "failed"], dtype=object), [n_ok, n_failed])
+    status = np.where(is_failed, "failed", "ok")
     return pd.DataFrame({**columns, "missed_pixels": _known(missed, unknown), "status": status})
 
 
-def _known(values: Int64Array, unknown: np.ndarray) -> pd.arrays.IntegerArray:
+def _known(values: Int64Array, unknown: BoolArray) -> pd.arrays.IntegerArray:
     return pd.arrays.IntegerArray(values, unknown)

@@ -57,12 +57,12 @@ def steps_sentence(steps: Steps) -> str:
     """How the mean over units lies between mean over images and pooled.
 
     >>> steps_sentence(Steps("patient_id", 0.6, 0.1, 0.08, 0.02, 0.15))  # doctest: +ELLIPSIS
-    'Per patient_id, with the counts of a unit summed, it is 0.600: +0.100 from the per-sample mean to the units ...'
+    'Per patient_id, with the counts of a unit summed, Dice is 0.600: +0.100 from the per-sample mean to the units ...'
     """
     if math.isnan(steps.unit_mean):
-        return f"Per {steps.unit}, with the counts of a unit summed, there is no score."
+        return f"Per {steps.unit}, with the counts of a unit summed, there is no Dice."
     return (
-        f"Per {steps.unit}, with the counts of a unit summed, it is {score(steps.unit_mean)}: {signed(steps.to_unit)} "
+        f"Per {steps.unit}, with the counts of a unit summed, Dice is {score(steps.unit_mean)}: {signed(steps.to_unit)} "
         f"from the per-sample mean to the units (size and score within units {signed(steps.within)}, units of many "
         f"images weighing no more than others {signed(steps.count)}), {signed(steps.to_pooled)} from there to pooled."
     )
