@@ -62,9 +62,10 @@ def steps_sentence(steps: Steps) -> str:
     if math.isnan(steps.unit_mean):
         return f"Per {steps.unit}, with the counts of a unit summed, there is no Dice."
     return (
-        f"Per {steps.unit}, with the counts of a unit summed, Dice is {score(steps.unit_mean)}: {signed(steps.to_unit)} "
-        f"from the per-sample mean to the units (size and score within units {signed(steps.within)}, units of many "
-        f"images weighing no more than others {signed(steps.count)}), {signed(steps.to_pooled)} from there to pooled."
+        f"Per {steps.unit}, with the counts of a unit summed, Dice is {score(steps.unit_mean)}: "
+        f"{signed(steps.to_unit)} from the per-sample mean to the units (size and score within units "
+        f"{signed(steps.within)}, units of many images weighing no more than others {signed(steps.count)}), "
+        f"{signed(steps.to_pooled)} from there to pooled."
     )
 
 
