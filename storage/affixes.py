@@ -36,6 +36,11 @@ class Affixes:
         """The name without them."""
         return name[len(self.prefix) : len(name) - len(self.suffix)]
 
+    def cores(self, names: Sequence[str]) -> list[str]:
+        """`core` of each name."""
+        start, size = len(self.prefix), len(self.suffix)
+        return [name[start : len(name) - size] for name in names] if self else list(names)
+
     def named(self, core: str) -> str:
         """The name with them."""
         return f"{self.prefix}{core}{self.suffix}"
@@ -92,7 +97,8 @@ def matches(names: Sequence[str], others: Sequence[str]) -> list[Match]:
     some = random.Random(0).sample(names, _SAMPLE) if len(names) > _SAMPLE else names
 
     def hits(own: Affixes, other: Affixes, asked: Sequence[str]) -> int:
-        return sum(other.named(own.core(name)) in known for name in asked)
+        before, behind = other.prefix, other.suffix
+        return sum(f"{before}{core}{behind}" in known for core in own.cores(asked))
 
     return [
         Match(own, other)
@@ -144,7 +150,7 @@ class _Ends:
                 prefixes.append(_End(text, text[len(prefixes[-1].text) :], any(map(str.isdigit, behind))))
         for start in range(len(suffix) - 1, -1, -1):
             text = suffix[start:]
-            before = {suffix[start - 1]} if start else {name[: len(name) - len(text)][-1:] for name in names}
+            before = {suffix[start - 1]} if start else {name[-len(text) - 1 : -len(text)] for name in names}
             if "" not in before and _begins_behind(text, before):
                 inner = text[: len(text) - len(suffixes[-1].text)]
                 suffixes.append(_End(text, inner, any(map(str.isdigit, before))))

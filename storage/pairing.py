@@ -16,7 +16,7 @@ from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.listing import Note
 from segscale.storage.nearby import Nearness
 from segscale.storage.no_pair import no_pair
-from segscale.storage.patterns import composed
+from segscale.storage.patterns import all_composed, composed
 from segscale.storage.role_files import Calls, RoleFiles
 from segscale.storage.sources import file_name
 
@@ -100,7 +100,7 @@ class _Agreed:
     def ids(self) -> list[str]:
         """What the names have in common."""
         affixes = self.match.own
-        return [affixes.core(composed(name)) for name in self.own.names] if affixes else list(self.own.names)
+        return affixes.cores(all_composed(self.own.names)) if affixes else list(self.own.names)
 
     def said(self, partners: RoleFiles, of: str) -> list[Note]:
         """How the names were read, where that is not as they are."""
@@ -135,7 +135,7 @@ class _Agreed:
 
 def _agreed(ways: Sequence[Calls], partners: RoleFiles, of: str) -> _Agreed:
     for own, theirs in product(ways, partners.calls):
-        names, others = ([composed(name) for name in calls.names] for calls in (own, theirs))
+        names, others = all_composed(own.names), all_composed(theirs.names)
         places = _places(names, others, Match())
         n_paired = int((places >= 0).sum())
         by_stem = theirs.kind in ("id", "stem") and own.kind in ("id", "stem", "given")
@@ -155,8 +155,7 @@ def _agreed(ways: Sequence[Calls], partners: RoleFiles, of: str) -> _Agreed:
 
 def _places(names: Sequence[str], others: Sequence[str], match: Match) -> Any:
     own, other = match.own, match.other
-    cores = pd.Index([own.core(name) for name in names] if own else names)
-    return pd.Index([other.core(name) for name in others] if other else others).get_indexer(cores)
+    return pd.Index(other.cores(others)).get_indexer(pd.Index(own.cores(names)))
 
 
 def _only(
@@ -242,6 +241,8 @@ class _LeftOver:
 def _forms(agreed: _Agreed, partners: RoleFiles, of: str) -> list[Note]:
     """Partners that were found although their names are other bytes."""
     match, names = agreed.match, agreed.theirs.names
+    if all(map(str.isascii, (*agreed.own.names, *names))):
+        return []
     if match.own or match.other:
         pairs = [(composed(name) != name, composed(names[at]) != names[at], name)
                  for name, at in zip(agreed.own.names, agreed.places, strict=True) if at >= 0]  # fmt: skip
