@@ -81,7 +81,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         check_units(listed.images, config.metrics)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
-        text = f"images: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
+        of = "images" if names_images(listed.images) else "references"
+        text = f"{of}: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
     return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
 

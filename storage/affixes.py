@@ -33,13 +33,21 @@ class Affixes:
     suffix: str = ""
 
     def core(self, name: str) -> str:
-        """The name without them."""
-        return name[len(self.prefix) : len(name) - len(self.suffix)]
+        """The name without them; one that has not both as it is."""
+        return self.cores([name])[0]
 
     def cores(self, names: Sequence[str]) -> list[str]:
         """`core` of each name."""
-        start, size = len(self.prefix), len(self.suffix)
-        return [name[start : len(name) - size] for name in names] if self else list(names)
+        if not self:
+            return list(names)
+        before, behind = self.prefix, self.suffix
+        start, size = len(before), len(behind)
+        return [
+            name[start : len(name) - size]
+            if len(name) > start + size and name.startswith(before) and name.endswith(behind)
+            else name
+            for name in names
+        ]
 
     def named(self, core: str) -> str:
         """The name with them."""
