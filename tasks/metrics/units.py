@@ -94,12 +94,13 @@ def _expect_known(frames: Iterable[pd.DataFrame], key: str, column: str) -> None
     """Raise where the column is null or blank for an image."""
     if not column:
         return
-    lacking: list[str] = []
+    found = []
     for frame in frames:
         if column not in frame:
             raise ArgumentError(f"{key}: expected a column of per_image, got {column!r}; there are {list(frame)}")
-        lacking += frame.loc[_is_blank(frame[column]), "image_id"].astype(str).tolist()
-    if lacking:
+        found.append(frame.loc[_is_blank(frame[column]), "image_id"])
+    if any(len(names) for names in found):
+        lacking = pd.concat(found).sort_index().astype(str).tolist()
         named = "images" if len(lacking) > 1 else "image"
         raise ArgumentError(
             f"{key}: expected a value of {column} for every image, got none for {len(lacking)} {named} "
