@@ -126,7 +126,7 @@ def _expect_one_value(rows: pd.DataFrame, codes: Int64Array, column: str, settin
     unit = units[torn[0]]
     found = rows.loc[codes == codes[torn[0]], column].drop_duplicates().astype(object).tolist()
     n_torn = len(np.unique(codes[torn]))
-    others = f"; so do {n_torn - 1} others" if n_torn > 1 else ""
+    others = f" (and {n_torn - 1} more like it)" if n_torn > 1 else ""
     raise ArgumentError(
         f"unit: expected all images of a {settings.unit} in one {column} (metrics.{asked}), got {settings.unit} "
         f"{unit!r} in {len(found)}: {_shown(found)}{others}: choose another unit, or another column for {asked}"
