@@ -97,7 +97,8 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     if changes.threshold is not None:
         assert threshold_count is not None
         index = kept_index(changes.threshold, threshold_count)
-    read = {*needed, *ABOUT_MISSING, *settings.columns}
+    named = settings if settings.unit else settings.changed(cluster_by="")
+    read = {*needed, *ABOUT_MISSING, *named.columns}
     return Plan(
         settings=settings,
         index=index,
