@@ -248,7 +248,7 @@ def test_files_that_cannot_be_read_are_named(store: ObjectStore) -> None:
     ("metadata", "words"),
     [
         pytest.param({}, "is foreign: expected a table of a Segscale report", id="foreign Parquet"),
-        pytest.param({"schema_version": "3"}, "has schema_version 3, this Segscale reads up to 2", id="too new"),
+        pytest.param({"schema_version": "4"}, "has schema_version 4, this Segscale reads up to 3", id="too new"),
     ],
 )
 def test_foreign_and_newer_tables_are_refused(

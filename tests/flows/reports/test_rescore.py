@@ -87,8 +87,9 @@ def test_units_are_asked_for_later(two: Report, of_patients: Report, capsys: pyt
     assert {row["unit"] for row in json.loads(capsys.readouterr().out)["per_sample"]} == {"image"}
 
 
-def test_units_that_cannot_be_made_are_one_line(of_patients: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["rescore", of_patients.path, "--folds", "patient_id", "--unit", "site"]) == 2
+def test_units_that_cannot_be_made_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = WRITE(tmp_path, 24, settings=SETTINGS)
+    assert run(["rescore", report.path, "--folds", "patient_id", "--unit", "site"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert "unit: expected all images of a site in one patient_id (metrics.folds), got site" in said.err
