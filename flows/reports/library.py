@@ -23,6 +23,7 @@ def rescore(
     empty: EmptyPolicy | None = None,
     group_by: tuple[str, ...] | None = None,
     unit: str | None = None,
+    folds: str | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
 
@@ -36,6 +37,7 @@ def rescore(
         empty: the score where reference and prediction are both empty.
         group_by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
         unit: column of per_image whose values are units of evaluation; "" for images alone.
+        folds: column of per_image whose values are folds; "" for none.
 
     Returns:
         The tables ``per_sample``, ``batch_summed`` and ``gap``, and of units ``per_unit``, as docs/reports.md describes
@@ -48,7 +50,7 @@ def rescore(
     >>> sorted(tables)
     ['batch_summed', 'gap', 'per_sample']
     """
-    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit)
+    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds)
     return tables_of(open_rescoring(report, changes))
 
 
