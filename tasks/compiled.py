@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, TypeVar, cast
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 _FOLDER = Path(__file__).parent
-_LOCK = Lock()
+_LOCK = RLock()
+_TO_BE_TOLD: list[Callable[[], None]] = []
+PACKAGES = ("metrics", "readers")
+"""Of `tasks`, where functions are compiled."""
 logger = logging.getLogger("segscale")
 
 
@@ -23,6 +26,12 @@ def compiled(function: FunctionT) -> FunctionT:
     imported with the first call: a process that counts nothing starts without it.
     """
     return cast(FunctionT, Compiled(function))
+
+
+def before_compiling(tell: Callable[[], None]) -> Callable[[], None]:
+    """Call a function once the compiler is loaded, before anything is compiled: it says what code means there."""
+    _TO_BE_TOLD.append(tell)
+    return tell
 
 
 class Compiled:
@@ -39,11 +48,12 @@ class Compiled:
     def dispatcher(self) -> Any:
         """The function as Numba has it."""
         with _LOCK:
-            _tell_numba()
+            while _TO_BE_TOLD:
+                _TO_BE_TOLD.pop()()
             return _dispatcher(self._function)
 
 
-@cache
+@before_compiling
 def _tell_numba() -> None:
     """A compiled function calls another by its name in the module, under which Numba finds a `Compiled`."""
     from numba.extending import typeof_impl
@@ -72,7 +82,7 @@ def _kept_in(asked: str) -> Path | None:
     Numba compares the file of a function alone, so where a function calls one of another file it would go on with what
     that one was before it was changed.
     """
-    sources = [path.read_bytes() for path in sorted(_FOLDER.glob("*.py"))]
+    sources = [path.read_bytes() for package in PACKAGES for path in sorted(_FOLDER.glob(f"{package}/*.py"))]
     digest = hashlib.sha256(b"".join(source for source in sources if b"compiled" in source)).hexdigest()[:12]
     own = (str(_FOLDER / "__pycache__"), os.path.expanduser("~/.cache/segscale"))  # noqa: PTH111  # pathlib raises without a home
     for home in (str(Path(asked).absolute()),) if asked else own:
