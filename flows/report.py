@@ -42,7 +42,7 @@ logger = logging.getLogger("segscale")
 PAGE = "report.html"
 _PAGE_MODULE = "segscale.tasks.report_html.page"
 _FETCHED_AT_ONCE = 8
-_PLACES = {"images", "references", "manifest", "roots", "same_files", "rescan"}
+_PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
@@ -169,7 +169,7 @@ def find_counted(run: Run) -> Counted:
 
 def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
-    config, catalog = run.config, run.catalog
+    config = run.config
     content = {
         "dataset": config.dataset.model_dump(mode="json", exclude=_PLACES),
         "metrics": config.metrics.model_dump(mode="json"),

@@ -28,10 +28,12 @@ from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, panel_of
 from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.thresholds import cumulate
+from segscale.tasks.metrics.units import with_units
 
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -228,14 +230,15 @@ def build_tables(
 
 def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
     # A function of its own, so that the panel, large where there are many images, ends before the thresholds begin.
-    panel = panel_of(per_image)
+    panel = with_units(panel_of(per_image), settings)
     judged = {
         "per_sample": per_sample(panel, settings),
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
     }
     findings = by_severity([*diagnose(panel, **judged, settings=settings), *equal_files(per_image)])
-    return {**judged, "intervals": intervals(panel, settings)}, findings
+    of_units = {} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}
+    return {**judged, "intervals": intervals(panel, settings), **of_units}, findings
 
 
 def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:

@@ -22,6 +22,7 @@ def equal_files(per_image: pd.DataFrame) -> list[Finding]:
     place, _ = pd.factorize(sound["image_id"])
     is_foreground = (sound["class_index"] > 0) & (sound["reference_sum"].fillna(0) > 0)
     images = sound.loc[~pd.Series(place, sound.index).duplicated(), names].reset_index(drop=True)
+    images = images.fillna({name: "" for name in HASHES if name in images})
     has_foreground = np.zeros(len(images), np.bool_)
     has_foreground[place[is_foreground.to_numpy(bool)]] = True
     return list(_findings(images, pd.Series(has_foreground)))
