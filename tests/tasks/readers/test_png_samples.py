@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from dataclasses import dataclass
 from itertools import pairwise
@@ -124,6 +125,7 @@ def spoiled_pngs(draw: st.DrawFn) -> bytes:
 def found(data: bytes, method: str, quickly: bool) -> Any:
     """What a method of the reader gives or says, with the quick way or without."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png._PATIENCE, "left", 0)
         if not quickly:
             patch.setattr(png, "plain_samples", lambda *_: None)
         try:
@@ -194,6 +196,7 @@ def test_what_is_interlaced_is_left_to_others() -> None:
 
 def test_a_claim_beyond_the_limits_is_refused_before_anything_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Drawn((2**16, 2**16, 8, GREY, 0, 0, 0), (), zlib.compress(b""))
+    monkeypatch.setattr(png._PATIENCE, "left", 0)
     monkeypatch.setattr(png, "plain_samples", lambda *_: pytest.fail("inflated"))
     with pytest.raises(UnreadableImage, match="expected at most"):
         READER.stored_values(one.encoded(), "a.png")
@@ -203,3 +206,12 @@ def test_the_caller_may_write_into_what_it_gets() -> None:
     values = READER.stored_values(encoded.png(np.eye(9, dtype=np.uint8)), "a.png")
     values[...] = 3
     assert READER.stored_values(encoded.png(np.eye(9, dtype=np.uint8)), "a.png").sum() == 9
+
+
+def test_a_look_at_some_files_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, tried = encoded.png(np.eye(9, dtype=np.uint8)), []
+    monkeypatch.setattr(png, "plain_samples", lambda *_: tried.append(True))
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    monkeypatch.setattr(png._PATIENCE, "left", 2 * parse_png(data, "a.png").inflated_bytes)
+    assert [READER.stored_values(data, "a.png").sum() for _ in range(3)] == [9, 9, 9]
+    assert len(tried) == 1
