@@ -62,8 +62,9 @@ class Forker:
             self._orders.send(ORDER.pack(KILL, number))
 
     def close(self) -> None:
-        # At the end of its orders it kills its workers, and waits for them.
+        # At the end of its orders it kills its workers, and waits for them; while it still loads it has none.
         self._orders.close()
+        self._process.terminate()
         _await_end(self._process)
 
 

@@ -23,6 +23,7 @@ from segscale.flows.shards.stream import stream_shards
 from segscale.flows.workers import Workers
 from tests.end_to_end.dask_programs import dask_programs
 from tests.faults.scene import await_true
+from tests.flows.processes.alone import two_processes
 from tests.flows.stream_work import Deed, do
 from tests.ports import free_port
 
@@ -38,12 +39,18 @@ def on_dask() -> Iterator[Workers]:
 
 @pytest.fixture(scope="module")
 def on_processes() -> Iterator[Workers]:
-    two = mock.patch("segscale.flows.cluster.machine.core_count", return_value=2)
-    with two, Workers(Cluster(), alone=True) as workers:
+    with two_processes() as workers:
         yield workers
 
 
-@pytest.fixture(params=["on_dask", "on_processes"])
+@pytest.fixture(scope="module")
+def on_interpreters() -> Iterator[Workers]:
+    """As where nothing can be forked."""
+    with mock.patch("segscale.flows.processes.pool.FORKS", False), two_processes() as workers:
+        yield workers
+
+
+@pytest.fixture(params=["on_dask", "on_processes", "on_interpreters"])
 def workers(request: pytest.FixtureRequest) -> Workers:
     found: Workers = request.getfixturevalue(request.param)
     return found
