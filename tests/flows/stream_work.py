@@ -17,9 +17,10 @@ class Deed:
 
     key: str
     act: str = ""
-    """die, hang, lock (hang with Python's lock held), stop, hoard (1 GB), raise, odd (raise what does not survive the way), exit, prepare (take long before
-    the work begins), await (that the folder holds `go`, but for the first attempt) or orphan (end the parent); "tell:"
-    and a name of the environment is answered with its value; anything else is to succeed."""
+    """die, exit, raise, odd (raise what does not survive the way), orphan (end the parent); hang, lock (hang with
+    Python's lock held), stop, hoard (1 GB); prepare (take long before the work begins) or await (that the folder holds
+    `go`, but for the first attempt). "tell:" and a name of the environment is answered with its value. Anything else is
+    to succeed."""
     times: int = 1_000
     """So often it does that; then it succeeds."""
 

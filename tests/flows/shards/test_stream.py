@@ -17,6 +17,7 @@ from distributed import Client
 from segscale.errors import ClusterLostError
 from segscale.flows.cluster import scheduler as answers
 from segscale.flows.config.sections import Cluster
+from segscale.flows.processes import stream as processes
 from segscale.flows.shards import stream
 from segscale.flows.shards.retry import ATTEMPTS, DEATHS, Finished, Limits, Lost
 from segscale.flows.shards.stream import stream_shards
@@ -159,7 +160,7 @@ def test_jobs_are_drawn_only_as_fast_as_they_finish(workers: Workers, tmp_path: 
             yield Deed(f"deed{number}")
 
     # As many as may be under way, and as many again whose results are.
-    window = 2 * stream.SHARDS_PER_WORKER * 2
+    window = 2 * max(stream.SHARDS_PER_WORKER, processes.SHARDS_PER_WORKER) * 2
     for finished, _ in enumerate(workers.stream(do, jobs(), str(tmp_path)), start=1):
         assert len(drawn) <= finished + window
     assert len(drawn) == 40
