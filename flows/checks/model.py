@@ -101,7 +101,7 @@ def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
     # Of Dask, which nothing before the first shard needs.
     if precision != "float16":
         return
-    from segscale.flows.cluster.local import local_workers
+    from segscale.flows.cluster.machine import local_workers
 
     cluster = config.cluster
     # Local workers beside each other see no GPU.

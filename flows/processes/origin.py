@@ -96,7 +96,7 @@ def _start(its: socket.socket, call: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             # Nothing in the folder it is started in may stand in for a module, but for what this process finds there.
             [sys.executable, *settings, "-P", "-c", program, *sys.path],
-            stdin=its,
+            stdin=its.fileno(),
             env={**dict.fromkeys(ONE_THREAD, "1"), **os.environ},
             start_new_session=True,
         )
