@@ -110,6 +110,9 @@ def _config_command(
 @_config_command("run", lists=True, predicts=True)
 def run_command(config: EvaluationConfig, prefect: bool) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
+    from segscale.flows.workers import start_early
+
+    start_early(config)
     from segscale.flows import evaluate
 
     return _finish(config, run_job(evaluate, config, prefect))
