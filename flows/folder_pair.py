@@ -1,0 +1,214 @@
+"""A pair of folders, references and predictions, evaluated without a configuration: this makes one of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segscale.errors import ConfigError, UrlError
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.config.prediction_name import folder_label
+from segscale.flows.config.written import PATHS, Key, file_text, seen_from
+from segscale.flows.roles import role_of, telling_name
+
+if TYPE_CHECKING:
+    from segscale.storage.reports import Report
+
+logger = logging.getLogger("segscale")
+FILE = "evaluate.toml"
+OUTPUT = "segscale-report"
+CLASSES = ("background", "foreground")
+OPTIONS = {
+    "dataset.references": "--references",
+    "dataset.images": "--images",
+    "dataset.columns": "--by",
+    "dataset.classes": "--classes",
+    "predictions.path": "--predictions",
+    "metrics.unit": "--unit",
+    "metrics.group_by": "--group-by",
+    "store.path": "--output",
+    "report.path": "--output",
+}
+"""How the command line calls keys of a configuration; all others are set with --set."""
+MOST_STRATA = 12
+"""A column of so many values at most makes strata where nobody says which do."""
+_KEY = re.compile(r"\b(dataset|predictions|metrics|store|cluster|report|model)\.([a-z_]+)( = (\[[^\]]*\]|\"[^\"]*\"|-?\w+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPair:
+    """What `segscale evaluate` is asked for."""
+
+    predictions: str
+    """A folder, a pattern or a URL, as everywhere; relative to where the command was given."""
+    references: str
+    images: str = ""
+    by: str = ""
+    """A table of further columns of the images."""
+    classes: tuple[str, ...] = CLASSES
+    unit: str = ""
+    group_by: tuple[str, ...] = ()
+    output: str = OUTPUT
+    """The folder of everything that is written."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further keys of a configuration, by section; they win."""
+
+
+def config_of(pair: FolderPair) -> EvaluationConfig:
+    """The configuration that evaluates a pair of folders. Raises ConfigError, which speaks of options."""
+    with option_words():
+        _check_roles(pair)
+        return parse_config(_document(pair), base=Path.cwd(), source="evaluate")
+
+
+def _document(pair: FolderPair) -> dict[str, dict[str, Any]]:
+    output = pair.output.rstrip("/")
+    document: dict[str, dict[str, Any]] = {
+        "dataset": {"name": _set_name(pair), "references": pair.references, "classes": list(pair.classes)},
+        "predictions": {"path": pair.predictions},
+        "metrics": {},
+        "store": {"path": f"{output}/store"},
+        "report": {"path": f"{output}/reports"},
+    }
+    if pair.images:
+        document["dataset"]["images"] = pair.images
+    if pair.by:
+        document["dataset"]["columns"] = pair.by
+    if pair.unit:
+        document["metrics"]["unit"] = pair.unit
+    if pair.group_by:
+        document["metrics"]["group_by"] = list(pair.group_by)
+    for section, keys in pair.settings.items():
+        document[section] = {**document.get(section, {}), **keys}
+    return {section: keys for section, keys in document.items() if keys}
+
+
+def _set_name(pair: FolderPair) -> str:
+    """What the data set is called: as the folder of the references, or the first above it that says more."""
+    folders = [part for part in _absolute(pair.references).split("/") if part and not _is_many(part)]
+    name = telling_name(reversed(folders)) or folder_label(pair.references) or "images"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")
+    return plain[:100] or "images"
+
+
+def _is_many(part: str) -> bool:
+    return any(letter in part for letter in "*?{")
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 - a pattern is no Path
+
+
+def _check_roles(pair: FolderPair) -> None:
+    """Raise ConfigError where the two are one place, or called as if they were exchanged."""
+    places = {"--predictions": pair.predictions, "--references": pair.references}
+    for option, path in places.items():
+        if not path:
+            raise ConfigError(f"{option}: expected a folder or a pattern, got none")
+    if "://" not in pair.predictions and os.path.realpath(pair.predictions) == os.path.realpath(pair.references):
+        raise ConfigError(
+            f"--predictions, --references: expected two places, got {pair.references} for both: files compared with "
+            "themselves agree; where both lie in one folder, name them by patterns: --predictions "
+            f"'{pair.predictions}/{{id}}_pred.png' --references '{pair.references}/{{id}}_mask.png'"
+        )
+    said = role_of(folder_label(pair.predictions)), role_of(folder_label(pair.references))
+    if said == ("reference", "prediction"):
+        raise ConfigError(
+            f"--predictions {pair.predictions} --references {pair.references}: by their names they are exchanged, and "
+            "Dice would not show it, for only precision and sensitivity change places: write --predictions "
+            f"{pair.references} --references {pair.predictions}; or rename them, if they are meant so"
+        )
+
+
+def parsed_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Keys given as "section.key=value", by section; a value that is no TOML is text. Raises ConfigError."""
+    settings: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and section and key):
+            raise ConfigError(f"--set: expected section.key=value, such as metrics.threshold=0.4, got {text!r}")
+        settings.setdefault(section, {})[key] = _parsed(value.strip())
+    return settings
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+@contextmanager
+def option_words() -> Iterator[None]:
+    """Errors about keys of a configuration, in the words of the command line."""
+    try:
+        yield
+    except UrlError:
+        raise
+    except ConfigError as error:
+        raise ConfigError(in_options(str(error))) from error
+
+
+def in_options(text: str) -> str:
+    """A message about keys of a configuration in the words of the command line.
+
+    >>> in_options('dataset.references: no files; set dataset.foreground = "any"')
+    "--references: no files; set --set 'dataset.foreground = \\"any\\"'"
+    """
+
+    def option(match: re.Match[str]) -> str:
+        key = f"{match[1]}.{match[2]}"
+        if match[3]:
+            return f"--set '{match[0]}'"
+        return OPTIONS.get(key, match[0])
+
+    text = _KEY.sub(option, text.removeprefix("evaluate: "))
+    return text
+
+
+def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
+    """The configuration as a file in `folder`, of which `load_config` makes the very same one."""
+    document = _document(pair)
+    output = os.path.realpath(pair.output) if "://" not in pair.output else pair.output
+    moves_with = os.path.dirname(output)  # noqa: PTH120 - may be a URL
+    resolved = config.model_dump(mode="json")
+    keys = []
+    for section, names in document.items():
+        for name in names:
+            value = resolved[section][name]
+            if f"{section}.{name}" in PATHS:
+                value = _placed(value, folder, moves_with)
+            keys.append(Key(section, name, value, _WHY.get(f"{section}.{name}", "")))
+    heading = (
+        f"What segscale evaluate was asked for: segscale run {FILE} is the same run, and does what is missing.",
+        "Every key that can stand here: docs/contract.md.",
+    )
+    return file_text(heading, keys)
+
+
+_WHY = {
+    "dataset.name": "names the folder of the reports; made from the folder of the references",
+    "dataset.references": "the set: a reference without a prediction is a missing prediction",
+    "dataset.images": "hashed and their headers read; not needed for the scores",
+    "dataset.columns": "further columns of the images, by image_id",
+    "dataset.classes": "the background first",
+    "predictions.path": "of the references whose names they share",
+    "metrics.group_by": "strata: scores for each value of these columns too",
+    "metrics.unit": "scores for each value of this column, its images summed",
+    "store.path": "what was counted; a run goes on where it stopped",
+    "report.path": "of the reports: DATASET/RUN_ID below it",
+}
+
+
+def _placed(value: Any, folder: str, moves_with: str) -> Any:
+    if isinstance(value, list | tuple):
+        return [seen_from(path, folder, moves_with) for path in value]
+    return seen_from(value, folder, moves_with)
