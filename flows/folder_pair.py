@@ -6,13 +6,12 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segscale.errors import ConfigError, UrlError
+from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
@@ -25,21 +24,8 @@ logger = logging.getLogger("segscale")
 FILE = "evaluate.toml"
 OUTPUT = "segscale-report"
 CLASSES = ("background", "foreground")
-OPTIONS = {
-    "dataset.references": "--references",
-    "dataset.images": "--images",
-    "dataset.columns": "--by",
-    "dataset.classes": "--classes",
-    "predictions.path": "--predictions",
-    "metrics.unit": "--unit",
-    "metrics.group_by": "--group-by",
-    "store.path": "--output",
-    "report.path": "--output",
-}
-"""How the command line calls keys of a configuration; all others are set with --set."""
 MOST_STRATA = 12
 """A column of so many values at most makes strata where nobody says which do."""
-_KEY = re.compile(r"\b(dataset|predictions|metrics|store|cluster|report|model)\.([a-z_]+)( = (\[[^\]]*\]|\"[^\"]*\"|-?\w+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +48,9 @@ class FolderPair:
 
 
 def config_of(pair: FolderPair) -> EvaluationConfig:
-    """The configuration that evaluates a pair of folders. Raises ConfigError, which speaks of options."""
-    with option_words():
-        _check_roles(pair)
-        return parse_config(_document(pair), base=Path.cwd(), source="evaluate")
+    """The configuration that evaluates a pair of folders. Raises ConfigError."""
+    _check_places(pair)
+    return parse_config(_document(pair), base=Path.cwd(), source="evaluate")
 
 
 def _document(pair: FolderPair) -> dict[str, dict[str, Any]]:
@@ -106,24 +91,27 @@ def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 - a pattern is no Path
 
 
-def _check_roles(pair: FolderPair) -> None:
+def _check_places(pair: FolderPair) -> None:
     """Raise ConfigError where the two are one place, or called as if they were exchanged."""
-    places = {"--predictions": pair.predictions, "--references": pair.references}
-    for option, path in places.items():
+    for key, path in (("predictions.path", pair.predictions), ("dataset.references", pair.references)):
         if not path:
-            raise ConfigError(f"{option}: expected a folder or a pattern, got none")
+            raise ConfigError(f"{key}: expected a folder or a pattern, got none")
+    if len(pair.classes) == 1:
+        raise ConfigError(
+            f"dataset.classes: expected two names or more, the background first, got {pair.classes[0]!r} alone"
+        )
     if "://" not in pair.predictions and os.path.realpath(pair.predictions) == os.path.realpath(pair.references):
         raise ConfigError(
-            f"--predictions, --references: expected two places, got {pair.references} for both: files compared with "
-            "themselves agree; where both lie in one folder, name them by patterns: --predictions "
-            f"'{pair.predictions}/{{id}}_pred.png' --references '{pair.references}/{{id}}_mask.png'"
+            f"predictions.path, dataset.references: expected two places, got {pair.references} for both, and files "
+            "always agree with themselves; where one folder holds both, name them by patterns, for example "
+            f"'{pair.predictions.rstrip('/')}/{{id}}_pred.png' and '{pair.references.rstrip('/')}/{{id}}_mask.png'"
         )
-    said = role_of(folder_label(pair.predictions)), role_of(folder_label(pair.references))
-    if said == ("reference", "prediction"):
+    labels = folder_label(pair.predictions), folder_label(pair.references)
+    if tuple(map(role_of, labels)) == ("reference", "prediction"):
         raise ConfigError(
-            f"--predictions {pair.predictions} --references {pair.references}: by their names they are exchanged, and "
-            "Dice would not show it, for only precision and sensitivity change places: write --predictions "
-            f"{pair.references} --references {pair.predictions}; or rename them, if they are meant so"
+            f"predictions.path, dataset.references: by their names the predictions {pair.predictions} and the "
+            f"references {pair.references} are exchanged; the Dice would be the same, and precision and sensitivity "
+            "each other's: exchange them, or rename the folders if they are meant so"
         )
 
 
@@ -144,34 +132,6 @@ def _parsed(value: str) -> Any:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return value
-
-
-@contextmanager
-def option_words() -> Iterator[None]:
-    """Errors about keys of a configuration, in the words of the command line."""
-    try:
-        yield
-    except UrlError:
-        raise
-    except ConfigError as error:
-        raise ConfigError(in_options(str(error))) from error
-
-
-def in_options(text: str) -> str:
-    """A message about keys of a configuration in the words of the command line.
-
-    >>> in_options('dataset.references: no files; set dataset.foreground = "any"')
-    "--references: no files; set --set 'dataset.foreground = \\"any\\"'"
-    """
-
-    def option(match: re.Match[str]) -> str:
-        key = f"{match[1]}.{match[2]}"
-        if match[3]:
-            return f"--set '{match[0]}'"
-        return OPTIONS.get(key, match[0])
-
-    text = _KEY.sub(option, text.removeprefix("evaluate: "))
-    return text
 
 
 def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
