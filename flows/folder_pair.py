@@ -6,19 +6,18 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
 from segscale.flows.roles import role_of, telling_name
-
-if TYPE_CHECKING:
-    from segscale.storage.reports import Report
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import Report, open_report
 
 logger = logging.getLogger("segscale")
 FILE = "evaluate.toml"
@@ -35,7 +34,6 @@ class FolderPair:
     predictions: str
     """A folder, a pattern or a URL, as everywhere; relative to where the command was given."""
     references: str
-    images: str = ""
     by: str = ""
     """A table of further columns of the images."""
     classes: tuple[str, ...] = CLASSES
@@ -62,8 +60,6 @@ def _document(pair: FolderPair) -> dict[str, dict[str, Any]]:
         "store": {"path": f"{output}/store"},
         "report": {"path": f"{output}/reports"},
     }
-    if pair.images:
-        document["dataset"]["images"] = pair.images
     if pair.by:
         document["dataset"]["columns"] = pair.by
     if pair.unit:
@@ -157,7 +153,6 @@ def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
 _WHY = {
     "dataset.name": "names the folder of the reports; made from the folder of the references",
     "dataset.references": "the set: a reference without a prediction is a missing prediction",
-    "dataset.images": "hashed and their headers read; not needed for the scores",
     "dataset.columns": "further columns of the images, by image_id",
     "dataset.classes": "the background first",
     "predictions.path": "of the references whose names they share",
@@ -166,6 +161,70 @@ _WHY = {
     "store.path": "what was counted; a run goes on where it stopped",
     "report.path": "of the reports: DATASET/RUN_ID below it",
 }
+
+
+def keep_configuration(pair: FolderPair, config: EvaluationConfig, report: str) -> None:
+    """Write what a report was made of beside its tables, and say where it lies.
+
+    Another file of the name was edited by somebody, or names the same files at another place: it stays.
+    """
+    store = ObjectStore(report)
+    text = written(pair, config, report).encode()
+    if not store.exists(FILE):
+        store.write(FILE, text)
+    elif store.read(FILE) != text:
+        logger.warning("%s/%s: is another configuration than this, and stays as it is", report, FILE)
+        return
+    logger.info("configuration: %s/%s", report, FILE)
+
+
+def evaluate(
+    *,
+    predictions: str,
+    references: str,
+    by: str = "",
+    group_by: Sequence[str] = (),
+    unit: str = "",
+    classes: Sequence[str] = CLASSES,
+    output: str = OUTPUT,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Report:
+    """Existing predictions against references, without a configuration; what `segscale evaluate` does.
+
+    Args:
+        predictions: folder, pattern with ``{id}`` or URL of label maps or probabilities.
+        references: the same of label maps. They are the set: one without a prediction is a missing prediction.
+        by: a CSV or Parquet file with image_id and further columns of the images.
+        group_by: columns whose values are strata.
+        unit: a column such as the patient, whose images are summed for further scores.
+        classes: names, the background first.
+        output: folder of all that is written: counts in ``store``, reports in ``reports``.
+        settings: further keys of a configuration by section, such as ``{"dataset": {"foreground": "any"}}``.
+
+    Returns:
+        The report; its folder is ``path``, which also holds ``evaluate.toml``, the configuration that this was.
+
+    Raises:
+        ConfigError: the folders or what is asked of them is wrong, said before anything starts.
+        FirstImagesError: the first images all failed alike, so there is no report.
+        ClusterLostError: workers were lost; the next call does the rest.
+    """
+    from segscale.flows import evaluate as job
+
+    pair = FolderPair(
+        predictions=predictions,
+        references=references,
+        by=by,
+        group_by=tuple(group_by),
+        unit=unit,
+        classes=tuple(classes),
+        output=output,
+        settings=settings or {},
+    )
+    config = config_of(pair)
+    result = job.run(config)
+    keep_configuration(pair, config, result.path)
+    return open_report(result.path)
 
 
 def _placed(value: Any, folder: str, moves_with: str) -> Any:

@@ -84,6 +84,7 @@ class Run:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
+            self.observer.listed(self._listing.roles)
         return self._listing.images
 
     def take_listing(self) -> pd.DataFrame:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segscale.errors import ClusterLostError, ConfigError, DataError, SegscaleError
     from segscale.flows.config.evaluation import EvaluationConfig, load_config
     from segscale.flows.evaluate import run
+    from segscale.flows.folder_pair import evaluate
     from segscale.flows.reports.library import compare, diagnose, rescore
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.metrics.diagnose import check_arrays
@@ -40,6 +41,7 @@ _HOMES = {
     "errors": ("ClusterLostError", "ConfigError", "DataError", "SegscaleError"),
     "flows.config.evaluation": ("EvaluationConfig", "load_config"),
     "flows.evaluate": ("run",),
+    "flows.folder_pair": ("evaluate",),
     "flows.reports.library": ("compare", "diagnose", "rescore"),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.metrics.diagnose": ("check_arrays",),
@@ -64,6 +66,7 @@ __all__ = [
     "count_overlap",
     "diagnose",
     "dice",
+    "evaluate",
     "f_beta",
     "iou",
     "load_config",

@@ -25,7 +25,6 @@ from segscale.flows.cli.terminal import prepare_process
 )
 @click.option("--predictions", metavar="DIR", help="Label maps or probabilities: a folder, a pattern or a URL.")
 @click.option("--references", metavar="DIR", help="Label maps. They are the set: one without a prediction is missed.")
-@click.option("--images", metavar="DIR", help="The images, for their hashes and sizes; no score needs them.")
 @click.option("--by", metavar="TABLE", help="CSV or Parquet with image_id and columns; those of few values are strata.")
 @click.option("--group-by", multiple=True, metavar="COLUMN", help="Strata: these columns of TABLE; may be repeated.")
 @click.option("--unit", metavar="COLUMN", help="Also scores for each value of a column, such as the patient.")
@@ -51,7 +50,7 @@ def evaluate_command(
     _refuse_places(context.args)
     from segscale.flows import evaluate
     from segscale.flows.checks.paths import check_sources
-    from segscale.flows.cli.jobs import finish
+    from segscale.flows.cli.jobs import exit_code, finish
     from segscale.flows.cli.option_words import option_words
     from segscale.flows.cli.route import run_job
     from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings
@@ -67,10 +66,10 @@ def evaluate_command(
     keep_configuration(pair, config, result.path)
     if not as_json:
         return finish(config, result)
-    from segscale.flows.cli.jobs import exit_code
     from segscale.flows.reports.tables import report_as_json
+    from segscale.storage.reports import open_report
 
-    print(report_as_json(result.path))
+    print(report_as_json(open_report(result.path)))
     return exit_code(config, result)
 
 

@@ -141,6 +141,11 @@ def finish(config: EvaluationConfig, result: Any) -> int:
     from segscale.flows.cli.summary import describe_result
 
     print(describe_result(result))
+    return exit_code(config, result)
+
+
+def exit_code(config: EvaluationConfig, result: Any) -> int:
+    """Whether more images failed than the configuration allows."""
     return FAILURES if result.failure_rate > config.report.max_failure_rate else DONE
 
 

@@ -7,6 +7,7 @@ import sys
 import click
 
 from segscale.flows.cli.ending import failed, last_words, printed
+from segscale.flows.cli.evaluate import evaluate_command
 from segscale.flows.cli.help import Commands
 from segscale.flows.cli.jobs import STAGE_COMMANDS, demo_command, run_command, train_command
 from segscale.flows.cli.maintenance import STORE_COMMANDS
@@ -17,7 +18,7 @@ from segscale.flows.cli.streams import outlive_readers
 from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
-    "Evaluate": (run_command, demo_command),
+    "Evaluate": (evaluate_command, run_command, demo_command),
     "Read reports": REPORT_COMMANDS,
     "Train": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
