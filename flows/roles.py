@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 _WORDS_OF = {
     "image": """image images img imgs imagestr imagests imagesva scan scans input inputs raw photo photos picture
-        pictures ct mr mri flair""",
+        pictures""",
     "reference": """label labels lbl lbls labelstr labelsts labelsva mask masks gt gts groundtruth ground truth truths
         reference references ref refs annotation annotations annotated manual target targets expert""",
     "prediction": """pred preds prediction predictions predicted output outputs out result results inference inferred

@@ -9,6 +9,7 @@ import click
 from segscale.flows.cli.ending import failed, last_words, printed
 from segscale.flows.cli.evaluate import evaluate_command
 from segscale.flows.cli.help import Commands
+from segscale.flows.cli.init import init_command
 from segscale.flows.cli.jobs import STAGE_COMMANDS, demo_command, run_command, train_command
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.reports import REPORT_COMMANDS
@@ -18,7 +19,7 @@ from segscale.flows.cli.streams import outlive_readers
 from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
-    "Evaluate": (evaluate_command, run_command, demo_command),
+    "Evaluate": (evaluate_command, init_command, run_command, demo_command),
     "Read reports": REPORT_COMMANDS,
     "Train": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
