@@ -160,7 +160,8 @@ def _sizes(images: pd.DataFrame, role: str) -> str:
     depths, channels = sorted({one.depth for one in headers}), sorted({one.channels for one in headers})
     said = f"; {sides[0][0]}x{sides[0][1]}" + (f" to {sides[-1][0]}x{sides[-1][1]}" if len(sides) > 1 else "")
     said += f", {depths[0]} to {depths[-1]} slices" if len(depths) > 1 else f", {depths[0]} slices" * (depths[0] > 1)
-    said += f", {' or '.join(map(str, channels))} channels" if role == "image" else ""
+    if role == "image":
+        said += f", {' or '.join(map(str, channels))} channel{'s' * (channels != [1])}"
     return f"{said}, {' or '.join(sorted({one.dtype for one in headers}))}"
 
 

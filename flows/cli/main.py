@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from segscale.flows.cli.check import check_command
 from segscale.flows.cli.ending import failed, last_words, printed
 from segscale.flows.cli.evaluate import evaluate_command
 from segscale.flows.cli.help import Commands
@@ -19,7 +20,7 @@ from segscale.flows.cli.streams import outlive_readers
 from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
-    "Evaluate": (evaluate_command, init_command, run_command, demo_command),
+    "Evaluate": (evaluate_command, init_command, check_command, run_command, demo_command),
     "Read reports": REPORT_COMMANDS,
     "Train": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
