@@ -15,6 +15,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import names_images
 from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.progress import StageProgress
@@ -51,6 +52,8 @@ def check(config: EvaluationConfig) -> None:
 def _check(run: Run) -> None:
     check_installed("train")
     check_cluster(run.config.cluster)
+    if not names_images(run.listing()):
+        raise ConfigError("dataset.images: expected the images that a network is trained on, none are named")
     run.look()
     check_folders(run.config)
     check_training(run.config)
