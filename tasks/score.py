@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from segscale.errors import DataError, MissingFile
@@ -12,7 +12,6 @@ from segscale.storage import parts, shards
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
-from segscale.storage.quarantine import Held
 from segscale.storage.sources import ROLES, file_name, read_file
 from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.labels import LabelRule
@@ -60,8 +59,8 @@ class ScoreJob:
     images: tuple[ImageFiles, ...]
     is_content: bool
     """Whether `key` is that of the bytes of all files, which were read before; else it is found as they are read."""
-    held: tuple[Held, ...] = ()
-    """Of these images those at which workers ended before."""
+    left_out: Mapping[tuple[str, ...], Failure] = field(default_factory=dict)
+    """Why images are not even decoded, by their ids and the hashes of their files: workers ended at them."""
     only: tuple[str, ...] = ()
     """Of a trial: the ids of the images that are counted, and nothing is committed."""
 
@@ -120,7 +119,6 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     An image with a missing or unusable file is a failed image with its reason, and so is one with a file that cannot be
     fetched, which the next run tries again. Raises OSError where files are no longer those of the job's key.
     """
-    held = {(one.name, *one.content): one for one in job.held}
     facts: list[SourceFacts] = []
     contents: list[Content] = []
     sizes: list[tuple[int, int, int]] = []
@@ -129,7 +127,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     for files in job.images:
         if job.only and files.image_id not in job.only:
             continue
-        read = _read(files, held)
+        read = _read(files, job.left_out)
         scored = _score_image(files, read, scoring)
         facts += read.facts
         contents.append(read.content)
@@ -143,7 +141,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             raise OSError(f"files of shard {job.key[:12]} changed while they were being read")
         about = {"n_images": len(contents), "n_failed": n_failed, "sizes": sizes}
         shards.commit_shard(store, STAGE, key, arrays={}, rows=parts.encode_part(part), facts=about)
-    columns = {field.name: [getattr(fact, field.name) for fact in facts] for field in fields(SourceFacts)}
+    columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
 
 
@@ -157,7 +155,7 @@ class _Read:
     content: Content
 
 
-def _read(files: ImageFiles, held: Mapping[tuple[str, ...], Held]) -> _Read:
+def _read(files: ImageFiles, left_out: Mapping[tuple[str, ...], Failure]) -> _Read:
     data: dict[str, bytes] = {}
     facts: list[SourceFacts] = []
     for role in ROLES:
@@ -169,10 +167,10 @@ def _read(files: ImageFiles, held: Mapping[tuple[str, ...], Held]) -> _Read:
         except OSError as error:
             facts.append(unread(role, url, version, error))
     hashes = {role: hashlib.sha256(data[role]).hexdigest() if role in data else "" for role in ROLES}
-    # Nothing is decoded of an image at which workers ended, not even a header.
-    stopped = held.get((files.image_id, *hashes.values()))
+    # Of an image that ends workers not even a header is looked at.
+    stopped = left_out.get((files.image_id, *hashes.values()))
     if stopped is not None:
-        return _Read({}, (), Content.of(files, tuple(hashes.values()), Failure(STAGE, stopped.error_type, stopped.error)))
+        return _Read({}, (), Content.of(files, tuple(hashes.values()), stopped))
     # Without its prediction an image is missing one, whatever the reason.
     reason = next((fact for fact in facts if fact.role != "prediction"), None)
     failure = Failure(STAGE, reason.error_type, reason.error) if reason else None

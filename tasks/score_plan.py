@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,78 +14,71 @@ import pandas as pd
 from segscale.storage import catalog as catalogs
 from segscale.storage.failures import REASON, Failure
 from segscale.storage.ledger import content_key
-from segscale.storage.quarantine import Held
 from segscale.storage.sources import ROLES
 from segscale.tasks.score import STAGE, Content, ImageFiles, ScoreJob, Scoring, shard_key
 
 Places = npt.NDArray[np.int64]
+Hashes = Mapping[str, npt.NDArray[np.object_]]
+LeftOut = Mapping[tuple[str, ...], Failure]
+"""Why images are not even decoded, by their ids and the hashes of their files."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedShard:
-    """Images that are scored together."""
-
-    places: Places
-    """Of its images in the listing, in the order of its rows."""
-    contents: tuple[Content, ...]
-    """Of its images; empty where a file of one was not read before."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScorePlan:
     """The images of a listing in shards."""
 
     listing: pd.DataFrame
-    shards: Mapping[str, PlannedShard]
-    """By their keys: of the content where all of it was read before, else of the names and versions of the files."""
-    held: Mapping[str, tuple[Held, ...]]
-    """What workers ended at before, by the id of the image."""
+    """image_id, then of each role the URL and the version."""
+    hashes: Hashes
+    """By role the sha256 of each image's file: "" where there is none, None where it was not read yet."""
+    left_out: LeftOut
+    shards: Mapping[str, Places]
+    """The places of their images in the listing, by their keys: of the content where all of it was read, else of the
+    names and versions of the files."""
 
     def job(self, key: str) -> ScoreJob:
         """The job of a shard."""
-        shard = self.shards[key]
-        images = _files(self.listing, shard.places)
-        held = tuple(one for files in images for one in self.held.get(files.image_id, ()))
-        return ScoreJob(key, images, bool(shard.contents), held)
+        places = self.shards[key]
+        images = files_at(self.listing, places)
+        left_out = {one: self.left_out[one] for files in images for one in self._left_out_of.get(files.image_id, ())}
+        return ScoreJob(key, images, are_known(self.hashes, places), left_out)
+
+    def contents(self, key: str) -> list[Content]:
+        """What is counted in a shard all of whose files were read."""
+        return contents_at(self.listing, self.hashes, self.shards[key], self.left_out)
+
+    @cached_property
+    def _left_out_of(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        found: dict[str, tuple[tuple[str, ...], ...]] = {}
+        for image_id, *hashes in self.left_out:
+            found[image_id] = (*found.get(image_id, ()), (image_id, *hashes))
+        return found
 
 
 def plan_scores(
-    listing: pd.DataFrame, files: pd.DataFrame, scoring: Scoring, shard_images: int, held: Mapping[tuple[str, ...], Held]
+    listing: pd.DataFrame, files: pd.DataFrame, scoring: Scoring, shard_images: int, left_out: LeftOut
 ) -> ScorePlan:
-    """The shards of a listing.
+    """The shards of a listing; `files` is what is known of files (`MEMORY_COLUMNS`).
 
-    `listing` has image_id, then the URL and version of each role; `files` what is known of files (`MEMORY_COLUMNS`).
     Which images go together depends on their ids alone: a changed file costs its own shard.
     """
-    by_image: dict[str, tuple[Held, ...]] = {}
-    for one in held.values():
-        by_image[one.name] = (*by_image.get(one.name, ()), one)
     hashes = {role: known_hashes(listing, files, role) for role in ROLES}
-    is_known = np.logical_and.reduce([values != None for values in hashes.values()])  # noqa: E711  # of each place
-    shards: dict[str, PlannedShard] = {}
     ids = listing["image_id"].to_list()
+    shards = {}
     for leaf in catalogs.pack(ids, [1] * len(ids), shard_images):
         places = np.asarray(leaf, np.int64)
-        if is_known[places].all():
-            contents = tuple(
-                _content(one, tuple(hashes[role][place] for role in ROLES), by_image)
-                for one, place in zip(_files(listing, places), leaf, strict=True)
-            )
-            shards[shard_key(contents, scoring)] = PlannedShard(places, contents)
+        if are_known(hashes, places):
+            key = shard_key(contents_at(listing, hashes, places, left_out), scoring)
         else:
-            named = [dataclasses.astuple(one) for one in _files(listing, places)]
-            shards[content_key({"stage": STAGE, "files": named})] = PlannedShard(places, ())
-    return ScorePlan(listing, shards, by_image)
-
-
-def _content(files: ImageFiles, hashes: Sequence[str], held: Mapping[str, tuple[Held, ...]]) -> Content:
-    stopped = next((one for one in held.get(files.image_id, ()) if one.content == tuple(hashes)), None)
-    failure = Failure(STAGE, stopped.error_type, stopped.error) if stopped else None
-    return Content.of(files, hashes, failure)
+            key = content_key(
+                {"stage": STAGE, "files": [dataclasses.astuple(one) for one in files_at(listing, places)]}
+            )
+        shards[key] = places
+    return ScorePlan(listing, hashes, left_out, shards)
 
 
 def known_hashes(listing: pd.DataFrame, files: pd.DataFrame, role: str) -> npt.NDArray[np.object_]:
-    """The sha256 of each image's file of a role: "" where there is none, None where it was not read before."""
+    """As `ScorePlan.hashes` has them."""
     found = np.full(len(listing), "", dtype=object)
     if role not in listing:
         return found
@@ -92,19 +86,35 @@ def known_hashes(listing: pd.DataFrame, files: pd.DataFrame, role: str) -> npt.N
     of_role = files[files["role"] == role]
     keys = catalogs.source_keys(listing[role][is_there], listing[f"{role}_version"][is_there])
     places = catalogs.places_among(keys, catalogs.source_keys(of_role["url"], of_role["version"]))
-    hashes = np.append(of_role["sha256"].to_numpy(object), None)
+    # No place is called -1, which is that of None as well.
+    hashes = np.array([*of_role["sha256"], None], dtype=object)
     found[is_there] = hashes[places]
     return found
 
 
-def _files(listing: pd.DataFrame, places: Places) -> tuple[ImageFiles, ...]:
+def are_known(hashes: Hashes, places: Places) -> bool:
+    """Whether all files of these images were read before."""
+    return not any(value is None for values in hashes.values() for value in values[places])
+
+
+def files_at(listing: pd.DataFrame, places: Places) -> tuple[ImageFiles, ...]:
+    """The files of the images at these places of a listing."""
     rows = listing.iloc[places]
     none = [""] * len(rows)
-    pairs = (
+    columns = [
         zip(*(rows[name].to_list() if name in rows else none for name in (role, f"{role}_version")), strict=True)
         for role in ROLES
-    )
-    return tuple(ImageFiles(*row) for row in zip(rows["image_id"].to_list(), *pairs, strict=True))
+    ]
+    return tuple(ImageFiles(*row) for row in zip(rows["image_id"].to_list(), *columns, strict=True))
+
+
+def contents_at(listing: pd.DataFrame, hashes: Hashes, places: Places, left_out: LeftOut) -> list[Content]:
+    """What decides the counts of the images at these places, whose files were all read before."""
+    of_roles = zip(*(hashes[role][places].tolist() for role in ROLES), strict=True)
+    return [
+        Content.of(files, of_image, left_out.get((files.image_id, *of_image)))
+        for files, of_image in zip(files_at(listing, places), of_roles, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +147,31 @@ def catalog_of(listing: pd.DataFrame, shards: Iterable[ScoredShard]) -> pd.DataF
         **{name: pd.Series(values, listing.index) for name, values in numbers.items()},
         **dict.fromkeys(("channels", "full_scale", "padded_height", "padded_width"), 0),
         dtype="",
+        **{role: "" for role in ROLES if role not in listing},
     )
-    for role in ROLES:
-        if role not in planned:
-            planned[role] = ""
     versions = {f"{role}_version" for role in ROLES}
     groups = [name for name in listing.columns if name not in catalogs.COLUMNS and name not in versions]
     return planned[[*catalogs.COLUMNS, *groups]]
+
+
+def of_catalog(catalog: pd.DataFrame) -> ScorePlan:
+    """The plan that a catalog came of, whatever its files are now and whatever is left out today."""
+    hashes = {role: catalog[f"{role}_sha256"].to_numpy(object) for role in ROLES}
+    listing = catalog[["image_id", *ROLES]].assign(**{f"{role}_version": hashes[role] for role in ROLES})
+    failed = catalog[catalog["error_type"] != ""]
+    left_out = {
+        (image_id, *of_image): Failure(STAGE, error_type, error)
+        for image_id, *of_image, error_type, error in failed[
+            ["image_id", *(f"{role}_sha256" for role in ROLES), *REASON]
+        ].itertuples(index=False, name=None)
+    }
+    return ScorePlan(listing, hashes, left_out, catalogs.rows_by_shard(catalog))
+
+
+def is_whole(listing: pd.DataFrame, catalog: pd.DataFrame) -> bool:
+    """Whether every file of a listing that is there could be read for its catalog."""
+    return not any(
+        bool(((listing[f"{role}_version"] != "") & (catalog[f"{role}_sha256"] == "").to_numpy()).any())
+        for role in ROLES
+        if role in listing
+    )
