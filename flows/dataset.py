@@ -177,26 +177,32 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
 
 
-def catalog_name(config: EvaluationConfig) -> str:
-    """The name under which a store keeps the catalog of this data set, prepared this way."""
+def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
+    """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
-    chosen = content_key(
-        {
-            "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
-            "preparation": asdict(preparation(config)),
-            "foreground": dataset.foreground,
-            "shard_images": config.store.shard_images,
-        }
-    )
-    return f"{dataset.name}-{chosen[:12]}"
+    chosen = {
+        "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
+        "preparation": asdict(preparation(config)),
+        "foreground": dataset.foreground,
+        "shard_images": config.store.shard_images,
+        # Its shards are of one way to count.
+        **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
+    }
+    return f"{dataset.name}-{content_key(chosen)[:12]}"
 
 
-def require_catalog(config: EvaluationConfig, store: ObjectStore) -> pd.DataFrame:
-    """The catalog that ingest wrote. Raises ConfigError where this data set was never ingested into the store."""
-    catalog = read_catalog(store, catalog_name(config))
+def require_catalog(config: EvaluationConfig, store: ObjectStore, *, scored: bool) -> pd.DataFrame:
+    """The catalog of a data set as it was ingested, or `scored`. Raises ConfigError where it never was."""
+    catalog = read_catalog(store, catalog_name(config, scored=scored))
     if catalog is None:
-        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run ingest first")
+        job = "score" if scored else "ingest"
+        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run {job} first")
     return catalog
+
+
+def is_scored(config: EvaluationConfig) -> bool:
+    """Whether a run over a configuration can be of existing predictions alone: it names some, or no model."""
+    return bool(config.predictions.path) or not config.model.path
 
 
 def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,15 @@ import pandas as pd
 from segscale.flows.checks.model import ModelFile, find_model
 from segscale.flows.cluster.needs import needs_of
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import DatasetListing, counting, list_dataset, preparation, require_catalog
+from segscale.flows.dataset import (
+    DatasetListing,
+    catalog_name,
+    counting,
+    is_scored,
+    list_dataset,
+    preparation,
+    require_catalog,
+)
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
 from segscale.flows.workers import Workers
@@ -55,9 +63,15 @@ class Run:
     """
 
     def __init__(
-        self, config: EvaluationConfig, observer: Observer = UNOBSERVED, workers: Workers | None = None
+        self,
+        config: EvaluationConfig,
+        observer: Observer = UNOBSERVED,
+        workers: Workers | None = None,
+        scored: bool | None = None,
     ) -> None:
         self.config, self.observer = config, observer
+        self.scored = is_scored(config) if scored is None else scored
+        """Whether it counts existing predictions and nothing else: its catalog is not that of the same set ingested."""
         self._lent = workers
         self.counted: Counted | None = None
         """By the last stage that counted, for the report."""
@@ -105,14 +119,24 @@ class Run:
         Raises ConfigError where they can be read in more than one way.
         """
         if self._looked is None:
-            self._looked = look(self.config, self.store, self.listing())
+            self._looked = look(self.config, self.store, self.listing(), scored=self.scored)
         return self._looked
+
+    def found_turned(self, sentence: str) -> None:
+        """Keep what the files say of how they are turned with the rest of what is known of the set as a whole."""
+        self._looked = replace(self.look(), reading=replace(self.look().reading, turned=sentence))
+        self._looked.keep(self.store)
+
+    @property
+    def catalog_name(self) -> str:
+        """The name under which the store keeps its catalog."""
+        return catalog_name(self.config, scored=self.scored)
 
     @property
     def reading(self) -> Reading:
         """As `look` found, else as the last ingest kept it."""
         if self._looked is None:
-            self._looked = last_look(self.config, self.store)
+            self._looked = last_look(self.config, self.store, scored=self.scored)
         return (self._looked or self.look()).reading
 
     @property
@@ -129,7 +153,7 @@ class Run:
     def catalog(self) -> pd.DataFrame:
         """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
         if self._catalog is None:
-            self._catalog = require_catalog(self.config, self.store)
+            self._catalog = require_catalog(self.config, self.store, scored=self.scored)
         return self._catalog
 
     def renew_catalog(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:

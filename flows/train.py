@@ -36,7 +36,7 @@ MEMORY_SHARE = 0.7
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
-    with Run(config, observer) as job:
+    with Run(config, observer, scored=False) as job:
         _check(job)
         with observer.turn():
             ingest_images(job)
@@ -46,7 +46,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> str:
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    _check(Run(config))
+    _check(Run(config, scored=False))
 
 
 def _check(run: Run) -> None:
