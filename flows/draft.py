@@ -18,9 +18,9 @@ from segscale.errors import ConfigError, DataError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
 from segscale.flows.dataset import DatasetListing, list_dataset, scores_predictions
-from segscale.flows.folders import Source, Sources, sources_in
+from segscale.flows.folders import LABELS, Source, Sources, sources_in
 from segscale.flows.label_guess import label_keys, values_of
-from segscale.flows.roles import telling_name
+from segscale.flows.roles import set_name
 from segscale.flows.survey import survey
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.manifests import MANIFEST_COLUMNS
@@ -31,7 +31,15 @@ logger = logging.getLogger("segscale")
 LOOKED_AT = 64
 """Files of each role."""
 _TOGETHER = 8
-_KEYS = {"image": "images", "reference": "references"}
+_KEY_OF = {
+    "image": ("dataset", "images"),
+    "reference": ("dataset", "references"),
+    "manifest": ("dataset", "manifest"),
+    "prediction": ("predictions", "path"),
+    LABELS: ("predictions", "path"),
+    "": ("predictions", "path"),
+}
+"""By the role of a source; what may be predictions is offered as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +104,18 @@ def is_label_map(path: str) -> bool:
 
 
 def _places(sources: Sources, folders: Sequence[str], base: str) -> list[Key]:
-    chosen = {source.role: source for source in sources.chosen}
-    places = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100
-    shared = os.path.commonpath(places)
-    name = telling_name(reversed(shared.split("/"))) or "dataset"
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "dataset"
-    keys = [Key("dataset", "name", plain, "names the folder of the reports; any will do")]
-    if "manifest" in chosen:
-        keys.append(Key("dataset", "manifest", chosen["manifest"].pattern, chosen["manifest"].why))
-    for role in ("image", "reference"):
-        if role in chosen:
-            keys.append(Key("dataset", _KEYS[role], chosen[role].pattern, chosen[role].why))
-    keys += [Key("dataset", _KEYS[one.role], one.pattern, f"or: {one.why}", True)
-             for one in sources.open if one.role in _KEYS]  # fmt: skip
-    keys += [Key("dataset", "manifest", one.pattern, f"or: {one.why}", True)
-             for one in sources.open if one.role == "manifest"]  # fmt: skip
-    if "prediction" in chosen:
-        keys.append(Key("predictions", "path", chosen["prediction"].pattern, chosen["prediction"].why))
-    keys += [Key("predictions", "path", one.pattern, f"or: {one.why}", True)
-             for one in sources.open if one.role not in (*_KEYS, "manifest")]  # fmt: skip
-    if not {"prediction", "manifest"} & set(chosen):
+    """The name of the set and where its files lie; what may be meant as well is left open."""
+    shared = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
+    keys = [Key("dataset", "name", set_name(shared), "names the folder of the reports; any will do")]
+    keys += [Key(*_KEY_OF[one.role], one.pattern, one.why) for one in sources.chosen]
+    keys += [Key(*_KEY_OF[one.role], one.pattern, f"or is it this: {one.why}", is_open=True) for one in sources.open]
+    if not {"prediction", "manifest"}.intersection(one.role for one in sources.chosen):
         keys.append(Key("model", "path", "model.keras", "a network to predict with; no predictions were found", True))
-    keys.append(Key("store", "path", f"{base}/work", "what was counted; a run goes on where it stopped"))
-    keys.append(Key("report", "path", f"{base}/reports", "of the reports: DATASET/RUN_ID below it"))
-    return keys
+    return [
+        *keys,
+        Key("store", "path", f"{base}/work", "what was counted; a run goes on where it stopped"),
+        Key("report", "path", f"{base}/reports", "of the reports: DATASET/RUN_ID below it"),
+    ]
 
 
 def _config(keys: Sequence[Key], base: str) -> EvaluationConfig:

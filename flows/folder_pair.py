@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
-from segscale.flows.roles import role_of, telling_name
+from segscale.flows.roles import role_of, set_name
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, open_report
 
@@ -54,7 +53,11 @@ def config_of(pair: FolderPair) -> EvaluationConfig:
 def _document(pair: FolderPair) -> dict[str, dict[str, Any]]:
     output = pair.output.rstrip("/")
     document: dict[str, dict[str, Any]] = {
-        "dataset": {"name": _set_name(pair), "references": pair.references, "classes": list(pair.classes)},
+        "dataset": {
+            "name": set_name(_absolute(pair.references)),
+            "references": pair.references,
+            "classes": list(pair.classes),
+        },
         "predictions": {"path": pair.predictions},
         "metrics": {},
         "store": {"path": f"{output}/store"},
@@ -69,18 +72,6 @@ def _document(pair: FolderPair) -> dict[str, dict[str, Any]]:
     for section, keys in pair.settings.items():
         document[section] = {**document.get(section, {}), **keys}
     return {section: keys for section, keys in document.items() if keys}
-
-
-def _set_name(pair: FolderPair) -> str:
-    """What the data set is called: as the folder of the references, or the first above it that says more."""
-    folders = [part for part in _absolute(pair.references).split("/") if part and not _is_many(part)]
-    name = telling_name(reversed(folders)) or folder_label(pair.references) or "images"
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")
-    return plain[:100] or "images"
-
-
-def _is_many(part: str) -> bool:
-    return any(letter in part for letter in "*?{")
 
 
 def _absolute(path: str) -> str:

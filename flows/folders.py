@@ -139,8 +139,9 @@ def _no_references(folders: Iterable[Folder]) -> str:
 
 def _of_folder(folder: Folder, root: str, is_labels: Callable[[str], bool]) -> Iterator[Source]:
     """A folder of files of one role, or of several that the ends or beginnings of their names tell apart."""
-    below = os.path.relpath(folder.path, os.path.dirname(root))  # noqa: PTH120
-    named = next((part for part in reversed(below.split("/")) if role_of(part)), "")
+    # A set that is called after its masks holds other files as well.
+    parts = [Path(root).name] if folder.path == root else os.path.relpath(folder.path, root).split("/")
+    named = next((part for part in reversed(parts) if role_of(part)), "")
     parted: dict[tuple[str, str], list[str]] = {}
     for name in folder.files:
         parted.setdefault(_affixes(name) or ("", ""), []).append(name)
@@ -159,12 +160,14 @@ def _of_folder(folder: Folder, root: str, is_labels: Callable[[str], bool]) -> I
 
 
 def _of_affixes(place: str, parted: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Source]:
-    """A pattern for the files of each beginning or end; of a role that has several, those of single files are strays."""
+    """A pattern for the files of each beginning or end; of a role with several, those of single files are strays."""
     n_of_role = Counter(role_of(before + after) for before, after in parted)
     for (before, after), names in parted.items():
         role = role_of(before + after)
         endings = {Path(name).suffix for name in names}
-        pattern = f"{place}/{glob.escape(before)}{{id}}{glob.escape(after)}{endings.pop() if len(endings) == 1 else '.*'}"
+        pattern = (
+            f"{place}/{glob.escape(before)}{{id}}{glob.escape(after)}{endings.pop() if len(endings) == 1 else '.*'}"
+        )
         ids = frozenset(stem(name).removeprefix(before).removesuffix(after) for name in names)
         if n_of_role[role] == 1 or len(names) > 1:
             yield Source(role, pattern, f"the names have {before or after} in common", ids)
@@ -209,9 +212,7 @@ def _of_cases(root: str, tree: Sequence[Folder]) -> Iterator[Source]:
 
 def _chosen(candidates: Sequence[Source]) -> Sources:
     """One source for each role: the one whose names most of the others share; what is not certain stays open."""
-    images, references, predictions = (
-        [source for source in candidates if source.role == role] for role in ROLES
-    )
+    images, references, predictions = ([source for source in candidates if source.role == role] for role in ROLES)
     labels = [source for source in candidates if source.role == LABELS]
     if not predictions and len(labels) == 1:
         # Beside references that are called so, other labels are what is compared with them.

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from segscale.errors import ConfigError, ContradictionError, DataError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.model import check_model
 from segscale.flows.checks.paths import check_sources
@@ -21,20 +18,11 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import DatasetListing, counting, list_dataset, names_images, preparation, scores_predictions
 from segscale.flows.reports.tables import tables_as_json
 from segscale.flows.survey import survey
+from segscale.flows.trial import Agreement, Trial, try_images
 from segscale.storage.enumeration import counted, first_of
-from segscale.storage.sources import file_name, read_file
 from segscale.tasks import reasons
-from segscale.tasks.labels import LabelRule
-from segscale.tasks.prediction_file import Counting, count_prediction
-from segscale.tasks.readers import read_header
-from segscale.tasks.reference_file import read_reference
 from segscale.tasks.survey import DARK, Reading
 
-LOOKED_AT = 64
-"""Images whose files are read, spread over the set."""
-MOST_BYTES = 2**29
-"""Of large volumes fewer: so much is read, and a few files more."""
-_TOGETHER = 2
 FEWEST = 10
 """Units that an interval needs."""
 Severity = Literal["fails", "warns"]
@@ -65,20 +53,6 @@ class Preview:
     """Those first by which images fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """The files of an image, read and counted, and nothing kept."""
-
-    image_id: str
-    n_bytes: int
-    decoded_bytes: int
-    """Of its largest arrays together; 0 where they were not decoded."""
-    size: tuple[int, int, int] | None
-    seconds: float
-    error_type: str = ""
-    error: str = ""
-
-
 def preview(config: EvaluationConfig) -> Preview:
     """What a run with this configuration would meet, from its listing and some of its files; nothing is written.
 
@@ -91,71 +65,10 @@ def preview(config: EvaluationConfig) -> Preview:
     if not scored:
         check_model(config)
     reading = survey(config, listing.images, scored=scored)
-    trials = _try(config, listing.images, reading, scored=scored)
-    remarks = [*_failing(listing, trials), *_unwritable(config), *_warned(config, listing, reading)]
+    rule = preparation(config, reading).labels
+    trials = try_images(listing.images, rule, counting(config, reading) if scored else None)
+    remarks = [*_failing(listing, trials), *_unwritable(config), *_warned(config, listing, reading, trials)]
     return Preview(tuple(_facts(config, listing, reading, trials, scored=scored)), tuple(remarks))
-
-
-def _try(config: EvaluationConfig, images: pd.DataFrame, reading: Reading, *, scored: bool) -> list[Trial]:
-    prepared = preparation(config, reading)
-    counted_by = counting(config, reading) if scored else None
-    n_images = len(images)
-    places = np.unique(np.linspace(0, n_images - 1, min(LOOKED_AT, n_images)).round().astype(int))
-    rows = images.iloc[places].to_dict("records")
-    trials: list[Trial] = []
-    n_bytes = 0
-    with ThreadPoolExecutor(_TOGETHER) as pool:
-        for start in range(0, len(rows), _TOGETHER):
-            together = rows[start : start + _TOGETHER]
-            trials += pool.map(lambda row: _trial(row, prepared.labels, counted_by), together)
-            n_bytes += sum(trial.n_bytes for trial in trials[start:])
-            if n_bytes > MOST_BYTES:
-                break
-    return trials
-
-
-def _trial(row: dict[str, Any], labels: LabelRule, counted_by: Counting | None) -> Trial:
-    data: dict[str, tuple[bytes, str]] = {}
-    size: tuple[int, int, int] | None = None
-    decoded = 0
-    start = time.perf_counter()
-    error: Exception | None = None
-    try:
-        for role in ("image", "reference", "prediction"):
-            if row.get(role) and row[f"{role}_version"]:
-                data[role] = (read_file(row[role]), file_name(row[role]))
-        if "image" in data:
-            header = read_header(*data["image"])
-            size = header.depth, header.height, header.width
-            decoded += 0 if counted_by else int(np.prod(header.shape)) * 4
-        if "reference" in data:
-            reference = read_reference(*data["reference"], labels, size)
-            depth, height, width = reference.shape
-            size = depth, height, width
-            decoded += 2 * reference.nbytes
-            if counted_by and "prediction" in data:
-                count_prediction(reference, *data["prediction"], counted_by)
-                # Values and, of probabilities, their copy in float32.
-                decoded += 8 * reference.nbytes
-    except ContradictionError:
-        raise
-    except (DataError, OSError) as caught:
-        error = caught
-    return Trial(
-        image_id=str(row["image_id"]),
-        n_bytes=sum(len(held) for held, _ in data.values()),
-        decoded_bytes=decoded,
-        size=size,
-        seconds=time.perf_counter() - start,
-        error_type=_type_of(error),
-        error=str(error) if error else "",
-    )
-
-
-def _type_of(error: Exception | None) -> str:
-    if isinstance(error, DataError):
-        return error.recorded_as
-    return type(error).__name__ if error else ""
 
 
 def _failing(listing: DatasetListing, trials: Sequence[Trial]) -> Iterator[Remark]:
@@ -187,12 +100,26 @@ def _unwritable(config: EvaluationConfig) -> Iterator[Remark]:
             yield Remark("fails", f"{key}: {path}: {place} is no folder that can be written")
 
 
-def _warned(config: EvaluationConfig, listing: DatasetListing, reading: Reading) -> Iterator[Remark]:
+_SUSPICIONS: dict[Agreement, str] = {
+    "copy": "predictions looked at are their references, byte for byte: does predictions.path lead to copies of them",
+    "disjoint": "predictions looked at have foreground and meet none of their references: are they of other images, "
+    "mirrored or turned",
+}
+
+
+def _warned(
+    config: EvaluationConfig, listing: DatasetListing, reading: Reading, trials: Sequence[Trial]
+) -> Iterator[Remark]:
     # What has no partner is said above, with the numbers of the whole set.
     said = {f"{role.role}s: {counted(role.n_absent, of)}" for role in listing.roles for of in ("image", "reference")}
     for note in listing.notes:
         if note.warns and not any(note.text.startswith(text) for text in said):
             yield Remark("warns", note.text)
+    counted_ones = [trial for trial in trials if not trial.error]
+    for kind, text in _SUSPICIONS.items():
+        alike = [trial.image_id for trial in counted_ones if trial.agreement == kind]
+        if alike and len(alike) > len(counted_ones) / 2:
+            yield Remark("warns", f"{len(alike)} of {len(counted_ones)} {text}: {first_of(alike)}")
     if reading.highest_share < DARK:
         yield Remark(
             "warns", f"dataset.full_scale: the images looked at reach {reading.highest_share:.2g} of the full scale of "
@@ -228,13 +155,18 @@ def _facts(
         yield Fact("predictions are", _kind(config, reading))
     n_shards = -(-n_images // config.store.shard_images)
     yield Fact("shards", f"about {n_shards} of up to {counted(config.store.shard_images, 'image')}")
-    yield Fact("memory", f"{_bytes(max((trial.decoded_bytes for trial in trials), default=0))} for the largest image "
-               f"looked at, in each worker; {_bytes(n_images * _ROW_BYTES)} for the tables")  # fmt: skip
+    n_pixels = max((int(np.prod(size)) for size in sizes), default=0)
+    yield Fact(
+        "memory", f"{_bytes(n_pixels * _PIXEL_BYTES)} for the largest image looked at, in each worker"
+        f"{'' if scored else ', and the network'}; {_bytes(n_images * _ROW_BYTES)} for the tables"
+    )  # fmt: skip
     yield Fact("time", _seconds(config, n_images, trials) if scored else "unknown until the network has seen an image")
     if scored and not names_images(listing.images):
         yield Fact("images", "none are named, and none are needed")
 
 
+_PIXEL_BYTES = 16
+"""Of a worker: a reference as stored and as classes, a prediction as stored, in float32 and as classes."""
 _ROW_BYTES = 4000
 """Of an image in the driver: its row in the listing, and in the tables with two classes."""
 _START_SECONDS = 2.0
@@ -260,7 +192,9 @@ def _classes(config: EvaluationConfig, reading: Reading) -> str:
 def _kind(config: EvaluationConfig, reading: Reading) -> str:
     kind = {"labels": "label maps", "probabilities": "probabilities"}.get(reading.kind)
     if kind is None:
-        kind = f"label maps where they are integers, and probabilities (threshold {config.metrics.threshold}) where floats"
+        kind = (
+            f"label maps where they are integers, and probabilities (threshold {config.metrics.threshold}) where floats"
+        )
     return kind + (", as files told" if reading.kind_found else "")
 
 
@@ -268,9 +202,10 @@ def _seconds(config: EvaluationConfig, n_images: int, trials: Sequence[Trial]) -
     sound = [trial.seconds for trial in trials if not trial.error][1:]
     if not sound:
         return "unknown: no image could be counted"
-    workers = config.cluster.workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    # Two were counted at a time.
-    seconds = _START_SECONDS + n_images * float(np.median(sound)) / workers
+    workers = config.cluster.workers or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    seconds = _START_SECONDS + n_images * float(np.mean(sound)) / workers
     return f"about {_duration(seconds)} on {counted(workers, 'worker')}, where nothing is counted yet"
 
 

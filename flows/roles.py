@@ -42,7 +42,19 @@ def telling_name(names: Iterable[str]) -> str:
     >>> telling_name(["labelsTr", "test", "Liver 2024"])
     'Liver 2024'
     """
-    return next((name for name in names if not _TELLING_NOTHING.union(_ROLE_OF_WORD).issuperset(_words(name))), "")
+    known = _TELLING_NOTHING.union(_ROLE_OF_WORD)
+    return next((name for name in names if not known.issuperset(_words(name))), "")
+
+
+def set_name(path: str, otherwise: str = "images") -> str:
+    """What a data set is called that lies at a path or pattern: as the nearest folder whose name tells it from others.
+
+    >>> set_name("/data/Liver 2024/labelsTr/{id}.png")
+    'Liver-2024'
+    """
+    folders = [part for part in path.split("/") if not any(letter in part for letter in "*?{:")]
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", telling_name(reversed(folders))).strip("-._")
+    return plain[:100] or otherwise
 
 
 def _words(name: str) -> list[str]:

@@ -36,6 +36,7 @@ from segscale.flows.cli.terminal import prepare_process
 @click.pass_context
 def evaluate_command(
     context: click.Context,
+    /,
     as_json: bool,
     quiet: bool,
     classes: str | None,

@@ -10,7 +10,6 @@ from segscale.errors import ConfigError, FirstImagesError
 
 OPTIONS = {
     "dataset.references": "--references",
-    "dataset.images": "--images",
     "dataset.columns": "--by",
     "dataset.classes": "--classes",
     "predictions.path": "--predictions",
@@ -21,7 +20,9 @@ OPTIONS = {
 }
 """All other keys are set with --set."""
 _VALUE = r"\[[^\]]*\]|\"[^\"]*\"|-?\d[\d.]*"
-_KEY = re.compile(rf"\b((?:dataset|predictions|metrics|store|cluster|report|model)\.[a-z_]+)(?P<value> = (?:{_VALUE}))?")
+_KEY = re.compile(
+    rf"\b((?:dataset|predictions|metrics|store|cluster|report|model)\.[a-z_]+)(?P<value> = (?:{_VALUE}))?"
+)
 
 
 @contextmanager
