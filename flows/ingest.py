@@ -118,7 +118,7 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     name, planned_from = run.catalog_name, shard_plan.plan_sha256(looked.listing_sha256, *made_from)
     catalog = read_planned(store, name, planned_from)
     if catalog is None:
-        _say_whether_read_anew(config.dataset.name, name, store.names("catalog"))
+        say_whether_read_anew(run, "ingest")
         catalog = shard_plan.plan_shards(listing, *made_from)
         write_catalog(store, name, catalog, planned_from)
     looked.keep(store)
@@ -126,13 +126,16 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     return catalog
 
 
-def _say_whether_read_anew(dataset: str, name: str, kept: Collection[str]) -> None:
+def say_whether_read_anew(run: Run, job: str) -> None:
     """Where a store knows the set from a version that kept no reading, which read files by other rules."""
-    stems = {file.rpartition(".")[0] for file in kept if file.startswith(f"{dataset}-") and file.endswith(".parquet")}
+    name, kept = run.catalog_name, run.store.names("catalog")
+    ours = (file for file in kept if file.startswith(f"{run.config.dataset.name}-") and file.endswith(".parquet"))
+    stems = {file.rpartition(".")[0] for file in ours}
     if name not in stems and any(f"{stem}.json" not in kept for stem in stems):
         logger.warning(
-            "ingest: an earlier version has read these files, by rules that are no longer those (CHANGELOG.md): all of "
-            "it is done once more, the run gets a new id, and scores may be others"
+            "%s: an earlier version has read these files, by rules that are no longer those (CHANGELOG.md): all of "
+            "it is done once more, the run gets a new id, and scores may be others",
+            job,
         )
 
 

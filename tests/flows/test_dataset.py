@@ -258,18 +258,18 @@ def test_the_window_counts_only_where_it_is_used(tmp_path: Path) -> None:
 def test_a_catalog_belongs_to_its_sources_and_preparation(
     tmp_path: Path, dataset: dict[str, Any], sections: dict[str, Any], same: bool
 ) -> None:
-    name = catalog_name(_config(tmp_path))
+    name = catalog_name(_config(tmp_path), scored=False)
     assert name.startswith("nuclei-")
-    assert (catalog_name(_config(tmp_path, dataset, **sections)) == name) is same
+    assert (catalog_name(_config(tmp_path, dataset, **sections), scored=False) == name) is same
 
 
 def test_a_catalog_that_was_never_written_is_asked_for(tmp_path: Path) -> None:
     config, store = _config(tmp_path), ObjectStore(f"memory://{uuid.uuid4().hex}")
     with pytest.raises(ConfigError, match=r"store\.path: memory://.* holds no catalog of 'nuclei'; run ingest first"):
-        require_catalog(config, store)
+        require_catalog(config, store, scored=False)
     catalog = pd.DataFrame({name: ["x"] for name in COLUMNS})
-    write_catalog(store, catalog_name(config), catalog)
-    pd.testing.assert_frame_equal(require_catalog(config, store), catalog)
+    write_catalog(store, catalog_name(config, scored=False), catalog)
+    pd.testing.assert_frame_equal(require_catalog(config, store, scored=False), catalog)
 
 
 def _said(config: EvaluationConfig) -> list[str]:
