@@ -101,11 +101,8 @@ class Run:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
-<<<<<<< HEAD
             self.observer.listed(self._listing.roles)
-=======
             self._see(self._listing.images)
->>>>>>> direct
         return self._listing.images
 
     def take_listing(self) -> pd.DataFrame:
@@ -166,10 +163,7 @@ class Run:
         """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
         if self._catalog is None:
             self._catalog = require_catalog(self.config, self.store, scored=self.scored)
-<<<<<<< HEAD
-=======
             self._see(self._catalog)
->>>>>>> direct
         return self._catalog
 
     def _see(self, images: pd.DataFrame) -> None:

@@ -20,10 +20,7 @@ from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import names_images
 from segscale.flows.first_images import FirstImages, first_images
-<<<<<<< HEAD
-=======
 from segscale.flows.ingest import say_whether_read_anew
->>>>>>> direct
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Counted, Run
 from segscale.flows.scan import SECONDS_PER_FILE, remember_files
@@ -71,11 +68,7 @@ def score_files(run: Run) -> StageSummary:
 
     Raises ConfigError without predictions.
     """
-<<<<<<< HEAD
-    listing = run.listing()
-=======
     listing = run.told_listing()
->>>>>>> direct
     if "prediction" not in listing or not listing["prediction"].astype(bool).any():
         raise ConfigError("predictions.path: expected predictions of the images of this data set, found none for any")
     catalog = None if run.config.dataset.rescan else read_planned(run.store, run.catalog_name, _made_from(run, listing))
@@ -84,10 +77,7 @@ def score_files(run: Run) -> StageSummary:
         run.renew_catalog(lambda: catalog)
         summary = score_catalog(run)
     else:
-<<<<<<< HEAD
-=======
         say_whether_read_anew(run, "score")
->>>>>>> direct
         sources = _Sources(SourceMemory(run.store, scan.CODE_VERSION), run.config.dataset.rescan)
         summary = leaving_out(lambda: _score_listing(run, listing, sources), sources.recall)
         run.found_turned(_turned(listing, sources.known()))
