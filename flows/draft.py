@@ -21,6 +21,7 @@ from segscale.flows.dataset import DatasetListing, list_dataset, scores_predicti
 from segscale.flows.folders import LABELS, Source, Sources, sources_in
 from segscale.flows.label_guess import label_keys, values_of
 from segscale.flows.roles import set_name
+from segscale.flows.strata import columns_of_few_values
 from segscale.flows.survey import survey
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.manifests import MANIFEST_COLUMNS
@@ -187,7 +188,7 @@ def _columns(listing: DatasetListing) -> list[Key]:
     """Columns that a table brought, as strata that are offered."""
     versions = {f"{role}_version" for role in ROLES}
     columns = [str(name) for name in listing.images if name not in {*MANIFEST_COLUMNS, *versions}]
-    few = [name for name in columns if 1 < listing.images[name].nunique() <= 12]
+    few = columns_of_few_values(listing.images, columns)
     if not columns:
         return []
     why = f"strata: columns of few values; there are {', '.join(columns)}"

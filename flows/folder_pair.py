@@ -6,15 +6,18 @@ import logging
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from segscale.errors import ConfigError
+from segscale.errors import ConfigError, ListingError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
 from segscale.flows.roles import role_of, set_name
+from segscale.flows.strata import columns_of_few_values
+from segscale.storage.columns import ID_COLUMNS
+from segscale.storage.given_tables import read_given
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, open_report
 
@@ -22,8 +25,6 @@ logger = logging.getLogger("segscale")
 FILE = "evaluate.toml"
 OUTPUT = "segscale-report"
 CLASSES = ("background", "foreground")
-MOST_STRATA = 12
-"""A column of so many values at most makes strata where nobody says which do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class FolderPair:
     """A folder, a pattern or a URL, as everywhere; relative to where the command was given."""
     references: str
     by: str = ""
-    """A table of further columns of the images."""
+    """A table of further columns of the images, by image_id."""
     classes: tuple[str, ...] = CLASSES
     unit: str = ""
     group_by: tuple[str, ...] = ()
@@ -42,6 +43,20 @@ class FolderPair:
     """The folder of everything that is written."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Further keys of a configuration, by section; they win."""
+
+
+def with_strata(pair: FolderPair) -> FolderPair:
+    """The pair with columns of its table as strata where none were named; says which. Raises ConfigError."""
+    if not pair.by or pair.group_by or "group_by" in pair.settings.get("metrics", {}):
+        return pair
+    try:
+        table = read_given(_absolute(pair.by), ID_COLUMNS, "table").table
+    except (ListingError, OSError) as error:
+        raise ConfigError(f"dataset.columns: {error}") from None
+    columns = [str(name) for name in table if name not in ID_COLUMNS]
+    few = columns_of_few_values(table, columns, pair.unit)
+    logger.info("strata: %s, of the columns %s", ", ".join(few) or "none", ", ".join(columns) or "none")
+    return replace(pair, group_by=tuple(few))
 
 
 def config_of(pair: FolderPair) -> EvaluationConfig:
@@ -186,7 +201,7 @@ def evaluate(
         predictions: folder, pattern with ``{id}`` or URL of label maps or probabilities.
         references: the same of label maps. They are the set: one without a prediction is a missing prediction.
         by: a CSV or Parquet file with image_id and further columns of the images.
-        group_by: columns whose values are strata.
+        group_by: columns whose values are strata; where there are none, those of few values (2 to 12).
         unit: a column such as the patient, whose images are summed for further scores.
         classes: names, the background first.
         output: folder of all that is written: counts in ``store``, reports in ``reports``.
@@ -202,7 +217,7 @@ def evaluate(
     """
     from segscale.flows import evaluate as job
 
-    pair = FolderPair(
+    asked = FolderPair(
         predictions=predictions,
         references=references,
         by=by,
@@ -212,6 +227,7 @@ def evaluate(
         output=output,
         settings=settings or {},
     )
+    pair = with_strata(asked)
     config = config_of(pair)
     result = job.run(config)
     keep_configuration(pair, config, result.path)

@@ -54,13 +54,14 @@ def evaluate_command(
     from segscale.flows.cli.jobs import exit_code, finish
     from segscale.flows.cli.option_words import option_words
     from segscale.flows.cli.route import run_job
-    from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings
+    from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings, with_strata
 
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     if classes:
         given["classes"] = tuple(name.strip() for name in classes.split(","))
     with option_words():
-        pair = FolderPair(**{"predictions": "", "references": "", **given}, settings=parsed_settings(settings))
+        asked = FolderPair(**{"predictions": "", "references": "", **given}, settings=parsed_settings(settings))
+        pair = with_strata(asked)
         config = config_of(pair)
         check_sources(config)
         result = run_job(evaluate, config, prefect=False)

@@ -98,7 +98,7 @@ def seen_from(path: str, file_folder: str, moves_with: str) -> str:
     >>> seen_from("/set/masks/*.png", "/set/report/run", "/set"), seen_from("/far/masks", "/set/report", "/set")
     ('../../masks/*.png', '/far/masks')
     """
-    if not path or "://" in path or "://" in file_folder or not Path(path).is_absolute():
+    if any("://" in place for place in (path, file_folder, moves_with)) or not Path(path).is_absolute():
         return path
     if os.path.commonpath([path, moves_with]) != os.path.normpath(moves_with):
         return path

@@ -64,7 +64,7 @@ def test_a_manifest_with_semicolons_and_columns(tmp_path: Path) -> None:
     assert is_manifest(str(tmp_path / "list.csv"))
     document, text = drafted(tmp_path)
     assert document["dataset"]["manifest"] == "list.csv"
-    assert document["metrics"] == {"group_by": ["site", "age"]}
+    assert document["metrics"] == {"group_by": ["site"]}
     assert "12 references, 12 predictions" in text
 
 
