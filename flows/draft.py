@@ -93,8 +93,9 @@ def is_manifest(path: str) -> bool:
         except (OSError, ValueError):
             return False
     with Path(path).open("rb") as file:
-        first = file.read(4096).replace(b"\0", b"").splitlines()[:2]
-    cells = {cell.strip(b"\"' ") for line in first for cell in re.split(rb"[,;\t]", line)}
+        first = file.read(8192).replace(b"\0", b"").splitlines()[:2]
+    # Whatever marks an encoding at the beginning, and what it puts between letters, is no letter of a name.
+    cells = {re.sub(rb"[^A-Za-z_]", b"", cell) for line in first for cell in re.split(rb"[,;\t]", line)}
     return {b"image_id", b"reference"} <= cells
 
 

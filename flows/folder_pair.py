@@ -46,7 +46,7 @@ class FolderPair:
 
 
 def with_strata(pair: FolderPair) -> FolderPair:
-    """The pair with columns of its table as strata where none were named; says which. Raises ConfigError."""
+    """The pair with columns of its table as strata where none were named. Raises ConfigError."""
     if not pair.by or pair.group_by or "group_by" in pair.settings.get("metrics", {}):
         return pair
     try:
@@ -55,7 +55,6 @@ def with_strata(pair: FolderPair) -> FolderPair:
         raise ConfigError(f"dataset.columns: {error}") from None
     columns = [str(name) for name in table if name not in ID_COLUMNS]
     few = columns_of_few_values(table, columns, pair.unit)
-    logger.info("strata: %s, of the columns %s", ", ".join(few) or "none", ", ".join(columns) or "none")
     return replace(pair, group_by=tuple(few))
 
 

@@ -8,7 +8,7 @@ import click
 
 from segscale.flows.cli import options
 from segscale.flows.cli.help import examples
-from segscale.flows.cli.terminal import prepare_process
+from segscale.flows.cli.terminal import logger, prepare_process
 
 
 @click.command(
@@ -65,6 +65,8 @@ def evaluate_command(
         config = config_of(pair)
         check_sources(config)
         result = run_job(evaluate, config, prefect=False)
+    if pair != asked:
+        logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by) or "none")
     keep_configuration(pair, config, result.path)
     if not as_json:
         return finish(config, result)

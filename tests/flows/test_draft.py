@@ -68,6 +68,17 @@ def test_a_manifest_with_semicolons_and_columns(tmp_path: Path) -> None:
     assert "12 references, 12 predictions" in text
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_that_name_pairs(tmp_path: Path, encoding: str) -> None:
+    for text, is_one in (
+        ('"image_id"; reference ;x\n', True),
+        ("sep=;\nimage_id\treference\n", True),
+        ("id,age\n", False),
+    ):
+        (tmp_path / "t.csv").write_text(text, encoding=encoding)
+        assert is_manifest(str(tmp_path / "t.csv")) is is_one
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
