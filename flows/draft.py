@@ -154,7 +154,8 @@ def _sizes(images: pd.DataFrame, role: str) -> str:
     headers = [one for one in _looked(images, role, _header) if one is not None]
     if not headers:
         return ""
-    sides = sorted({(one.width, one.height) for one in headers}, key=lambda size: size[0] * size[1])
+    # Height x width, as everywhere.
+    sides = sorted({(one.height, one.width) for one in headers}, key=lambda size: size[0] * size[1])
     depths, channels = sorted({one.depth for one in headers}), sorted({one.channels for one in headers})
     said = f"; {sides[0][0]}x{sides[0][1]}" + (f" to {sides[-1][0]}x{sides[-1][1]}" if len(sides) > 1 else "")
     said += f", {depths[0]} to {depths[-1]} slices" if len(depths) > 1 else f", {depths[0]} slices" * (depths[0] > 1)

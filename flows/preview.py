@@ -149,7 +149,7 @@ def _facts(
     sizes = sorted({trial.size for trial in trials if trial.size}, key=lambda size: int(np.prod(size)))
     if sizes:
         ends = list(dict.fromkeys([sizes[0], sizes[-1]]))
-        yield Fact("size", " to ".join("x".join(map(str, _flat(size))) for size in ends) + " pixels")
+        yield Fact("size", " to ".join("x".join(map(str, _flat(size))) for size in ends) + " (height x width)")
     yield Fact("classes", _classes(config, reading))
     if scored:
         yield Fact("predictions are", _kind(config, reading))
@@ -216,7 +216,9 @@ def _duration(seconds: float) -> str:
 
 
 def _bytes(number: float) -> str:
-    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
+    if number < 1e9:
+        return f"{number / 1e6:.1f} MB"
+    return f"{number / 1e9:.1f} GB"
 
 
 def describe(found: Preview) -> str:

@@ -8,14 +8,17 @@ import pandas as pd
 
 MOST = 12
 """Values of a column that makes strata."""
+EACH = 5
+"""Images of a value on the average, at least."""
 
 
 def columns_of_few_values(table: pd.DataFrame, names: Sequence[str], unit: str = "") -> list[str]:
-    """Those of some columns that have 2 to `MOST` values, each twice on the average, and one only of each unit.
+    """Those of some columns that have 2 to `MOST` values, each of `EACH` images on the average, and of each
+    unit one only.
 
     `unit` is the column that names the units; "" for none.
     """
-    most = min(MOST, len(table) // 2)
+    most = min(MOST, len(table) // EACH)
     few = [name for name in names if name != unit and 2 <= table[name].nunique() <= most]
     if not unit or unit not in table:
         return few

@@ -52,7 +52,7 @@ def test_what_was_assumed_stands_beside_each_key(tmp_path: Path) -> None:
     document, text = drafted(tmp_path)
     assert document["dataset"]["images"] == "images"
     assert document["predictions"] == {"path": "preds"}
-    assert "12 files; 32x24, 1 channel, uint8; the folder is called images" in text
+    assert "12 files; 24x32, 1 channel, uint8; the folder is called images" in text
     assert "11 paired, 1 missing: case01" in text
     assert "12 references looked at hold 0, 1; the background first" in text
 

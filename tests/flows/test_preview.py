@@ -45,7 +45,7 @@ def test_of_a_sound_set_there_is_nothing_to_say(pairs: Path) -> None:
     before = sorted(path.name for path in pairs.iterdir())
     found = preview(config_of(pairs))
     assert found.remarks == ()
-    assert facts(found)["size"] == "24x32 pixels"
+    assert facts(found)["size"] == "24x32 (height x width)"
     assert facts(found)["looked at"] == "12 of 12 images, counted on trial"
     assert facts(found)["classes"] == "background, lesion are 0 and 1, or full scale, as files told"
     assert facts(found)["time"].startswith("about 2 s on ")

@@ -24,14 +24,14 @@ NAMES = list(TABLE)
 @pytest.mark.parametrize(
     ("unit", "expected"),
     [
-        pytest.param("", ["patient", "site", "view"], id="2 to 12 values"),
+        pytest.param("", ["site", "view"], id="2 to 12 values, of 5 images and more"),
         pytest.param("patient", ["site"], id="a patient has several views, and is no stratum of its own"),
-        pytest.param("nowhere", ["patient", "site", "view"], id="a unit of another table"),
+        pytest.param("nowhere", ["site", "view"], id="a unit of another table"),
     ],
 )
 def test_columns_of_few_values(unit: str, expected: list[str]) -> None:
     assert columns_of_few_values(TABLE, NAMES, unit) == expected
 
 
-def test_values_of_single_images_are_no_strata() -> None:
-    assert columns_of_few_values(pd.DataFrame({"a": [1, 2, 3], "b": [1, 1, 2]}), ["a", "b"]) == []
+def test_values_of_few_images_are_no_strata() -> None:
+    assert columns_of_few_values(pd.DataFrame({"a": range(20), "b": [n // 4 for n in range(20)]}), ["a", "b"]) == []
