@@ -82,7 +82,7 @@ class ArgumentError(SegscaleError, ValueError):
 class ConfigError(SegscaleError, ValueError):
     """The configuration or the command is wrong, or asks for something that is not there: exit code 2.
 
-    The message is one line: which key, what was expected, what was given.
+    The message has a line for each thing that is wrong: which key, what was expected, what was given, what to do.
     """
 
 

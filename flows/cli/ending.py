@@ -1,4 +1,4 @@
-"""How a command ends: what is said of what went wrong, in a line, and the exit code."""
+"""How a command ends: what is said of what went wrong, in a line or a few, and the exit code."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def printed(code: int) -> int:
 
 
 def failed(error: BaseException, arguments: list[str]) -> int:
-    """Say what went wrong, in a line; returns the exit code."""
+    """Say what went wrong; returns the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return int(error.exit_code)
     if isinstance(error, click.ClickException):
-        return _say(error.format_message(), WRONG)
+        return _say(f"{error.format_message()}{_where_help_is(error)}", WRONG)
     if isinstance(error, ConfigError):
-        return _say(str(error), WRONG)
+        # A line for each thing that is wrong.
+        return [_say(line, WRONG) for line in str(error).splitlines() or [""]][0]
     if isinstance(error, FirstImagesError):
         return _say(str(error), FAILURES)
     if not isinstance(error, Exception) or os.environ.get("SEGSCALE_TRACEBACK"):
@@ -46,6 +47,11 @@ def last_words(arguments: list[str]) -> str:
     if arguments[:1] == ["serve"]:
         return "; schedules are paused until the next serve"
     return "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
+
+
+def _where_help_is(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" ({context.command_path} --help shows examples)" if context else ""
 
 
 def _only_reads(arguments: list[str]) -> bool:

@@ -86,7 +86,7 @@ def test_several_classes_at_a_threshold_are_no_argmax(
         pytest.param(["--threshold", "half"], "'half' is not a valid float", id="no number"),
         pytest.param(["--by", "status"], "expected a group column of this report", id="no group"),
         pytest.param(
-            ["--empty", "two"], "empty: input should be 'nan', 'one', 'zero' or 'smooth', got 'two'", id="no policy"
+            ["--empty", "two"], 'empty: expected "nan", "one", "zero" or "smooth", got "two"', id="no policy"
         ),
         pytest.param(["--batch-size", "0"], "batch_sizes.0: input should be greater", id="an empty batch"),
         pytest.param(
