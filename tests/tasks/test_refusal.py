@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from segscale.errors import ArgumentError
 from segscale.tasks.refusal import SHOWN_LETTERS, as_toml, refusals
@@ -15,7 +15,7 @@ from segscale.tasks.section import Section
 
 class Inner(Section):
     share: float = 0.0
-    names: tuple[str, ...] = ()
+    names: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class Outer(Section):
