@@ -32,8 +32,9 @@ def failed(error: BaseException, arguments: list[str]) -> int:
     if isinstance(error, click.ClickException):
         return _say(f"{error.format_message()}{_where_help_is(error)}", WRONG)
     if isinstance(error, ConfigError):
-        # A line for each thing that is wrong.
-        return [_say(line, WRONG) for line in str(error).splitlines() or [""]][0]
+        for problem in error.args:
+            _say(str(problem), WRONG)
+        return WRONG
     if isinstance(error, FirstImagesError):
         return _say(str(error), FAILURES)
     if not isinstance(error, Exception) or os.environ.get("SEGSCALE_TRACEBACK"):

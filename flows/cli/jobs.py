@@ -111,7 +111,11 @@ def train_command(config: EvaluationConfig, prefect: bool) -> int:
     return DONE
 
 
-@click.command("demo", epilog=examples("segscale demo", "segscale demo --output work/demo --images 60"))
+@click.command(
+    "demo",
+    short_help="Draw a data set and evaluate a bundled network on it.",
+    epilog=examples("segscale demo", "segscale demo --output work/demo --images 60"),
+)
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("work/demo"), show_default=True
 )

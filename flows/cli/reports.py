@@ -66,6 +66,7 @@ def compare_command(report_a: str, report_b: str, by: tuple[str, ...], as_json: 
 
 @click.command(
     "diagnose",
+    short_help="What in the numbers says that something is wrong.",
     epilog=examples(f"segscale diagnose {REPORT}", "segscale diagnose lesions.training", "segscale diagnose log.csv"),
 )
 @click.argument("path", metavar="REPORT|HISTORY")

@@ -106,8 +106,8 @@ def override(
 
 
 def _refused(source: str, error: ValidationError) -> ConfigError:
-    """A line for each thing that was refused."""
-    return ConfigError("\n".join(f"{source}: {line}" for line in refusals(error, EvaluationConfig)))
+    """What is raised: a line for each thing that was refused."""
+    return ConfigError(*(f"{source}: {line}" for line in refusals(error, EvaluationConfig)))
 
 
 def _anchored(section: S, base: Path, *keys: str) -> S:
