@@ -29,7 +29,7 @@ def test_every_command_stands_under_one_heading() -> None:
 
 
 def test_what_to_begin_with_are_commands_that_there_are(segscale_here: Any) -> None:
-    shown = re.findall(r"^  segscale (\w+)", segscale_here().out, re.MULTILINE)
+    shown = re.findall(r"^ +segscale ([a-z]+)", segscale_here().out, re.MULTILINE)
     assert len(shown) == 3
     assert set(shown) <= set(NAMES)
 
