@@ -13,13 +13,13 @@ from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
-from segscale.storage.enumeration import counted, first_of
+from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
 from segscale.storage.listing import Note
 from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
 from segscale.storage.objects import ObjectStore
-from segscale.storage.pairing import files_by_stem, pair
+from segscale.storage.pairing import RoleSummary, files_by_stem, pair
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
@@ -45,9 +45,12 @@ class DatasetListing:
 
     images: pd.DataFrame
     """A row per image: image_id, then of each role (image, reference, prediction where there are any) the URL and the
-    version, and groups. A missing file has the version "", one that is not named the URL "" too."""
+    version, and groups. A missing file has the version "", one that is not named the URL "" too: where no images are
+    named, as existing predictions are scored without them, the set is the references, and all URLs of images are ""."""
     notes: tuple[Note, ...] = ()
     """What was left out, and what was taken for the same."""
+    roles: tuple[RoleSummary, ...] = ()
+    """What was paired and what was left over: image (where named), reference and prediction, in this order."""
 
 
 def list_dataset(config: EvaluationConfig) -> DatasetListing:
@@ -72,28 +75,55 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
 def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
     with _named("dataset.manifest"):
-        manifest = read_manifest(dataset.manifest, split=dataset.split, roots=dataset.roots)
-    _check_groups(config, [str(name) for name in manifest.images if name not in (*MANIFEST_COLUMNS, *_VERSIONS)])
-    if config.predictions.path and "prediction" in manifest.images:
+        manifest = read_manifest(
+            dataset.manifest, split=dataset.split, roots=dataset.roots, needs_images=not config.predictions.path
+        )
+    images = manifest.images
+    if config.model.path and not names_images(images):
+        raise ConfigError(
+            f"model.path: a network sees images, and the manifest names none: expected a column image in "
+            f"{dataset.manifest}, or no model"
+        )
+    _check_groups(config, [str(name) for name in images if name not in (*MANIFEST_COLUMNS, *_VERSIONS)])
+    if config.predictions.path and "prediction" in images:
         raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
-    return DatasetListing(manifest.images, manifest.notes)
+    return DatasetListing(images, manifest.notes, tuple(_of_columns(images, dataset.manifest)))
+
+
+def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
+    """What a manifest names, by role."""
+    for role in ROLES:
+        if _names(images, role):
+            absent = images["image_id"][images[f"{role}_version"] == ""]
+            yield RoleSummary(role, source, len(images) - len(absent), len(absent), tuple(absent.iloc[:SHOWN]))
 
 
 def _of_patterns(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
     _check_groups(config, [])
-    with _named("dataset.images"):
-        found = files_by_stem(dataset.images, "image")
-    images = found.files.rename(columns={"stem": "image_id"}).reset_index(drop=True)
-    listed = DatasetListing(images[["image_id", "image", "image_version"]], found.notes)
-    return _with_partners(listed, "reference", "dataset.references", dataset.references)
+    role, key, pattern = "reference", "dataset.references", dataset.references
+    if dataset.images:
+        role, key, pattern = "image", "dataset.images", dataset.images
+    with _named(key):
+        found = files_by_stem(pattern, role)
+    rows = found.files.rename(columns={"stem": "image_id"}).reset_index(drop=True)
+    rows = rows[["image_id", role, f"{role}_version"]]
+    listed = DatasetListing(rows, found.notes, (RoleSummary(role, pattern, len(rows)),))
+    if dataset.images:
+        return _with_partners(listed, "reference", "dataset.references", dataset.references)
+    for place, name in enumerate(("image", "image_version"), start=1):
+        rows.insert(place, name, "")
+    return listed
 
 
 def _with_partners(listed: DatasetListing, role: str, key: str, pattern: str) -> DatasetListing:
+    of = "image" if names_images(listed.images) else "reference"
     with _named(key):
         partners = files_by_stem(pattern, role)
-        paired = pair(listed.images, partners)
-    return DatasetListing(paired.images, (*listed.notes, *partners.notes, *paired.notes))
+        paired = pair(listed.images, partners, pattern, of)
+    return DatasetListing(
+        paired.images, (*listed.notes, *partners.notes, *paired.notes), (*listed.roles, paired.summary)
+    )
 
 
 @contextmanager
@@ -147,26 +177,32 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
 
 
-def catalog_name(config: EvaluationConfig) -> str:
-    """The name under which a store keeps the catalog of this data set, prepared this way."""
+def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
+    """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
-    chosen = content_key(
-        {
-            "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
-            "preparation": asdict(preparation(config)),
-            "foreground": dataset.foreground,
-            "shard_images": config.store.shard_images,
-        }
-    )
-    return f"{dataset.name}-{chosen[:12]}"
+    chosen = {
+        "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
+        "preparation": asdict(preparation(config)),
+        "foreground": dataset.foreground,
+        "shard_images": config.store.shard_images,
+        # Its shards are of one way to count.
+        **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
+    }
+    return f"{dataset.name}-{content_key(chosen)[:12]}"
 
 
-def require_catalog(config: EvaluationConfig, store: ObjectStore) -> pd.DataFrame:
-    """The catalog that ingest wrote. Raises ConfigError where this data set was never ingested into the store."""
-    catalog = read_catalog(store, catalog_name(config))
+def require_catalog(config: EvaluationConfig, store: ObjectStore, *, scored: bool) -> pd.DataFrame:
+    """The catalog of a data set as it was ingested, or `scored`. Raises ConfigError where it never was."""
+    catalog = read_catalog(store, catalog_name(config, scored=scored))
     if catalog is None:
-        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run ingest first")
+        job = "score" if scored else "ingest"
+        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run {job} first")
     return catalog
+
+
+def is_scored(config: EvaluationConfig) -> bool:
+    """Whether a run over a configuration can be of existing predictions alone: it names some, or no model."""
+    return bool(config.predictions.path) or not config.model.path
 
 
 def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
@@ -174,5 +210,13 @@ def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
 
     `listing` may be the listing or the catalog.
     """
-    brought = "prediction" in listing and bool((listing["prediction"] != "").any())
-    return bool(config.predictions.path) or (not config.model.path and brought)
+    return bool(config.predictions.path) or (not config.model.path and _names(listing, "prediction"))
+
+
+def names_images(listing: pd.DataFrame) -> bool:
+    """Whether the set is one of images; else it is one of references, whose images nobody named."""
+    return _names(listing, "image")
+
+
+def _names(listing: pd.DataFrame, role: str) -> bool:
+    return role in listing and bool((listing[role] != "").any())

@@ -38,10 +38,11 @@ class Manifest:
     notes: tuple[Note, ...] = ()
 
 
-def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Manifest:
+def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = (), needs_images: bool = True) -> Manifest:
     """The rows of a CSV or Parquet manifest, with paths made absolute; a file that is not there has the version "".
 
-    Needs image_id, image and reference; prediction is optional; all other columns are kept as groups. Text is UTF-8, or
+    Needs image_id, image and reference; prediction is optional, and where it is there or not `needs_images`, image is
+    too: its URLs and versions are then "" throughout. All other columns are kept as groups. Text is UTF-8, or
     UTF-16 with its mark, and separated by commas, semicolons or tabs. Blanks around cells do not count. Only the rows
     of `split` are returned where one is named. Raises ListingError for missing columns, ids that are empty, repeated or
     cannot be told apart, an unknown split, and a file that lies neither in the manifest's folder nor in one of
@@ -57,7 +58,7 @@ def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Ma
         raise ListingError(f"{url}: expected a manifest that can be read: {error.strerror or error}") from None
     parsed = _parsed(url, data)
     table, blanks = _without_blanks(parsed.table)
-    _check(url, table)
+    _check(url, table, needs_images=needs_images)
     table = table.astype({"image_id": str})
     if split:
         table = _of_split(url, table, split)
@@ -77,6 +78,8 @@ def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = ()) -> Ma
             if found.renamed:
                 _check_roots(url, table, role, DataRoots((base or ".", *roots)))
             notes += found.notes
+        elif role == "image":
+            table[role] = table[f"{role}_version"] = ""
     return Manifest(table, tuple(notes))
 
 
@@ -135,11 +138,13 @@ def _without_blanks(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return table, blanks
 
 
-def _check(url: str, table: pd.DataFrame) -> None:
-    missing = [name for name in MANIFEST_COLUMNS[:3] if name not in table.columns]
+def _check(url: str, table: pd.DataFrame, *, needs_images: bool) -> None:
+    needs_images = needs_images and "prediction" not in table
+    needed = [name for name in MANIFEST_COLUMNS[:3] if name != "image" or needs_images]
+    missing = [name for name in needed if name not in table.columns]
     if missing:
         raise ListingError(
-            f"{url}: expected the columns image_id, image, reference, separated by commas, semicolons or tabs; "
+            f"{url}: expected the columns {', '.join(needed)}, separated by commas, semicolons or tabs; "
             f"{missing[0]} is missing, found {first_of([str(name) for name in table.columns])}"
         )
     taken = [f"{role}_version" for role in ROLES if f"{role}_version" in table.columns]

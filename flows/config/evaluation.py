@@ -35,6 +35,11 @@ class EvaluationConfig(Section):
     def _check(self) -> Self:
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
+        if not (self.dataset.images or self.dataset.manifest or self.predictions.path):
+            raise ValueError(
+                "dataset.images: expected the images that a network sees; only existing predictions, named in "
+                "predictions.path, are scored without"
+            )
         if self.predictions.label_values and len(self.predictions.label_values) != len(self.dataset.classes):
             raise ValueError(
                 f"predictions.label_values: expected a value for each of {len(self.dataset.classes)} classes, "

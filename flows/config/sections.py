@@ -121,9 +121,9 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if bool(self.manifest) == bool(self.images or self.references):
-            raise ValueError("expected either images and references, or a manifest")
-        if not self.manifest and not (self.images and self.references):
-            raise ValueError("expected both images and references (or a manifest)")
+            raise ValueError("expected either references, with or without images, or a manifest")
+        if not self.manifest and not self.references:
+            raise ValueError("references: expected them beside images (or a manifest)")
         if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
             raise ValueError(
                 f"classes: expected 2 to 255 different names, got {len(self.classes)}: {as_toml(self.classes)}"

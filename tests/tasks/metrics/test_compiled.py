@@ -58,3 +58,11 @@ def test_a_folder_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     assert own is not None
     assert asked.parent == tmp_path
     assert own.name == asked.name
+
+
+def test_the_compiler_is_imported_with_the_first_call_alone() -> None:
+    program = (
+        "import sys, segscale.tasks.metrics.overlap, segscale.tasks.metrics.intervals; print('numba' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
