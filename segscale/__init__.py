@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig, load_config
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
-    from segscale.flows.reports.library import compare, diagnose, rescore
+    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, rescore
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.metrics.diagnose import check_arrays
     from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
@@ -42,7 +42,7 @@ _HOMES = {
     "flows.config.evaluation": ("EvaluationConfig", "load_config"),
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
-    "flows.reports.library": ("compare", "diagnose", "rescore"),
+    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "rescore"),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.metrics.diagnose": ("check_arrays",),
     "tasks.metrics.overlap": ("OverlapCounts", "count_overlap"),
@@ -70,6 +70,7 @@ __all__ = [
     "f_beta",
     "iou",
     "load_config",
+    "nnunet_summary",
     "open_report",
     "open_runs",
     "precision",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,7 +17,13 @@ from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
 if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig
 
+logger = logging.getLogger("segscale")
+C = TypeVar("C", bound=Callable[..., Any])
 Body = Callable[["EvaluationConfig", bool], int]
+
+
+def _as_it_is(command: C) -> C:
+    return command
 
 
 def _config_command(
@@ -35,7 +42,7 @@ def _config_command(
         @click.option("--run-id", metavar="NAME", help="Name of the report's folder; default: made from what was run.")
         @options.workers
         @options.scheduler
-        @(options.rescan if lists else lambda command: command)
+        @(options.rescan if lists else _as_it_is)
         @through_prefect
         @options.quiet
         def command(config: str, prefect: bool, quiet: bool, **chosen: Any) -> int:
@@ -44,6 +51,8 @@ def _config_command(
             from segscale.flows.config.evaluation import load_config, override
 
             resolved = override(load_config(config), **chosen)
+            # What comes next loads libraries for a second or more, and nobody likes to wait for a word.
+            logger.info("%s: data set %s, store %s", name, resolved.dataset.name, resolved.store.path)
             if lists:
                 check_sources(resolved)
             if predicts:
@@ -111,7 +120,11 @@ def train_command(config: EvaluationConfig, prefect: bool) -> int:
     return DONE
 
 
-@click.command("demo", epilog=examples("segscale demo", "segscale demo --output work/demo --images 60"))
+@click.command(
+    "demo",
+    short_help="Draw a data set and evaluate a bundled network on it.",
+    epilog=examples("segscale demo", "segscale demo --output work/demo --images 60"),
+)
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("work/demo"), show_default=True
 )
@@ -138,9 +151,10 @@ def _stage_done(config: EvaluationConfig, summary: Any) -> int:
 
 def finish(config: EvaluationConfig, result: Any) -> int:
     """Print what a run came to; returns the exit code, which minds how many images failed."""
+    from segscale.flows.cli.style import style_of_stdout
     from segscale.flows.cli.summary import describe_result
 
-    print(describe_result(result))
+    print(describe_result(result, style_of_stdout(), hints=logger.isEnabledFor(logging.INFO)))
     return exit_code(config, result)
 
 

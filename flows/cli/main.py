@@ -22,10 +22,10 @@ from segscale.flows.cli.terminal import DONE
 HEADINGS = {
     "Evaluate": (evaluate_command, init_command, check_command, run_command, demo_command),
     "Read reports": REPORT_COMMANDS,
-    "Train": (train_command,),
+    "Train a network": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
     "Look after a store": STORE_COMMANDS,
-    "Nights and schedules": (serve_command,),
+    "Run by a schedule": (serve_command,),
 }
 """All commands, as the help shows them."""
 
@@ -65,4 +65,14 @@ def run(arguments: list[str]) -> int:
 )
 @click.version_option(package_name="segscale")
 def commands() -> None:
-    """Evaluate segmentation at the scale of a data set."""
+    """Segscale evaluates image segmentation: two folders in, a report out.
+
+    Every score of each image (per-sample) and of all pixels together (pooled), kept apart, with intervals, as tables
+    and as a page to look at.
+
+    \b
+    To begin with:
+      segscale evaluate --predictions DIR --references DIR
+      segscale init FOLDER...     writes a configuration for what lies there
+      segscale run CONFIG.toml    evaluates it, with a network or without
+    """

@@ -31,7 +31,11 @@ def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, q
     return FAILURES if inspection.findings else DONE
 
 
-@click.command("repair", epilog=examples("segscale repair lesions.toml", "segscale repair lesions.toml --workers 2"))
+@click.command(
+    "repair",
+    short_help="Set aside what is broken, and do just that work again.",
+    epilog=examples("segscale repair lesions.toml", "segscale repair lesions.toml --workers 2"),
+)
 @options.config
 @options.workers
 @options.scheduler
@@ -54,6 +58,7 @@ def repair_command(
 
 @click.command(
     "clean",
+    short_help="Remove what nobody committed and what was set aside.",
     epilog=examples(
         "segscale clean lesions.toml --older-than 48 --dry-run", "segscale clean lesions.toml --older-than 48"
     ),

@@ -1,4 +1,4 @@
-"""The commands that read written reports: rescore, compare, diagnose."""
+"""The commands that read written reports: rescore, compare, diagnose, export."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def compare_command(report_a: str, report_b: str, by: tuple[str, ...], as_json: 
 
 @click.command(
     "diagnose",
+    short_help="What in the numbers says that something is wrong.",
     epilog=examples(f"segscale diagnose {REPORT}", "segscale diagnose lesions.training", "segscale diagnose log.csv"),
 )
 @click.argument("path", metavar="REPORT|HISTORY")
@@ -80,4 +81,28 @@ def diagnose_command(path: str, as_json: bool) -> int:
     return DONE
 
 
-REPORT_COMMANDS = (rescore_command, compare_command, diagnose_command)
+@click.command(
+    "export",
+    epilog=examples(
+        f"segscale export {REPORT} --csv tables/",
+        f"segscale export {REPORT} --nnunet summary.json",
+    ),
+)
+@click.argument("report", metavar="REPORT")
+@click.option("--csv", "folder", default="", metavar="DIR", help="Every table as CSV, all digits, into this folder.")
+@click.option("--nnunet", "file", default="", metavar="FILE", help="The counts in the shape of nnU-Net's summary.json.")
+@click.option("--head", metavar="NAME", help="With --nnunet, of a network with several: the head that is meant.")
+def export_command(report: str, folder: str, file: str, head: str | None) -> int:
+    """The tables of a report as CSV, or as nnU-Net's summary.json. Nothing is overwritten."""
+    if not (folder or file):
+        raise click.UsageError("expected --csv DIR or --nnunet FILE, got neither", click.get_current_context())
+    from segscale.flows.reports.export import export
+
+    exported = export(report, folder, file, head)
+    print("\n".join(exported.files))
+    for one in exported.unknown:
+        print(one, file=sys.stderr)
+    return DONE
+
+
+REPORT_COMMANDS = (rescore_command, compare_command, diagnose_command, export_command)

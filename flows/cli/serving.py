@@ -10,7 +10,11 @@ from segscale.flows.cli.help import examples
 from segscale.flows.cli.terminal import DONE, prepare_process
 
 
-@click.command("serve", epilog=examples("segscale serve", "segscale serve --file nightly.yaml"))
+@click.command(
+    "serve",
+    short_help="Let a Prefect server start runs when they are due.",
+    epilog=examples("segscale serve", "segscale serve --file nightly.yaml"),
+)
 @click.option(
     "--file",
     "path",
