@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
-from segscale.errors import ConfigError, ListingError, UrlError
+from segscale.errors import ArgumentError, ConfigError, ListingError, UrlError
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
@@ -27,6 +27,7 @@ from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
+from segscale.tasks.metrics.units import check_units
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.survey import Reading
@@ -75,6 +76,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
     if not dataset.same_files:
         with _named("dataset.manifest" if dataset.manifest else "dataset"):
             refuse_same_files(listed.images)
+    with _named_by_metrics():
+        check_units(listed.images, config.metrics)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
         text = f"images: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
@@ -172,8 +175,21 @@ def _named(key: str) -> Iterator[None]:
         raise ConfigError(f"{key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
 
 
+@contextmanager
+def _named_by_metrics() -> Iterator[None]:
+    """What is wrong with the columns of units and folds, as of their keys."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ConfigError(f"metrics.{error}") from None
+
+
 def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
-    for key, names in (("group_by", config.metrics.group_by), ("cluster_by", [config.metrics.cluster_by])):
+    metrics = config.metrics
+    for key, names in (
+        ("group_by", metrics.group_columns), ("cluster_by", (metrics.cluster_by,)), ("unit", (metrics.unit,)),
+        ("folds", (metrics.folds,)),
+    ):  # fmt: skip
         unknown = [name for name in names if name and name not in groups]
         if unknown:
             raise ConfigError(
@@ -214,15 +230,9 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
 def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
+    sources = [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path]
     chosen = {
-        "sources": [
-            dataset.images,
-            dataset.references,
-            dataset.manifest,
-            dataset.split,
-            config.predictions.path,
-            *([dataset.columns] if dataset.columns else []),
-        ],
+        "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
         "preparation": asdict(preparation(config)),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,

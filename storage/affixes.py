@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, takewhile
 
 # What people write beside the name of an image to say what kind of file it is.
 _ROLE_WORDS = frozenset(
@@ -47,15 +47,26 @@ class Affixes:
         said = [f"begin with {self.prefix}"] * bool(self.prefix) + [f"end in {self.suffix}"] * bool(self.suffix)
         return " and ".join(said)
 
-    @property
-    def tells_the_kind(self) -> bool:
-        """Whether they say what kind of file it is, and nothing of which.
 
-        >>> Affixes("", "_mask").tells_the_kind, Affixes("", "_0000").tells_the_kind, Affixes("siteB_").tells_the_kind
-        (True, True, False)
-        """
-        words = _WORD.findall(f"{self.prefix} {self.suffix}")
-        return all(word.lower() in _ROLE_WORDS or _is_channel(word) for word in words)
+def are_of_one(own: Affixes, other: Affixes) -> bool:
+    """Whether names with these affixes may be of one image: those of one side at most say more than a kind of file.
+
+    What both have at the outside is no difference.
+
+    >>> are_of_one(Affixes("", "_ct"), Affixes("", "_EX")), are_of_one(Affixes("lung_img_"), Affixes("lung_mask_"))
+    (True, True)
+    >>> are_of_one(Affixes("siteA_"), Affixes("siteB_"))
+    False
+    """
+    before = [_WORD.findall(affixes.prefix.lower()) for affixes in (own, other)]
+    behind = [_WORD.findall(affixes.suffix.lower())[::-1] for affixes in (own, other)]
+    n_before, n_behind = _n_alike(*before), _n_alike(*behind)
+    words = [one[n_before:] + two[n_behind:] for one, two in zip(before, behind, strict=True)]
+    return any(all(word in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
+
+
+def _n_alike(one: Sequence[str], other: Sequence[str]) -> int:
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +106,8 @@ def _candidates(names: _Ends, others: _Ends) -> list[tuple[Affixes, Affixes]]:
     found = []
     for before, behind in product(_unlike(names.prefixes, others.prefixes), _unlike(names.suffixes, others.suffixes)):
         own, other = (Affixes(prefix.text, suffix.text) for prefix, suffix in zip(before, behind, strict=True))
-        says_which = own and other and not own.tells_the_kind and not other.tells_the_kind
         holds = names.hold(before[0], behind[0]) and others.hold(before[1], behind[1])
-        if (own or other) and holds and not says_which:
+        if (own or other) and holds and are_of_one(own, other):
             found.append((own, other))
     return sorted(found, key=lambda pair: sum(len(one.prefix) + len(one.suffix) for one in pair))
 
