@@ -89,6 +89,8 @@ def read_prediction(
 def _indices(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> NDArray[np.uint8]:
     """The class indices of a label map that lies over a reference."""
     indices = class_indices(labels, reference.shape, counting.labels, name)
+    if counting.labels.ignored is None:
+        return indices
     held = indices == IGNORED
     if held.any():
         beside = int(np.count_nonzero(held & (reference != IGNORED)))

@@ -14,6 +14,7 @@ from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
 from segscale.storage.sources import ROLES, file_name, read_file
+from segscale.tasks.axes import by
 from segscale.tasks.counting import class_pixels, encode_counted
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts
@@ -102,6 +103,12 @@ class ScoreDone:
     seconds: float = 0.0
 
 
+def sizes_in(facts: Mapping[str, Any]) -> list[Size]:
+    """How large the images of a committed shard are, `NOWHERE` where nobody knows; from the facts of its record."""
+    sides = (map(int, size.split("x")) for size in facts["sizes"].split())
+    return [(depth, height, width) for depth, height, width in sides]
+
+
 def shard_key(contents: Sequence[Content], scoring: Scoring) -> str:
     """The key of a shard: everything that determines its bytes, and no folder."""
     return content_key(
@@ -125,7 +132,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     """
     facts: list[SourceFacts] = []
     contents: list[Content] = []
-    sizes: list[Size] = []
+    sizes: list[str] = []
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files in job.images:
@@ -135,7 +142,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             size, one = _score_image(files, read, scoring)
             facts.extend(read.facts)
             contents.append(read.content)
-            sizes.append(size)
+            sizes.append(by(size))
             yield one
 
     counted = count_pairs(found(), scoring.references.n_classes)
@@ -145,7 +152,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         key = shard_key(contents, scoring)
         if job.is_content and key != job.key:
             raise OSError(f"files of shard {job.key[:12]} changed while they were being read")
-        about = {"n_images": len(contents), "n_failed": n_failed, "sizes": sizes}
+        about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}

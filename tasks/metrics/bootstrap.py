@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics import scores
-from segscale.tasks.metrics.compiled import compiled
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 from segscale.tasks.metrics.scores import Ratio
 

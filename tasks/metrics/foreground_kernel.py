@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics.pixel_runs import (
     BINS,
     ZERO,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics.foreground_kernel import by_class, sums_of_codes
 from segscale.tasks.metrics.pixel_runs import BINS, Float64Array, Int64Array, Uint32Array
 
