@@ -96,7 +96,7 @@ def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:
     149
     """
     with readable_reports():
-        return summary_of(open_report(report), head)
+        return summary_of(open_report(report), head)[0]
 
 
 def diagnose(path: str) -> list[Finding]:
