@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
-from segscale.errors import ConfigError, ListingError, UrlError
+from segscale.errors import ArgumentError, ConfigError, ListingError, UrlError
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
+from segscale.storage.columns import join_columns
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
 from segscale.storage.listing import Note
 from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
 from segscale.storage.objects import ObjectStore
-from segscale.storage.pairing import RoleSummary, files_by_stem, pair
+from segscale.storage.pairing import RoleSummary, pair
+from segscale.storage.role_files import Calls, RoleFiles, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
+from segscale.tasks.metrics.units import check_units
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.survey import Reading
@@ -37,6 +40,10 @@ REPORT_COLUMNS = frozenset(
         *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS,
     }
 )  # fmt: skip
+
+_OWN = (*MANIFEST_COLUMNS, *(f"{role}_version" for role in ROLES))
+"""Columns of a listing that are no groups."""
+_TAKEN = REPORT_COLUMNS | {*_OWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +67,28 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
     check_apart(config)
     listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
-    if config.predictions.path:
-        listed = _with_partners(listed, "prediction", "predictions.path", config.predictions.path)
+    if dataset.columns:
+        with _named("dataset.columns"):
+            joined = join_columns(listed.images, dataset.columns, _TAKEN)
+        listed = replace(listed, images=joined.images, notes=(*listed.notes, *joined.notes))
+    listed = replace(listed, images=listed.images[_in_order(listed.images)])
+    _check_groups(config, [str(name) for name in listed.images if name not in _OWN])
     if not dataset.same_files:
         with _named("dataset.manifest" if dataset.manifest else "dataset"):
             refuse_same_files(listed.images)
+    with _named_by_metrics():
+        check_units(listed.images, config.metrics)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
         text = f"images: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
     return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
+
+
+def _in_order(images: pd.DataFrame) -> list[str]:
+    """What names files, then the groups."""
+    own = ["image_id", *(name for role in ROLES for name in (role, f"{role}_version") if name in images)]
+    return [*own, *(name for name in images if name not in own)]
 
 
 def _of_manifest(config: EvaluationConfig) -> DatasetListing:
@@ -84,10 +103,16 @@ def _of_manifest(config: EvaluationConfig) -> DatasetListing:
             f"model.path: a network sees images, and the manifest names none: expected a column image in "
             f"{dataset.manifest}, or no model"
         )
-    _check_groups(config, [str(name) for name in images if name not in (*MANIFEST_COLUMNS, *_VERSIONS)])
+    taken = sorted(set(images) & REPORT_COLUMNS - set(_OWN))
+    if taken:
+        raise ConfigError(f"dataset.manifest: column {taken[0]!r} would collide with a column of the report; rename it")
     if config.predictions.path and "prediction" in images:
         raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
-    return DatasetListing(images, manifest.notes, tuple(_of_columns(images, dataset.manifest)))
+    listed = DatasetListing(images, manifest.notes, tuple(_of_columns(images, dataset.manifest)))
+    if not config.predictions.path:
+        return listed
+    of = "image" if names_images(images) else "reference"
+    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)
 
 
 def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
@@ -100,30 +125,45 @@ def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
 
 def _of_patterns(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
-    _check_groups(config, [])
-    role, key, pattern = "reference", "dataset.references", dataset.references
-    if dataset.images:
-        role, key, pattern = "image", "dataset.images", dataset.images
+    wanted = [("image", "dataset.images", dataset.images), ("reference", "dataset.references", dataset.references),
+              ("prediction", "predictions.path", config.predictions.path)]  # fmt: skip
+    (of, key, pattern), *others = [one for one in wanted if one[2]]
     with _named(key):
-        found = files_by_stem(pattern, role)
-    rows = found.files.rename(columns={"stem": "image_id"}).reset_index(drop=True)
-    rows = rows[["image_id", role, f"{role}_version"]]
-    listed = DatasetListing(rows, found.notes, (RoleSummary(role, pattern, len(rows)),))
-    if dataset.images:
-        return _with_partners(listed, "reference", "dataset.references", dataset.references)
-    for place, name in enumerate(("image", "image_version"), start=1):
-        rows.insert(place, name, "")
+        first = role_files(pattern, of)
+        _check_fields(first)
+    rows = pd.concat([first.files, first.fields], axis=1)
+    listed = DatasetListing(rows, first.notes, (RoleSummary(of, pattern, len(rows)),))
+    calls = first.calls
+    for role, key, pattern in others:
+        listed = _with_partners(listed, role, key, pattern, of, calls)
+        calls = ()
+    if not dataset.images:
+        for place, name in enumerate(("image", "image_version"), start=1):
+            listed.images.insert(place, name, "")
     return listed
 
 
-def _with_partners(listed: DatasetListing, role: str, key: str, pattern: str) -> DatasetListing:
-    of = "image" if names_images(listed.images) else "reference"
+def _with_partners(
+    listed: DatasetListing, role: str, key: str, pattern: str, of: str, calls: Sequence[Calls] = ()
+) -> DatasetListing:
     with _named(key):
-        partners = files_by_stem(pattern, role)
-        paired = pair(listed.images, partners, pattern, of)
+        partners = role_files(pattern, role)
+        _check_fields(partners)
+        paired = pair(listed.images, partners, of, calls)
+    first, *others = listed.roles
+    named = replace(first, naming=paired.naming) if paired.naming else first
     return DatasetListing(
-        paired.images, (*listed.notes, *partners.notes, *paired.notes), (*listed.roles, paired.summary)
+        paired.images, (*listed.notes, *partners.notes, *paired.notes), (named, *others, paired.summary)
     )
+
+
+def _check_fields(files: RoleFiles) -> None:
+    taken = [name for name in files.fields if name in _TAKEN]
+    if taken:
+        raise ListingError(
+            f"{files.source}: the field {{{taken[0]}}} would collide with a column of the report or of manifests; call "
+            "it otherwise ({id} is what names the image)"
+        )
 
 
 @contextmanager
@@ -135,17 +175,27 @@ def _named(key: str) -> Iterator[None]:
         raise ConfigError(f"{key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
 
 
-_VERSIONS = tuple(f"{role}_version" for role in ROLES)
+@contextmanager
+def _named_by_metrics() -> Iterator[None]:
+    """What is wrong with the columns of units and folds, as of their keys."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ConfigError(f"metrics.{error}") from None
 
 
 def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
-    taken = sorted(set(groups) & REPORT_COLUMNS)
-    if taken:
-        raise ConfigError(f"dataset.manifest: column {taken[0]!r} would collide with a column of the report; rename it")
-    for key, names in (("group_by", config.metrics.group_by), ("cluster_by", [config.metrics.cluster_by])):
+    metrics = config.metrics
+    for key, names in (
+        ("group_by", metrics.group_columns), ("cluster_by", (metrics.cluster_by,)), ("unit", (metrics.unit,)),
+        ("folds", (metrics.folds,)),
+    ):  # fmt: skip
         unknown = [name for name in names if name and name not in groups]
         if unknown:
-            raise ConfigError(f"metrics.{key}: expected a column of the manifest {groups}, got {unknown[0]!r}")
+            raise ConfigError(
+                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, of "
+                f"which there are {groups}, got {unknown[0]!r}"
+            )
 
 
 UNREAD = Reading()
@@ -180,8 +230,9 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
 def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
+    sources = [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path]
     chosen = {
-        "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
+        "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
         "preparation": asdict(preparation(config)),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,

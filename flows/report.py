@@ -36,7 +36,7 @@ from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, 
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
-_PLACES = {"images", "references", "manifest", "roots", "same_files", "rescan"}
+_PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 

@@ -25,7 +25,7 @@ from segscale.flows.dataset import (
 )
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
-from segscale.flows.workers import Workers
+from segscale.flows.workers import Workers, is_small
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.prediction_file import Counting
@@ -78,6 +78,7 @@ class Run:
         self._listing: DatasetListing | None = None
         self._catalog: pd.DataFrame | None = None
         self._looked: Looked | None = None
+        self._alone: bool | None = None
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -92,12 +93,15 @@ class Run:
     @cached_property
     def workers(self) -> Workers:
         """Those that were lent, which stay, or its own, which are started or found when the first shard needs one."""
-        return self._lent or Workers(self.config.cluster, needs_of(self.config))
+        if self._alone is None:
+            self.listing()
+        return self._lent or Workers(self.config.cluster, needs_of(self.config), alone=bool(self._alone))
 
     def listing(self) -> pd.DataFrame:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
+            self._see(self._listing.images)
         return self._listing.images
 
     def take_listing(self) -> pd.DataFrame:
@@ -158,7 +162,11 @@ class Run:
         """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
         if self._catalog is None:
             self._catalog = require_catalog(self.config, self.store, scored=self.scored)
+            self._see(self._catalog)
         return self._catalog
+
+    def _see(self, images: pd.DataFrame) -> None:
+        self._alone = is_small(len(images), predicts=not self.scored)
 
     def renew_catalog(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The catalog that `plan` makes, from now on; the one before ends first."""

@@ -35,7 +35,7 @@ from segscale.storage.quarantine import quarantined
 from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import scan, score
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.score import Content, ScoreDone, Scoring
+from segscale.tasks.score import Content, ScoreDone, Scoring, sizes_in
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
 from segscale.tasks.shard_plan import orientations
 
@@ -80,7 +80,6 @@ def score_files(run: Run) -> StageSummary:
         say_whether_read_anew(run, "score")
         sources = _Sources(SourceMemory(run.store, scan.CODE_VERSION), run.config.dataset.rescan)
         summary = leaving_out(lambda: _score_listing(run, listing, sources), sources.recall)
-        run.found_turned(_turned(listing, sources.known()))
     if run.look().reading.turned:
         logger.warning("score: %s", run.look().reading.turned)
     run.take_listing()
@@ -123,9 +122,11 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
     run.counted = Counted(
         score.STAGE, tuple(read[key][0] if key in read else key for key in plan.shards), run.config.predictions.label
     )
+    sources.recall()
+    # Before the catalog: whoever finds that reads no file, and says what was found about them all the same.
+    run.found_turned(_turned(listing, sources.known()))
     catalog = run.renew_catalog(lambda: catalog_of(listing, _scored_shards(run.store, plan, read)))
     write_catalog(run.store, run.catalog_name, catalog, _made_from(run, listing) if is_whole(listing, catalog) else "")
-    sources.recall()
     return summary
 
 
@@ -135,7 +136,7 @@ def _scored_shards(
     ledger = Ledger(store)
     for planned, places in plan.shards.items():
         key, contents = read[planned] if planned in read else (planned, plan.contents(planned))
-        yield ScoredShard(key, places, contents, ledger.read(score.STAGE, key).facts["sizes"])
+        yield ScoredShard(key, places, contents, sizes_in(ledger.read(score.STAGE, key).facts))
 
 
 def _made_from(run: Run, listing: pd.DataFrame) -> str:
@@ -160,10 +161,11 @@ def _left_out(store: ObjectStore) -> dict[tuple[str, ...], Failure]:
 def _first_images_of(run: Run, plan: ScorePlan) -> FirstImages | None:
     if run.config.report.max_failure_rate == 1:
         return None
-    shards = np.full(len(plan.listing), "", dtype=object)
+    image_ids = plan.files.column("image_id").to_pandas()
+    shards = np.full(len(image_ids), "", dtype=object)
     for key, places in plan.shards.items():
         shards[places] = key
-    return first_images(plan.listing[["image_id"]].assign(shard=shards))
+    return first_images(pd.DataFrame({"image_id": image_ids, "shard": shards}))
 
 
 def _shard_plan(config: EvaluationConfig, plan: ScorePlan, key: str) -> ShardPlan:

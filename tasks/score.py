@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from segscale.errors import DataError, MissingFile
-from segscale.storage import parts, shards
+from segscale.storage import shards
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
+from segscale.storage.parts import FailedImage
 from segscale.storage.sources import ROLES, file_name, read_file
-from segscale.tasks.counting import class_pixels, count_rows, failed_rows
+from segscale.tasks.axes import by
+from segscale.tasks.counting import class_pixels, encode_counted
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts
-from segscale.tasks.prediction_file import Counting, count_prediction
+from segscale.tasks.pair_counts import count_pairs
+from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
 from segscale.tasks.reference_file import read_reference
 from segscale.tasks.scan import SourceFacts, facts_of, unread
 
 STAGE = "score"
 CODE_VERSION = 6
-_NOWHERE = (0, 0, 0)
+Size = tuple[int, int, int]
+"""(D, H, W)"""
+NOWHERE: Size = (0, 0, 0)
 """The size of an image that nobody knows."""
 
 
@@ -98,6 +103,12 @@ class ScoreDone:
     seconds: float = 0.0
 
 
+def sizes_in(facts: Mapping[str, Any]) -> list[Size]:
+    """How large the images of a committed shard are, `NOWHERE` where nobody knows; from the facts of its record."""
+    sides = (map(int, size.split("x")) for size in facts["sizes"].split())
+    return [(depth, height, width) for depth, height, width in sides]
+
+
 def shard_key(contents: Sequence[Content], scoring: Scoring) -> str:
     """The key of a shard: everything that determines its bytes, and no folder."""
     return content_key(
@@ -122,26 +133,29 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     """
     facts: list[SourceFacts] = []
     contents: list[Content] = []
-    sizes: list[tuple[int, int, int]] = []
-    part: list[dict[str, Any]] = []
-    n_failed = 0
-    for files in job.images:
-        if job.only and files.image_id not in job.only:
-            continue
-        read = _read(files, job)
-        scored = _score_image(files, read, scoring)
-        facts += read.facts
-        contents.append(read.content)
-        sizes.append(scored.size)
-        n_failed += isinstance(scored.found, Failure)
-        part += scored.rows(files.image_id, scoring.references.n_classes)
+    sizes: list[str] = []
+
+    def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
+        for files in job.images:
+            if job.only and files.image_id not in job.only:
+                continue
+            read = _read(files, job)
+            size, one = _score_image(files, read, scoring)
+            facts.extend(read.facts)
+            contents.append(read.content)
+            sizes.append(by(size))
+            yield one
+
+    counted = count_pairs(found(), scoring.references.n_classes)
+    n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:
         key = shard_key(contents, scoring)
         if job.is_content and key != job.key:
             raise OSError(f"files of shard {job.key[:12]} changed while they were being read")
-        about = {"n_images": len(contents), "n_failed": n_failed, "sizes": sizes}
-        shards.commit_shard(store, STAGE, key, arrays={}, rows=parts.encode_part(part), facts=about)
+        about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
 
@@ -181,46 +195,34 @@ def _read(files: ImageFiles, job: ScoreJob) -> _Read:
     return _Read(data, tuple(facts), Content.of(files, tuple(hashes.values()), failure))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """What became of an image."""
+def _score_image(
+    files: ImageFiles, read: _Read, scoring: Scoring
+) -> tuple[Size, LabelPair | OverlapCounts | FailedImage]:
+    """How large an image is, and what is to be counted of it; bad data and nothing else fails an image.
 
-    found: OverlapCounts | Failure
-    size: tuple[int, int, int] = _NOWHERE
-    """(D, H, W)."""
-    reference_pixels: Sequence[int] | None = None
-    """Of each class, where the prediction alone is missing or unusable."""
-
-    def rows(self, image_id: str, n_classes: int) -> list[dict[str, Any]]:
-        """The rows of the part."""
-        if isinstance(self.found, Failure):
-            return failed_rows(image_id, "", n_classes, self.found, self.reference_pixels)
-        return count_rows(image_id, "", self.found)
-
-
-def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
-    """Bad data and nothing else fails an image, in the order image, reference, prediction."""
+    In the order image, reference, prediction.
+    """
     if read.content.failure is not None:
-        return _Scored(read.content.failure)
-    size: tuple[int, int, int] | None = None
+        return NOWHERE, FailedImage(read.content.failure)
+    size: Size | None = None
     try:
         if scoring.has_images:
             _data_of("image", files, read)
             header = next(fact for fact in read.facts if fact.role == "image")
             if header.error:
-                return _Scored(Failure(STAGE, header.error_type, header.error))
+                return NOWHERE, FailedImage(Failure(STAGE, header.error_type, header.error))
             size = header.depth, header.height, header.width
         data, name = _data_of("reference", files, read)
         reference = read_reference(data, name, scoring.references, size)
     except DataError as error:
-        return _Scored(Failure.of(STAGE, error), size or _NOWHERE)
+        return size or NOWHERE, FailedImage(Failure.of(STAGE, error))
     depth, height, width = reference.shape
     try:
         data, name = _data_of("prediction", files, read)
-        return _Scored(count_prediction(reference, data, name, scoring.counting), (depth, height, width))
+        return (depth, height, width), read_prediction(reference, data, name, scoring.counting)
     except DataError as error:
         pixels = class_pixels(reference, scoring.references.n_classes)
-        return _Scored(Failure.of(STAGE, error), (depth, height, width), pixels)
+        return (depth, height, width), FailedImage(Failure.of(STAGE, error), pixels)
 
 
 def _data_of(role: str, files: ImageFiles, read: _Read) -> tuple[bytes, str]:

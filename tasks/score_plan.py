@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from segscale.storage import catalog as catalogs
 from segscale.storage.failures import REASON, Failure
@@ -27,25 +27,25 @@ LeftOut = Mapping[tuple[str, ...], Failure]
 class ScorePlan:
     """The images of a listing in shards."""
 
-    listing: pd.DataFrame
-    """image_id, then of each role the URL and the version."""
+    files: pa.Table
+    """`files_of` the listing."""
     hashes: Hashes
     """By role the sha256 of each image's file: "" where there is none, None where it was not read yet."""
     left_out: LeftOut
     shards: Mapping[str, Places]
     """The places of their images in the listing, by their keys: of the content where all of it was read, else of the
-    names and versions of the files."""
+    ids of the images."""
 
     def job(self, key: str) -> ScoreJob:
         """The job of a shard."""
         places = self.shards[key]
-        images = files_at(self.listing, places)
+        images = files_at(self.files, places)
         left_out = {one: self.left_out[one] for files in images for one in self._left_out_of.get(files.image_id, ())}
         return ScoreJob(key, images, are_known(self.hashes, places), left_out)
 
     def contents(self, key: str) -> list[Content]:
         """What is counted in a shard all of whose files were read."""
-        return contents_at(self.listing, self.hashes, self.shards[key], self.left_out)
+        return contents_at(self.files, self.hashes, self.shards[key], self.left_out)
 
     @cached_property
     def _left_out_of(self) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -56,34 +56,33 @@ class ScorePlan:
 
 
 def plan_scores(
-    listing: pd.DataFrame, files: pd.DataFrame, scoring: Scoring, shard_images: int, left_out: LeftOut
+    listing: pd.DataFrame, sources: pd.DataFrame, scoring: Scoring, shard_images: int, left_out: LeftOut
 ) -> ScorePlan:
-    """The shards of a listing; `files` is what is known of files (`MEMORY_COLUMNS`).
+    """The shards of a listing; `sources` is what is known of files (`MEMORY_COLUMNS`).
 
     Which images go together depends on their ids alone: a changed file costs its own shard.
     """
-    hashes = {role: known_hashes(listing, files, role) for role in ROLES}
+    files = files_of(listing)
+    hashes = {role: known_hashes(listing, sources, role) for role in ROLES}
     ids = listing["image_id"].to_list()
     shards = {}
     for leaf in catalogs.pack(ids, [1] * len(ids), shard_images):
         places = np.asarray(leaf, np.int64)
         if are_known(hashes, places):
-            key = shard_key(contents_at(listing, hashes, places, left_out), scoring)
+            key = shard_key(contents_at(files, hashes, places, left_out), scoring)
         else:
-            key = content_key(
-                {"stage": STAGE, "files": [dataclasses.astuple(one) for one in files_at(listing, places)]}
-            )
+            key = content_key({"stage": STAGE, "unread": [ids[place] for place in leaf]})
         shards[key] = places
-    return ScorePlan(listing, hashes, left_out, shards)
+    return ScorePlan(files, hashes, left_out, shards)
 
 
-def known_hashes(listing: pd.DataFrame, files: pd.DataFrame, role: str) -> npt.NDArray[np.object_]:
+def known_hashes(listing: pd.DataFrame, sources: pd.DataFrame, role: str) -> npt.NDArray[np.object_]:
     """As `ScorePlan.hashes` has them."""
     found = np.full(len(listing), "", dtype=object)
     if role not in listing:
         return found
     is_there = ((listing[role] != "") & (listing[f"{role}_version"] != "")).to_numpy()
-    of_role = files[files["role"] == role]
+    of_role = sources[sources["role"] == role]
     keys = catalogs.source_keys(listing[role][is_there], listing[f"{role}_version"][is_there])
     places = catalogs.places_among(keys, catalogs.source_keys(of_role["url"], of_role["version"]))
     # No place is called -1, which is that of None as well.
@@ -97,23 +96,26 @@ def are_known(hashes: Hashes, places: Places) -> bool:
     return not any(value is None for values in hashes.values() for value in values[places])
 
 
-def files_at(listing: pd.DataFrame, places: Places) -> tuple[ImageFiles, ...]:
-    """The files of the images at these places of a listing."""
-    rows = listing.iloc[places]
-    none = [""] * len(rows)
-    columns = [
-        zip(*(rows[name].to_list() if name in rows else none for name in (role, f"{role}_version")), strict=True)
-        for role in ROLES
-    ]
-    return tuple(ImageFiles(*row) for row in zip(rows["image_id"].to_list(), *columns, strict=True))
+def files_of(listing: pd.DataFrame) -> pa.Table:
+    """image_id, then of each role the URL and the version, "" where there is none; rows are taken from it quickly."""
+    none = pa.array([""] * len(listing), pa.large_string())
+    names = ("image_id", *(name for role in ROLES for name in (role, f"{role}_version")))
+    return pa.table({name: pa.array(listing[name], pa.large_string()) if name in listing else none for name in names})
 
 
-def contents_at(listing: pd.DataFrame, hashes: Hashes, places: Places, left_out: LeftOut) -> list[Content]:
+def files_at(files: pa.Table, places: Places) -> tuple[ImageFiles, ...]:
+    """The files of the images at these places."""
+    image_ids, *columns = (column.to_pylist() for column in files.take(pa.array(places)).columns)
+    of_roles = (zip(columns[start], columns[start + 1], strict=True) for start in range(0, len(columns), 2))
+    return tuple(ImageFiles(*row) for row in zip(image_ids, *of_roles, strict=True))
+
+
+def contents_at(files: pa.Table, hashes: Hashes, places: Places, left_out: LeftOut) -> list[Content]:
     """What decides the counts of the images at these places, whose files were all read before."""
     of_roles = zip(*(hashes[role][places].tolist() for role in ROLES), strict=True)
     return [
-        Content.of(files, of_image, left_out.get((files.image_id, *of_image)))
-        for files, of_image in zip(files_at(listing, places), of_roles, strict=True)
+        Content.of(one, of_image, left_out.get((one.image_id, *of_image)))
+        for one, of_image in zip(files_at(files, places), of_roles, strict=True)
     ]
 
 
@@ -165,7 +167,7 @@ def of_catalog(catalog: pd.DataFrame) -> ScorePlan:
             ["image_id", *(f"{role}_sha256" for role in ROLES), *REASON]
         ].itertuples(index=False, name=None)
     }
-    return ScorePlan(listing, hashes, left_out, catalogs.rows_by_shard(catalog))
+    return ScorePlan(files_of(listing), hashes, left_out, catalogs.rows_by_shard(catalog))
 
 
 def is_whole(listing: pd.DataFrame, catalog: pd.DataFrame) -> bool:

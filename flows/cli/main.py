@@ -182,6 +182,7 @@ def demo_command(output: Path, images: int, quiet: bool) -> int:
 @click.option("--batch-size", "batch_sizes", type=int, multiple=True, metavar="N", help="May be given several times.")
 @click.option("--empty", metavar="POLICY", help="Score where both masks are empty: nan, one, zero or smooth.")
 @click.option("--by", "group_by", multiple=True, metavar="COLUMN", help="Strata: a group column; may be repeated.")
+@click.option("--unit", metavar="COLUMN", help="Units of evaluation: a group column; their counts are summed.")
 @click.option("--json", "as_json", is_flag=True, help="Print whole tables as one JSON object.")
 def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
     """New scores from a report alone: no images, no model. What is not given stays as in the run."""

@@ -68,7 +68,8 @@ def inspect(config: EvaluationConfig, *, full: bool) -> Inspection:
     ledger = store.listing("ledger")
     listed = {item.path: item for item in store.listing()}
     if not ledger and path not in listed:
-        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run it first")
+        job = "score" if run.scored else "ingest"
+        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run {job} first")
     paths = [judge(name) for name in listed if not is_named(config, store, name)]
     entries = _check_ledger(store, [judge(item.path) for item in ledger], inspection)
     _check_shards(store, entries, listed, inspection, full)

@@ -22,6 +22,7 @@ def rescore(
     batch_sizes: tuple[int, ...] | None = None,
     empty: EmptyPolicy | None = None,
     group_by: tuple[str, ...] | None = None,
+    unit: str | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
 
@@ -33,10 +34,12 @@ def rescore(
         smooth: pixels, added to numerator and denominator of Dice, IoU and Tversky.
         batch_sizes: images per batch of the batch-summed scores; the whole set (pooled) is always there.
         empty: the score where reference and prediction are both empty.
-        group_by: columns of per_image whose values are strata.
+        group_by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
+        unit: column of per_image whose values are units of evaluation; "" for images alone.
 
     Returns:
-        The tables ``per_sample``, ``batch_summed`` and ``gap`` as docs/reports.md describes them; NaN is undefined.
+        The tables ``per_sample``, ``batch_summed`` and ``gap``, and of units ``per_unit``, as docs/reports.md describes
+        them; NaN is undefined.
 
     Raises:
         ConfigError: the report cannot be read, or does not hold what is asked for.
@@ -45,7 +48,7 @@ def rescore(
     >>> sorted(tables)
     ['batch_summed', 'gap', 'per_sample']
     """
-    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by)
+    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit)
     return tables_of(open_rescoring(report, changes))
 
 
@@ -55,7 +58,7 @@ def compare(report_a: str, report_b: str, *, by: tuple[str, ...] = ()) -> dict[s
     Args:
         report_a: folder or URL of a report.
         report_b: of the other.
-        by: columns of per_image whose values are strata.
+        by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
 
     Returns:
         The tables ``runs``, ``differences`` (with intervals and p values), ``images`` (those that changed most) and

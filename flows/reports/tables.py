@@ -23,6 +23,8 @@ COLUMNS: Mapping[str, Collection[str]] = {
     "gap": GAP_COLUMNS,
 }
 """Without these a table is not what it says; counts and hashes are asked for where they are read."""
+NEWER_SETTINGS = {"unit": "", "folds": ""}
+"""Settings that runs of older versions do not record, with what they did."""
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def recorded_settings(report: Report) -> ScoreSettings:
     """How the scores of a report were made, from its run.json. Raises ReportError where that is not recorded."""
     run = report.run()
     try:
-        metrics = run["config"]["metrics"]
+        metrics = {**NEWER_SETTINGS, **run["config"]["metrics"]}
         if not set(IDENTITY) <= set(run):
             raise KeyError(IDENTITY)
         return ScoreSettings(**{name: metrics[name] for name in ScoreSettings.model_fields})

@@ -1,3 +1,4 @@
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folde
         pytest.param(
             ["images/a.png"], ("dataset.references: ", "masks/*.png: expected files, found none"), id="no references"
         ),
-        pytest.param(["images/a.png", "masks/a_m.png"], ("dataset.references: ", "no common stem"), id="other stems"),
+        pytest.param(["images/a.png", "masks/x.png"], ("dataset.references: ", "no common stem"), id="other stems"),
         pytest.param(
             ["images/a.png", "masks/a.png", "p/a.txt"], ("predictions.path: ", "p holds 1 file (1 .txt)"), id="endings"
         ),
@@ -185,13 +186,13 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
         pytest.param(
             f"{HEAD},site\n1,a,b,x\n",
             {"metrics": {"group_by": ["side"]}},
-            "metrics.group_by: expected a column of the manifest ['site'], got 'side'",
+            "metrics.group_by: expected a column of the manifest .* there are \\['site'\\], got 'side'",
             id="unknown group",
         ),
         pytest.param(
             f"{HEAD}\n1,a,b\n",
             {"metrics": {"cluster_by": "patient_id"}},
-            "metrics.cluster_by: expected a column of the manifest [], got 'patient_id'",
+            "metrics.cluster_by: expected a column .* there are \\[\\], got 'patient_id'",
             id="unknown cluster",
         ),
         pytest.param(
@@ -203,7 +204,7 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
     ],
 )
 def test_a_manifest_that_does_not_fit(tmp_path: Path, text: str, sections: dict[str, Any], words: str) -> None:
-    assert words in _refusal(_of_manifest(tmp_path, text, **sections))
+    assert re.search(words, _refusal(_of_manifest(tmp_path, text, **sections)))
 
 
 @pytest.mark.parametrize("column", ["dice", "status", "run_id", "shard", "row", "depth", "error"])
@@ -228,7 +229,8 @@ def test_no_column_of_the_report_is_free() -> None:
 def test_files_have_no_groups(tmp_path: Path) -> None:
     _make(tmp_path, "images/a.png", "masks/a.png")
     message = _refusal(_config(tmp_path, metrics={"group_by": ["site"]}))
-    assert "metrics.group_by: expected a column of the manifest [], got 'site'" in message
+    assert message.startswith("metrics.group_by: expected a column of the manifest or of dataset.columns")
+    assert message.endswith("there are [], got 'site'")
 
 
 def test_the_window_counts_only_where_it_is_used(tmp_path: Path) -> None:

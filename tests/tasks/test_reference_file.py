@@ -1,8 +1,7 @@
-"""Reference files read on their own: which axes they have, and what is refused as it may be two things."""
+"""References with and without the image that they belong to."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -12,95 +11,62 @@ from numpy.typing import NDArray
 from segscale.errors import ContradictionError, DataError
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.reference_file import read_reference
+from tests.tasks.encoded import npy, png, tiff
 
-TWO = LabelRule(2)
-
-
-def _saved(labels: NDArray[Any]) -> bytes:
-    sink = io.BytesIO()
-    np.save(sink, labels)
-    return sink.getvalue()
+FLAT = np.random.default_rng(0).integers(0, 2, (9, 11), np.uint8)
+VOLUME = np.random.default_rng(1).integers(0, 3, (5, 9, 11), np.uint8)
+TWO, THREE = LabelRule(2), LabelRule(3)
 
 
-def _labels(shape: tuple[int, ...], n_classes: int = 2, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, n_classes, shape, np.uint8)
-
-
-def _one_hot(shape: tuple[int, ...], n_classes: int, axis: int, value: int = 1) -> NDArray[np.uint8]:
-    planes = np.arange(n_classes) == _labels(shape, n_classes)[..., np.newaxis]
-    return np.moveaxis(planes.astype(np.uint8) * value, -1, axis)
+def planes(labels: NDArray[np.uint8], n_classes: int, axis: int) -> NDArray[np.uint8]:
+    return np.stack([(labels == index).astype(np.uint8) for index in range(n_classes)], axis=axis)
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"),
+    ("data", "name", "rule", "expected"),
     [
-        pytest.param((12, 9), (1, 12, 9), id="height, width"),
-        pytest.param((5, 12, 9), (5, 12, 9), id="depth, height, width"),
-        pytest.param((12, 9, 1), (1, 12, 9), id="a channel behind is no slice"),
-        pytest.param((1, 12, 9), (1, 12, 9), id="nor is one before"),
-        pytest.param((1, 5, 12, 9, 1), (5, 12, 9), id="axes of length 1 around a volume"),
-        pytest.param((5, 1, 12, 9), (5, 12, 9), id="and within it"),
-        pytest.param((1, 1), (1, 1, 1), id="a single pixel"),
-        pytest.param((12,), (1, 1, 12), id="a single line"),
-        pytest.param((2, 12, 9), (2, 12, 9), id="as many slices as classes, and no one-hot planes"),
-        pytest.param((12, 9, 2), (12, 9, 2), id="a width of as many as there are classes"),
+        pytest.param(png(FLAT * 255), "r.png", TWO, FLAT[None], id="PNG"),
+        pytest.param(tiff(VOLUME), "r.tif", THREE, VOLUME, id="volume"),
+        pytest.param(npy(FLAT), "r.npy", TWO, FLAT[None], id="height, width"),
+        pytest.param(npy(FLAT[None]), "r.npy", TWO, FLAT[None], id="depth of one"),
+        pytest.param(npy(FLAT[..., None]), "r.npy", TWO, FLAT[None], id="an axis of one behind"),
+        pytest.param(npy(FLAT[:1]), "r.npy", TWO, FLAT[None, :1], id="one row"),
+        pytest.param(npy(FLAT[:, :1]), "r.npy", TWO, FLAT[None, :, :1], id="one column"),
+        pytest.param(npy(VOLUME[:3]), "r.npy", THREE, VOLUME[:3], id="as many slices as classes, not one-hot"),
+        pytest.param(npy(planes(VOLUME, 3, 0)), "r.npy", THREE, VOLUME, id="one-hot planes of a volume, first"),
+        pytest.param(npy(planes(VOLUME, 3, 1)), "r.npy", THREE, VOLUME, id="behind the depth"),
+        pytest.param(npy(planes(VOLUME, 3, -1)), "r.npy", THREE, VOLUME, id="last"),
     ],
 )
-def test_axes_without_an_image(shape: tuple[int, ...], size: tuple[int, int, int]) -> None:
-    labels = _labels(shape)
-    found = read_reference(_saved(labels), "a.npy", TWO)
-    assert found.shape == size
-    np.testing.assert_array_equal(found, labels.reshape(size))
+def test_the_size_of_a_reference_alone(data: bytes, name: str, rule: LabelRule, expected: NDArray[np.uint8]) -> None:
+    found = read_reference(data, name, rule)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(read_reference(data, name, rule, expected.shape), expected)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2], ids=["planes first", "planes between", "planes last"])
-@pytest.mark.parametrize(("n_classes", "value"), [(2, 1), (3, 1), (3, 255)])
-def test_one_hot_planes_without_an_image_are_refused_and_both_readings_named(
-    n_classes: int, value: int, axis: int
-) -> None:
-    """As a volume every one of them would be counted, and nobody would notice."""
-    planes = _one_hot((12, 9), n_classes, axis, value)
-    shown = "x".join(map(str, planes.shape))
-    with pytest.raises(DataError) as caught:
-        read_reference(_saved(planes), "a.npy", LabelRule(n_classes))
-    assert str(caught.value) == (
-        f"a.npy: an array {shown} without an image beside it; expected height and width, or depth, height and width: "
-        f"it may be a volume, or {n_classes} one-hot planes; name the images (dataset.images), whose size tells which, "
-        "or save the class of each pixel as a number"
-    )
+@pytest.mark.parametrize("axis", [0, -1], ids=["first", "last"])
+def test_one_hot_planes_of_a_flat_image_need_the_image(axis: int) -> None:
+    data = npy(planes(FLAT, 2, axis))
+    np.testing.assert_array_equal(read_reference(data, "r.npy", TWO, (1, 9, 11)), FLAT[None])
+    with pytest.raises(DataError, match=r"r\.npy: labels of shape .* could be .* slices, or one-hot planes of 2"):
+        read_reference(data, "r.npy", TWO)
 
 
-@pytest.mark.parametrize(("n_classes", "axis"), [(2, 0), (3, 0), (3, 2)])
-def test_beside_its_image_they_are_what_they_are(n_classes: int, axis: int) -> None:
-    planes = _one_hot((12, 9), n_classes, axis)
-    rule = LabelRule(n_classes)
-    found = read_reference(_saved(planes), "a.npy", rule, (1, 12, 9))
-    np.testing.assert_array_equal(found[0], _labels((12, 9), n_classes))
-    if n_classes == 2:
-        volume = read_reference(_saved(planes), "a.npy", rule, planes.shape)
-        np.testing.assert_array_equal(volume, planes)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 3, 2, 4, 5)])
+def test_more_axes_than_a_volume_has(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"r\.npy: labels of shape .*; expected height and width"):
+        read_reference(npy(np.zeros(shape, np.uint8)), "r.npy", THREE)
 
 
-def test_more_axes_are_no_reference() -> None:
-    with pytest.raises(DataError, match=r"^a\.npy: an array 2x5x12x9 without an image beside it; expected height and "):
-        read_reference(_saved(_labels((2, 5, 12, 9))), "a.npy", TWO)
+def test_a_reference_fits_its_image() -> None:
+    with pytest.raises(DataError, match=r"r\.png: expected the size of its image 9x12, .*got 9x11"):
+        read_reference(png(FLAT), "r.png", TWO, (1, 9, 12))
 
 
-def test_another_size_than_its_image_is_refused() -> None:
-    with pytest.raises(DataError, match="expected the size of its image 12x9, got 9x12"):
-        read_reference(_saved(_labels((9, 12))), "a.npy", TWO, (1, 12, 9))
-
-
-def test_ignored_pixels_and_values_are_those_of_the_rule() -> None:
-    labels = np.array([[5, 3, 9], [7, 5, 3]], np.uint8)
-    found = read_reference(_saved(labels), "a.npy", LabelRule(3, (5, 3, 9), ignored=7))
-    assert found.tolist() == [[[0, 1, 2], [IGNORED, 0, 1]]]
-    with pytest.raises(DataError, match="label values 7"):
-        read_reference(_saved(labels), "a.npy", LabelRule(3, (5, 3, 9)))
-
-
-def test_what_contradicts_the_set_names_the_key() -> None:
-    """Of two classes whose values were found in other files, a third value is no bad file but another kind of set."""
-    labels = np.array([[0, 1, 2]], np.uint8)
-    with pytest.raises(ContradictionError, match=r"^dataset\.label_values: reference a\.npy"):
-        read_reference(_saved(labels), "a.npy", LabelRule(2, found=True))
+def test_ignored_pixels_and_contradictions() -> None:
+    stored: NDArray[Any] = np.where(np.arange(99).reshape(9, 11) < 20, 7, FLAT * 255).astype(np.uint8)
+    found = read_reference(png(stored), "r.png", LabelRule(2, (0, 255), ignored=7))
+    assert np.count_nonzero(found == IGNORED) == 20
+    with pytest.raises(ContradictionError, match=r"dataset\.label_values: reference r\.png: "):
+        read_reference(png(stored), "r.png", LabelRule(2, found=True))
