@@ -20,7 +20,7 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.sources import ROLES
 from segscale.tasks import score
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import ScoreDone, ScoreJob, Scoring, score_shard
+from segscale.tasks.score import ScoreDone, ScoreJob, Scoring, score_shard, sizes_in
 from segscale.tasks.score_plan import plan_scores
 
 MakeSet = Callable[..., Any]
@@ -58,7 +58,7 @@ def _rows(data: Any, done: ScoreDone) -> dict[Key, dict[str, Any]]:
     """The rows of a part by image and class."""
     entry = Ledger(data.store).read(score.STAGE, done.key)
     assert (entry.facts["n_images"], entry.facts["n_failed"]) == (done.n_images, done.n_failed)
-    assert len(entry.facts["sizes"]) == done.n_images
+    assert len(sizes_in(entry.facts)) == done.n_images
     rows = parts.read_part(data.store, entry).to_pylist()
     found = {(row["image_id"], row["class_index"]): row for row in rows}
     assert len(found) == len(rows)
@@ -213,14 +213,14 @@ def test_a_bad_prediction_fails_alone_and_says_why(
 @pytest.mark.parametrize(
     ("place", "bug"),
     [
-        pytest.param("prediction_file.count_overlap", ValueError("a bug"), id="a plain ValueError"),
-        pytest.param("prediction_file.count_overlap", ArgumentError("a bug"), id="a function of ours called wrongly"),
-        pytest.param("prediction_file.count_overlap", AssertionError("a bug"), id="an assertion"),
+        pytest.param("pair_counts.count_overlaps", ValueError("a bug"), id="a plain ValueError"),
+        pytest.param("pair_counts.count_overlaps", ArgumentError("a bug"), id="a function of ours called wrongly"),
+        pytest.param("pair_counts.count_overlaps", AssertionError("a bug"), id="an assertion"),
         pytest.param("prediction_file.class_indices", ValueError("a bug"), id="between the reader and the kernel"),
         pytest.param("prediction_file.read_label_map", KeyError("a bug"), id="on the way to the reader"),
         pytest.param("reference_file.class_indices", ValueError("a bug"), id="of the reference"),
         pytest.param("scan.read_header", ValueError("a bug"), id="of the header"),
-        pytest.param("prediction_file.count_overlap", OSError("a bug"), id="of the system, but of no file"),
+        pytest.param("pair_counts.count_overlaps", OSError("a bug"), id="of the system, but of no file"),
         pytest.param("score.shards.commit_shard", OSError("a bug"), id="of the store"),
     ],
 )
@@ -303,7 +303,7 @@ def test_without_images_the_counts_are_the_same(make_set: MakeSet, shape: tuple[
     assert repr(_score(alone)) == repr(_score(data)), "equal, NaN for NaN"
     depth, *side = shape if len(shape) == 3 else (1, *shape)
     entries = [Ledger(data.store).read(score.STAGE, key) for key in Ledger(data.store).done(score.STAGE)]
-    assert [entry.facts["sizes"] for entry in entries] == [[[depth, *side]] * 2] * 2, "with images and without"
+    assert [sizes_in(entry.facts) for entry in entries] == [[(depth, *side)] * 2] * 2, "with images and without"
 
 
 def _file(data: Any, role: str, name: str) -> Path:
@@ -396,7 +396,7 @@ def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: p
     content = tuple(hashlib.sha256(_file(data, role, "a.png").read_bytes()).hexdigest() for role in ROLES)
     held = Failure("score", "WorkerDied", "a worker died at it")
     seen: list[str] = []
-    for place, name in ((score, "read_reference"), (score, "count_prediction")):
+    for place, name in ((score, "read_reference"), (score, "read_prediction")):
         true = getattr(place, name)
         monkeypatch.setattr(place, name, lambda *given, true=true: seen.append(str(given)) or true(*given))
     for known in (False, True):
