@@ -301,6 +301,36 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
             "metrics.cluster_by",
             id="a column that is no group",
         ),
+        pytest.param(
+            f"{HEAD},site\n1,a,b,x\n",
+            {"metrics": {"unit": "patient"}},
+            "metrics.unit: expected a column of the manifest ['site'], got 'patient'",
+            id="unknown unit",
+        ),
+        pytest.param(
+            f"{HEAD}\n1,a,b\n",
+            {"metrics": {"folds": "fold", "group_by": ["reference_volume:0,9"]}},
+            "metrics.folds: expected a column of the manifest [], got 'fold'",
+            id="unknown folds, and sizes that are no column",
+        ),
+        pytest.param(
+            f"{HEAD},patient\n1,a,b,p\n2,c,d,\n",
+            {"metrics": {"unit": "patient"}},
+            "metrics.unit: expected a value of patient for every image, got none for 1 image (2)",
+            id="an image of no unit",
+        ),
+        pytest.param(
+            f"{HEAD},patient,site\n1,a,b,p,x\n2,c,d,p,y\n",
+            {"metrics": {"unit": "patient", "group_by": ["site"], "cluster_by": "site"}},
+            "metrics.unit: expected all images of a patient in one site (metrics.group_by, cluster_by), got patient",
+            id="a unit in two strata",
+        ),
+        pytest.param(
+            f"{HEAD},fold\n1,a,b,1\n2,c,d,\n",
+            {"metrics": {"folds": "fold"}},
+            "metrics.folds: expected a value of fold for every image, got none for 1 image (2)",
+            id="an image of no fold",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_fit(tmp_path: Path, text: str, sections: dict[str, Any], words: str) -> None:
