@@ -71,11 +71,11 @@ def are_of_one(own: Affixes, other: Affixes) -> bool:
     >>> are_of_one(Affixes("siteA_"), Affixes("siteB_"))
     False
     """
-    before = [_WORD.findall(affixes.prefix.lower()) for affixes in (own, other)]
-    behind = [_WORD.findall(affixes.suffix.lower())[::-1] for affixes in (own, other)]
+    before = [_WORD.findall(affixes.prefix) for affixes in (own, other)]
+    behind = [_WORD.findall(affixes.suffix)[::-1] for affixes in (own, other)]
     n_before, n_behind = _n_alike(*before), _n_alike(*behind)
     words = [one[n_before:] + two[n_behind:] for one, two in zip(before, behind, strict=True)]
-    return any(all(word in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
+    return any(all(word.lower() in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
 
 
 def _n_alike(one: Sequence[str], other: Sequence[str]) -> int:

@@ -67,7 +67,8 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
     given = not calls
     agreed = _agreed(calls or [Calls("given", tuple(images["image_id"]))], partners, of)
     ids = images["image_id"].tolist() if given else agreed.ids
-    _refuse_repeated(ids, partners, of)
+    if agreed.match.own and not given:
+        _refuse_repeated(ids, partners, of)
     rows = images if given else images.assign(image_id=ids)[["image_id", *images]]
     role, places = partners.role, agreed.places
     used = np.zeros(len(partners.files), dtype=bool)

@@ -298,6 +298,8 @@ def test_stems_that_nobody_can_tell_apart_are_refused(tmp_path: Path, names: tup
             "images have the suffix '_left', references the suffix '_right'", id="words of which none tells a kind",
         ),
         pytest.param(["case1.png"], ["case001.png"], "their numbers have other zeros before them", id="zeros"),
+        pytest.param(["1.png", "2.png"], ["m_01.png", "m_02.png"], "have other zeros", id="zeros behind a prefix"),
+        pytest.param(["P0.png"], ["p0.png"], "they differ in upper and lower case", id="upper and lower case"),
         pytest.param(["x.png"], ["quite.png"], "images are called x, references quite", id="nothing alike"),
         pytest.param(["s/1.png", "t/1.png"], ["1.png"], "images are called s, t, references 1", id="only folders"),
     ],
