@@ -196,8 +196,8 @@ def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
         unknown = [name for name in names if name and name not in groups]
         if unknown:
             raise ConfigError(
-                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, of "
-                f"which there are {groups}, got {unknown[0]!r}"
+                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern: "
+                f"one of {groups}, got {unknown[0]!r}"
             )
 
 
