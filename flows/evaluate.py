@@ -27,10 +27,10 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
     with Run(config, observer) as job:
         _check(job)
         with observer.turn():
-            stages = [observer.stage("ingest", lambda: ingest_images(job))]
-            if scores_predictions(config, job.catalog):
-                stages.append(observer.stage("score", lambda: score_files(job)))
+            if job.scored:
+                stages = [observer.stage("score", lambda: score_files(job))]
             else:
+                stages = [observer.stage("ingest", lambda: ingest_images(job))]
                 stages.append(observer.stage("predict", lambda: predict_images(job)))
             job.close_workers()
             return observer.stage("report", lambda: write_tables(job, stages), retries=2)

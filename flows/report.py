@@ -13,17 +13,16 @@ import pandas as pd
 from segscale.errors import ConfigError
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import list_dataset, require_catalog
+from segscale.flows.dataset import is_scored, list_dataset, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import counted_by, plan_predict
 from segscale.flows.progress import timed
 from segscale.flows.run import Counted, Run
-from segscale.flows.score import plan_score
 from segscale.flows.stage import StageSummary
-from segscale.flows.survey import check_as_ingested
+from segscale.flows.survey import check_as_counted
 from segscale.flows.versions import installed_version
-from segscale.storage.catalog import catalog_sha256
+from segscale.storage.catalog import catalog_sha256, rows_by_shard
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
@@ -37,7 +36,7 @@ from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, 
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
-_PLACES = {"images", "references", "manifest", "roots", "same_files", "rescan"}
+_PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
@@ -81,15 +80,15 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    store = config.store.open()
-    require_catalog(config, store)
+    store, scored = config.store.open(), is_scored(config)
+    require_catalog(config, store, scored=scored)
     try:
         listing = list_dataset(config).images
     except ConfigError as error:
         # What was counted is in the store; its files may have been moved away since.
         logger.warning("report: of what was ingested before, whose files were not looked at: %s", error)
     else:
-        check_as_ingested(config, store, listing)
+        check_as_counted(config, store, listing, scored=scored)
     check_folders(config)
 
 
@@ -154,8 +153,8 @@ def _result(report: Report, tables: Mapping[str, pd.DataFrame], *, reused: bool)
 def find_counted(run: Run) -> Counted:
     """What was counted before this run. Raises ConfigError where nothing was predicted with this model yet."""
     config = run.config
-    if config.predictions.path or not config.model.path:
-        return Counted(score.STAGE, tuple(plan_score(run.counting, run.catalog)), config.predictions.label)
+    if run.scored:
+        return Counted(score.STAGE, tuple(rows_by_shard(run.catalog)), config.predictions.label)
     known = find_plan(config, run.model, run.store)
     if known is None:
         raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -14,10 +14,18 @@ import pandas as pd
 from segscale.flows.checks.model import ModelFile, find_model
 from segscale.flows.cluster.needs import needs_of
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import DatasetListing, counting, list_dataset, preparation, require_catalog
+from segscale.flows.dataset import (
+    DatasetListing,
+    catalog_name,
+    counting,
+    is_scored,
+    list_dataset,
+    preparation,
+    require_catalog,
+)
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
-from segscale.flows.workers import Workers
+from segscale.flows.workers import Workers, is_small
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.prediction_file import Counting
@@ -55,15 +63,22 @@ class Run:
     """
 
     def __init__(
-        self, config: EvaluationConfig, observer: Observer = UNOBSERVED, workers: Workers | None = None
+        self,
+        config: EvaluationConfig,
+        observer: Observer = UNOBSERVED,
+        workers: Workers | None = None,
+        scored: bool | None = None,
     ) -> None:
         self.config, self.observer = config, observer
+        self.scored = is_scored(config) if scored is None else scored
+        """Whether it counts existing predictions and nothing else: its catalog is not that of the same set ingested."""
         self._lent = workers
         self.counted: Counted | None = None
         """By the last stage that counted, for the report."""
         self._listing: DatasetListing | None = None
         self._catalog: pd.DataFrame | None = None
         self._looked: Looked | None = None
+        self._alone: bool | None = None
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -78,12 +93,15 @@ class Run:
     @cached_property
     def workers(self) -> Workers:
         """Those that were lent, which stay, or its own, which are started or found when the first shard needs one."""
-        return self._lent or Workers(self.config.cluster, needs_of(self.config))
+        if self._alone is None:
+            self.listing()
+        return self._lent or Workers(self.config.cluster, needs_of(self.config), alone=bool(self._alone))
 
     def listing(self) -> pd.DataFrame:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
+            self._see(self._listing.images)
         return self._listing.images
 
     def take_listing(self) -> pd.DataFrame:
@@ -91,11 +109,16 @@ class Run:
 
         What was left out of it is said now, once the checks have found nothing.
         """
-        self.listing()
+        images, self._listing = self.told_listing(), None
+        return images
+
+    def told_listing(self) -> pd.DataFrame:
+        """The listing, which is kept; what was left out of it is said."""
+        images = self.listing()
         assert self._listing is not None
         for note in self._listing.notes:
             logger.log(logging.WARNING if note.warns else logging.INFO, "%s", note.text)
-        images, self._listing = self._listing.images, None
+        self._listing = replace(self._listing, notes=())
         return images
 
     def look(self) -> Looked:
@@ -104,14 +127,24 @@ class Run:
         Raises ConfigError where they can be read in more than one way.
         """
         if self._looked is None:
-            self._looked = look(self.config, self.store, self.listing())
+            self._looked = look(self.config, self.store, self.listing(), scored=self.scored)
         return self._looked
+
+    def found_turned(self, sentence: str) -> None:
+        """Keep what the files say of how they are turned with the rest of what is known of the set as a whole."""
+        self._looked = replace(self.look(), reading=replace(self.look().reading, turned=sentence))
+        self._looked.keep(self.store)
+
+    @property
+    def catalog_name(self) -> str:
+        """The name under which the store keeps its catalog."""
+        return catalog_name(self.config, scored=self.scored)
 
     @property
     def reading(self) -> Reading:
         """As `look` found, else as the last ingest kept it."""
         if self._looked is None:
-            self._looked = last_look(self.config, self.store)
+            self._looked = last_look(self.config, self.store, scored=self.scored)
         return (self._looked or self.look()).reading
 
     @property
@@ -128,8 +161,12 @@ class Run:
     def catalog(self) -> pd.DataFrame:
         """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
         if self._catalog is None:
-            self._catalog = require_catalog(self.config, self.store)
+            self._catalog = require_catalog(self.config, self.store, scored=self.scored)
+            self._see(self._catalog)
         return self._catalog
+
+    def _see(self, images: pd.DataFrame) -> None:
+        self._alone = is_small(len(images), predicts=not self.scored)
 
     def renew_catalog(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The catalog that `plan` makes, from now on; the one before ends first."""

@@ -1,4 +1,4 @@
-"""The workers of a run: a Dask cluster that is started, or found, when the first shard needs a worker."""
+"""The workers of a run, started or found when the first shard needs one: processes of this machine, or Dask's."""
 
 from __future__ import annotations
 
@@ -14,21 +14,39 @@ from segscale.flows.shards.retry import UNLIMITED, Finished, Job, Limits, Lost
 if TYPE_CHECKING:
     from distributed import Client
 
+    from segscale.flows.processes.pool import Pool
+
+PRELOAD = "segscale.flows.worker.warm"
+LARGE_IMAGES = 1_000_000
+"""A set of so many images is worked on for minutes at least, of which the start of a cluster is no part that counts."""
+
+
+def is_small(n_images: int, *, predicts: bool) -> bool:
+    """Whether a set is for processes of this machine alone, where the configuration says nothing of workers.
+
+    A network is for a cluster: its workers hold what they have compiled, and tell how they computed.
+    """
+    return not predicts and n_images < LARGE_IMAGES
+
 
 class Workers:
-    """Nothing of Dask is imported, started or asked before the first shard; `close` ends what was started.
+    """Nothing is imported, started or asked before the first shard; `close` ends what was started.
 
-    Workers that are no processes of this machine are checked against `needs` before they get any work.
+    With `alone` and no word of the configuration about workers they are processes of this machine without a cluster;
+    else Dask's, of which those that are no processes of this machine are checked against `needs` before they get any
+    work. What comes of the work is the same.
     """
 
-    def __init__(self, config: Cluster, needs: Needs | None = None) -> None:
+    def __init__(self, config: Cluster, needs: Needs | None = None, alone: bool = False) -> None:
         self._config, self._needs = config, needs or Needs()
+        self._alone = alone and config.kind == "local" and not config.workers
         self._client: Client | None = None
+        self._pool: Pool | None = None
         self._open = ExitStack()
 
     @property
     def client(self) -> Client:
-        """Dask's client; the first call starts or finds the cluster.
+        """Dask's client; the first call starts or finds the cluster, which does all work from then on.
 
         Raises ClusterLostError where the cluster or its workers are not there within `cluster.wait_seconds`,
         ConfigError where workers cannot do this run.
@@ -37,6 +55,7 @@ class Workers:
             # Whoever has no shard to do starts without Dask.
             from segscale.flows.cluster.client import open_cluster
 
+            self._alone = False
             try:
                 self._client = open_cluster(self._config, self._needs, self._open)
             except BaseException:
@@ -44,10 +63,25 @@ class Workers:
                 raise
         return self._client
 
+    def start(self) -> None:
+        """Start the processes, where they are to do the work, and wait for nothing: they load beside the driver."""
+        if self._alone and self._pool is None:
+            from segscale.flows.cluster.machine import local_workers
+            from segscale.flows.processes.pool import Pool
+
+            self._pool = Pool(local_workers(self._config), PRELOAD)
+            self._open.callback(self._pool.close)
+            self._pool.start()
+
     def stream(
         self, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any, limits: Limits = UNLIMITED
     ) -> Iterator[Finished | Lost]:
-        """`segscale.flows.shards.stream.stream_shards` over these workers."""
+        """`segscale.flows.shards.stream.stream_shards` over these workers, or the same over processes."""
+        self.start()
+        if self._alone and self._pool is not None:
+            from segscale.flows.processes import stream as processes
+
+            return processes.stream_shards(self._pool, work, jobs, *arguments, limits=limits)
         client = self.client
         from segscale.flows.shards.stream import stream_shards
 
@@ -79,4 +113,4 @@ class Workers:
 
             end_at_once(cluster)
         self._open.close()
-        self._client = None
+        self._client = self._pool = None

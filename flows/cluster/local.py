@@ -9,30 +9,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from dask.system import CPU_COUNT
 from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, Status
-from distributed.system import MEMORY_LIMIT
 from distributed.utils import LoopRunner
 from tornado.ioloop import IOLoop
 
 from segscale.errors import ConfigError
 from segscale.flows.cluster import tied
 from segscale.flows.cluster.apart import deaf
+from segscale.flows.cluster.machine import local_workers, memory_bytes
 from segscale.flows.config.sections import Cluster
 from segscale.tasks.engines.hardware import visible_gpus
 
-# A worker that holds a compiled network, its activations and a shard.
-WORKER_BYTES = 3 * 1000**3
 TIED = tied.__name__
 """Loaded by each worker process when it starts."""
-
-
-def local_workers(config: Cluster) -> int:
-    """How many worker processes this machine gets: as configured, or one per core as far as the memory goes.
-
-    Of a container, these are the cores and the memory that it may use.
-    """
-    return config.workers or max(1, min(int(CPU_COUNT), MEMORY_LIMIT // WORKER_BYTES))
 
 
 @contextmanager
@@ -52,7 +41,7 @@ def local_cluster(config: Cluster) -> Iterator[LocalCluster]:
             dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
             # Dask's own share goes by cores, of which there may be more than memory has room for workers.
-            memory_limit=MEMORY_LIMIT // n_workers,
+            memory_limit=memory_bytes() // n_workers,
             silence_logs=logging.CRITICAL,
             preload=TIED,
             loop=loop,
@@ -69,7 +58,7 @@ def gpu_cluster(config: Cluster) -> Iterator[SpecCluster]:
         "nthreads": 1,
         "host": "127.0.0.1",
         # Dask's own share of the memory goes by threads, and these workers have one each whatever their number.
-        "memory_limit": MEMORY_LIMIT // len(gpus),
+        "memory_limit": memory_bytes() // len(gpus),
         "resources": {"GPU": 1},
         "silence_logs": logging.CRITICAL,
         "preload": TIED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import tomllib
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import ValidationError, model_validator
 from segscale.errors import ConfigError
 from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.training import Train
+from segscale.storage.patterns import escaped
 from segscale.tasks.section import Section, one_line
 
 S = TypeVar("S", bound=Section)
@@ -34,6 +34,11 @@ class EvaluationConfig(Section):
     def _check(self) -> Self:
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
+        if not (self.dataset.images or self.dataset.manifest or self.predictions.path):
+            raise ValueError(
+                "dataset.images: expected the images that a network sees; only existing predictions, named in "
+                "predictions.path, are scored without"
+            )
         if self.predictions.label_values and len(self.predictions.label_values) != len(self.dataset.classes):
             raise ValueError(
                 f"predictions.label_values: expected a value for each of {len(self.dataset.classes)} classes, "
@@ -69,11 +74,11 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
     except ValidationError as error:
         raise ConfigError(f"{source}: {one_line(error)}") from None
     # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
-    pattern_base = Path(glob.escape(str(base)))
+    pattern_base = Path(escaped(str(base)))
     return config.model_copy(
         update={
             "dataset": _anchored(
-                _anchored(config.dataset, pattern_base, "images", "references"), base, "manifest", "roots"
+                _anchored(config.dataset, pattern_base, "images", "references"), base, "manifest", "roots", "columns"
             ),
             "predictions": _anchored(config.predictions, pattern_base, "path"),
             "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,

@@ -7,10 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
+from segscale.errors import ListingError
 from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
 from segscale.flows.config.prediction_name import folder_label
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
+from segscale.storage.patterns import Pattern
 from segscale.tasks.metrics.settings import BINS, ScoreSettings
 from segscale.tasks.section import Section
 
@@ -22,6 +24,18 @@ Place = Annotated[
     str, AfterValidator(refuse_secrets), BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url)
 ]
 Folder = Annotated[Place, Field(min_length=1)]
+
+
+def _readable(pattern: str) -> str:
+    try:
+        Pattern.of(pattern)
+    except ListingError as error:
+        raise ValueError(str(error)) from None
+    return pattern
+
+
+Names = Annotated[Place, AfterValidator(_readable)]
+"""A folder, a file or a pattern."""
 
 
 def _shown_address(address: object) -> object:
@@ -66,9 +80,12 @@ class Dataset(Section):
     """Which images, which references, and what their values mean."""
 
     name: Name
-    images: Place = ""
-    references: Place = ""
+    images: Names = ""
+    """Optional where existing predictions are scored; the set is then the references."""
+    references: Names = ""
     manifest: Place = ""
+    columns: Place = ""
+    """A table with image_id (or id) and what else is known of the images, beside what names their files."""
     roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
     """Folders that files named by the manifest may lie in, beside the folder of the manifest itself."""
     layout: Literal["files", "nnunet", "dicom"] = "files"
@@ -91,9 +108,9 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if bool(self.manifest) == bool(self.images or self.references):
-            raise ValueError("expected either images and references, or a manifest")
-        if not self.manifest and not (self.images and self.references):
-            raise ValueError("expected both images and references (or a manifest)")
+            raise ValueError("expected either references, with or without images, or a manifest")
+        if not self.manifest and not self.references:
+            raise ValueError("references: expected them beside images (or a manifest)")
         if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes: expected 2 to 255 different names, got {len(self.classes)}: {self.classes}")
         taken = sorted(OVER_CLASSES.intersection(self.classes))
@@ -129,7 +146,7 @@ def _shown_name(name: str) -> str:
 class Predictions(Section):
     """Predictions that something else made."""
 
-    path: Place = ""
+    path: Names = ""
     kind: Literal["auto", "labels", "probabilities"] = "auto"
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     """The value of each class in label maps; empty: as in the references."""

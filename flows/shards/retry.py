@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import math
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -104,3 +107,57 @@ def after_death(attempt: Attempt, reason: str, most: int) -> Lost | Attempt:
 def pause_seconds(attempt: Attempt) -> float:
     """How long another attempt waits."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt.number - 2)) * random.uniform(0.5, 1.0)
+
+
+class Pauses:
+    """What waits for another attempt."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, Attempt]] = []
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, attempt: Attempt) -> None:
+        heapq.heappush(self._waiting, (time.monotonic() + pause_seconds(attempt), next(self._numbers), attempt))
+
+    def due(self) -> Iterator[Attempt]:
+        """Those whose time has come; they wait no more."""
+        while self._waiting and self._waiting[0][0] <= time.monotonic():
+            yield heapq.heappop(self._waiting)[2]
+
+    def seconds(self) -> float:
+        """Until the next is due; without end (inf) where none waits."""
+        return self._waiting[0][0] - time.monotonic() if self._waiting else math.inf
+
+
+class Stream(Protocol):
+    """Shards under way, on whatever workers."""
+
+    def room(self) -> int:
+        """How many more may be under way now."""
+        ...
+
+    def is_busy(self) -> bool:
+        """Whether an outcome is to come."""
+        ...
+
+    def submit(self, attempt: Attempt) -> None: ...
+
+    def next_outcome(self) -> Finished | Lost | None:
+        """Wait for news; None where they are no outcome, or where none came for a while."""
+        ...
+
+
+def outcomes_of(stream: Stream, jobs: Iterable[Job]) -> Iterator[Finished | Lost]:
+    """What becomes of each job, drawn only as fast as there is room for more."""
+    source = iter(jobs)
+    while True:
+        for job in itertools.islice(source, stream.room()):
+            stream.submit(Attempt(job, 1))
+        if not stream.is_busy():
+            return
+        outcome = stream.next_outcome()
+        if outcome is not None:
+            yield outcome

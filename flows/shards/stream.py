@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import queue
 import time
@@ -26,9 +25,10 @@ from segscale.flows.shards.retry import (
     Job,
     Limits,
     Lost,
+    Pauses,
     after_death,
     after_error,
-    pause_seconds,
+    outcomes_of,
 )
 from segscale.flows.shards.timeout import run_limited, seconds_taken
 
@@ -67,16 +67,8 @@ def stream_shards(
     Raises ClusterLostError where the scheduler is gone, or no worker comes back.
     """
     stream = _Stream(client, work, arguments, limits)
-    source = iter(jobs)
     try:
-        while True:
-            for job in itertools.islice(source, stream.room()):
-                stream.submit(Attempt(job, 1))
-            if not stream.is_busy():
-                return
-            outcome = stream.next_outcome()
-            if outcome is not None:
-                yield outcome
+        yield from outcomes_of(stream, jobs)
     except (CommClosedError, ClosedClientError, OSError) as error:
         raise ClusterLostError(f"the scheduler is gone ({error}); what was committed stays, run again") from error
     finally:
@@ -91,7 +83,7 @@ class _Stream:
         # Dask knows work by its name, and other drivers may be at the same shards for other stores.
         self._name = f"{getattr(work, '__name__', 'work')}-{uuid.uuid4().hex[:12]}"
         self._under_way: dict[str, tuple[Attempt, Future]] = {}
-        self._paused: list[tuple[float, int, Attempt]] = []
+        self._pauses = Pauses()
         self._numbers = itertools.count()
         self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._ended: set[str] = set()
@@ -105,10 +97,10 @@ class _Stream:
     def room(self) -> int:
         """How many more shards may be under way now; those whose results are on their way are at work no more."""
         at_work = len(self._under_way) - min(len(self._ended), self._window)
-        return max(0, self._window - at_work - len(self._paused))
+        return max(0, self._window - at_work - len(self._pauses))
 
     def is_busy(self) -> bool:
-        return bool(self._under_way or self._paused)
+        return bool(self._under_way or self._pauses)
 
     def submit(self, attempt: Attempt) -> None:
         name = f"{self._name}-{attempt.job.key}-{next(self._numbers)}"
@@ -150,14 +142,12 @@ class _Stream:
 
     def next_outcome(self) -> Finished | Lost | None:
         """Wait for news; None where they are no outcome, or where none came for a while."""
-        now = time.monotonic()
-        while self._paused and self._paused[0][0] <= now:
-            self.submit(heapq.heappop(self._paused)[2])
-        if now - self._looked > LOOK_SECONDS:
+        for attempt in self._pauses.due():
+            self.submit(attempt)
+        if time.monotonic() - self._looked > LOOK_SECONDS:
             self._look()
-        pause = self._paused[0][0] - now if self._paused else LOOK_SECONDS
         try:
-            name, result = self._news.get(timeout=min(max(pause, 0.01), LOOK_SECONDS))
+            name, result = self._news.get(timeout=min(max(self._pauses.seconds(), 0.01), LOOK_SECONDS))
         except queue.Empty:
             return None
         if name not in self._under_way:
@@ -180,8 +170,7 @@ class _Stream:
         outcome = self._outcome(future, attempt, result)
         future.release()
         if isinstance(outcome, Attempt):
-            at = time.monotonic() + pause_seconds(outcome)
-            heapq.heappush(self._paused, (at, next(self._numbers), outcome))
+            self._pauses.add(outcome)
             return None
         return outcome
 

@@ -12,7 +12,7 @@ from scipy import special
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
-from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
+from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes_together, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS, Metric
 from segscale.tasks.metrics.panel import IMAGE, Panel, Sample, Stratum
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -77,14 +77,18 @@ def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.Da
 
 def _rows_of_stratum(panel: Panel, stratum: Stratum, settings: ScoreSettings) -> Iterator[Row]:
     units = _units(panel, stratum, settings.cluster_by)
-    estimate = partial(_resample_class, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
+    estimate = partial(_resample_classes, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
     names = [(metric, aggregation) for metric in METRICS for aggregation in AGGREGATIONS]
     combine = partial(mean_of, names=panel.foreground)
-    for keys, found in over_classes(panel, stratum, estimate, combine):
+    told: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for keys, found in over_classes_together(panel, stratum, estimate, combine):
         for (metric, aggregation), resampled in zip(names, found, strict=True):
             trouble = _trouble(metric, aggregation, units)
+            # What has the same sums is the same record, and has the same intervals.
+            same = (id(resampled), trouble)
+            told[same] = told.get(same) or _rows(resampled, settings, trouble)
             of_metric = {"metric": metric.name, "aggregation": aggregation, "n_units": resampled.n_units}
-            for row in _rows(resampled, settings, trouble):
+            for row in told[same]:
                 yield {**keys, **of_metric, **row}
 
 
@@ -139,16 +143,28 @@ def sums_of_metric(
     return per_sample, UnitSums(numerator, denominator, metric.smooth(settings))
 
 
-def _resample_class(sample: Sample, units: Units, settings: ScoreSettings, seed: list[int]) -> list[Resampled]:
-    """Of each metric its `AGGREGATIONS`."""
+def _resample_classes(
+    samples: Iterator[Sample], units: Units, settings: ScoreSettings, seed: list[int]
+) -> list[list[Resampled]]:
+    """Of each class, and in it of each metric, its `AGGREGATIONS`."""
+    ok: list[UnitSums] = []
+    every: list[UnitSums] = []
+    has_missing = False
+    for sample in samples:
+        of_class = _sums_of_class(sample.counts, units.ok, settings)
+        ok += of_class
+        # Units that lack some of their images may lack none of a class.
+        every += _sums_of_class(sample.with_missing, units.all, settings) if sample.has_missing else of_class
+        has_missing = has_missing or sample.has_missing
+    of_ok = resample(ok, settings.bootstrap, seed)
+    of_all = resample(every, settings.bootstrap, seed) if has_missing else of_ok
+    both = [one for place in range(0, len(ok), 2) for one in (*of_ok[place : place + 2], *of_all[place : place + 2])]
+    size = len(METRICS) * len(AGGREGATIONS)
+    return [both[start : start + size] for start in range(0, len(both), size)]
 
-    def resampled(counts: CountColumns, of_image: Int64Array) -> list[Resampled]:
-        columns = [sums for metric in METRICS for sums in sums_of_metric(metric, counts, of_image, settings)]
-        return resample(columns, settings.bootstrap, seed)
 
-    ok = resampled(sample.counts, units.ok)
-    every = resampled(sample.with_missing, units.all) if sample.has_missing else ok
-    return [one for place in range(0, len(ok), 2) for one in (*ok[place : place + 2], *every[place : place + 2])]
+def _sums_of_class(counts: CountColumns, units: Int64Array, settings: ScoreSettings) -> list[UnitSums]:
+    return [sums for metric in METRICS for sums in sums_of_metric(metric, counts, units, settings)]
 
 
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:

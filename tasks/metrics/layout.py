@@ -28,13 +28,24 @@ def over_classes(
     `estimate` makes the results of one class, the same number for each; `combine` makes one of the results that the
     foreground classes have in the same place (the row MACRO).
     """
+    return over_classes_together(panel, stratum, lambda samples: [estimate(sample) for sample in samples], combine)
+
+
+def over_classes_together(
+    panel: Panel,
+    stratum: Stratum,
+    estimate: Callable[[Iterator[Sample]], list[list[ResultT]]],
+    combine: Callable[[list[ResultT]], ResultT],
+) -> Iterator[tuple[Row, list[ResultT]]]:
+    """`over_classes` where `estimate` makes the results of all classes of a head at once, in their order."""
     names: list[tuple[int, str]] = []
     by_head: list[list[list[ResultT]]] = []
     for head in panel.heads:
         classes = panel.classes[head]
         # Of two classes MICRO is the foreground itself, the same columns: estimated once.
         distinct = {id(one.counts): one for one in classes}
-        estimates = {key: estimate(_sample(one, stratum)) for key, one in distinct.items()}
+        found = estimate(_sample(one, stratum) for one in distinct.values())
+        estimates = dict(zip(distinct, found, strict=True))
         results = [estimates[id(one.counts)] for one in classes]
         foreground = [result for one, result in zip(classes, results, strict=True) if one.class_index > 0]
         n_own = sum(one.class_index != OVER_CLASSES for one in classes)

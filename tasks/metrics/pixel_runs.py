@@ -9,8 +9,8 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics import settings
-from segscale.tasks.metrics.compiled import compiled
 
 IntegerArray = NDArray[np.integer[Any]]
 Int64Array = NDArray[np.int64]

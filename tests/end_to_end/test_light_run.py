@@ -28,12 +28,17 @@ def run_and_look(*arguments: str) -> tuple[int, list[str]]:
     return code, loaded
 
 
-def test_what_is_done_is_seen_without_what_does_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_asked_for", [True, False], ids=["a cluster", "processes"])
+def test_what_is_done_is_seen_without_what_does_it(tmp_path: Path, is_asked_for: bool) -> None:
     work = shutil.copytree(FIXTURE, tmp_path / "work")
+    if not is_asked_for:
+        text = (work / "config.toml").read_text()
+        (work / "config.toml").write_text(text.replace("[cluster]\nworkers = 1\n", ""))
     command = (str(work / "config.toml"), "--run-id", "again", "--quiet")
     code, loaded = run_and_look("run", *command)
     # Files at another place are looked at by workers, and a report of another name is drawn.
-    assert (code, "distributed" in loaded, "matplotlib" in loaded, "prefect" in loaded) == (0, True, True, False)
+    found = ("distributed" in loaded, "dask" in loaded, "matplotlib" in loaded, "prefect" in loaded)
+    assert (code, *found) == (0, is_asked_for, is_asked_for, True, False)
     assert run_and_look("run", *command) == (0, [])
     assert run_and_look("report", *command) == (0, [])
 

@@ -39,6 +39,8 @@ class Machine:
     code: int = 0
     says: str = ""
     prefect: bool = False
+    workers: int = 0
+    """Of a cluster that is asked for; 0: none is."""
     needs: str = "sh"
     """A program."""
 
@@ -62,8 +64,9 @@ MACHINES = {
         before=mounted(f"mount --bind -o ro {ROOM} {ROOM}"), environment={"HOME": NO_HOME},
         says="numba: every process compiles anew", needs="unshare",
     ),
-    "no /dev/shm": Machine(
-        before=mounted("mount -t tmpfs -o ro none /dev/shm"), code=2, says="need semaphores", needs="unshare"
+    "no /dev/shm": Machine(before=mounted("mount -t tmpfs -o ro none /dev/shm"), needs="unshare"),
+    "no /dev/shm for a cluster": Machine(
+        before=mounted("mount -t tmpfs -o ro none /dev/shm"), workers=2, code=2, says="need semaphores", needs="unshare"
     ),
     "ulimit -n 256": Machine(before=shell("ulimit -n 256")),
     "ports": Machine(),
@@ -109,7 +112,9 @@ def test_a_run_ends_as_the_page_says(
         environment["LOCPATH"] = str(folder)
     for variable in machine.without:
         environment.pop(variable, None)
-    done = run_at(machine.before, environment, write_config(**score_sections(few(phantoms, tmp_path), tmp_path)))
+    sections = score_sections(few(phantoms, tmp_path), tmp_path)
+    config = write_config(**sections, cluster={"workers": str(machine.workers)})
+    done = run_at(machine.before, environment, config)
     assert (done.returncode, "Traceback" in done.stderr) == (machine.code, False), done.stderr
     assert machine.says in done.stderr
     if machine.code == 0:
@@ -136,13 +141,13 @@ def run_at(before: tuple[str, ...], environment: dict[str, str], config: Path) -
 
 
 def test_little_memory_is_one_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from segscale.flows.cluster import local
+    from segscale.flows.cluster import machine
     from segscale.flows.config.sections import Cluster
 
-    monkeypatch.setattr(local, "CPU_COUNT", 16)
+    monkeypatch.setattr(machine, "core_count", lambda: 16)
     for gigabytes, workers in ((2, 1), (5, 1), (7, 2), (600, 16)):
-        monkeypatch.setattr(local, "MEMORY_LIMIT", gigabytes * 1000**3)
-        assert local.local_workers(Cluster()) == workers
+        monkeypatch.setattr(machine, "memory_bytes", lambda found=gigabytes * 1000**3: found)
+        assert machine.local_workers(Cluster()) == workers
 
 
 @pytest.mark.parametrize("given", ["", "intern.example", "127.0.0.1, intern.example", "*"])
@@ -160,7 +165,7 @@ def test_servers_on_this_machine_are_asked_without_a_proxy(monkeypatch: pytest.M
 
 
 def test_the_cache_of_compiled_loops_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segscale.tasks.metrics import compiled
+    from segscale.tasks import compiled
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(compiled, "_FOLDER", tmp_path / "file" / "metrics")

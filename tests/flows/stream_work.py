@@ -1,4 +1,4 @@
-"""What the tests of the stream have workers do."""
+"""What the tests of the stream have workers do. Every new worker loads this: of Dask it takes what a deed needs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-
-from segscale.flows.shards.timeout import other_limit
-from tests.faults.scene import await_true
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +26,8 @@ def do(deed: Deed, folder: str) -> str:
     number = len(list(Path(folder).glob(f"{deed.key}-*")))
     (Path(folder) / f"{deed.key}-{number}").touch()
     if deed.act == "await" and number > 0:
+        from tests.faults.scene import await_true
+
         await_true((Path(folder) / "go").exists, 60, "go")
     if number < deed.times:
         if deed.act == "die":
@@ -36,6 +35,8 @@ def do(deed: Deed, folder: str) -> str:
         if deed.act == "hang":
             threading.Event().wait()
         if deed.act == "prepare":
+            from segscale.flows.shards.timeout import other_limit
+
             with other_limit(60):
                 threading.Event().wait(3)
         if deed.act == "raise":

@@ -14,8 +14,9 @@ from segscale.flows.checks import cluster as cluster_checks
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.cluster import kubernetes as cluster_kubernetes
 from segscale.flows.cluster import local as cluster_local
+from segscale.flows.cluster import machine
 from segscale.flows.cluster import slurm as cluster_slurm
-from segscale.flows.cluster.local import local_workers
+from segscale.flows.cluster.machine import local_workers
 from segscale.flows.cluster.scheduler import expected_workers, neighbours, patience_seconds, worker_count
 from segscale.flows.config.sections import Cluster
 from segscale.flows.workers import Workers
@@ -113,8 +114,8 @@ def test_tls_without_keys_is_refused() -> None:
 def test_local_workers_are_one_for_each_core_that_memory_allows(
     monkeypatch: pytest.MonkeyPatch, cores: int, memory: float, expected: int
 ) -> None:
-    monkeypatch.setattr(cluster_local, "CPU_COUNT", cores)
-    monkeypatch.setattr(cluster_local, "MEMORY_LIMIT", int(memory))
+    monkeypatch.setattr(machine, "core_count", lambda: cores)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: int(memory))
     assert local_workers(Cluster()) == expected
     assert local_workers(Cluster(workers=7)) == 7
 

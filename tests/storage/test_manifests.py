@@ -197,7 +197,8 @@ def test_blanks_around_cells_are_left_out_and_said(tmp_path: Path) -> None:
     row = found.images.iloc[0]
     assert (row["image_id"], read_file(row["image"]), read_file(row["reference"])) == ("1", b"a.png", b"b c.png")
     assert pd.isna(row["site"])
-    assert found.notes[0].text.startswith("manifest: blanks around 4 cells left out: '1 ', ' a.png'")
+    assert found.notes[0].text.endswith("columns left out: ' image_id', 'image ', ' reference'")
+    assert found.notes[1].text.startswith("manifest: blanks around 4 cells left out: '1 ', ' a.png'")
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

@@ -253,11 +253,19 @@ def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: objec
     [
         pytest.param({}, "dataset: required, and not given", id="empty"),
         pytest.param({"dataset": {"manifest": "m.csv"}}, "dataset.name: required", id="no name"),
-        pytest.param({"dataset": {"name": "x"}}, "either images and references, or a manifest", id="no sources"),
-        pytest.param({"dataset": FILES | {"manifest": "m.csv"}}, "either images and", id="files and a manifest"),
-        pytest.param({"dataset": {"name": "x", "images": "i"}}, "both images and references", id="images alone"),
         pytest.param(
-            {"dataset": {"name": "x", "references": "r"}}, "both images and references", id="references alone"
+            {"dataset": {"name": "x"}}, "either references, with or without images, or a manifest", id="no sources"
+        ),
+        pytest.param({"dataset": FILES | {"manifest": "m.csv"}}, "either references, with", id="files and a manifest"),
+        pytest.param(
+            {"dataset": {"name": "x", "images": "i"}},
+            "dataset.references: expected them beside images",
+            id="images alone",
+        ),
+        pytest.param(
+            {"dataset": {"name": "x", "references": "r"}},
+            "dataset.images: expected the images that a network sees",
+            id="references alone",
         ),
         pytest.param(
             {"dataset": FILES | {"full_scale": 4095.0, "normalize": "zscore"}},

@@ -1,4 +1,4 @@
-"""The stream, over real worker processes that raise, die and hang."""
+"""The stream, over real worker processes that raise, die and hang: over a cluster, and over processes alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from distributed import Client
@@ -29,10 +30,23 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
+def on_dask() -> Iterator[Workers]:
     with Workers(Cluster(workers=2)) as workers:
         workers.client.wait_for_workers(2, timeout=60)
         yield workers
+
+
+@pytest.fixture(scope="module")
+def on_processes() -> Iterator[Workers]:
+    two = mock.patch("segscale.flows.cluster.machine.core_count", return_value=2)
+    with two, Workers(Cluster(), alone=True) as workers:
+        yield workers
+
+
+@pytest.fixture(params=["on_dask", "on_processes"])
+def workers(request: pytest.FixtureRequest) -> Workers:
+    found: Workers = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +56,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(workers: Workers, folder: Path, deeds: list[Deed], seconds: float = 60.0) -> dict[str, Finished | Lost]:
     limits = Limits(lambda _: seconds)
-    outcomes = list(stream_shards(workers.client, do, deeds, str(folder), limits=limits))
+    outcomes = list(workers.stream(do, deeds, str(folder), limits=limits))
     assert Counter(outcome.key for outcome in outcomes) == Counter(deed.key for deed in deeds)
     return {outcome.key: outcome for outcome in outcomes}
 
@@ -88,8 +102,8 @@ def test_what_hangs_is_ended_by_its_own_worker(workers: Workers, tmp_path: Path)
     assert attempts(tmp_path, "stuck") == DEATHS
 
 
-def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(workers: Workers, tmp_path: Path) -> None:
-    found = run(workers, tmp_path, [Deed("shard", "prepare")], seconds=1.0)
+def test_what_is_no_part_of_the_shard_has_a_limit_of_its_own(on_dask: Workers, tmp_path: Path) -> None:
+    found = run(on_dask, tmp_path, [Deed("shard", "prepare")], seconds=1.0)
     assert found == {"shard": Finished("shard", "shard", 1)}
 
 
@@ -139,17 +153,17 @@ def test_jobs_are_drawn_only_as_fast_as_they_finish(workers: Workers, tmp_path: 
 
     # As many as may be under way, and as many again whose results are.
     window = 2 * stream.SHARDS_PER_WORKER * 2
-    for finished, _ in enumerate(stream_shards(workers.client, do, jobs(), str(tmp_path)), start=1):
+    for finished, _ in enumerate(workers.stream(do, jobs(), str(tmp_path)), start=1):
         assert len(drawn) <= finished + window
     assert len(drawn) == 40
 
 
-def test_without_workers_a_run_ends(workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_workers_a_run_ends(on_dask: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(stream, "NO_WORKERS_SECONDS", 0.5)
     monkeypatch.setattr(stream, "worker_count", lambda _: 0)
     with pytest.raises(ClusterLostError, match=r"no worker for 0 s.*run again|no worker for 1 s"):
-        run(workers, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
+        run(on_dask, tmp_path, [Deed("stuck", "hang", 1)], seconds=20.0)
 
 
 def test_a_result_that_is_here_outlives_its_worker(tmp_path: Path) -> None:

@@ -4,30 +4,65 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar, cast
-
-import numba
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 _FOLDER = Path(__file__).parent
+_LOCK = Lock()
+PACKAGES = ("metrics", "readers")
+"""Of `tasks`, where functions are compiled."""
 logger = logging.getLogger("segscale")
 
 
 def compiled(function: FunctionT) -> FunctionT:
     """The function as machine code, compiled at its first call per kind of arguments and kept on disk.
 
-    It releases the interpreter lock. No fast-math: sums keep the order in which they are written.
+    It releases the interpreter lock. No fast-math: sums keep the order in which they are written. The compiler is
+    imported with the first call: a process that counts nothing starts without it.
     """
+    return cast(FunctionT, Compiled(function))
+
+
+class Compiled:
+    """A function that becomes machine code when it is called, by Python or by another one that is compiled."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        update_wrapper(self, function)
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.dispatcher(*arguments)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """The function as Numba has it."""
+        with _LOCK:
+            _tell_numba()
+            return _dispatcher(self._function)
+
+
+@cache
+def _tell_numba() -> None:
+    """A compiled function calls another by its name in the module, under which Numba finds a `Compiled`."""
+    from numba.extending import typeof_impl
+
+    typeof_impl.register(Compiled)(lambda called, context: typeof_impl(called.dispatcher, context))
+
+
+def _dispatcher(function: Callable[..., Any]) -> Any:
+    import numba
+
     before = numba.config.CACHE_DIR
     folder = _kept_in(before)
     if folder is None:
-        return cast(FunctionT, numba.njit(nogil=True)(function))
+        return numba.njit(nogil=True)(function)
     numba.config.CACHE_DIR = str(folder)
     try:
-        return cast(FunctionT, numba.njit(nogil=True, cache=True)(function))
+        return numba.njit(nogil=True, cache=True)(function)
     finally:
         numba.config.CACHE_DIR = before
 
@@ -39,7 +74,7 @@ def _kept_in(asked: str) -> Path | None:
     Numba compares the file of a function alone, so where a function calls one of another file it would go on with what
     that one was before it was changed.
     """
-    sources = [path.read_bytes() for path in sorted(_FOLDER.glob("*.py"))]
+    sources = [path.read_bytes() for package in PACKAGES for path in sorted(_FOLDER.glob(f"{package}/*.py"))]
     digest = hashlib.sha256(b"".join(source for source in sources if b"compiled" in source)).hexdigest()[:12]
     own = (str(_FOLDER / "__pycache__"), os.path.expanduser("~/.cache/segscale"))  # noqa: PTH111  # pathlib raises without a home
     for home in (str(Path(asked).absolute()),) if asked else own:
