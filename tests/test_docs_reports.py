@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from segscale.flows.cli.main import run
+from segscale.flows.reports.export import export
 from segscale.storage.reports import TABLES, open_report
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.rescore import at_threshold, rescore
@@ -34,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for dataset, run_id, is_label_map in (("nuclei", "999999999999", False), ("phantom", "aaaaaaaaaaaa", True)):
         where = root / "reports" / dataset / run_id
         write(where, 9, settings=settings, run_id=run_id, dataset=dataset, seed=2, label_maps=is_label_map)
+    export(str(root / RUN), folder=str(root / "tables"))
     return root
 
 
@@ -75,8 +78,10 @@ def test_all_three_readers_are_shown() -> None:
         assert sum(library in block for block in blocks("python")) >= 3
 
 
-def test_every_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
+def test_every_command_runs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Elsewhere, since what one of them writes is there already.
+    shutil.copytree(folder / "reports", tmp_path / "reports")
+    monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(lines) == 3
     for line in lines:
