@@ -105,6 +105,7 @@ class Run:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
+            self.observer.listed(self._listing.roles)
             self._see(self._listing.images)
         return self._listing.images
 

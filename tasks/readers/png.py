@@ -1,7 +1,6 @@
 """PNG pictures and label maps: 1 to 16 bits; grey, palette or colour; an alpha channel only where it is opaque."""
 
 import io
-import sys
 from typing import Any
 
 import numpy as np
@@ -27,23 +26,6 @@ from segscale.tasks.readers.png_structure import (
     parse_png,
     transparent_pixels,
 )
-
-PATIENCE_BYTES = 1 << 25
-"""Of samples: other decoders take some 0.3 s for them."""
-
-
-class _Patience:
-    """How much a process decodes before it loads the compiler: a look at some files takes less time than that does."""
-
-    left = PATIENCE_BYTES
-
-    def is_over(self, n_bytes: int) -> bool:
-        """Whether the compiler is there, or it pays to load it now that so many bytes are to be decoded too."""
-        self.left -= n_bytes
-        return self.left < 0 or "numba" in sys.modules
-
-
-_PATIENCE = _Patience()
 
 
 class PngReader:
@@ -113,7 +95,7 @@ def _header(structure: PngStructure, name: str) -> Header:
 def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
     """Samples (height, width, samples) as stored."""
     _header(structure, name)  # the size is checked before anything is inflated
-    stored = plain_samples(structure, data) if _PATIENCE.is_over(structure.inflated_bytes) else None
+    stored = plain_samples(structure, data)
     # What is out of the ordinary, or damaged, is told apart by the decoders of others.
     return _decode_slowly(structure, data, name) if stored is None else stored
 
