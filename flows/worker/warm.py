@@ -9,18 +9,20 @@ from contextlib import contextmanager
 import numpy as np
 
 from segscale.flows.worker import work  # noqa: F401  # loaded here, it is loaded in every worker
-from segscale.tasks.metrics.stacks import count_overlaps
 from segscale.tasks.readers.png_rows import unfilter
+from segscale.tasks.readers.png_samples import EFFORT
 
 _BLAS = "scipy.linalg.cython_blas"
 
 
 def warm_up() -> None:
-    """Have the compiler's machinery loaded: its first call costs a third of a second in every process."""
-    masks = np.zeros((1, 8, 8), np.uint8)
+    """Have the compiler's machinery loaded: it takes a third of a second, while the driver loads too.
+
+    A process of its own would wait with that until there is much to decode; here it is worth the while from the start.
+    """
     with _without_blas():
-        count_overlaps(masks, n_classes=2, label_maps=masks, ignore_index=255)
-        unfilter(np.zeros((8, 9), np.uint8), 1, 8, masks[0])
+        unfilter(np.zeros((8, 9), np.uint8), 1, 8, np.empty((8, 8), np.uint8))
+    EFFORT.spent = EFFORT.worth_loading
 
 
 @contextmanager
