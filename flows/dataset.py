@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
-from segscale.errors import ConfigError, ListingError, UrlError
+from segscale.errors import ArgumentError, ConfigError, ListingError, UrlError
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
-from segscale.storage.enumeration import counted, first_of
+from segscale.storage.columns import join_columns
+from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
 from segscale.storage.listing import Note
 from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
+from segscale.storage.name_fields import Fields
 from segscale.storage.objects import ObjectStore
-from segscale.storage.pairing import files_by_stem, pair
+from segscale.storage.pairing import RoleSummary, pair
+from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
+from segscale.tasks.metrics.units import check_units
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.survey import Reading
@@ -38,6 +42,10 @@ REPORT_COLUMNS = frozenset(
     }
 )  # fmt: skip
 
+_OWN = (*MANIFEST_COLUMNS, *(f"{role}_version" for role in ROLES))
+"""Columns of a listing that are no groups."""
+_TAKEN = REPORT_COLUMNS | {*_OWN}
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetListing:
@@ -45,9 +53,12 @@ class DatasetListing:
 
     images: pd.DataFrame
     """A row per image: image_id, then of each role (image, reference, prediction where there are any) the URL and the
-    version, and groups. A missing file has the version "", one that is not named the URL "" too."""
+    version, and groups. A missing file has the version "", one that is not named the URL "" too: where no images are
+    named, as existing predictions are scored without them, the set is the references, and all URLs of images are ""."""
     notes: tuple[Note, ...] = ()
     """What was left out, and what was taken for the same."""
+    roles: tuple[RoleSummary, ...] = ()
+    """What was paired and what was left over: image (where named), reference and prediction, in this order."""
 
 
 def list_dataset(config: EvaluationConfig) -> DatasetListing:
@@ -57,11 +68,17 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
     check_apart(config)
     listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
-    if config.predictions.path:
-        listed = _with_partners(listed, "prediction", "predictions.path", config.predictions.path)
+    if dataset.columns:
+        with _named("dataset.columns"):
+            joined = join_columns(listed.images, dataset.columns, _TAKEN)
+        listed = replace(listed, images=joined.images, notes=(*listed.notes, *joined.notes))
+    listed = replace(listed, images=listed.images[_in_order(listed.images)])
+    _check_groups(config, [str(name) for name in listed.images if name not in _OWN])
     if not dataset.same_files:
         with _named("dataset.manifest" if dataset.manifest else "dataset"):
             refuse_same_files(listed.images)
+    with _named_by_metrics():
+        check_units(listed.images, config.metrics)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
         text = f"images: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
@@ -69,31 +86,86 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
     return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
 
 
+def _in_order(images: pd.DataFrame) -> list[str]:
+    """What names files, then the groups."""
+    own = ["image_id", *(name for role in ROLES for name in (role, f"{role}_version") if name in images)]
+    return [*own, *(name for name in images if name not in own)]
+
+
 def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
     with _named("dataset.manifest"):
-        manifest = read_manifest(dataset.manifest, split=dataset.split, roots=dataset.roots)
-    _check_groups(config, [str(name) for name in manifest.images if name not in (*MANIFEST_COLUMNS, *_VERSIONS)])
-    if config.predictions.path and "prediction" in manifest.images:
+        manifest = read_manifest(
+            dataset.manifest, split=dataset.split, roots=dataset.roots, needs_images=not config.predictions.path
+        )
+    images = manifest.images
+    if config.model.path and not names_images(images):
+        raise ConfigError(
+            f"model.path: a network sees images, and the manifest names none: expected a column image in "
+            f"{dataset.manifest}, or no model"
+        )
+    taken = sorted(set(images) & REPORT_COLUMNS - set(_OWN))
+    if taken:
+        raise ConfigError(f"dataset.manifest: column {taken[0]!r} would collide with a column of the report; rename it")
+    if config.predictions.path and "prediction" in images:
         raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
-    return DatasetListing(manifest.images, manifest.notes)
+    listed = DatasetListing(images, manifest.notes, tuple(_of_columns(images, dataset.manifest)))
+    if not config.predictions.path:
+        return listed
+    of = "image" if names_images(images) else "reference"
+    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)
+
+
+def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
+    """What a manifest names, by role."""
+    for role in ROLES:
+        if _names(images, role):
+            absent = images["image_id"][images[f"{role}_version"] == ""]
+            yield RoleSummary(role, source, len(images) - len(absent), len(absent), tuple(absent.iloc[:SHOWN]))
 
 
 def _of_patterns(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
-    _check_groups(config, [])
-    with _named("dataset.images"):
-        found = files_by_stem(dataset.images, "image")
-    images = found.files.rename(columns={"stem": "image_id"}).reset_index(drop=True)
-    listed = DatasetListing(images[["image_id", "image", "image_version"]], found.notes)
-    return _with_partners(listed, "reference", "dataset.references", dataset.references)
-
-
-def _with_partners(listed: DatasetListing, role: str, key: str, pattern: str) -> DatasetListing:
+    wanted = [("image", "dataset.images", dataset.images), ("reference", "dataset.references", dataset.references),
+              ("prediction", "predictions.path", config.predictions.path)]  # fmt: skip
+    (of, key, pattern), *others = [one for one in wanted if one[2]]
     with _named(key):
-        partners = files_by_stem(pattern, role)
-        paired = pair(listed.images, partners)
-    return DatasetListing(paired.images, (*listed.notes, *partners.notes, *paired.notes))
+        _check_fields(pattern)
+        first = role_files(pattern, of)
+    rows = pd.concat([first.files, first.fields], axis=1)
+    listed = DatasetListing(rows, first.notes, (RoleSummary(of, pattern, len(rows)),))
+    calls = first.calls
+    for role, key, pattern in others:
+        listed = _with_partners(listed, role, key, pattern, of, calls)
+        calls = ()
+    if not dataset.images:
+        for place, name in enumerate(("image", "image_version"), start=1):
+            listed.images.insert(place, name, "")
+    return listed
+
+
+def _with_partners(
+    listed: DatasetListing, role: str, key: str, pattern: str, of: str, calls: Sequence[Calls] = ()
+) -> DatasetListing:
+    with _named(key):
+        _check_fields(pattern)
+        partners = role_files(pattern, role)
+        paired = pair(listed.images, partners, of, calls)
+    first, *others = listed.roles
+    named = replace(first, naming=paired.naming) if paired.naming else first
+    return DatasetListing(
+        paired.images, (*listed.notes, *partners.notes, *paired.notes), (named, *others, paired.summary)
+    )
+
+
+def _check_fields(pattern: str) -> None:
+    fields = Fields.of(pattern)
+    taken = [name for name in fields.names if name in _TAKEN] if fields else []
+    if taken:
+        raise ListingError(
+            f"{pattern}: the field {{{taken[0]}}} would collide with a column of the report or of manifests; call "
+            "it otherwise ({id} is what names the image)"
+        )
 
 
 @contextmanager
@@ -105,17 +177,27 @@ def _named(key: str) -> Iterator[None]:
         raise ConfigError(f"{key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
 
 
-_VERSIONS = tuple(f"{role}_version" for role in ROLES)
+@contextmanager
+def _named_by_metrics() -> Iterator[None]:
+    """What is wrong with the columns of units and folds, as of their keys."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ConfigError(f"metrics.{error}") from None
 
 
 def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
-    taken = sorted(set(groups) & REPORT_COLUMNS)
-    if taken:
-        raise ConfigError(f"dataset.manifest: column {taken[0]!r} would collide with a column of the report; rename it")
-    for key, names in (("group_by", config.metrics.group_by), ("cluster_by", [config.metrics.cluster_by])):
+    metrics = config.metrics
+    for key, names in (
+        ("group_by", metrics.group_columns), ("cluster_by", (metrics.cluster_by,)), ("unit", (metrics.unit,)),
+        ("folds", (metrics.folds,)),
+    ):  # fmt: skip
         unknown = [name for name in names if name and name not in groups]
         if unknown:
-            raise ConfigError(f"metrics.{key}: expected a column of the manifest {groups}, got {unknown[0]!r}")
+            raise ConfigError(
+                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, of "
+                f"which there are {groups}, got {unknown[0]!r}"
+            )
 
 
 UNREAD = Reading()
@@ -147,26 +229,33 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
 
 
-def catalog_name(config: EvaluationConfig) -> str:
-    """The name under which a store keeps the catalog of this data set, prepared this way."""
+def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
+    """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
-    chosen = content_key(
-        {
-            "sources": [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path],
-            "preparation": asdict(preparation(config)),
-            "foreground": dataset.foreground,
-            "shard_images": config.store.shard_images,
-        }
-    )
-    return f"{dataset.name}-{chosen[:12]}"
+    sources = [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path]
+    chosen = {
+        "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
+        "preparation": asdict(preparation(config)),
+        "foreground": dataset.foreground,
+        "shard_images": config.store.shard_images,
+        # Its shards are of one way to count.
+        **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
+    }
+    return f"{dataset.name}-{content_key(chosen)[:12]}"
 
 
-def require_catalog(config: EvaluationConfig, store: ObjectStore) -> pd.DataFrame:
-    """The catalog that ingest wrote. Raises ConfigError where this data set was never ingested into the store."""
-    catalog = read_catalog(store, catalog_name(config))
+def require_catalog(config: EvaluationConfig, store: ObjectStore, *, scored: bool) -> pd.DataFrame:
+    """The catalog of a data set as it was ingested, or `scored`. Raises ConfigError where it never was."""
+    catalog = read_catalog(store, catalog_name(config, scored=scored))
     if catalog is None:
-        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run ingest first")
+        job = "score" if scored else "ingest"
+        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run {job} first")
     return catalog
+
+
+def is_scored(config: EvaluationConfig) -> bool:
+    """Whether a run over a configuration can be of existing predictions alone: it names some, or no model."""
+    return bool(config.predictions.path) or not config.model.path
 
 
 def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
@@ -174,5 +263,13 @@ def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
 
     `listing` may be the listing or the catalog.
     """
-    brought = "prediction" in listing and bool((listing["prediction"] != "").any())
-    return bool(config.predictions.path) or (not config.model.path and brought)
+    return bool(config.predictions.path) or (not config.model.path and _names(listing, "prediction"))
+
+
+def names_images(listing: pd.DataFrame) -> bool:
+    """Whether the set is one of images; else it is one of references, whose images nobody named."""
+    return _names(listing, "image")
+
+
+def _names(listing: pd.DataFrame, role: str) -> bool:
+    return role in listing and bool((listing[role] != "").any())

@@ -12,7 +12,7 @@ from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import predict_images
-from segscale.flows.report import RunResult, write_tables
+from segscale.flows.report import RunResult, load_page, write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.tasks.engine_plan import EnginePlan
@@ -25,12 +25,13 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
     and the next call does the rest.
     """
     with Run(config, observer) as job:
+        job.when_busy = load_page
         _check(job)
         with observer.turn():
-            stages = [observer.stage("ingest", lambda: ingest_images(job))]
-            if scores_predictions(config, job.catalog):
-                stages.append(observer.stage("score", lambda: score_files(job)))
+            if job.scored:
+                stages = [observer.stage("score", lambda: score_files(job))]
             else:
+                stages = [observer.stage("ingest", lambda: ingest_images(job))]
                 stages.append(observer.stage("predict", lambda: predict_images(job)))
             job.close_workers()
             return observer.stage("report", lambda: write_tables(job, stages), retries=2)

@@ -48,12 +48,13 @@ class Watch:
         self._open = dict(first.by_shard)
         self._failures: dict[str, Failure] = {}
 
-    def look(self, key: str) -> None:
-        """Take in a committed shard. Raises FirstImagesError where all first images failed with one type of error."""
+    def look(self, key: str, committed: str = "") -> None:
+        """Take in a shard, `committed` under its own key or another. Raises FirstImagesError where all first images
+        failed with one type of error."""
         ids = self._open.pop(key, ())
         if not ids:
             return
-        found = self._failed(key, ids)
+        found = self._failed(committed or key, ids)
         self._failures |= found
         if len(found) < len(ids) or len({failure.error_type for failure in self._failures.values()}) > 1:
             self._open.clear()

@@ -14,7 +14,6 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import catalog_name
 from segscale.flows.first_images import FirstImages, first_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Run
@@ -35,7 +34,7 @@ SECONDS_PER_MEGAPIXEL = 60.0
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    with Run(config, observer) as job:
+    with Run(config, observer, scored=False) as job:
         _check(job)
         with observer.turn():
             return observer.stage("ingest", lambda: ingest_images(job))
@@ -43,7 +42,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSumma
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    _check(Run(config))
+    _check(Run(config, scored=False))
 
 
 def _check(run: Run) -> None:
@@ -116,24 +115,27 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     looked, listing = run.look(), run.take_listing()
     files = look_at_files(run, listing)
     made_from = files, run.preparation, config.store.shard_images, quarantined(store)
-    name, planned_from = catalog_name(config), shard_plan.plan_sha256(looked.listing_sha256, *made_from)
+    name, planned_from = run.catalog_name, shard_plan.plan_sha256(looked.listing_sha256, *made_from)
     catalog = read_planned(store, name, planned_from)
     if catalog is None:
-        _say_whether_read_anew(config.dataset.name, name, store.names("catalog"))
+        say_whether_read_anew(run, "ingest")
         catalog = shard_plan.plan_shards(listing, *made_from)
         write_catalog(store, name, catalog, planned_from)
-    looked.keep(config, store)
+    looked.keep(store)
     _say_how_read(listing, files, catalog, run.preparation)
     return catalog
 
 
-def _say_whether_read_anew(dataset: str, name: str, kept: Collection[str]) -> None:
+def say_whether_read_anew(run: Run, job: str) -> None:
     """Where a store knows the set from a version that kept no reading, which read files by other rules."""
-    stems = {file.rpartition(".")[0] for file in kept if file.startswith(f"{dataset}-") and file.endswith(".parquet")}
+    name, kept = run.catalog_name, run.store.names("catalog")
+    ours = (file for file in kept if file.startswith(f"{run.config.dataset.name}-") and file.endswith(".parquet"))
+    stems = {file.rpartition(".")[0] for file in ours}
     if name not in stems and any(f"{stem}.json" not in kept for stem in stems):
         logger.warning(
-            "ingest: an earlier version has read these files, by rules that are no longer those (CHANGELOG.md): all of "
-            "it is done once more, the run gets a new id, and scores may be others"
+            "%s: an earlier version has read these files, by rules that are no longer those (CHANGELOG.md): all of "
+            "it is done once more, the run gets a new id, and scores may be others",
+            job,
         )
 
 

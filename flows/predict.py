@@ -17,7 +17,7 @@ from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import give_model, resolve
 from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary, run_stage
-from segscale.flows.survey import check_as_ingested
+from segscale.flows.survey import check_as_counted
 from segscale.flows.worker import work
 from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Ledger
@@ -39,8 +39,8 @@ def check(config: EvaluationConfig) -> None:
     check_installed("predict")
     check_cluster(config.cluster)
     store = config.store.open()
-    require_catalog(config, store)
-    check_as_ingested(config, store, list_dataset(config).images)
+    require_catalog(config, store, scored=False)
+    check_as_counted(config, store, list_dataset(config).images, scored=False)
     check_model(config)
     check_folders(config)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -16,15 +16,17 @@ from segscale.flows.cluster.needs import needs_of
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import (
     DatasetListing,
+    catalog_name,
     counting,
+    is_scored,
     list_dataset,
     preparation,
     require_catalog,
-    scores_predictions,
 )
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
 from segscale.flows.workers import Workers, is_small
+from segscale.storage.catalog import catalog_sha256
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.prediction_file import Counting
@@ -62,16 +64,25 @@ class Run:
     """
 
     def __init__(
-        self, config: EvaluationConfig, observer: Observer = UNOBSERVED, workers: Workers | None = None
+        self,
+        config: EvaluationConfig,
+        observer: Observer = UNOBSERVED,
+        workers: Workers | None = None,
+        scored: bool | None = None,
     ) -> None:
         self.config, self.observer = config, observer
+        self.scored = is_scored(config) if scored is None else scored
+        """Whether it counts existing predictions and nothing else: its catalog is not that of the same set ingested."""
         self._lent = workers
         self.counted: Counted | None = None
         """By the last stage that counted, for the report."""
         self._listing: DatasetListing | None = None
         self._catalog: pd.DataFrame | None = None
+        self._catalog_sha256 = ""
         self._looked: Looked | None = None
         self._alone: bool | None = None
+        self.when_busy: Callable[[], None] | None = None
+        """Called once, when the first shard is to be worked on: what the driver can do while workers are busy."""
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -94,6 +105,7 @@ class Run:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
+            self.observer.listed(self._listing.roles)
             self._see(self._listing.images)
         return self._listing.images
 
@@ -102,11 +114,16 @@ class Run:
 
         What was left out of it is said now, once the checks have found nothing.
         """
-        self.listing()
+        images, self._listing = self.told_listing(), None
+        return images
+
+    def told_listing(self) -> pd.DataFrame:
+        """The listing, which is kept; what was left out of it is said."""
+        images = self.listing()
         assert self._listing is not None
         for note in self._listing.notes:
             logger.log(logging.WARNING if note.warns else logging.INFO, "%s", note.text)
-        images, self._listing = self._listing.images, None
+        self._listing = replace(self._listing, notes=())
         return images
 
     def look(self) -> Looked:
@@ -115,14 +132,24 @@ class Run:
         Raises ConfigError where they can be read in more than one way.
         """
         if self._looked is None:
-            self._looked = look(self.config, self.store, self.listing())
+            self._looked = look(self.config, self.store, self.listing(), scored=self.scored)
         return self._looked
+
+    def found_turned(self, sentence: str) -> None:
+        """Keep what the files say of how they are turned with the rest of what is known of the set as a whole."""
+        self._looked = replace(self.look(), reading=replace(self.look().reading, turned=sentence))
+        self._looked.keep(self.store)
+
+    @property
+    def catalog_name(self) -> str:
+        """The name under which the store keeps its catalog."""
+        return catalog_name(self.config, scored=self.scored)
 
     @property
     def reading(self) -> Reading:
         """As `look` found, else as the last ingest kept it."""
         if self._looked is None:
-            self._looked = last_look(self.config, self.store)
+            self._looked = last_look(self.config, self.store, scored=self.scored)
         return (self._looked or self.look()).reading
 
     @property
@@ -139,18 +166,32 @@ class Run:
     def catalog(self) -> pd.DataFrame:
         """As this run's ingest made it, else the last that was written. Raises ConfigError where there is none."""
         if self._catalog is None:
-            self._catalog = require_catalog(self.config, self.store)
+            self._catalog = require_catalog(self.config, self.store, scored=self.scored)
             self._see(self._catalog)
         return self._catalog
 
+    @property
+    def catalog_sha256(self) -> str:
+        """The sha256 of the catalog's rows, made once: of a million images it takes seconds."""
+        catalog = self.catalog
+        if not self._catalog_sha256:
+            self._catalog_sha256 = catalog_sha256(catalog)
+        return self._catalog_sha256
+
     def _see(self, images: pd.DataFrame) -> None:
-        self._alone = is_small(len(images), predicts=not scores_predictions(self.config, images))
+        self._alone = is_small(len(images), predicts=not self.scored)
 
     def renew_catalog(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The catalog that `plan` makes, from now on; the one before ends first."""
-        self._catalog = None
+        self._catalog, self._catalog_sha256 = None, ""
         self._catalog = plan()
         return self._catalog
+
+    def be_busy(self) -> None:
+        """There are shards to be worked on."""
+        if self.when_busy is not None:
+            self.when_busy()
+            self.when_busy = None
 
     def __enter__(self) -> Self:
         return self

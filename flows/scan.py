@@ -56,11 +56,11 @@ def look_at_files(run: Run, listing: pd.DataFrame) -> pd.DataFrame:
             progress.advance(len(facts))
     looked_at = _frame(found).sort_values(["role", "url", "version"], ignore_index=True)
     # What could not be fetched says nothing about the file; it is looked at again next time.
-    _remember(memory, remembered, looked_at[looked_at["sha256"] != ""])
+    remember_files(memory, remembered, looked_at[looked_at["sha256"] != ""])
     return pd.concat([known, looked_at], ignore_index=True)
 
 
-def _remember(memory: SourceMemory, remembered: pd.DataFrame, looked_at: pd.DataFrame) -> None:
+def remember_files(memory: SourceMemory, remembered: pd.DataFrame, looked_at: pd.DataFrame) -> None:
     """Add what is new; of files with other bytes under the size and times of before, forget what was known."""
     places = places_among(_memory_keys(looked_at), _memory_keys(remembered))
     is_known = places >= 0

@@ -1,8 +1,14 @@
-"""Score: predictions that something else made, counted against the references of the store."""
+"""Score: predictions that something else made, read and counted against their references in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,56 +16,214 @@ import pandas as pd
 from segscale.errors import ConfigError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
+from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import list_dataset, require_catalog
-from segscale.flows.ingest import first_images_of, over_catalog, shard_plans
+from segscale.flows.dataset import names_images
+from segscale.flows.first_images import FirstImages, first_images
+from segscale.flows.ingest import say_whether_read_anew
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Counted, Run
-from segscale.flows.stage import StageSummary, run_stage
-from segscale.flows.survey import check_as_ingested
+from segscale.flows.scan import SECONDS_PER_FILE, remember_files
+from segscale.flows.shards.retry import LEAST_SECONDS
+from segscale.flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from segscale.flows.worker import work
-from segscale.storage.catalog import rows_by_shard
-from segscale.tasks import score
-from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import ScoreJob
+from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, read_planned, write_catalog
+from segscale.storage.failures import Failure
+from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.objects import ObjectStore
+from segscale.storage.quarantine import quarantined
+from segscale.storage.sources import ROLES, read_file
+from segscale.tasks import scan, score
+from segscale.tasks.orientation import turned_unlike
+from segscale.tasks.score import Content, ScoreDone, Scoring, sizes_in
+from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
+from segscale.tasks.shard_plan import orientations
+
+logger = logging.getLogger("segscale")
+REMEMBER_SECONDS = 20.0
+"""So often what files told is kept while others are read, so that whoever is killed reads few of them again."""
 
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:
-    """Count existing predictions against the references of an ingested data set."""
-    check(config)
-    with Run(config, observer) as job, observer.turn():
-        return observer.stage("score", lambda: score_files(job))
+    """Count existing predictions against their references."""
+    with Run(config, observer) as job:
+        _check(job)
+        with observer.turn():
+            return observer.stage("score", lambda: score_files(job))
 
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    check_cluster(config.cluster)
-    store = config.store.open()
-    require_catalog(config, store)
-    check_as_ingested(config, store, list_dataset(config).images)
-    check_folders(config)
+    _check(Run(config))
 
 
-def score_files(run: Run, only: Collection[str] | None = None) -> StageSummary:
-    """Plan minus ledger, on the workers of the run; of `only` these keys where given."""
-    return over_catalog(run, lambda catalog: _score(run, catalog, only))
+def _check(run: Run) -> None:
+    check_cluster(run.config.cluster)
+    run.look()
+    check_folders(run.config)
 
 
-def _score(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> StageSummary:
-    config = run.config
-    jobs, ingested = plan_score(run.counting, catalog), shard_plans(config, catalog)
-    run.counted = Counted(score.STAGE, tuple(jobs), config.predictions.label)
-    planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
-    key_of = {job.ingest_key: key for key, job in jobs.items()}
-    first = first_images_of(run, catalog, key_of) if only is None else None
-    return run_stage(score.STAGE, planned, jobs.__getitem__, work.score_shard, run, run.counting, first=first)
+def score_files(run: Run) -> StageSummary:
+    """Read and count on the workers of the run what was not read and counted before; write the catalog at the end.
 
-
-def plan_score(counting: Counting, catalog: pd.DataFrame) -> dict[str, ScoreJob]:
-    """The jobs by their keys, in the order of the ingested shards. Raises ConfigError without predictions."""
-    if not catalog["prediction"].astype(bool).any():
+    Raises ConfigError without predictions.
+    """
+    listing = run.told_listing()
+    if "prediction" not in listing or not listing["prediction"].astype(bool).any():
         raise ConfigError("predictions.path: expected predictions of the images of this data set, found none for any")
-    # Rows are taken shard by shard: of the columns that a job needs, not of all.
-    needed = catalog[["shard", "prediction", "prediction_sha256"]]
-    jobs = (score.plan_job(needed.iloc[np.asarray(rows)], counting) for rows in rows_by_shard(catalog).values())
-    return {job.key: job for job in jobs}
+    catalog = None if run.config.dataset.rescan else read_planned(run.store, run.catalog_name, _made_from(run, listing))
+    if catalog is not None:
+        logger.info("score: all %d images are unchanged, no file was read", len(listing))
+        run.renew_catalog(lambda: catalog)
+        summary = score_catalog(run)
+    else:
+        say_whether_read_anew(run, "score")
+        sources = _Sources(SourceMemory(run.store, scan.CODE_VERSION), run.config.dataset.rescan)
+        summary = leaving_out(lambda: _score_listing(run, listing, sources), sources.recall)
+    if run.look().reading.turned:
+        logger.warning("score: %s", run.look().reading.turned)
+    run.take_listing()
+    return summary
+
+
+def score_catalog(run: Run, only: Collection[str] | None = None) -> StageSummary:
+    """Count the shards of the run's catalog that are not committed, of `only` these keys where given.
+
+    Files that are no longer what was catalogued are none of theirs: their shards are lost, and WorkLostError raised.
+    """
+    plan = of_catalog(run.catalog)
+    run.counted = Counted(score.STAGE, tuple(plan.shards), run.config.predictions.label)
+    first = _first_images_of(run, plan) if only is None else None
+    planned = {key: _shard_plan(run.config, plan, key) for key in plan.shards if only is None or key in only}
+    scoring = scoring_of(run, run.catalog)
+    return run_stage(score.STAGE, planned, plan.job, work.score_shard, run, scoring, first=first)
+
+
+def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
+    """How the files of a listing or a catalog are counted."""
+    return Scoring(run.preparation.labels, run.counting, names_images(images))
+
+
+def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageSummary:
+    scoring = scoring_of(run, listing)
+    plan = plan_scores(listing, sources.known(), scoring, run.config.store.shard_images, _left_out(run.store))
+    read: dict[str, tuple[str, tuple[Content, ...]]] = {}
+
+    def take(planned: str, done: ScoreDone) -> None:
+        sources.take(done.files)
+        read[planned] = done.key, done.contents
+
+    planned = {key: _shard_plan(run.config, plan, key) for key in plan.shards}
+    first = _first_images_of(run, plan)
+    try:
+        summary = run_stage(score.STAGE, planned, plan.job, work.score_shard, run, scoring, first=first, take=take)
+    finally:
+        sources.remember()
+    run.counted = Counted(
+        score.STAGE, tuple(read[key][0] if key in read else key for key in plan.shards), run.config.predictions.label
+    )
+    sources.recall()
+    # Before the catalog: whoever finds that reads no file, and says what was found about them all the same.
+    run.found_turned(_turned(listing, sources.known()))
+    catalog = run.renew_catalog(lambda: catalog_of(listing, _scored_shards(run.store, plan, read)))
+    write_catalog(run.store, run.catalog_name, catalog, _made_from(run, listing) if is_whole(listing, catalog) else "")
+    return summary
+
+
+def _scored_shards(
+    store: ObjectStore, plan: ScorePlan, read: Mapping[str, tuple[str, Sequence[Content]]]
+) -> Iterator[ScoredShard]:
+    ledger = Ledger(store)
+    for planned, places in plan.shards.items():
+        key, contents = read[planned] if planned in read else (planned, plan.contents(planned))
+        yield ScoredShard(key, places, contents, sizes_in(ledger.read(score.STAGE, key).facts))
+
+
+def _made_from(run: Run, listing: pd.DataFrame) -> str:
+    """What stands for all that a catalog is made from."""
+    return content_key(
+        {
+            "code_version": score.CODE_VERSION,
+            "listing": run.look().listing_sha256,
+            "scoring": asdict(scoring_of(run, listing)),
+            "shard_images": run.config.store.shard_images,
+            "left_out": [[*key, *asdict(failure).values()] for key, failure in sorted(_left_out(run.store).items())],
+            # Fragments are named by their content: what was forgotten since is to be read again.
+            "sources": sorted(SourceMemory(run.store, scan.CODE_VERSION).names()),
+        }
+    )
+
+
+def _left_out(store: ObjectStore) -> dict[tuple[str, ...], Failure]:
+    return {key: Failure(score.STAGE, one.error_type, one.error) for key, one in quarantined(store).items()}
+
+
+def _first_images_of(run: Run, plan: ScorePlan) -> FirstImages | None:
+    if run.config.report.max_failure_rate == 1:
+        return None
+    image_ids = plan.files.column("image_id").to_pandas()
+    shards = np.full(len(image_ids), "", dtype=object)
+    for key, places in plan.shards.items():
+        shards[places] = key
+    return first_images(pd.DataFrame({"image_id": image_ids, "shard": shards}))
+
+
+def _shard_plan(config: EvaluationConfig, plan: ScorePlan, key: str) -> ShardPlan:
+    n_images = len(plan.shards[key])
+    seconds = config.cluster.shard_seconds or min(
+        LEAST_SECONDS + SECONDS_PER_FILE * len(ROLES) * n_images,
+        longest_shard_seconds(config.cluster.kind, config.cluster.walltime),
+    )
+    return ShardPlan(n_images, seconds, partial(_hashes_now, plan, key))
+
+
+def _hashes_now(plan: ScorePlan, key: str) -> dict[str, tuple[str, ...]]:
+    """By the id of each image of a shard the hashes of its files, which are read but not decoded."""
+    return {files.image_id: tuple(_hash_now(*files.of(role)) for role in ROLES) for files in plan.job(key).images}
+
+
+def _hash_now(url: str, version: str) -> str:
+    try:
+        return hashlib.sha256(read_file(url)).hexdigest() if url and version else ""
+    except OSError:
+        return ""
+
+
+def _turned(listing: pd.DataFrame, files: pd.DataFrame) -> str:
+    # Of most sets no file is turned, and nothing has to be looked up.
+    if not (files["orientation"] > 1).any():
+        return ""
+    return turned_unlike(orientations(listing, files), listing["image_id"].to_list())
+
+
+class _Sources:
+    """What is known of source files, from runs before and as workers read them."""
+
+    def __init__(self, memory: SourceMemory, rescan: bool) -> None:
+        self._memory, self._remembered = memory, memory.recall()
+        self._rescan = rescan
+        self._found: list[Mapping[str, Sequence[Any]]] = []
+        self._kept = time.monotonic()
+
+    def known(self) -> pd.DataFrame:
+        """`MEMORY_COLUMNS` of the files that are not read again."""
+        return self._remembered.iloc[:0] if self._rescan else self._remembered
+
+    def recall(self) -> None:
+        """From now on what was read by this run is known as well."""
+        self._remembered, self._rescan = self._memory.recall(), False
+
+    def take(self, files: Mapping[str, Sequence[Any]]) -> None:
+        """Take in what the files of a shard told."""
+        self._found.append(files)
+        if time.monotonic() - self._kept > REMEMBER_SECONDS:
+            self.remember()
+
+    def remember(self) -> None:
+        """Keep it for runs to come; what could not be read says nothing."""
+        columns = {name: [value for files in self._found for value in files[name]] for name in MEMORY_COLUMNS}
+        if not columns["url"]:
+            return
+        found = pd.DataFrame(columns).sort_values(["role", "url", "version"], ignore_index=True)
+        remember_files(self._memory, self._remembered, found[found["sha256"] != ""])
+        self._found, self._kept = [], time.monotonic()

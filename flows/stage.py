@@ -60,6 +60,10 @@ class QuarantinedError(SegscaleError):
         self.so_far = so_far
 
 
+def _leave(planned: str, result: Any) -> None:
+    """Nobody wants to know what a shard came to."""
+
+
 def run_stage(
     stage: str,
     planned: Mapping[str, ShardPlan],
@@ -68,6 +72,7 @@ def run_stage(
     run: Run,
     *arguments: Any,
     first: FirstImages | None = None,
+    take: Callable[[str, Any], None] = _leave,
 ) -> StageSummary:
     """Do what is planned and not committed on the workers of `run`; say what was left alone.
 
@@ -75,7 +80,8 @@ def run_stage(
     frozen record whose `only` restricts it to the ids of some images and keeps it from committing. Raises
     WorkLostError at the end, when the other shards are done, if no attempt finished a shard, and QuarantinedError
     where images were found at which workers end. The shards of the `first` images come first, and where all of these
-    images failed alike, FirstImagesError is raised as soon as that is known.
+    images failed alike, FirstImagesError is raised as soon as that is known. `take` is called with the planned key and
+    the result of each shard that was done, whose `key` is the one that it was committed under.
     """
     done = Ledger(run.store).done(stage)
     watch = Watch(stage, first or NONE, run.store)
@@ -88,9 +94,11 @@ def run_stage(
         logger.info("%s: all %d shards are committed, nothing to do", stage, len(planned))
         return summary
     logger.info("%s: %d shards to do, %d committed before", stage, len(pending), summary.reused)
+    run.be_busy()
     bench = _Bench(stage, planned, make_job, work, run.workers, (run.store, *arguments))
     lost: list[Lost] = []
     held: list[Held] = []
+    committed_as = {key: key for key in planned}
     n_images = sum(planned[key].n_images for key in pending)
     with timed() as seconds, StageProgress(stage, n_images, run.observer) as progress:
         for outcome in bench.outcomes(pending):
@@ -103,12 +111,14 @@ def run_stage(
                 lost.append(outcome)
             else:
                 summary = _with(summary, outcome)
+                committed_as[outcome.key] = outcome.result.key
+                take(outcome.key, outcome.result)
                 progress.advance(outcome.result.n_images)
-                watch.look(outcome.key)
+                watch.look(outcome.key, outcome.result.key)
     summary = replace(summary, seconds=seconds[0])
     if held:
         raise QuarantinedError([one.name for one in held], summary)
-    missing = planned.keys() - Ledger(run.store).done(stage) - {shard.key for shard in lost}
+    missing = set(committed_as.values()) - Ledger(run.store).done(stage) - {shard.key for shard in lost}
     if missing:
         raise WorkLostError(
             f"{stage}: {len(missing)} of {len(planned)} shards were committed and are not any more, the first "

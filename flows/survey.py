@@ -48,25 +48,28 @@ class Looked:
     listing_sha256: str
     made_from: str
     """The sha256 of the listing, of what was asked of it, and of how it was looked at."""
+    catalog: str
+    """The name of the catalog that it is kept beside."""
 
-    def keep(self, config: EvaluationConfig, store: ObjectStore) -> None:
+    def keep(self, store: ObjectStore) -> None:
         """Write it into the store, for the next run and for commands that list nothing."""
-        write_reading(store, catalog_name(config), self.made_from, asdict(self.reading))
+        write_reading(store, self.catalog, self.made_from, asdict(self.reading))
 
 
-def look(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame) -> Looked:
+def look(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame, *, scored: bool) -> Looked:
     """How the files of a listing are read: as kept of this very listing, else as a survey finds it now.
 
     Raises ConfigError where they can be read in more than one way.
     """
-    listing_sha256, kept = frame_sha256(listing), _kept(config, store)
+    name = catalog_name(config, scored=scored)
+    listing_sha256, kept = frame_sha256(listing), _kept(store, name)
     made_from = _made_from(config, listing, listing_sha256)
     if kept is not None and kept[0] == made_from and not config.dataset.rescan:
         reading = Reading.from_facts(kept[1])
     else:
         reading = survey(config, listing, scored=scores_predictions(config, listing))
     _warn(reading)
-    return Looked(reading, listing_sha256, made_from)
+    return Looked(reading, listing_sha256, made_from, name)
 
 
 def _made_from(config: EvaluationConfig, listing: pd.DataFrame, listing_sha256: str) -> str:
@@ -81,25 +84,27 @@ def _made_from(config: EvaluationConfig, listing: pd.DataFrame, listing_sha256: 
     )
 
 
-def check_as_ingested(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame) -> None:
-    """Raise ConfigError where the files of a listing, or what is said of them, are not those of the last ingest."""
-    kept = _kept(config, store)
+def check_as_counted(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame, *, scored: bool) -> None:
+    """Raise ConfigError where the files of a listing, or what is said of them, are not those that were counted."""
+    kept = _kept(store, catalog_name(config, scored=scored))
     if kept is not None and kept[0] != _made_from(config, listing, frame_sha256(listing)):
+        job = "score" if scored else "ingest"
         raise ConfigError(
             f"dataset: the files of {config.dataset.name!r}, or what the configuration says of them, have changed "
-            "since the last ingest; segscale ingest takes them in, segscale run does all that is missing"
+            f"since the last {job}; segscale {job} takes them in, segscale run does all that is missing"
         )
 
 
-def last_look(config: EvaluationConfig, store: ObjectStore) -> Looked | None:
-    """What the last ingest kept; None where there is nothing."""
-    kept = _kept(config, store)
-    return None if kept is None else Looked(Reading.from_facts(kept[1]), "", kept[0])
+def last_look(config: EvaluationConfig, store: ObjectStore, *, scored: bool) -> Looked | None:
+    """What was kept with the catalog; None where there is nothing."""
+    name = catalog_name(config, scored=scored)
+    kept = _kept(store, name)
+    return None if kept is None else Looked(Reading.from_facts(kept[1]), "", kept[0], name)
 
 
-def _kept(config: EvaluationConfig, store: ObjectStore) -> tuple[str, dict[str, Any]] | None:
+def _kept(store: ObjectStore, catalog: str) -> tuple[str, dict[str, Any]] | None:
     try:
-        return read_reading(store, catalog_name(config))
+        return read_reading(store, catalog)
     except (OSError, ImportError, SegscaleError):
         # Whatever is wrong with the store is said by the check of the store.
         return None
@@ -135,7 +140,8 @@ def survey(config: EvaluationConfig, listing: pd.DataFrame, *, scored: bool) -> 
             # Nothing but background so far: the first file that holds something else tells.
             files += _first_foreground(listing)
         values = two_values_of(files, dataset.ignore_label)
-    share = _highest_share(listing, dataset.full_scale) if dataset.normalize == "unit" else 1.0
+    sees_pixels = dataset.normalize == "unit" and not scored
+    share = _highest_share(listing, dataset.full_scale) if sees_pixels else 1.0
     return Reading(values, seeks_values, kind, seeks_kind, share)
 
 

@@ -15,6 +15,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import names_images
 from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.progress import StageProgress
@@ -35,7 +36,7 @@ MEMORY_SHARE = 0.7
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> str:
     """Ingest the images, train on their shards, save the model; returns the path of the `.keras` file."""
-    with Run(config, observer) as job:
+    with Run(config, observer, scored=False) as job:
         _check(job)
         with observer.turn():
             ingest_images(job)
@@ -45,12 +46,14 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> str:
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    _check(Run(config))
+    _check(Run(config, scored=False))
 
 
 def _check(run: Run) -> None:
     check_installed("train")
     check_cluster(run.config.cluster)
+    if not names_images(run.listing()):
+        raise ConfigError("dataset.images: expected the images that a network is trained on, none are named")
     run.look()
     check_folders(run.config)
     check_training(run.config)

@@ -142,6 +142,10 @@ class SourceMemory:
             with contextlib.suppress(FileNotFoundError):
                 yield path, self.store.read(path)
 
+    def names(self) -> list[str]:
+        """Of its fragments, which follow from what is in them."""
+        return sorted(self.store.names(self._folder))
+
     def forget(self, urls: Iterable[str]) -> int:
         """Drop files of these URLs, in every role and version, so that they are looked at again; returns how many."""
         gone, forgotten = pa.array(sorted(set(urls)), pa.large_string()), 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import not_utf8, without_file
 from segscale.storage.locations import located, os_errors
 from segscale.storage.nearby import what_is_there
-from segscale.storage.patterns import ANY_DEPTH, Pattern, composed, is_pattern, matcher
+from segscale.storage.patterns import ANY_DEPTH, Pattern, composed, escaped, has_fields, is_pattern, matcher
 from segscale.storage.trees import LocalTree, RemoteTree, Tree
 
 FILE_COLUMNS = ("url", "relative", "version")
@@ -192,12 +191,17 @@ class _Step:
     def of(way: Segments, names: Set[str]) -> _Step:
         if not way or way[0] == ANY_DEPTH or not is_pattern(way[0]) or way[0] not in names:
             return _Step(way, spelled=False)
+        if has_fields(way[0]):
+            raise ListingError(
+                f"{way[0]!r} is the name of a file or folder, and as a pattern it has fields: for the name alone write "
+                f"{escaped(way[0])!r}, for the fields rename it"
+            )
         expression = matcher(way[0], len(way) == 1)
         others = [name for name in names if name != way[0] and expression.fullmatch(composed(name))]
         if others:
             raise ListingError(
                 f"{way[0]!r} is the name of a file or folder, and as a pattern it stands for "
-                f"{first_of(sorted(others))} too; for the name alone write {glob.escape(way[0])!r}, for the others "
+                f"{first_of(sorted(others))} too; for the name alone write {escaped(way[0])!r}, for the others "
                 "rename it"
             )
         return _Step(way, spelled=True)

@@ -34,20 +34,27 @@ class TextTable:
     notes: tuple[Note, ...] = ()
 
     @staticmethod
-    def of(url: str, data: bytes, wanted: Sequence[str]) -> TextTable:
-        """`wanted` are columns by which the separator is known. Raises ListingError, which names the line."""
+    def of(url: str, data: bytes, wanted: Sequence[str], what: str = "manifest") -> TextTable:
+        """`wanted` are columns by which the separator is known, `what` is what messages call the text.
+
+        Raises ListingError, which names the line.
+        """
         text = _decoded(url, data)
         # A hint of Excel for itself, in a line of its own.
         hint = _EXCEL_HINT.match(text)
         start = hint.end() if hint else 0
-        separator = _separator(url, text[start:], wanted)
+        separator = _separator(url, text[start:], wanted, what)
         plain = _plain(text[start:], separator)
         if plain is not None:
-            names = _names(url, plain.iloc[0].fillna(""))
-            return TextTable(_named(names, [column.iloc[1:].array for _, column in plain.items()]))
+            header = plain.iloc[0].fillna("").tolist()
+            names = _names(url, header)
+            table = _named(names, [column.iloc[1:].array for _, column in plain.items()])
+            return TextTable(table, tuple(_stripped(header, what)))
         rows = _rows(url, text[start:], 1 if hint else 0, separator)
-        names = _names(url, next(rows).cells)
-        return _table(url, names, _Sorted.of(rows, len(names)))
+        header = next(rows).cells
+        names = _names(url, header)
+        notes = _stripped(header, what)
+        return _table(url, names, _Sorted.of(rows, len(names)), what, notes)
 
 
 class _Row(NamedTuple):
@@ -103,18 +110,30 @@ def _decoded(url: str, data: bytes) -> str:
         ) from None
 
 
-def _separator(url: str, text: str, wanted: Sequence[str]) -> str:
-    """The one that finds most of the columns that are wanted in the header; among equals the one that finds most."""
+def _separator(url: str, text: str, wanted: Sequence[str], what: str) -> str:
+    """The one that finds most of the columns that are wanted in the header.
+
+    Of none the one that finds most columns, for a message to show them. Raises ListingError where two find as many.
+    """
     header = next((line for line in io.StringIO(text, newline=None) if line.strip(" \t,;\n")), "").rstrip("\n")
     if not header:
-        raise ListingError(f"{url}: expected a CSV or Parquet manifest, found nothing written in it")
-    if header.startswith("#") and "image_id" not in re.split(r"[,;\t]", header):
+        raise ListingError(f"{url}: expected a CSV or Parquet {what}, found nothing written in it")
+    if header.startswith("#") and not set(wanted) & set(re.split(r"[,;\t]", header)):
         raise ListingError(
             f"{url}: expected the names of the columns in the first line, got one that begins with #, {header[:40]!r}: "
             "comments are not read, remove it"
         )
     columns = {one: [cell.strip() for cell in next(csv.reader([header], delimiter=one), [])] for one in SEPARATORS}
-    return max(SEPARATORS, key=lambda one: (len(set(wanted) & set(columns[one])), len(columns[one])))
+    found = {one: len(set(wanted) & set(cells)) for one, cells in columns.items()}
+    best = max(SEPARATORS, key=lambda one: (found[one], len(columns[one])))
+    equal = [one for one in SEPARATORS if found[one] == found[best] and one in header]
+    if found[best] and len(equal) > 1:
+        both = " and ".join(SEPARATORS[one] for one in equal)
+        raise ListingError(
+            f"{url}: expected names of columns with one separator between them, got {both} in {header[:60]!r}, either "
+            "of which finds as many columns that are known; use one of them alone"
+        )
+    return best
 
 
 def _plain(text: str, separator: str) -> pd.DataFrame | None:
@@ -199,7 +218,7 @@ def _unclosed(url: str, line: int, what: str) -> str:
     )
 
 
-def _table(url: str, names: Sequence[str], rows: _Sorted) -> TextTable:
+def _table(url: str, names: Sequence[str], rows: _Sorted, what: str, notes: Sequence[Note]) -> TextTable:
     n_columns = len(names)
     if rows.long:
         first = rows.long[0]
@@ -218,7 +237,7 @@ def _table(url: str, names: Sequence[str], rows: _Sorted) -> TextTable:
     filled = [[*cells, *[""] * (n_columns - len(cells))] for cells in rows.cells] if rows.short else rows.cells
     columns = list(zip(*filled, strict=True)) or [()] * n_columns
     arrays = [pd.array([cell or None for cell in column], dtype="str") for column in columns]
-    return TextTable(_named(names, arrays), tuple(_notes(rows)))
+    return TextTable(_named(names, arrays), (*notes, *_notes(rows, what)))
 
 
 def _named(names: Sequence[str], columns: Sequence[Any]) -> pd.DataFrame:
@@ -232,13 +251,19 @@ def _named(names: Sequence[str], columns: Sequence[Any]) -> pd.DataFrame:
     )
 
 
-def _notes(rows: _Sorted) -> Iterator[Note]:
+def _stripped(header: Sequence[str], what: str) -> list[Note]:
+    blanks = [repr(name) for name in header if name.strip() and name != name.strip()]
+    text = f"{what}: blanks around {counted(len(blanks), 'name')} of columns left out: {first_of(blanks)}"
+    return [Note(text, warns=False)] if blanks else []
+
+
+def _notes(rows: _Sorted, what: str) -> Iterator[Note]:
     if rows.empty:
         lines = first_of([str(line) for line in rows.empty])
-        yield Note(f"manifest: {counted(len(rows.empty), 'empty row')} left out: line {lines}", warns=False)
+        yield Note(f"{what}: {counted(len(rows.empty), 'empty row')} left out: line {lines}", warns=False)
     if rows.short:
         lines = first_of([str(line) for line in rows.short])
         yield Note(
-            f"manifest: {counted(len(rows.short), 'row')} of fewer cells than columns, the rest taken for empty: "
+            f"{what}: {counted(len(rows.short), 'row')} of fewer cells than columns, the rest taken for empty: "
             f"line {lines}"
         )

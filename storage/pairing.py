@@ -1,64 +1,43 @@
-"""Pairing: which reference and which prediction belong to an image, by the stems of their names."""
+"""Pairing: which reference and which prediction belong to an image, by what their names have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from segscale.errors import ListingError
+from segscale.storage.affixes import Affixes, Match, matches
 from segscale.storage.enumeration import SHOWN, counted, first_of
-from segscale.storage.file_names import confusable, stem
-from segscale.storage.listing import Note, list_files
-from segscale.storage.nearby import Affix, Nearness, own_endings
+from segscale.storage.listing import Note
+from segscale.storage.nearby import Nearness
+from segscale.storage.no_pair import no_pair
 from segscale.storage.patterns import composed
+from segscale.storage.role_files import Calls, RoleFiles
 from segscale.storage.sources import file_name
 
 
 @dataclass(frozen=True, slots=True)
-class RoleFiles:
-    """The files of a pattern that are images, references or predictions."""
+class RoleSummary:
+    """What became of the files of a role, for whoever wants to know which is which."""
 
     role: str
-    files: pd.DataFrame
-    """By stem in composed form (NFC), as the index: `role` (URL), `role`_version, and `stem` as it is on the disk."""
-    notes: tuple[Note, ...] = ()
-
-    @property
-    def names(self) -> str:
-        """What a message calls them."""
-        return f"{self.role}s"
-
-
-def files_by_stem(pattern: str, role: str) -> RoleFiles:
-    """The files of a pattern by their stem.
-
-    Raises ListingError where there are none, where two have one stem, or stems that differ by blanks or by the form of
-    their Unicode alone: either could be meant.
-    """
-    listing = list_files(pattern)
-    files = listing.files
-    stems = files["relative"].map(stem)
-    keys = stems.map(composed)
-    if stems.duplicated().any():
-        twice = stems[stems.duplicated()].iloc[0]
-        first, second = files["relative"][stems == twice].iloc[:2]
-        raise ListingError(
-            f"{pattern}: {first} and {second} have the same stem {twice!r}; rename one or use a manifest"
-        )
-    alike = confusable(stems)
-    if alike:
-        raise ListingError(
-            f"{pattern}: the names {alike[0]!r} and {alike[1]!r} differ only in blanks or in the form of their Unicode "
-            f"({alike[0]!a}, {alike[1]!a}): they are taken for duplicates; rename or remove one"
-        )
-    by_stem = pd.DataFrame(
-        {role: files["url"].to_numpy(), f"{role}_version": files["version"].to_numpy(), "stem": stems.to_numpy()},
-        index=pd.Index(keys, name="stem"),
-    )
-    notes = tuple(Note(f"{role}s: {note.text}", note.warns) for note in listing.notes)
-    return RoleFiles(role, by_stem, notes)
+    source: str
+    """The folder, the pattern or the manifest that names them."""
+    n_paired: int
+    """Images of the set that have one."""
+    n_absent: int = 0
+    absent: tuple[str, ...] = ()
+    """The first ids without one."""
+    n_unused: int = 0
+    unused: tuple[str, ...] = ()
+    """The names of the first files that belong to no image."""
+    naming: str = ""
+    """How the files are called where that is not by their ids alone, as found: ``{id}_mask``, ``{id}/mask``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,71 +45,211 @@ class Pairing:
     """A row for each image, and what had no partner."""
 
     images: pd.DataFrame
+    summary: RoleSummary
+    naming: str = ""
+    """Of the images themselves, as in their summary."""
     notes: tuple[Note, ...] = ()
 
 
-def pair(images: pd.DataFrame, partners: RoleFiles) -> Pairing:
+def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Sequence[Calls] = ()) -> Pairing:
     """`images` with the URL and the version of each one's partner as columns, `role` and `role`_version.
 
-    `images` has the column image_id. A missing partner has the URL and the version "". Raises ListingError where no
-    image has one.
+    `images` has the column image_id, or may be called in the ways of `calls`, and the pairs decide: the id is then what
+    their names have in common. `of` is what its rows are called. A missing partner has the URL and the version "".
+    Fields of the partners become columns, None where the partner is missing.
+
+    Names that are equal are a pair. Where none are, what all names of a side have before or behind the id is found
+    from the names. Raises ListingError where no image has a partner, where names can be paired in two ways, and where a
+    field stands for another text than in the files before.
     """
-    role, files = partners.role, partners.files
-    keys = pd.Index(images["image_id"].map(composed))
-    places = files.index.get_indexer(keys)
-    has_none = places < 0
-    absent = images["image_id"][has_none].to_list()
-    used = pd.Series(False, index=range(len(files)))
-    used[places[~has_none]] = True
-    left_over = files[~used.to_numpy()]
-    if len(absent) == len(images):
-        raise ListingError(_no_common_stem(absent, partners))
-    padded = files[[role, f"{role}_version"]].reset_index(drop=True).reindex(places).fillna("")
-    padded.index = images.index
-    notes = [*_missing(absent, left_over, partners), *_unused(left_over, partners)]
-    notes += _forms(images["image_id"][~has_none].to_list(), files["stem"].iloc[places[~has_none]].to_list(), partners)
-    return Pairing(pd.concat([images, padded], axis=1), tuple(notes))
-
-
-def _no_common_stem(ids: Sequence[str], partners: RoleFiles) -> str:
-    stems = list(partners.files["stem"])
-    affix, endings = Affix.between(ids, stems), own_endings(ids, stems)
-    difference = f"{affix} makes the difference; " if affix else ""
-    if endings and not affix:
-        difference = f"images have the suffix {endings[0]!r}, {partners.names} the suffix {endings[1]!r}; "
-    said = (
-        f"expected files with the stems of the images, found no common stem: images are called {first_of(ids)}, "
-        f"{partners.names} {first_of(stems)}"
+    given = not calls
+    agreed = _agreed(calls or [Calls("given", tuple(images["image_id"]))], partners, of)
+    ids = images["image_id"].tolist() if given else agreed.ids
+    rows = images if given else images.assign(image_id=ids)[["image_id", *images]]
+    role, places = partners.role, agreed.places
+    used = np.zeros(len(partners.files), dtype=bool)
+    used[places[places >= 0]] = True
+    padded = partners.files.reindex(places).fillna("").set_axis(rows.index)
+    rows = pd.concat([rows, padded], axis=1)
+    rows = _with_fields(rows, partners, places, of)
+    left_over = _LeftOver(
+        [ids[place] for place in np.flatnonzero(places < 0)],
+        [agreed.theirs.names[place] for place in np.flatnonzero(~used)],
+        [file_name(url) for url in partners.files[role][~used]],
     )
-    remedy = "rename them, or name the pairs in a manifest (columns image_id, image, reference, prediction)"
-    return f"{said}; {difference}{remedy}"
+    notes = [*agreed.said(partners, of), *left_over.notes(partners, of), *_forms(agreed, partners, of)]
+    n_absent, n_unused = len(left_over.absent), len(left_over.names)
+    summary = RoleSummary(
+        role, partners.source, len(rows) - n_absent, n_absent, tuple(left_over.absent[:SHOWN]), n_unused,
+        tuple(left_over.files[:SHOWN]), _naming(agreed.theirs, agreed.match.other, partners),
+    )  # fmt: skip
+    return Pairing(rows, summary, "" if given else _naming(agreed.own, agreed.match.own, None), tuple(notes))
 
 
-def _missing(absent: Sequence[str], left_over: pd.DataFrame, partners: RoleFiles) -> list[Note]:
-    if not absent:
-        return []
-    near = Nearness(list(left_over["stem"]))
-    files = dict(zip(left_over["stem"], left_over[partners.role], strict=True))
-    shown = [f"{name} (there is {file_name(files[found])})" if (found := near.to(name)) else name
-             for name in absent[:SHOWN]]  # fmt: skip
-    verb = "has" if len(absent) == 1 else "have"
-    return [Note(f"{partners.names}: {counted(len(absent), 'image')} {verb} none: {first_of(shown, len(absent))}")]
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """How two sides are called, so that names meet."""
+
+    own: Calls
+    theirs: Calls
+    match: Match
+    places: Any
+    """Of each name its partner's, or -1."""
+
+    @property
+    def ids(self) -> list[str]:
+        """What the names have in common."""
+        affixes = self.match.own
+        return [affixes.core(composed(name)) for name in self.own.names] if affixes else list(self.own.names)
+
+    def said(self, partners: RoleFiles, of: str) -> list[Note]:
+        """How the names were read, where that is not as they are."""
+        place = int(np.flatnonzero(self.places >= 0)[0])
+        name, partner = self.own.names[place], self.theirs.names[self.places[place]]
+        own, other = self.match.own, self.match.other
+        notes = [
+            Note(
+                f"{what}s: stems repeat, so that they are called by their {calls.kind}s, such as {example}", warns=False
+            )
+            for what, calls, example in ((of, self.own, name), (partners.role, self.theirs, partner))
+            if calls.kind in ("folder", "path")
+        ]
+        left = own.core(composed(name))
+        if own and other:
+            text = (
+                f"{partners.names}: {counted(len(self.theirs.names), 'name')} {other}, those of {of}s {own}; paired by "
+                f"what is left, for example {partner} and {name} by {left}"
+            )
+        elif other:
+            text = (
+                f"{partners.names}: {counted(len(self.theirs.names), 'name')} {other}; {of}s are called as what is "
+                f"left of them, for example {name} for {partner}"
+            )
+        else:
+            text = (
+                f"{of}s: {counted(len(self.own.names), 'name')} {own}; {partners.names} are called as what is left of "
+                f"them, for example {partner} for {name}"
+            )
+        return [*notes, Note(text, warns=False)] if own or other else notes
 
 
-def _unused(left_over: pd.DataFrame, partners: RoleFiles) -> list[Note]:
-    if left_over.empty:
-        return []
-    verb = "has" if len(left_over) == 1 else "have"
-    names = [file_name(url) for url in left_over[partners.role].iloc[:SHOWN]]
-    return [Note(f"{partners.names}: {len(left_over)} {verb} no image: {first_of(names, len(left_over))}")]
+def _agreed(ways: Sequence[Calls], partners: RoleFiles, of: str) -> _Agreed:
+    for own, theirs in product(ways, partners.calls):
+        names, others = ([composed(name) for name in calls.names] for calls in (own, theirs))
+        places = _places(names, others, Match())
+        n_paired = int((places >= 0).sum())
+        by_stem = theirs.kind in ("id", "stem") and own.kind in ("id", "stem", "given")
+        # By one stem, as ever; folders and paths are asked more, as it is not said that they are meant.
+        if n_paired and (by_stem or 2 * n_paired >= min(len(names), len(others))):
+            return _Agreed(own, theirs, Match(), places)
+        found = [
+            match
+            for match in matches(names, others)
+            # What {id} says is the id, whole.
+            if not (match.own and own.kind == "id") and not (match.other and theirs.kind == "id")
+        ]
+        if found:
+            return _Agreed(own, theirs, found[0], _only(own, theirs, found, names, others, partners))
+    raise ListingError(no_pair(ways[0], partners, of))
 
 
-def _forms(ids: Sequence[str], stems: Sequence[str], partners: RoleFiles) -> list[Note]:
+def _places(names: Sequence[str], others: Sequence[str], match: Match) -> Any:
+    own, other = match.own, match.other
+    cores = pd.Index([own.core(name) for name in names] if own else names)
+    return pd.Index([other.core(name) for name in others] if other else others).get_indexer(cores)
+
+
+def _only(
+    own: Calls, theirs: Calls, found: Sequence[Match], names: Sequence[str], others: Sequence[str], partners: RoleFiles
+) -> Any:
+    """The places of the partners. Raises ListingError where the matches do not agree on them."""
+    first, *further = [_places(names, others, match) for match in found]
+    for places, match in zip(further, found[1:], strict=True):
+        differing = np.flatnonzero(first != places)
+        if not differing.size:
+            continue
+        place = int(differing[0])
+        one, other = (theirs.names[at] if at >= 0 else "none" for at in (first[place], places[place]))
+        raise ListingError(
+            f"{partners.source}: the names can be paired in two ways: {own.names[place]} with {one} where "
+            f"{_where(found[0], partners)}, or with {other} where {_where(match, partners)}; write the part that is "
+            f"the id as {{id}}, for example {{id}}_mask.png, or name the pairs in a manifest"
+        )
+    return first
+
+
+def _where(match: Match, partners: RoleFiles) -> str:
+    said = [f"{partners.names} {match.other}"] * bool(match.other) + [f"the others {match.own}"] * bool(match.own)
+    return " and ".join(said)
+
+
+def _naming(calls: Calls, affixes: Affixes, partners: RoleFiles | None) -> str:
+    if calls.kind == "folder":
+        stems = {file_name(url).split(".")[0] for url in partners.files[partners.role][:1]} if partners else {"*"}
+        return affixes.named("{id}") + "/" + "".join(stems)
+    return affixes.named("{id}") if affixes else ""
+
+
+def _with_fields(rows: pd.DataFrame, partners: RoleFiles, places: Any, of: str) -> pd.DataFrame:
+    """Raises ListingError where a field and a column of the same name disagree."""
+    fields = partners.fields.reindex(places).set_axis(rows.index)
+    for name in fields.columns:
+        if name not in rows:
+            rows[name] = fields[name]
+            continue
+        differing = (rows[name] != fields[name]) & rows[name].notna() & fields[name].notna()
+        if differing.any():
+            place = int(differing.to_numpy().argmax())
+            raise ListingError(
+                f"{partners.source}: {{{name}}} of {rows['image_id'].iloc[place]!r} is {fields[name].iloc[place]!r}, "
+                f"and of the {of} it is {rows[name].iloc[place]!r}{_and_more(int(differing.sum()))}: expected the "
+                "same; call one of the fields otherwise"
+            )
+        rows[name] = rows[name].fillna(fields[name])
+    return rows
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count - 1} more differ)" if count > 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOver:
+    """What had no partner."""
+
+    absent: list[str]
+    """Ids without a file."""
+    names: list[str]
+    """Of files without an image, as they are called."""
+    files: list[str]
+    """The same as they are on the disk."""
+
+    def notes(self, partners: RoleFiles, of: str) -> list[Note]:
+        """A line for each side that has some."""
+        notes = []
+        if self.absent:
+            near, files = Nearness(self.names), dict(zip(self.names, self.files, strict=True))
+            shown = [f"{name} (there is {files[found]})" if (found := near.to(name)) else name
+                     for name in self.absent[:SHOWN]]  # fmt: skip
+            n, verb = len(self.absent), "has" if len(self.absent) == 1 else "have"
+            notes.append(Note(f"{partners.names}: {counted(n, of)} {verb} none: {first_of(shown, n)}"))
+        if self.names:
+            n, verb = len(self.names), "has" if len(self.names) == 1 else "have"
+            notes.append(Note(f"{partners.names}: {n} {verb} no {of}: {first_of(self.files[:SHOWN], n)}"))
+        return notes
+
+
+def _forms(agreed: _Agreed, partners: RoleFiles, of: str) -> list[Note]:
     """Partners that were found although their names are other bytes."""
-    other = [name for image_id, name in zip(ids, stems, strict=True) if image_id != name]
+    match, names = agreed.match, agreed.theirs.names
+    if match.own or match.other:
+        pairs = [(composed(name) != name, composed(names[at]) != names[at], name)
+                 for name, at in zip(agreed.own.names, agreed.places, strict=True) if at >= 0]  # fmt: skip
+        other = [name for one, two, name in pairs if one != two]
+    else:
+        other = [names[at] for name, at in zip(agreed.own.names, agreed.places, strict=True)
+                 if at >= 0 and name != names[at]]  # fmt: skip
     if not other:
         return []
-    text = (
-        f"{counted(len(other), 'name')} in another Unicode form (NFC, NFD) than that of the image, taken for the same"
-    )
+    text = f"{counted(len(other), 'name')} in another Unicode form (NFC, NFD) than that of the {of}, taken for the same"
     return [Note(f"{partners.names}: {text}: {first_of(other)}", warns=False)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from segscale.errors import ArgumentError, DamagedStoreError
 from segscale.storage import failures, shards, tables
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 
@@ -58,6 +60,98 @@ _COMPRESSION = {field.name: "snappy" for field in SCHEMA} | {f"{name}.list.eleme
 def encode_part(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The Parquet file of a part. Each row has the names of `SCHEMA`; None is null."""
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    return _encode(table)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedImage:
+    """An image of which nothing was counted."""
+
+    failure: Failure
+    reference_pixels: Sequence[int] | None = None
+    """(C,) of each class, where image and reference are sound and the prediction alone is not."""
+
+
+def encode_counts(
+    image_ids: Sequence[str],
+    head: str,
+    counts: Mapping[str, npt.NDArray[np.int64]],
+    *,
+    soft_sums: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    histograms: Mapping[str, npt.NDArray[np.int64]] | None = None,
+    failed: Mapping[int, FailedImage] | None = None,
+) -> bytes:
+    """The Parquet file of a part of one head, from columns: the bytes of `encode_part` without a dict for each row.
+
+    image_ids: N of them, in the order of the rows; the classes of an image follow each other.
+    counts: `COUNTS`, each (N, C), or (N, 1) of what is the same for all classes.
+    soft_sums: `SOFT_SUMS`, each (N, C), NaN in images whose prediction is a label map. None: all are.
+    histograms: `HISTOGRAMS`, each (N, H, 256), of the last H of the classes; read of images with soft sums.
+    failed: by place in `image_ids`; whatever the arrays hold there is not read.
+    """
+    failed = failed or {}
+    n_images, n_classes = counts["true_positive"].shape
+    is_ok = np.ones(n_images, np.bool_)
+    is_ok[list(failed)] = False
+    sums = {name: _soft_sums(None if soft_sums is None else soft_sums[name], is_ok, n_classes) for name in SOFT_SUMS}
+    has_soft_sums = ~np.isnan(sums[SOFT_SUMS[0]][:, -1])
+    texts = [failures.to_columns(failed[place].failure if place in failed else None) for place in range(n_images)]
+    columns: dict[str, pa.Array] = {
+        "image_id": _repeated(image_ids, n_classes),
+        "head": pa.repeat(pa.scalar(head, pa.string()), n_images * n_classes),
+        "class_index": pa.array(np.tile(np.arange(n_classes, dtype=np.int32), n_images)),
+        **{name: _counts(counts[name], is_ok, n_classes) for name in COUNTS},
+        **{name: pa.array(values.ravel()) for name, values in sums.items()},
+        **{
+            name: _histograms(None if histograms is None else histograms[name], has_soft_sums, n_classes)
+            for name in HISTOGRAMS
+        },
+        **{name: _repeated([text[name] for text in texts], n_classes) for name in failures.COLUMNS},
+        REFERENCE_PIXELS: _reference_pixels(counts["reference_sum"], failed),
+    }
+    return _encode(pa.table(columns, schema=SCHEMA))
+
+
+def _counts(values: npt.NDArray[np.int64], is_ok: npt.NDArray[np.bool_], n_classes: int) -> pa.Array:
+    return pa.array(np.broadcast_to(values, (is_ok.size, n_classes)).ravel(), mask=np.repeat(~is_ok, n_classes))
+
+
+def _soft_sums(
+    values: npt.NDArray[np.float64] | None, is_ok: npt.NDArray[np.bool_], n_classes: int
+) -> npt.NDArray[np.float64]:
+    sums = np.full((is_ok.size, n_classes), np.nan)
+    if values is not None:
+        sums[is_ok] = values[is_ok]
+    return sums
+
+
+def _repeated(texts: Sequence[str], times: int) -> pa.Array:
+    return pa.array(np.repeat(np.array(texts, dtype=object), times), pa.string())
+
+
+def _histograms(values: npt.NDArray[np.int64] | None, known: npt.NDArray[np.bool_], n_classes: int) -> pa.Array:
+    """(N, H, 256) as a column of N x C rows; null in the classes before the last H and in images that are not known."""
+    kind = pa.list_(pa.int64(), BINS)
+    if values is None or not known.any():
+        return pa.nulls(known.size * n_classes, kind)
+    rows = np.zeros((known.size, n_classes, BINS), np.int64)
+    has_histogram = np.zeros((known.size, n_classes), np.bool_)
+    first = n_classes - values.shape[1]
+    rows[:, first:], has_histogram[:, first:] = values, known[:, np.newaxis]
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), type=kind, mask=pa.array(~has_histogram.ravel()))
+
+
+def _reference_pixels(reference_sum: npt.NDArray[np.int64], failed: Mapping[int, FailedImage]) -> pa.Array:
+    pixels, unknown = reference_sum.copy(), np.zeros(reference_sum.shape, np.bool_)
+    for place, image in failed.items():
+        if image.reference_pixels is None:
+            unknown[place] = True
+        else:
+            pixels[place] = image.reference_pixels
+    return pa.array(pixels.ravel(), mask=unknown.ravel())
+
+
+def _encode(table: pa.Table) -> bytes:
     return tables.encode_table(
         table, metadata={"schema_version": SCHEMA_VERSION}, dictionary=_TEXTS, compression=_COMPRESSION
     )
@@ -65,7 +159,8 @@ def encode_part(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 def read_part(store: ObjectStore, entry: Entry) -> pa.Table:
     """The part of a committed shard, checked against the ledger and the schema."""
-    table = pq.read_table(io.BytesIO(shards.read_object(store, entry, shards.ROWS)))
+    # A thread for each of so few columns, and the plan of a data set of files, cost ten times what is read.
+    table = pq.ParquetFile(io.BytesIO(shards.read_object(store, entry, shards.ROWS))).read(use_threads=False)
     if not table.schema.equals(SCHEMA):
         raise DamagedStoreError(
             f"part {entry.stage}/{entry.key[:12]}: expected the columns {SCHEMA.names}, got {table.schema.names}"

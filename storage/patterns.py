@@ -1,4 +1,4 @@
-"""Patterns: which names below a folder a path with ``*``, ``?``, ``[ab]`` or ``**`` stands for."""
+"""Patterns: which names below a folder a path with ``*``, ``?``, ``[ab]``, ``**`` or ``{field}`` stands for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from segscale.errors import ListingError
 ANY_DEPTH = "**"
 _SET = re.compile(r"\[(!?\]?[^\]]*)\]")
 # A set of one of these is how such a letter is written; a set of one other letter is what a folder is called.
-_ESCAPED = frozenset(["[[]", "[*]", "[?]"])
+_ESCAPED = frozenset(["[[]", "[*]", "[?]", "[{]"])
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_LETTERS_THAT_STAND_FOR_OTHERS = re.compile(r"[*?[{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,48 @@ class Pattern:
         return "/".join((self.root, *self.segments))
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A part of a segment: letters that stand for themselves, or what stands for others."""
+
+    text: str
+    """The letters; "" of what stands for others."""
+    expression: str = ""
+    """The regular expression of what stands for others."""
+    field: str = ""
+    """Its name, of a field."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it stands for texts of any length."""
+        return bool(self.field) or self.expression == ANY
+
+
+ANY = ".*"
+
+
 def is_pattern(segment: str) -> bool:
     """Whether a part of a path stands for more than the one name that it spells."""
-    return any(expression for expression, _ in _tokens(segment))
+    return any(token.expression for token in tokens(segment))
+
+
+def has_fields(segment: str) -> bool:
+    """Whether a part of a path has a ``{field}`` in it."""
+    return any(token.field for token in tokens(segment))
 
 
 def unescaped(segment: str) -> str:
     """The name that a segment without wildcards spells: ``[*]`` is a star."""
-    return "".join(letters for _, letters in _tokens(segment))
+    return "".join(token.text for token in tokens(segment))
+
+
+def escaped(path: str) -> str:
+    """The pattern that stands for one path, whatever letters are in it.
+
+    >>> escaped("set [1]/{a}*")
+    'set [[]1]/[{]a}[*]'
+    """
+    return _LETTERS_THAT_STAND_FOR_OTHERS.sub(r"[\g<0>]", path)
 
 
 @cache
@@ -57,42 +93,66 @@ def matcher(segment: str, is_last: bool = True) -> re.Pattern[str]:
     >>> [bool(matcher("*_a.png").fullmatch(name)) for name in ("x_a.PNG", "x_A.png")]
     [True, False]
 
-    Raises ListingError for a set that is none, and for ``**`` beside other letters.
+    A field stands for one letter or more. Raises ListingError for a set that is none, for ``**`` beside other letters,
+    and for a field without a name.
     """
+    head, ending = split_ending(segment, is_last)
+    expression = "".join(token.expression or re.escape(token.text) for token in head)
+    return compiled(segment, expression + ending)
+
+
+def split_ending(segment: str, is_last: bool) -> tuple[list[Token], str]:
+    """The tokens of a segment (NFC) and, of the last one, the regular expression of its ending in either case."""
     if ANY_DEPTH in segment:
         raise ListingError(f"expected ** between slashes, for folders at any depth, got {segment!r}")
-    tokens = _tokens(composed(segment))
-    fixed = next((place for place, token in enumerate(reversed(tokens)) if token[0]), len(tokens))
+    found = tokens(composed(segment))
+    fixed = next((place for place, token in enumerate(reversed(found)) if token.expression), len(found))
     fixed *= is_last
-    tail = "".join(text for _, text in tokens[len(tokens) - fixed :])
-    head = "".join(expression or re.escape(text) for expression, text in tokens[: len(tokens) - fixed])
+    head, tail = found[: len(found) - fixed], "".join(token.text for token in found[len(found) - fixed :])
     stem, dot, ending = tail.partition(".")
+    return head, f"{re.escape(stem)}(?i:{re.escape(dot + ending)})"
+
+
+def compiled(segment: str, expression: str) -> re.Pattern[str]:
+    """Raises ListingError for a set that is none."""
     try:
-        return re.compile(f"{head}{re.escape(stem)}(?i:{re.escape(dot + ending)})", re.DOTALL)
+        return re.compile(expression, re.DOTALL)
     except re.error as error:
         raise ListingError(f"{segment}: expected a pattern of *, ?, ** and sets such as [ab]: {error}") from None
 
 
-def _tokens(segment: str) -> list[tuple[str, str]]:
-    """(regular expression, "") of each wildcard, ("", letters) of what lies between."""
-    tokens: list[tuple[str, str]] = []
+def tokens(segment: str) -> list[Token]:
+    """The parts of a segment. Raises ListingError for braces around what is no name of a field."""
+    found: list[Token] = []
     place = 0
     while place < len(segment):
-        found = _SET.match(segment, place)
-        text = found.group(0) if found else segment[place]
+        letter = segment[place]
+        matched = (_SET if letter == "[" else _FIELD).match(segment, place) if letter in "[{" else None
+        text = matched.group(0) if matched else letter
         if text in _ESCAPED:
-            tokens.append(("", text[1]))
-        elif found and len(found.group(1)) > 1:
-            inside = found.group(1)
+            found.append(Token(text[1]))
+        elif matched and letter == "{":
+            found.append(Token("", ".+", _field_name(segment, matched.group(1))))
+        elif matched and len(matched.group(1)) > 1:
+            inside = matched.group(1)
             negated = inside.startswith("!")
             letters = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
-            tokens.append((f"[{'^' if negated else ''}{letters}]", ""))
+            found.append(Token("", f"[{'^' if negated else ''}{letters}]"))
         elif text in ("*", "?"):
-            tokens.append((".*" if text == "*" else ".", ""))
+            found.append(Token("", ANY if text == "*" else "."))
         else:
-            tokens.append(("", text))
+            found.append(Token(text))
         place += len(text)
-    return tokens
+    return found
+
+
+def _field_name(segment: str, name: str) -> str:
+    if not (name.isascii() and name.isidentifier()):
+        raise ListingError(
+            f"{segment}: expected the name of a field between braces, of letters, digits and _, such as {{id}}, got "
+            f"{{{name}}}; a brace that is part of a name is written [{{]"
+        )
+    return name
 
 
 def composed(name: str) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from segscale.errors import VersionError
 
-CURRENT = 2
+CURRENT = 3
 """The version that is written."""
 
 Step = Callable[[str, pd.DataFrame], pd.DataFrame]
@@ -37,12 +37,28 @@ def _with_missing_predictions(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return _beside(frame, "n_failed", "n_missing", n_missing)
 
 
+def _with_units(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Version 3 knows units of evaluation and folds. Version 2 evaluates images alone, in the whole gap at once."""
+    if name not in ("per_sample", "batch_summed", "intervals", "gap"):
+        return frame
+    if name == "per_sample":
+        frame = _beside(frame, "mean_missing_as_zero", "mean_of_folds", pd.Series(float("nan"), frame.index))
+        frame = _beside(frame, "n_missing", "n_folds", pd.Series(pd.NA, frame.index, dtype="Int64"))
+    if name == "gap":
+        frame = _beside(frame, "metric", "step", pd.Series("image_to_pooled", frame.index, dtype="str"))
+        frame = _beside(frame, "per_sample_mean", "unit_mean", frame["per_sample_mean"])
+        frame = _beside(frame, "undefined_term", "count_term", (0.0 * frame["gap"]).abs())
+    place = list(frame).index("stratum")
+    unit = pd.Series("image", frame.index, dtype="str").rename("unit")
+    return pd.concat([frame.iloc[:, :place], unit, frame.iloc[:, place:]], axis=1)
+
+
 def _beside(frame: pd.DataFrame, neighbour: str, name: str, values: pd.Series) -> pd.DataFrame:
     place = list(frame).index(neighbour) + 1
     return pd.concat([frame.iloc[:, :place], values.rename(name), frame.iloc[:, place:]], axis=1)
 
 
-STEPS: Mapping[int, Step] = {1: _with_missing_predictions}
+STEPS: Mapping[int, Step] = {1: _with_missing_predictions, 2: _with_units}
 """By version, the step to the next one. Whoever raises CURRENT adds the step from the version before."""
 
 

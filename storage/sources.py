@@ -11,6 +11,7 @@ from segscale.storage.locations import S3_PROTOCOLS, located, os_errors, read_wh
 from segscale.storage.trees import version_of
 
 ROLES = ("image", "reference", "prediction")
+_LOCAL_PATH = "file:///"
 # Files of a manifest that are asked for at once where each question travels.
 _QUESTIONS = 16
 
@@ -46,6 +47,10 @@ def file_versions(urls: Iterable[str]) -> list[str]:
 
 def read_file(url: str) -> bytes:
     """The bytes of a source file."""
+    if url.startswith(_LOCAL_PATH):
+        # As listings name local files; of a small one a file system of fsspec would take longer than its bytes.
+        with open(url[len(_LOCAL_PATH) - 1 :], "rb") as file:
+            return file.read()
     filesystem, path = located(url)
     with os_errors(url):
         return read_whole(filesystem, path)

@@ -47,6 +47,8 @@ def laid_over(values: NDArray[Any], size: Sequence[int], channels: Collection[in
 
     Raises DataError, with the shapes that would do, where they fit in no way or in more than one.
     """
+    if 0 in channels and values.shape == tuple(size):
+        return values  # no stack has as few axes
     ways = readings(values.shape, size, channels)
     if len(ways) != 1:
         raise DataError(f"{name}: {_expected(values.shape, tuple(size), channels, bool(ways))}")

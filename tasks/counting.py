@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from segscale.storage import parts
 from segscale.storage.failures import Failure, to_columns
+from segscale.storage.parts import FailedImage
 from segscale.tasks.metrics.overlap import OverlapCounts
 
 _PIXELS_TOGETHER = 1 << 20
@@ -61,6 +62,34 @@ def failed_rows(
         }
         for index in range(n_classes)
     ]
+
+
+def encode_counted(
+    image_ids: Sequence[str], head: str, counted: Sequence[OverlapCounts | FailedImage], n_classes: int
+) -> bytes:
+    """The Parquet file of a part of one head, from what was counted of each image, or why nothing was."""
+    failed = {place: one for place, one in enumerate(counted) if isinstance(one, FailedImage)}
+    sound = [(place, one) for place, one in enumerate(counted) if isinstance(one, OverlapCounts)]
+    places = [place for place, _ in sound]
+
+    def column(name: str, dtype: type[Any], *shape: int) -> npt.NDArray[Any]:
+        values = np.zeros((len(counted), *shape), dtype)
+        if sound:
+            values[places] = np.array([getattr(one, name) for _, one in sound]).reshape(len(sound), *shape)
+        return values
+
+    counts = {name: column(name, np.int64, 1 if name in parts.COUNTS[:2] else n_classes) for name in parts.COUNTS}
+    if all(not len(one.histogram_foreground) for _, one in sound):
+        return parts.encode_counts(image_ids, head, counts, failed=failed)
+    soft_sums = {name: column(name, np.float64, n_classes) for name in parts.SOFT_SUMS}
+    n_bins = max(len(one.histogram_foreground) for _, one in sound)
+    histograms = {name: np.zeros((len(counted), n_bins, parts.BINS), np.int64) for name in parts.HISTOGRAMS}
+    for place, one in sound:
+        # Beside probabilities label maps have none.
+        if len(one.histogram_foreground):
+            for name, values in histograms.items():
+                values[place] = getattr(one, name)
+    return parts.encode_counts(image_ids, head, counts, soft_sums=soft_sums, histograms=histograms, failed=failed)
 
 
 def class_pixels(reference: npt.NDArray[np.uint8], n_classes: int) -> list[int]:

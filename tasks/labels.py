@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ IGNORED = 255
 """Class index of reference pixels that count in nothing."""
 FULL_8_BITS = 255
 """White, as 8-bit files have it; wider types often hold what came from 8 bits."""
+_NO_CLASS = 254
+"""What stands for a value that is refused, in tables; of more classes than this no table is made."""
 _SHOWN = 5
 
 
@@ -43,6 +47,32 @@ def to_class_indices(labels: NDArray[Any], rule: LabelRule, name: str = "labels"
     >>> to_class_indices(np.array([0, 255, 7]), LabelRule(2, (0, 255), ignored=7)).tolist()
     [0, 1, 255]
     """
+    indices = _indices_of_bytes(labels, rule)
+    return _to_indices(labels, rule, name) if indices is None else indices
+
+
+def _indices_of_bytes(labels: NDArray[Any], rule: LabelRule) -> NDArray[np.uint8] | None:
+    """The same of labels of 8 bits, looked up; None for others, and where one of them has to be refused."""
+    if labels.dtype not in (np.uint8, np.bool_) or rule.n_classes > _NO_CLASS:
+        return None
+    stored = bytearray(labels.view(np.uint8))
+    if rule.found and not rule.values and 1 in stored and FULL_8_BITS in stored:
+        return None
+    indices = stored.translate(_index_of_each_byte(rule, labels.dtype == np.bool_))
+    return None if _NO_CLASS in indices else np.frombuffer(indices, np.uint8).reshape(labels.shape)
+
+
+@cache
+def _index_of_each_byte(rule: LabelRule, is_bool: bool) -> bytes:
+    """What the rule makes of each value by itself, `_NO_CLASS` where it refuses it."""
+    table = bytearray([_NO_CLASS]) * 256
+    for value in range(2 if is_bool else 256):
+        with suppress(DataError, ContradictionError):
+            table[value] = _to_indices(np.array([value], np.bool_ if is_bool else np.uint8), rule, "")[0]
+    return bytes(table)
+
+
+def _to_indices(labels: NDArray[Any], rule: LabelRule, name: str) -> NDArray[np.uint8]:
     if not 2 <= rule.n_classes <= IGNORED:
         raise ArgumentError(f"{rule.n_classes} classes; expected 2 to {IGNORED}")
     if rule.values and (len(rule.values) != rule.n_classes or len(set(rule.values)) != rule.n_classes):

@@ -42,26 +42,55 @@ class Counting:
     foreground class of its own where it reaches the threshold."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelPair:
+    """A reference and the label map that was predicted for it, class indices of one shape, (D, H, W)."""
+
+    reference: NDArray[np.uint8]
+    """Classes 0 to C-1, or `IGNORED`."""
+    label_map: NDArray[np.uint8]
+    """Classes 0 to C-1."""
+
+    def count(self, n_classes: int) -> OverlapCounts:
+        """Their overlap."""
+        return count_overlap(self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED)
+
+
 def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
     """The overlap of a prediction file with the class indices of a reference, (D, H, W).
 
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
+    found = read_prediction(reference, data, name, counting)
+    return found.count(counting.labels.n_classes) if isinstance(found, LabelPair) else found
+
+
+def read_prediction(
+    reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting
+) -> LabelPair | OverlapCounts:
+    """A prediction file beside the class indices of a reference, (D, H, W): label maps to be counted, by themselves or
+    with others of their shape (`tasks.pair_counts`), probabilities as their counts.
+
+    Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
+    """
     floats = stores_floats(data, name)
     if counting.kind == "probabilities" or (floats and counting.kind == "floats"):
-        return _count_probabilities(reference, read_probabilities(data, name), name, counting)
+        return _read_probabilities(reference, read_probabilities(data, name), name, counting)
     if floats and counting.kind_found:
         _check_whole(read_probabilities(data, name).values, name)
     # NaN may stand where nothing counts.
     labels = read_label_map(data, name, missing=counting.labels.ignored)
     try:
-        return _count_labels(reference, labels, name, counting)
+        return LabelPair(reference, _indices(reference, labels, name, counting))
     except ContradictionError as error:
         raise ContradictionError(f"predictions.label_values: prediction {error}") from None
 
 
-def _count_labels(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> OverlapCounts:
+def _indices(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> NDArray[np.uint8]:
+    """The class indices of a label map that lies over a reference."""
     indices = class_indices(labels, reference.shape, counting.labels, name)
+    if counting.labels.ignored is None:
+        return indices
     held = indices == IGNORED
     if held.any():
         beside = int(np.count_nonzero(held & (reference != IGNORED)))
@@ -72,12 +101,12 @@ def _count_labels(reference: NDArray[np.uint8], labels: NDArray[Any], name: str,
                 "them in predictions.label_values"
             )
         indices[held] = 0
-    return count_overlap(reference, n_classes=counting.labels.n_classes, label_map=indices, ignore_index=IGNORED)
+    return indices
 
 
-def _count_probabilities(
+def _read_probabilities(
     reference: NDArray[np.uint8], read: Probabilities, name: str, counting: Counting
-) -> OverlapCounts:
+) -> LabelPair | OverlapCounts:
     n_classes = counting.labels.n_classes
     if counting.kind_found:
         _check_no_labels(read.values, name)
@@ -115,7 +144,7 @@ def _count_probabilities(
         if counting.channels == "argmax"
         else _independent(probabilities, counted, counting.threshold, name)
     )
-    return count_overlap(reference, n_classes=n_classes, label_map=chosen.astype(np.uint8), ignore_index=IGNORED)
+    return LabelPair(reference, chosen.astype(np.uint8))
 
 
 def _independent(

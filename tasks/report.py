@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,11 +28,17 @@ from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, panel_of
 from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.thresholds import cumulate
+from segscale.tasks.metrics.units import with_units
 
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
+
+
+_FETCHED_AT_ONCE = 8
+_PARTS_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +93,63 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
     true_positive, predicted = (np.zeros((n_rows, thresholds), np.int32) for _ in range(2))
     has_histogram = np.zeros(n_rows, np.bool_)
     seen = np.zeros(n_rows, np.int64)
-    for entry in entries:
-        table = parts.read_part(store, entry)
+    for several in _read_together(store, entries, layout.threshold_count):
+        table = pa.concat_tables(part.table for part in several)
         image = images.get_indexer(table.column("image_id").to_pandas())
         head = heads.get_indexer(table.column("head").to_pandas())
         class_index = table.column("class_index").to_numpy()
         strange = (image < 0) | (head < 0) | (class_index < 0) | (class_index >= len(layout.classes))
         if strange.any():
-            values = table.slice(int(np.argmax(strange)), 1).select(["image_id", "head", "class_index"]).to_pylist()[0]
-            raise DamagedStoreError(f"part {entry.key[:12]}: holds {values}, which this run does not know")
+            raise _unknown(several, int(np.argmax(strange)))
         rows = (image * len(heads) + head) * len(layout.classes) + class_index
         np.add.at(seen, rows, 1)
         _place(columns, rows, table)
-        counted = np.asarray(table.column(parts.HISTOGRAMS[0]).is_valid())
-        has_histogram[rows[counted]] = True
-        true_positive[rows[counted]], predicted[rows[counted]] = _cumulate(
-            table.filter(pa.array(counted)), thresholds + 1
-        )
+        counted = rows[np.concatenate([part.has_histogram for part in several])]
+        has_histogram[counted] = True
+        true_positive[counted] = np.concatenate([part.true_positive for part in several])
+        predicted[counted] = np.concatenate([part.predicted for part in several])
     if (seen != 1).any():
         image_id = images[int(np.argmax(seen != 1)) // layout.rows_per_image]
         raise DamagedStoreError(f"image {image_id}: expected in one part, found {int(seen[seen != 1][0])} times")
     return Counted(_frame(columns, catalog, layout), true_positive, predicted, has_histogram)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is taken of a part."""
+
+    key: str
+    table: pa.Table
+    """Its rows without the histograms, which are nearly all of it where there are any."""
+    has_histogram: npt.NDArray[np.bool_]
+    true_positive: npt.NDArray[np.int32]
+    """As in `Counted`, of the rows with a histogram."""
+    predicted: npt.NDArray[np.int32]
+
+
+def _read_together(store: ObjectStore, entries: Iterable[Entry], threshold_count: int) -> Iterator[list[_Part]]:
+    """Some parts at a time, fetched side by side: what each call costs is paid for all of them."""
+
+    def read(entry: Entry) -> _Part:
+        table = parts.read_part(store, entry)
+        counted = np.asarray(table.column(parts.HISTOGRAMS[0]).is_valid())
+        pixels = _cumulate(table.filter(pa.array(counted)), threshold_count)
+        return _Part(entry.key, table.drop_columns(list(parts.HISTOGRAMS)), counted, *pixels)
+
+    waiting = iter(entries)
+    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+        while several := list(pool.map(read, islice(waiting, _PARTS_TOGETHER))):
+            yield several
+
+
+def _unknown(several: Sequence[_Part], row: int) -> DamagedStoreError:
+    """What is wrong with a row of some parts, one below the other."""
+    ends = np.cumsum([part.table.num_rows for part in several])
+    place = int(np.searchsorted(ends, row, side="right"))
+    part = several[place]
+    of_part = part.table.slice(row - int(ends[place]) + part.table.num_rows, 1)
+    values = of_part.select(["image_id", "head", "class_index"]).to_pylist()[0]
+    return DamagedStoreError(f"part {part.key[:12]}: holds {values}, which this run does not know")
 
 
 def _empty_columns(n_rows: int) -> dict[str, npt.NDArray[Any]]:
@@ -131,6 +175,8 @@ def _place(columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64], ta
 
 def _cumulate(table: pa.Table, threshold_count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Pixels at or above each threshold k/threshold_count, k from 1: of the reference foreground, and of all."""
+    if not table.num_rows:
+        return np.zeros((0, threshold_count - 1), np.int32), np.zeros((0, threshold_count - 1), np.int32)
     foreground, background = (parts.histogram(table, name) for name in parts.HISTOGRAMS)
     true_positive, predicted = cumulate(foreground, background, threshold_count)
     largest = int(predicted.max(initial=0))
@@ -184,14 +230,15 @@ def build_tables(
 
 def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
     # A function of its own, so that the panel, large where there are many images, ends before the thresholds begin.
-    panel = panel_of(per_image)
+    panel = with_units(panel_of(per_image), settings)
     judged = {
         "per_sample": per_sample(panel, settings),
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
     }
     findings = by_severity([*diagnose(panel, **judged, settings=settings), *equal_files(per_image)])
-    return {**judged, "intervals": intervals(panel, settings)}, findings
+    of_units = {} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}
+    return {**judged, "intervals": intervals(panel, settings), **of_units}, findings
 
 
 def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:
@@ -220,7 +267,8 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             **{name: frame[name] for name in parts.COUNTS[2:-1]},
             **{name: frame[name] for name in parts.SOFT_SUMS},
             "reference_sum": frame["reference_sum"],
-            "image_sha256": of_image["image_sha256"],
+            # A set that names no images has no hashes of them either.
+            "image_sha256": of_image["image_sha256"] if (catalog["image"] != "").any() else _no_text(len(of_image)),
             "reference_sha256": of_image["reference_sha256"],
             "prediction_sha256": of_image["prediction_sha256"],
             "status": frame["status"],
@@ -232,14 +280,18 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
     return score_images(table, settings)
 
 
+def _no_text(n_rows: int) -> pd.Series[str]:
+    return pd.Series(None, range(n_rows), dtype="str")
+
+
 def _failures(counted: Counted, catalog: pd.DataFrame) -> pd.DataFrame:
     frame = counted.frame
     first = frame[(frame["status"] == "failed") & (frame["image_id"] != frame["image_id"].shift())]
-    source = dict(zip(catalog["image_id"], catalog["image"], strict=True))
+    source = catalog["image"].iloc[pd.Index(catalog["image_id"]).get_indexer(first["image_id"])]
     return pd.DataFrame(
         {
             "image_id": first["image_id"],
-            "source": pd.array([file_name(source[image_id]) for image_id in first["image_id"]], dtype="str"),
+            "source": pd.array([file_name(url) for url in source], dtype="str"),
             "stage": first["stage"],
             "error_type": first["error_type"],
             "message": first["error"],

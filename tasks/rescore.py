@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,24 @@ from numpy.typing import NDArray
 from segscale.errors import ArgumentError, DataError
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.count_columns import COUNTS
+from segscale.tasks.metrics.folds import fold_codes, mean_of_folds
 from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.headline import OF_FOLDS, PER_UNIT
 from segscale.tasks.metrics.kept_thresholds import aggregate, counts_at, kept_index, pair_names
 from segscale.tasks.metrics.layout import over_classes
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY
-from segscale.tasks.metrics.panel import OVER_CLASSES, PREDICTION_MISSING, REFERENCE_PIXELS, Sample, panel_of
+from segscale.tasks.metrics.panel import (
+    OVER_CLASSES,
+    PREDICTION_MISSING,
+    REFERENCE_PIXELS,
+    Panel,
+    Sample,
+    panel_of,
+)
+from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from segscale.tasks.metrics.statistics import mean, mean_with_zeros
+from segscale.tasks.metrics.units import levels, with_units
 
 KEYS = ("image_id", "class_index", "head")
 ABOUT_MISSING = (PREDICTION_MISSING, REFERENCE_PIXELS)
@@ -40,7 +52,11 @@ class Changes:
     batch_sizes: tuple[int, ...] | None = None
     empty: EmptyPolicy | None = None
     group_by: tuple[str, ...] | None = None
-    """Group columns of per_image whose values become strata."""
+    """Group columns of per_image whose values become strata, and bins of sizes (`reference_volume:0,100,1000`)."""
+    unit: str | None = None
+    """Group column of per_image whose values become units of evaluation; "" for images alone."""
+    folds: str | None = None
+    """Group column of per_image whose values are folds; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +83,22 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     """
     names = ScoreSettings.model_fields
     asked = {name: value for name in names if (value := getattr(changes, name, None)) is not None}
-    settings = own.changed(**asked)
+    # Clusters are for intervals, which are not made here: other units may lie across them.
+    settings = own.changed(**asked) if changes.unit is None else own.changed(cluster_by="", **asked)
     needed = {*KEYS, "class_name", "status", *COUNTS}
     if not needed <= set(columns):
         raise ArgumentError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
     groups = list(columns[columns.index("image_id") + 1 : columns.index("class_index")])
-    unknown = [column for column in settings.group_by if column not in groups]
-    if unknown:
-        raise ArgumentError(f"by: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
+    for key, asked_for in (("by", settings.group_columns), ("unit", (settings.unit,)), ("folds", (settings.folds,))):
+        unknown = [column for column in asked_for if column and column not in groups]
+        if unknown:
+            raise ArgumentError(f"{key}: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
     index = None
     if changes.threshold is not None:
         assert threshold_count is not None
         index = kept_index(changes.threshold, threshold_count)
-    read = {*needed, *ABOUT_MISSING, *settings.group_by}
+    named = settings if settings.unit else settings.changed(cluster_by="")
+    read = {*needed, *ABOUT_MISSING, *named.columns}
     return Plan(
         settings=settings,
         index=index,
@@ -119,12 +138,13 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
 
 
 def rescore(per_image: pd.DataFrame, settings: ScoreSettings) -> dict[str, pd.DataFrame]:
-    """The tables per_sample, batch_summed and gap, as a run with these settings writes them."""
-    panel = panel_of(per_image)
+    """The tables per_sample, batch_summed and gap, and per_unit of units, as a run with these settings writes them."""
+    panel = with_units(panel_of(per_image), settings)
     return {
         "per_sample": per_sample(panel, settings),
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
+        **({} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}),
     }
 
 
@@ -132,27 +152,47 @@ def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     """Dice and Tversky of each stratum, foreground class and head: the per-sample mean beside every batch size, pooled.
 
     The values are those of the tables of `rescore`, without the spread and the shuffled orders, which take far longer.
-    Columns: stratum, class, head, metric, per-sample, failed as 0, missing as 0, ``batch N`` for each size, pooled,
-    pooled, missed; n_failed, n_missing (null where it is not known).
+    Columns: stratum, class, head, metric, per-sample, of units ``per UNIT``, with folds their mean, failed as 0,
+    missing as 0, ``batch N`` for each size, pooled, pooled, missed; n_failed, n_missing (null where it is not known).
     """
-    panel = panel_of(per_image)
+    panel, *units = levels(per_image, settings)
+    of_units = {key: value for one in units for key, value in _means_of_units(one, settings)}
     # Of two classes, what is summed or averaged over the foreground is the foreground.
     n_classes = per_image["class_index"].nunique()
     left_out = (0, OVER_CLASSES) if n_classes == 2 else (0,)
     rows = []
     for stratum in panel.strata(settings.group_by):
-        estimate = partial(_means, n_failed=stratum.n_failed, settings=settings)
+        folds = fold_codes(panel, stratum, settings.folds)
+        estimate = partial(_means, n_failed=stratum.n_failed, folds=folds, settings=settings)
         for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
             if keys["class_index"] in left_out:
                 continue
             place = {"stratum": keys["stratum"], "class": keys["class_name"], "head": keys["head"]}
             for metric, means in zip((DICE, TVERSKY), found, strict=True):
                 counted = {"n_failed": stratum.n_failed, "n_missing": stratum.n_missing}
-                rows.append({**place, "metric": metric.name, **means, **counted})
+                first = {"per-sample": means.pop("per-sample")}
+                for one in units:
+                    key = (*place.values(), metric.name)
+                    first[PER_UNIT.format(one.unit)] = of_units.get(key, np.nan)
+                rows.append({**place, "metric": metric.name, **first, **means, **counted})
     return pd.DataFrame(rows).astype({"n_missing": "Int64"})
 
 
-def _means(sample: Sample, n_failed: int, settings: ScoreSettings) -> list[dict[str, float]]:
+def _means_of_units(panel: Panel, settings: ScoreSettings) -> Iterator[tuple[tuple[Any, ...], float]]:
+    """By stratum, class, head and metric the mean over units."""
+
+    def estimate(sample: Sample) -> list[float]:
+        return [mean(metric.score(sample.counts, settings)) for metric in (DICE, TVERSKY)]
+
+    for stratum in panel.strata(settings.group_by):
+        for keys, found in over_classes(panel, stratum, estimate, mean):
+            for metric, value in zip((DICE, TVERSKY), found, strict=True):
+                yield (stratum.name, keys["class_name"], keys["head"], metric.name), value
+
+
+def _means(
+    sample: Sample, n_failed: int, folds: NDArray[np.int64] | None, settings: ScoreSettings
+) -> list[dict[str, float]]:
     found, counts = [], sample.counts
     for metric in (DICE, TVERSKY):
         aggregated = aggregate(counts, metric, settings)
@@ -162,6 +202,7 @@ def _means(sample: Sample, n_failed: int, settings: ScoreSettings) -> list[dict[
         found.append(
             {
                 "per-sample": aggregated.pop("per_sample"),
+                **({} if folds is None else {OF_FOLDS: mean_of_folds(scores, folds)[0]}),
                 "failed as 0": mean_with_zeros(defined, n_failed),
                 "missing as 0": mean_with_zeros(defined, sample.n_missing),
                 **aggregated,

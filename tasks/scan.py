@@ -38,18 +38,25 @@ class SourceFacts:
     error: str = ""
 
 
+def unread(role: str, url: str, version: str, error: OSError) -> SourceFacts:
+    """Of a file that cannot be fetched its reason alone; it is looked at again next time."""
+    reason = f"{file_name(url)}: cannot be read: {error.strerror or type(error).__name__}"
+    return SourceFacts(role, url, version, "", error_type=type(error).__name__, error=reason)
+
+
 def inspect_files(role: str, files: Sequence[tuple[str, str]]) -> list[SourceFacts]:
     """Hash files, given as (url, version), and read the size of images from their headers (`role` "image").
 
     A file that is not an image is a fact about its bytes and comes back as an error; a file that cannot be fetched
     (an OSError) is not, and is raised. Of references and predictions no pixel is decoded and nothing is an error here.
     """
-    return [_inspect(role, url, version) for url, version in files]
+    read = ((url, version, read_file(url)) for url, version in files)
+    return [facts_of(role, url, version, data, hashlib.sha256(data).hexdigest()) for url, version, data in read]
 
 
-def _inspect(role: str, url: str, version: str) -> SourceFacts:
-    data, name = read_file(url), file_name(url)
-    digest = hashlib.sha256(data).hexdigest()
+def facts_of(role: str, url: str, version: str, data: bytes, digest: str) -> SourceFacts:
+    """What the bytes of a file tell; `digest` is their sha256."""
+    name = file_name(url)
     if role != "image":
         return SourceFacts(role, url, version, digest, orientation=read_orientation(data, name))
     try:

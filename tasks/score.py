@@ -1,111 +1,235 @@
-"""Score: predictions that something else made, counted against the references of a shard."""
+"""Score: predictions that something else made, read and counted against their references in one pass."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-import pandas as pd
-
 from segscale.errors import DataError, MissingFile
-from segscale.storage import parts, shards
+from segscale.storage import shards
 from segscale.storage.failures import Failure
-from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
-from segscale.storage.sources import file_name, read_catalogued
-from segscale.tasks.counting import class_pixels, count_rows, failed_rows
-from segscale.tasks.ingest import REFERENCES, ShardDone
+from segscale.storage.parts import FailedImage
+from segscale.storage.sources import ROLES, file_name, read_file
+from segscale.tasks.axes import by
+from segscale.tasks.counting import class_pixels, encode_counted
+from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts
-from segscale.tasks.prediction_file import Counting, count_prediction
-from segscale.tasks.shard_plan import STAGE as INGEST
-from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
+from segscale.tasks.pair_counts import count_pairs
+from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
+from segscale.tasks.reference_file import read_reference
+from segscale.tasks.scan import SourceFacts, facts_of, unread
 
 STAGE = "score"
-CODE_VERSION = 5
+CODE_VERSION = 6
+Size = tuple[int, int, int]
+"""(D, H, W)"""
+NOWHERE: Size = (0, 0, 0)
+"""The size of an image that nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the files of a set are counted."""
+
+    references: LabelRule
+    counting: Counting
+    has_images: bool
+    """Whether the set names images. Their headers say how large everything is; their pixels are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files of one image, (URL, version) each; "" and "" for none."""
+
+    image_id: str
+    image: tuple[str, str]
+    reference: tuple[str, str]
+    prediction: tuple[str, str]
+
+    def of(self, role: str) -> tuple[str, str]:
+        """The file of a role."""
+        found: tuple[str, str] = getattr(self, role)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """A shard whose references are to be counted against prediction files."""
+    """Images to be scored together."""
 
     key: str
-    ingest_key: str
-    predictions: tuple[tuple[str, str], ...]
-    """For each row of the shard, (URL, sha256) of its prediction; "" and "" where there is none."""
+    images: tuple[ImageFiles, ...]
+    is_content: bool
+    """Whether `key` is that of the bytes of all files, which were read before; else it is found as they are read."""
+    left_out: Mapping[tuple[str, ...], Failure] = field(default_factory=dict)
+    """Why images are not even decoded, by their ids and the hashes of their files: workers ended at them."""
     only: tuple[str, ...] = ()
     """Of a trial: the ids of the images that are counted, and nothing is committed."""
 
 
-def plan_job(shard: pd.DataFrame, counting: Counting) -> ScoreJob:
-    """The job of one shard, from the rows of the catalog that it holds, in their order."""
-    ingest_key = str(shard["shard"].iloc[0])
-    key = content_key(
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What decides the counts of one image: the names and hashes of its files, and why it is left out if it is."""
+
+    image_id: str
+    names: tuple[str, ...]
+    """Of image, reference and prediction; "" for one that is not named. Messages hold them."""
+    hashes: tuple[str, ...]
+    """"" for a file that is not there, or could not be read."""
+    failure: Failure | None
+
+    @classmethod
+    def of(cls, files: ImageFiles, hashes: Sequence[str], failure: Failure | None) -> Content:
+        """That of an image whose files have these hashes."""
+        names = tuple(file_name(files.of(role)[0]) for role in ROLES)
+        return cls(files.image_id, names, tuple(hashes), failure)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreDone:
+    """The record that comes back from a worker."""
+
+    key: str
+    """Under which the shard is committed."""
+    n_images: int
+    n_failed: int
+    contents: tuple[Content, ...]
+    """Of its images."""
+    files: Mapping[str, Sequence[Any]]
+    """What its files told, by the fields of `SourceFacts`."""
+    seconds: float = 0.0
+
+
+def sizes_in(facts: Mapping[str, Any]) -> list[Size]:
+    """How large the images of a committed shard are, `NOWHERE` where nobody knows; from the facts of its record."""
+    sides = (map(int, size.split("x")) for size in facts["sizes"].split())
+    return [(depth, height, width) for depth, height, width in sides]
+
+
+def shard_key(contents: Sequence[Content], scoring: Scoring) -> str:
+    """The key of a shard: everything that determines its bytes, and no folder."""
+    return content_key(
         {
             "stage": STAGE,
             "code_version": CODE_VERSION,
-            "ingest": ingest_key,
-            "counting": asdict(counting),
-            "predictions": [
-                [file_name(url), sha256]
-                for url, sha256 in zip(shard["prediction"], shard["prediction_sha256"], strict=True)
+            "scoring": asdict(scoring),
+            "images": [
+                [one.image_id, *one.names, *one.hashes, *(asdict(one.failure).values() if one.failure else ())]
+                for one in contents
             ],
         }
     )
-    return ScoreJob(key, ingest_key, tuple(zip(shard["prediction"], shard["prediction_sha256"], strict=True)))
 
 
-def score_shard(store: ObjectStore, job: ScoreJob, counting: Counting) -> ShardDone:
-    """Count every prediction of a shard and commit the part.
+def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDone:
+    """Read, hash and count every image of a shard, and commit the part.
 
-    A missing or unusable prediction is a failed image with its reason; one that cannot be fetched raises OSError.
+    An image with a missing or unusable file is a failed image with its reason, and so is one with a file that cannot be
+    fetched, which the next run tries again. Raises OSError where files are no longer those of the job's key, or could
+    be read before and cannot be read now.
     """
-    entry = Ledger(store).read(INGEST, job.ingest_key)
-    rows = read_shard_rows(store, entry)
-    references = shards.open_arrays(store, entry, REFERENCES)[0] if sound(rows) else None
-    part: list[dict[str, Any]] = []
-    n_failed, n_classes = 0, counting.labels.n_classes
-    for row, (url, sha256) in zip(rows, job.predictions, strict=True):
-        if job.only and row.image_id not in job.only:
-            continue
-        found = _score_image(row, references, url, sha256, counting)
-        if isinstance(found, Failure):
-            n_failed += 1
-            part += failed_rows(row.image_id, "", n_classes, found, _reference_pixels(row, references, n_classes))
-        else:
-            part += count_rows(row.image_id, "", found)
-    facts = {"n_images": len(rows), "n_failed": n_failed}
+    facts: list[SourceFacts] = []
+    contents: list[Content] = []
+    sizes: list[str] = []
+
+    def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
+        for files in job.images:
+            if job.only and files.image_id not in job.only:
+                continue
+            read = _read(files, job)
+            size, one = _score_image(files, read, scoring)
+            facts.extend(read.facts)
+            contents.append(read.content)
+            sizes.append(by(size))
+            yield one
+
+    counted = count_pairs(found(), scoring.references.n_classes)
+    n_failed = sum(isinstance(one, FailedImage) for one in counted)
+    key = job.key
     if not job.only:
-        shards.commit_shard(store, STAGE, job.key, arrays={}, rows=parts.encode_part(part), facts=facts)
-    return ShardDone(job.key, len(rows), n_failed)
+        key = shard_key(contents, scoring)
+        if job.is_content and key != job.key:
+            raise OSError(f"files of shard {job.key[:12]} changed while they were being read")
+        about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
+    columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
+    return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The files of an image in memory."""
+
+    data: Mapping[str, bytes]
+    """By role; a file that is not there, or could not be read, has none."""
+    facts: tuple[SourceFacts, ...]
+    content: Content
+
+
+def _read(files: ImageFiles, job: ScoreJob) -> _Read:
+    data: dict[str, bytes] = {}
+    facts: list[SourceFacts] = []
+    for role in ROLES:
+        url, version = files.of(role)
+        if not (url and version):
+            continue
+        try:
+            data[role] = read_file(url)
+        except OSError as error:
+            if job.is_content:
+                raise
+            facts.append(unread(role, url, version, error))
+    hashes = {role: hashlib.sha256(data[role]).hexdigest() if role in data else "" for role in ROLES}
+    # Of an image that ends workers not even a header is looked at.
+    stopped = job.left_out.get((files.image_id, *hashes.values()))
+    if stopped is not None:
+        return _Read({}, (), Content.of(files, tuple(hashes.values()), stopped))
+    # Without its prediction an image is missing one, whatever the reason.
+    reason = next((fact for fact in facts if fact.role != "prediction"), None)
+    failure = Failure(STAGE, reason.error_type, reason.error) if reason else None
+    facts += [facts_of(role, *files.of(role), data[role], hashes[role]) for role in data]
+    return _Read(data, tuple(facts), Content.of(files, tuple(hashes.values()), failure))
 
 
 def _score_image(
-    row: ShardRow,
-    references: shards.ZarrArray | None,
-    url: str,
-    sha256: str,
-    counting: Counting,
-) -> OverlapCounts | Failure:
-    """The counts of one image, or why there are none: bad data and nothing else fails an image."""
-    if row.failure is not None:
-        return row.failure
-    assert references is not None
+    files: ImageFiles, read: _Read, scoring: Scoring
+) -> tuple[Size, LabelPair | OverlapCounts | FailedImage]:
+    """How large an image is, and what is to be counted of it; bad data and nothing else fails an image.
+
+    In the order image, reference, prediction.
+    """
+    if read.content.failure is not None:
+        return NOWHERE, FailedImage(read.content.failure)
+    size: Size | None = None
     try:
-        data = _fetch(row.image_id, url, sha256)
-        return count_prediction(row.crop(references), data, file_name(url), counting)
+        if scoring.has_images:
+            _data_of("image", files, read)
+            header = next(fact for fact in read.facts if fact.role == "image")
+            if header.error:
+                return NOWHERE, FailedImage(Failure(STAGE, header.error_type, header.error))
+            size = header.depth, header.height, header.width
+        data, name = _data_of("reference", files, read)
+        reference = read_reference(data, name, scoring.references, size)
     except DataError as error:
-        return Failure.of(STAGE, error)
+        return size or NOWHERE, FailedImage(Failure.of(STAGE, error))
+    depth, height, width = reference.shape
+    try:
+        data, name = _data_of("prediction", files, read)
+        return (depth, height, width), read_prediction(reference, data, name, scoring.counting)
+    except DataError as error:
+        pixels = class_pixels(reference, scoring.references.n_classes)
+        return (depth, height, width), FailedImage(Failure.of(STAGE, error), pixels)
 
 
-def _reference_pixels(row: ShardRow, references: shards.ZarrArray | None, n_classes: int) -> list[int] | None:
-    """The reference of an image whose prediction is missing or unusable; None where the image itself failed."""
-    if references is None or not row.is_sound:
-        return None
-    return class_pixels(row.crop(references), n_classes)
-
-
-def _fetch(image_id: str, url: str, sha256: str) -> bytes:
-    if not sha256:
-        name = file_name(url) if url else f"a file for image {image_id}"
-        raise MissingFile(f"prediction: expected {name}, none could be read")
-    return read_catalogued(url, sha256)
+def _data_of(role: str, files: ImageFiles, read: _Read) -> tuple[bytes, str]:
+    """The bytes of a file, and what messages call it."""
+    url, _ = files.of(role)
+    if role in read.data:
+        return read.data[role], file_name(url)
+    name = file_name(url) if url else f"a file for image {files.image_id}"
+    # A prediction that lies there and cannot be read is as missing as any.
+    raise MissingFile(f"{role}: expected {name}, {'none could be read' if role == 'prediction' else 'found none'}")

@@ -60,6 +60,8 @@ class Reading:
     kind_found: bool = False
     highest_share: float = 1.0
     """The largest pixel of the images looked at, as a share of full scale; 1 where it was not looked for."""
+    turned: str = ""
+    """What is to be said of files that are turned before they are shown; found when they were read."""
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:

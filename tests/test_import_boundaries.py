@@ -37,6 +37,7 @@ SEES_STORAGE = (
     "segscale.tasks.counting",
     "segscale.tasks.shard_rows",
     "segscale.tasks.scan",
+    "segscale.tasks.score_plan",
     "segscale.tasks.shard_plan",
     "segscale.tasks.blocks",
     "segscale.tasks.inference",

@@ -17,8 +17,8 @@ from typing import Any
 
 from segscale.errors import ArgumentError, ConfigError, EngineError, UrlError
 from segscale.flows.checks.extras import check_installed
-from segscale.flows.config.cluster_keys import OWN_MACHINE
 from segscale.flows.cluster.machine import local_workers
+from segscale.flows.config.cluster_keys import OWN_MACHINE
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage.sources import file_name, read_catalogued, read_file
 from segscale.tasks.conversion import is_converted

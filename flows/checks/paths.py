@@ -22,6 +22,8 @@ def check_sources(config: EvaluationConfig) -> None:
     dataset = config.dataset
     if is_local(dataset.manifest) and not Path(dataset.manifest).is_file():
         raise ConfigError(f"dataset.manifest: {dataset.manifest}: expected a manifest, found none")
+    if is_local(dataset.columns) and not Path(dataset.columns).is_file():
+        raise ConfigError(f"dataset.columns: {dataset.columns}: expected a table, found none")
     for key, pattern in (
         ("dataset.images", dataset.images),
         ("dataset.references", dataset.references),

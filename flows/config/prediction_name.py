@@ -6,7 +6,8 @@ import re
 
 _FILE = re.compile(r"\.(png|jpe?g|jp2|tiff?|npy|npz|bmp|gif|webp|nii|gz|nrrd|mha|dcm)$", re.IGNORECASE)
 # As a path is written beside a pattern: each of these letters, meant as it is, stands in brackets.
-_ESCAPED = re.compile(r"\[([*?[])\]")
+_ESCAPED = re.compile(r"\[([*?[{])\]")
+_FIELD = re.compile(r"\{\w+\}")
 
 
 def folder_label(pattern: str) -> str:
@@ -14,7 +15,7 @@ def folder_label(pattern: str) -> str:
 
     It depends on nothing but the text. Parts that stand for many folders name none of them.
 
-    >>> folder_label("/data/preds/*.png"), folder_label("s3://bucket/run-7/"), folder_label("/data/unet/**/*.npy")
+    >>> folder_label("/data/preds/*.png"), folder_label("s3://bucket/run-7/"), folder_label("/unet/{site}/{id}_p.npy")
     ('preds', 'run-7', 'unet')
     """
     *folders, last = pattern.rsplit("://", 1)[-1].rstrip("/").split("/")
@@ -25,4 +26,5 @@ def folder_label(pattern: str) -> str:
 
 
 def _is_many(part: str) -> bool:
-    return any(letter in _ESCAPED.sub("", part) for letter in "*?")
+    bare = _ESCAPED.sub("", part)
+    return any(letter in bare for letter in "*?") or _FIELD.search(bare) is not None

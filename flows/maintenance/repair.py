@@ -6,22 +6,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from segscale.errors import ConfigError, ReportError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import find_model
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import catalog_name, scores_predictions
 from segscale.flows.ingest import ingest_catalog, plan_catalog
-from segscale.flows.maintenance.verify import inspect
+from segscale.flows.maintenance.verify import inspect, kept_run
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import PLAN, find_plan, plan_key
 from segscale.flows.predict import plan_predict, predict_images
 from segscale.flows.report import content_of, find_counted, report_of, reports_folder, write_tables
 from segscale.flows.run import Run
-from segscale.flows.score import plan_score, score_files
+from segscale.flows.score import score_catalog, score_files
 from segscale.flows.stage import StageSummary
 from segscale.storage import verification
 from segscale.storage.catalog import SourceMemory, read_catalog, rows_by_shard
@@ -65,7 +62,7 @@ class Repair:
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> Repair:
     """Verify every byte, set aside what is broken, and do just that work again."""
     check(config)
-    with Run(config, observer) as job, observer.turn():
+    with Run(config, observer, scored=kept_run(config).scored) as job, observer.turn():
         return observer.stage("repair", lambda: repair_store(job))
 
 
@@ -94,7 +91,6 @@ def repair_store(run: Run) -> Repair:
     # After that, for a quarantine whose record is damaged cannot be read: it ended when it was set aside.
     lifted = tuple(held.name for held in lift(store))
     wanted = waiting(store) | {(item.stage, item.key) for item in before.findings if item.kind == "missing record"}
-    run.renew_catalog(lambda: _sound_catalog(run))
     stages = _redo(run, wanted)
     report = _rewrite_report(run, stages)
     after = inspect(config, full=False)
@@ -103,14 +99,20 @@ def repair_store(run: Run) -> Repair:
     return Repair(moved, stages, lifted, forgotten, elsewhere, report, tuple(remaining))
 
 
-def _sound_catalog(run: Run) -> pd.DataFrame:
-    """The catalog as it is, or where it was damaged and set aside a new one."""
-    found = read_catalog(run.store, catalog_name(run.config))
-    return plan_catalog(run) if found is None else found
-
-
 def _redo(run: Run, wanted: Shards) -> tuple[StageSummary, ...]:
-    """Do those of the wanted shards that are this configuration's."""
+    """Do those of the wanted shards that are this configuration's, by the catalog as it is where it is sound."""
+    found = read_catalog(run.store, run.catalog_name)
+    if not run.scored:
+        run.renew_catalog(lambda: plan_catalog(run) if found is None else found)
+        return _redo_predicted(run, wanted)
+    if found is None:
+        return (score_files(run),)
+    run.renew_catalog(lambda: found)
+    keys = {key for key in rows_by_shard(found) if (score.STAGE, key) in wanted}
+    return (score_catalog(run, keys),) if keys else ()
+
+
+def _redo_predicted(run: Run, wanted: Shards) -> tuple[StageSummary, ...]:
     counted = _counted_on(run)
     ingested = {key for key in rows_by_shard(run.catalog) if (shard_plan.STAGE, key) in wanted}
     # What is counted again is counted on an ingested shard, which may be gone as well.
@@ -118,8 +120,6 @@ def _redo(run: Run, wanted: Shards) -> tuple[StageSummary, ...]:
     ingested -= Ledger(run.store).done(shard_plan.STAGE)
     stages = [ingest_catalog(run, run.catalog, ingested)] if ingested else []
     keys = {key for stage, key in counted if (stage, key) in wanted}
-    if scores_predictions(run.config, run.catalog):
-        return (*stages, score_files(run, keys)) if keys else tuple(stages)
     if not counted and (PLAN, plan_key(run.config, run.model)) in wanted:
         # Resolved anew it may be another plan, and then no shard that was counted before is one of this run.
         return (*stages, predict_images(run))
@@ -127,12 +127,10 @@ def _redo(run: Run, wanted: Shards) -> tuple[StageSummary, ...]:
 
 
 def _counted_on(run: Run) -> dict[tuple[str, str], str]:
-    """The shards that count, (stage, key), with the key of the ingested shard that each is made of.
+    """The predicted shards, (stage, key), with the key of the ingested shard that each is made of.
 
-    Empty where images are predicted and the plan record is gone.
+    Empty where the plan record is gone.
     """
-    if scores_predictions(run.config, run.catalog):
-        return {(score.STAGE, key): job.ingest_key for key, job in plan_score(run.counting, run.catalog).items()}
     plan = find_plan(run.config, run.model, run.store)
     prediction = plan.prediction if plan else _restore_plan(run)
     if prediction is None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from segscale.errors import ConfigError, StoreError
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import catalog_name
+from segscale.flows.dataset import is_scored
 from segscale.flows.progress import StageProgress
 from segscale.flows.report import content_of, find_counted, report_of
 from segscale.flows.reports.tables import tables_as_json
@@ -61,21 +61,34 @@ def inspect(config: EvaluationConfig, *, full: bool) -> Inspection:
     written. Raises ConfigError where the store holds nothing of this data set, OSError where it cannot be read.
     """
     store = config.store.open()
-    path = catalog_path(catalog_name(config))
+    run = kept_run(config)
+    path = catalog_path(run.catalog_name)
     inspection = Inspection()
     # The ledger first: what is committed while the rest is listed may then be missed, and is never taken for lost.
     ledger = store.listing("ledger")
     listed = {item.path: item for item in store.listing()}
     if not ledger and path not in listed:
-        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run ingest first")
+        job = "score" if run.scored else "ingest"
+        raise ConfigError(f"store.path: {store.url} holds no catalog of {config.dataset.name!r}; run {job} first")
     paths = [judge(name) for name in listed if not is_named(config, store, name)]
     entries = _check_ledger(store, [judge(item.path) for item in ledger], inspection)
     _check_shards(store, entries, listed, inspection, full)
     _check_tables(store, paths, inspection, full)
     inspection.findings += verification.strangers(paths, entries)
     _note_leftovers(paths, listed, entries, inspection)
-    _check_run(config, store, path, inspection, full)
+    _check_run(run, path, inspection, full)
     return inspection
+
+
+def kept_run(config: EvaluationConfig) -> Run:
+    """The run whose catalog the store keeps: of a set that is scored that one, unless it was only ever ingested."""
+    scored, ingested = Run(config, scored=True), Run(config, scored=False)
+    if not is_scored(config):
+        return ingested
+    store = scored.store
+    paths = (catalog_path(run.catalog_name) for run in (scored, ingested))
+    has_scored, has_ingested = (store.exists(path) for path in paths)
+    return ingested if has_ingested and not has_scored else scored
 
 
 def is_named(config: EvaluationConfig, store: ObjectStore, path: str) -> bool:
@@ -169,20 +182,20 @@ def _note_leftovers(
         inspection.note(kind, place, found, "segscale clean removes it once it is old enough")
 
 
-def _check_run(config: EvaluationConfig, store: ObjectStore, path: str, inspection: Inspection, full: bool) -> None:
+def _check_run(run: Run, path: str, inspection: Inspection, full: bool) -> None:
     """The catalog, the sources, the plan and the report of the one run that the configuration names."""
+    config, store = run.config, run.store
     if any(finding.place == path for finding in inspection.findings):
         return inspection.note(
             "report", config.report.path, "nothing looked at: the catalog is damaged", "repair first"
         )
-    catalog = read_catalog(store, catalog_name(config))
+    catalog = read_catalog(store, run.catalog_name)
     if catalog is None:
         remedy = "segscale repair plans again from the files of the data set"
         inspection.findings.append(Finding("missing catalog", path, "the catalog of this data set", "none", remedy))
         return None
     if full:
         _check_sources(catalog, inspection)
-    run = Run(config)
     run.renew_catalog(lambda: catalog)
     try:
         counted = find_counted(run)
@@ -193,7 +206,8 @@ def _check_run(config: EvaluationConfig, store: ObjectStore, path: str, inspecti
     report = report_of(config, content)
     findings = verification.check_report(report)
     inspection.findings += findings
-    _check_plan(store, {INGEST: tuple(rows_by_shard(catalog)), counted.stage: counted.keys}, report, inspection)
+    made = {} if run.scored else {INGEST: tuple(rows_by_shard(catalog))}
+    _check_plan(store, {**made, counted.stage: counted.keys}, report, inspection)
     return None
 
 

@@ -44,7 +44,7 @@ class Raised:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """`Raised`, as a message. Not every class of errors comes back as it was sent; some come back as errors of TypeError."""
+    """`Raised`, as a message; not every class of errors comes back as it was sent."""
     try:
         message = pickle.dumps(Raised(error))
         pickle.loads(message)

@@ -10,6 +10,7 @@ import pandas as pd
 from segscale.flows.reports.tables import IDENTITY, readable_reports, recorded_settings, whole_table
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.compare import Comparison, compare
+from segscale.tasks.metrics.pairing import IMAGE_HASH
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, with_missing_columns
 
 SHOWN_METRICS = ("dice", "tversky")
@@ -23,6 +24,8 @@ class ReportComparison:
     runs: pd.DataFrame
     """A row per run: side, path, run_id, dataset, model, n_images, n_failed, n_missing, threshold."""
     comparison: Comparison
+    n_by_reference: int = 0
+    """Images that a run does not name, so that their references alone tell that both are over the same."""
 
     @property
     def has_missing(self) -> bool:
@@ -48,7 +51,13 @@ def compare_reports(path_a: str, path_b: str, by: tuple[str, ...] = ()) -> Repor
         rows = [_run_row("a", a, images_a), _run_row("b", b, images_b)]
     # Of objects, for a whole number beside an unknown one would become a fraction.
     n_missing = pd.Series([row["n_missing"] for row in rows], dtype=object)
-    return ReportComparison(pd.DataFrame(rows).assign(n_missing=n_missing), comparison)
+    compared = pd.DataFrame(rows).assign(n_missing=n_missing)
+    return ReportComparison(compared, comparison, len(_unnamed(images_a) | _unnamed(images_b)))
+
+
+def _unnamed(per_image: pd.DataFrame) -> set[object]:
+    """The sound images whose own file the run does not know."""
+    return set(per_image.loc[(per_image["status"] == "ok") & (per_image[IMAGE_HASH].fillna("") == ""), "image_id"])
 
 
 def describe(found: ReportComparison) -> str:
@@ -57,6 +66,7 @@ def describe(found: ReportComparison) -> str:
     chosen = differences[differences["metric"].isin(SHOWN_METRICS) & (differences["class_index"] != 0)]
     table = pd.DataFrame(
         {
+            "unit": chosen["unit"],
             "stratum": chosen["stratum"],
             "class": chosen["class_name"],
             "head": chosen["head_b"],
@@ -71,7 +81,9 @@ def describe(found: ReportComparison) -> str:
             "permutation p": chosen["permutation_holm"],
         }
     )
-    idle = [name for name in ("stratum", "head") if len(table[name].unique()) == 1]
+    has_units = len(table["unit"].unique()) > 1
+    family = "unit, stratum" if has_units else "stratum"
+    idle = [name for name in ("unit", "stratum", "head") if len(table[name].unique()) == 1]
     images = found.comparison.images
     changed = images[(images["metric"] == "dice") & (images["class_index"] > 0) & (images["rank"] <= SHOWN_IMAGES)]
     columns = ["class_name", "head_b", "image_id", "score_a", "score_b", "difference", "pooled_effect"]
@@ -79,7 +91,7 @@ def describe(found: ReportComparison) -> str:
         *(_run_in_words(run) for run in found.runs.itertuples()),
         "",
         _text(table.drop(columns=idle)),
-        "p-values are adjusted by Holm over all classes, heads and metrics of a stratum and aggregation",
+        f"p-values are adjusted by Holm over all classes, heads and metrics of a {family} and aggregation",
         "",
         "Dice changed most:" if len(changed) else "no image changed its Dice",
         *([_text(changed[columns])] if len(changed) else []),
@@ -102,6 +114,10 @@ def _caveats(found: ReportComparison) -> list[str]:
     thresholds = found.runs["threshold"].astype(object).where(found.runs["threshold"].notna(), None).tolist()
     if thresholds[0] != thresholds[1]:
         lines.append(f"threshold {thresholds[0]} in a, {thresholds[1]} in b (None: label maps, or classes by argmax)")
+    if found.n_by_reference:
+        lines.append(
+            f"{found.n_by_reference} images have no image_sha256 in a run: they are the same by their references"
+        )
     if len(found.comparison.unpaired):
         without = "" if found.has_missing else " and enter no difference"
         lines.append(f"{len(found.comparison.unpaired)} images failed in a run{without}")

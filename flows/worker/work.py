@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from segscale.storage.objects import ObjectStore
-from segscale.storage.sources import file_name
 from segscale.tasks import ingest, predict, scan, score
 from segscale.tasks.ingest import ShardDone
 from segscale.tasks.predict import Prediction, PredictJob
-from segscale.tasks.prediction_file import Counting
 from segscale.tasks.scan import SourceFacts
-from segscale.tasks.score import ScoreJob
+from segscale.tasks.score import ScoreDone, ScoreJob, Scoring
 from segscale.tasks.shard_plan import IngestJob, Preparation
+
+_Done = TypeVar("_Done", ShardDone, ScoreDone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,7 @@ def scan_files(job: ScanJob) -> list[SourceFacts]:
         try:
             found += scan.inspect_files(job.role, [(url, version)])
         except OSError as error:
-            reason = f"{file_name(url)}: cannot be read: {error.strerror or type(error).__name__}"
-            found.append(SourceFacts(job.role, url, version, "", error_type=type(error).__name__, error=reason))
+            found.append(scan.unread(job.role, url, version, error))
     return found
 
 
@@ -43,9 +43,9 @@ def ingest_shard(job: IngestJob, store: ObjectStore, preparation: Preparation) -
     return _timed(lambda: ingest.ingest_shard(store, job, preparation))
 
 
-def score_shard(job: ScoreJob, store: ObjectStore, counting: Counting) -> ShardDone:
+def score_shard(job: ScoreJob, store: ObjectStore, scoring: Scoring) -> ScoreDone:
     """`segscale.tasks.score.score_shard`, timed."""
-    return _timed(lambda: score.score_shard(store, job, counting))
+    return _timed(lambda: score.score_shard(store, job, scoring))
 
 
 def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -> ShardDone:
@@ -56,6 +56,6 @@ def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -
     return _timed(lambda: predict.predict_shard(store, job, prediction, plugin_of(prediction).engine_for(prediction)))
 
 
-def _timed(work: Callable[[], ShardDone]) -> ShardDone:
+def _timed(work: Callable[[], _Done]) -> _Done:
     start = time.monotonic()
     return replace(work(), seconds=time.monotonic() - start)

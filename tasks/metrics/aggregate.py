@@ -1,8 +1,9 @@
 """Aggregate tables of a run: means of scores (`per_sample`) and scores of sums (`batch_summed`), kept apart.
 
 Both take the `per_image` table, or its panel, of which they read the counts, not the scores, and drop no failure
-silently: failed images are left out and counted. Rows are ordered by stratum, class (by index, then over classes),
-head, metric.
+silently: failed images are left out and counted. Rows are ordered by unit (images first), stratum, class (by index,
+then over classes), head, metric. In the rows of a unit of evaluation every "image" below is a unit: the counts of its
+sound images summed (`segscale.tasks.metrics.units`).
 
 Of the rows over classes, `all_macro` is the mean over foreground classes of the defined class values, with
 n_classes_defined beside it; what has no meaning as such a mean (spread, numbers of images by emptiness) is NaN or null
@@ -15,17 +16,20 @@ import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
+from segscale.tasks.metrics.count_columns import Int64Array
+from segscale.tasks.metrics.folds import fold_codes, mean_of_folds
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
-from segscale.tasks.metrics.metric_table import METRICS
-from segscale.tasks.metrics.panel import Panel, Sample, panel_of
+from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.panel import Panel, Sample
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import QUANTILES, mean, mean_with_zeros, spread, standard_deviation
+from segscale.tasks.metrics.units import levels
 
 PER_SAMPLE_COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "mean": "float64", "std": "float64", **dict.fromkeys(QUANTILES, "float64"),
-    "mean_failed_as_zero": "float64", "mean_missing_as_zero": "float64",
+    "mean_failed_as_zero": "float64", "mean_missing_as_zero": "float64", "mean_of_folds": "float64",
     **dict.fromkeys(["n_images", "n_defined", "n_reference_empty", "n_prediction_empty", "n_both_empty"], "Int64"),
-    "n_failed": "Int64", "n_missing": "Int64", "n_classes_defined": "Int64",
+    "n_failed": "Int64", "n_missing": "Int64", "n_folds": "Int64", "n_classes_defined": "Int64",
 }  # fmt: skip
 BATCH_SUMMED_COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "batch_size": "Int64", "pooled": "bool", "n_batches": "Int64", "n_undefined": "Int64",
@@ -46,13 +50,20 @@ def per_sample(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.D
     n_missing of the failed images have a sound reference and no usable prediction. mean_missing_as_zero gives these the
     score 0, whatever their reference holds and the empty policy says, and leaves the other failed ones out; it is the
     mean where none is missing, and NaN where the other is. Both are unknown (null, NaN) where `prediction_missing` is.
+    A unit with sound images stands there with the references of its missing predictions as missed.
+
+    mean_of_folds is the mean over folds of the mean of each, n_folds how many have one; NaN and null without `folds`.
+    Of all_macro it is the mean of the classes' values.
+
+    Raises ArgumentError where units or folds cannot be made (`check_units`).
     """
-    panel = panel_of(per_image)
     rows: list[Row] = []
-    for stratum in panel.strata(settings.group_by):
-        estimate = partial(_image_means, n_failed=stratum.n_failed, settings=settings)
-        for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
-            rows += [{**keys, **row} for row in found]
+    for panel in levels(per_image, settings):
+        for stratum in panel.strata(settings.group_by):
+            folds = fold_codes(panel, stratum, settings.folds)
+            estimate = partial(_image_means, n_failed=stratum.n_failed, folds=folds, settings=settings)
+            for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
+                rows += [{**keys, **row} for row in found]
     return table(rows, PER_SAMPLE_COLUMNS)
 
 
@@ -69,18 +80,29 @@ def batch_summed(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd
     negatives and nothing else (`Metric.pooled`): never above the pooled score of Dice, IoU, Tversky, F-beta,
     sensitivity and precision.
     """
-    panel = panel_of(per_image)
     rows: list[Row] = []
-    for stratum in panel.strata(settings.group_by):
-        orders = shuffled_orders(stratum.images.size, seed_of(stratum, settings.seed))
-        estimate = partial(summarize, orders=orders, settings=settings)
-        counted = {"n_failed": stratum.n_failed, "n_missing": stratum.n_missing}
-        for keys, found in over_classes(panel, stratum, estimate, mean_over_classes):
-            rows += [{**keys, **_batch_row(summary), **counted} for summary in found]
+    for panel in levels(per_image, settings):
+        for stratum in panel.strata(settings.group_by):
+            orders = shuffled_orders(stratum.images.size, seed_of(stratum, settings.seed))
+            estimate = partial(summarize, orders=orders, settings=settings)
+            counted = {"n_failed": stratum.n_failed, "n_missing": stratum.n_missing}
+            for keys, found in over_classes(panel, stratum, estimate, mean_over_classes):
+                rows += [{**keys, **_batch_row(summary), **counted} for summary in found]
     return table(rows, BATCH_SUMMED_COLUMNS)
 
 
-def _image_means(sample: Sample, n_failed: int, settings: ScoreSettings) -> list[Row]:
+def mean_missing_as_zero(metric: Metric, sample: Sample, settings: ScoreSettings) -> float:
+    """The mean with missing predictions as 0, and in units that have other images as missed; NaN if it is not known."""
+    counts, n_missing = sample.counts, sample.n_missing
+    if not metric.has_worst_score_zero or metric.is_unknown(counts, settings):
+        return np.nan
+    if sample.partly_missed is not None:
+        counts = counts.with_missed(sample.partly_missed)
+    scores = metric.score(counts, settings)
+    return mean_with_zeros(scores[~np.isnan(scores)], n_missing)
+
+
+def _image_means(sample: Sample, n_failed: int, folds: Int64Array | None, settings: ScoreSettings) -> list[Row]:
     counts, n_missing = sample.counts, sample.n_missing
     images = {
         "n_images": counts.size + n_failed,
@@ -95,13 +117,16 @@ def _image_means(sample: Sample, n_failed: int, settings: ScoreSettings) -> list
         scores = metric.score(counts, settings)
         defined = scores[~np.isnan(scores)]
         has_worst = metric.has_worst_score_zero and not metric.is_unknown(counts, settings)
+        of_folds, n_folds = (np.nan, None) if folds is None else mean_of_folds(scores, folds)
         rows.append(
             {
                 "metric": metric.name,
                 "mean": mean(scores),
                 **spread(scores),
                 "mean_failed_as_zero": mean_with_zeros(defined, n_failed) if has_worst else np.nan,
-                "mean_missing_as_zero": mean_with_zeros(defined, n_missing) if has_worst else np.nan,
+                "mean_missing_as_zero": mean_missing_as_zero(metric, sample, settings),
+                "mean_of_folds": of_folds,
+                "n_folds": n_folds,
                 "n_defined": defined.size,
                 **images,
             }
@@ -116,6 +141,7 @@ def _mean_over_classes(rows: list[Row]) -> Row:
         "mean": mean(means),
         "mean_failed_as_zero": mean([row["mean_failed_as_zero"] for row in rows]),
         "mean_missing_as_zero": mean([row["mean_missing_as_zero"] for row in rows]),
+        "mean_of_folds": mean([row["mean_of_folds"] for row in rows]),
         **{name: rows[0][name] for name in ("n_images", "n_failed", "n_missing")},
         "n_classes_defined": int(np.isfinite(means).sum()),
     }

@@ -8,6 +8,7 @@ import pandas as pd
 
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.metric_table import DICE
+from segscale.tasks.metrics.panel import IMAGE
 from segscale.tasks.metrics.prediction_signatures import ClassCase
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean
@@ -117,7 +118,8 @@ def short_last_batch_notes(batch_summed: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _dice_rows(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["stratum"] == "") & (table["metric"] == "dice") & (table["class_index"] > 0)]
+    of_images = table[(table["unit"] == IMAGE) & (table["stratum"] == "")]
+    return of_images[(of_images["metric"] == "dice") & (of_images["class_index"] > 0)]
 
 
 def _by_case(batch_summed: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

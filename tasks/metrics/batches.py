@@ -79,7 +79,7 @@ def summarize(sample: Sample, orders: list[Int64Array], settings: ScoreSettings)
             summaries.append(_summary(metric, size, batches, shuffled.get((metric.name, size)), settings))
         pooled = _summary(metric, counts.size, everything, None, settings)
         # Where none is missing, and that is known, it is the pooled score.
-        missing = metric.pooled(sample.with_missing, settings) if sample.n_missing else pooled.mean
+        missing = metric.pooled(sample.with_missing, settings) if sample.has_missing else pooled.mean
         summaries.append(replace(pooled, pooled=True, pooled_missing=np.nan if sample.missed is None else missing))
     return summaries
 

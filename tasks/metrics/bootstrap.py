@@ -5,15 +5,17 @@ per-sample, the score and 1 where it is defined. So one matrix product of multin
 all resamples of both (Efron and Tibshirani 1993, ch. 10 and 14).
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics import scores
-from segscale.tasks.metrics.compiled import compiled
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 from segscale.tasks.metrics.scores import Ratio
 
@@ -25,6 +27,10 @@ CHUNK_RESAMPLES = 64
 """Resamples that take up the columns of a block at a time."""
 TILE_UNITS = 64
 """Units whose columns stay in the first cache while the resamples of a chunk take them up."""
+DRAWN_AHEAD = 4
+"""Chunks that are drawn before they are weighed."""
+FEW_NUMBERS = 1 << 18
+"""Units times columns that numpy weighs in less time than it takes to load what is compiled (0.3 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,57 @@ def sums_of_units(values: Float64Array, units: Int64Array, n_units: int) -> Floa
     return np.bincount(units, weights=values, minlength=n_units).astype(np.float64, copy=False)
 
 
-def resample(columns: list[UnitSums], n_resamples: int, seed: list[int]) -> list[Resampled]:
-    """Each column over the same seeded resamples of units, so that estimates stay paired."""
-    sides = [side for one in columns for side in (one.numerator, one.denominator)]
-    resampled = np.zeros((n_resamples, len(sides)))
-    for units, resamples, weights in _multinomial_weights(sides[0].size, n_resamples, seed):
-        resampled[resamples] += weigh(weights, np.stack([side[units] for side in sides], axis=1))
-    return [
-        _resampled(column, resampled[:, 2 * place], resampled[:, 2 * place + 1]) for place, column in enumerate(columns)
-    ]
+def resample(columns: Sequence[UnitSums], n_resamples: int, seed: list[int]) -> list[Resampled]:
+    """Each column over the same seeded resamples of units, so that estimates stay paired.
+
+    Equal columns become one, with one result: of label maps most scores of a class share their sums.
+    """
+    sides, places = _distinct([side for one in columns for side in (one.numerator, one.denominator)])
+    pairs = list(zip(places[::2], places[1::2], [one.smooth for one in columns], strict=True))
+    sums = _resampled_sums(sides, n_resamples, seed)
+    resampled = {
+        (top, bottom, smooth): _resampled(UnitSums(sides[top], sides[bottom], smooth), sums[:, top], sums[:, bottom])
+        for top, bottom, smooth in dict.fromkeys(pairs)
+    }
+    return [resampled[pair] for pair in pairs]
+
+
+def _distinct(columns: Sequence[Float64Array]) -> tuple[list[Float64Array], list[int]]:
+    """Columns that differ, and the place of each column among them."""
+    found: list[Float64Array] = []
+    places: list[int] = []
+    # The sum tells most columns apart at a fraction of what a comparison costs.
+    alike: dict[float, list[int]] = {}
+    for column in columns:
+        candidates = alike.setdefault(float(column.sum()), [])
+        place = next((place for place in candidates if np.array_equal(found[place], column)), len(found))
+        if place == len(found):
+            found.append(column)
+            candidates.append(place)
+        places.append(place)
+    return found, places
+
+
+def _resampled_sums(sides: Sequence[Float64Array], n_resamples: int, seed: list[int]) -> Float64Array:
+    """(B, K) sums of K columns in each resample: one thread draws, the other weighs what was drawn, in that order."""
+    sums, n_units = np.zeros((n_resamples, len(sides))), sides[0].size
+    few = n_units * len(sides) <= FEW_NUMBERS
+
+    def add(block: Float64Array, resamples: slice, weights: NDArray[np.uint16]) -> None:
+        sums[resamples] += weigh(weights, block, few)
+
+    with ThreadPoolExecutor(1) as weighing:
+        under_way: deque[Future[None]] = deque()
+        start, block = -1, sides[0]
+        for units, resamples, weights in _multinomial_weights(n_units, n_resamples, seed, few):
+            if units.start != start:
+                start, block = units.start, np.stack([side[units] for side in sides], axis=1)
+            under_way.append(weighing.submit(add, block, resamples, weights))
+            if len(under_way) > DRAWN_AHEAD:
+                under_way.popleft().result()
+        for one in under_way:
+            one.result()
+    return sums
 
 
 def mean_of(estimates: list[Resampled], names: Sequence[str]) -> Resampled:
@@ -82,17 +130,19 @@ def mean_of(estimates: list[Resampled], names: Sequence[str]) -> Resampled:
     """
     named = [(one, name) for one, name in zip(estimates, names, strict=True) if not np.isnan(one.estimate)]
     defined = [one for one, _ in named] or estimates[:1]
+    if len(defined) == 1:
+        return defined[0]
     return Resampled(
         estimate=float(np.mean([one.estimate for one in defined])),
         replicates=_mean([one.replicates for one in defined]),
         sums=tuple(sums for one in defined for sums in one.sums),
         n_units=min(one.n_units for one in defined),
-        scarcest=min(named, key=lambda pair: pair[0].n_units)[1] if len(named) > 1 else "",
+        scarcest=min(named, key=lambda pair: pair[0].n_units)[1],
     )
 
 
 def _multinomial_weights(
-    n_units: int, n_resamples: int, seed: list[int]
+    n_units: int, n_resamples: int, seed: list[int], few: bool = False
 ) -> Iterator[tuple[slice, slice, NDArray[np.uint16]]]:
     """Parts (u, b) of the table of how often each unit is drawn, U draws a resample: units, resamples, weights (b, u).
 
@@ -109,7 +159,7 @@ def _multinomial_weights(
             n_drawn = n_draws[first : first + CHUNK_RESAMPLES, block]
             drawn = generator.integers(size, size=n_drawn.sum(), dtype=np.uint16)
             weights = np.zeros((n_drawn.size, size), np.uint16)
-            count_draws(drawn, n_drawn, weights)
+            (_count_few if few else count_draws)(drawn, n_drawn, weights)
             yield slice(start, start + size), slice(first, first + n_drawn.size), weights
 
 
@@ -160,13 +210,36 @@ def count_draws(drawn: NDArray[np.uint16], n_drawn: Int64Array, weights: NDArray
         start = end
 
 
-@compiled
-def weigh(weights: NDArray[np.integer[Any]], columns: Float64Array) -> Float64Array:
+def weigh(weights: NDArray[np.integer[Any]], columns: Float64Array, few: bool = False) -> Float64Array:
     """The matrix product of weights (B, U) with columns (U, K), float64 (B, K), in a fixed order: by fours of units.
 
     Instead of BLAS: its sums depend on how many threads it takes, and on a busy machine those threads wait for each
-    other a hundred times longer than the product needs.
+    other a hundred times longer than the product needs. `few` numbers are multiplied by numpy, to the same bits: it is
+    slower, and needs no compiler, which takes longer to load.
     """
+    return _weigh_few(weights, columns) if few else _weigh_many(weights, columns)
+
+
+def _count_few(drawn: NDArray[np.uint16], n_drawn: Int64Array, weights: NDArray[np.uint16]) -> None:
+    """`count_draws` by numpy."""
+    places = np.repeat(np.arange(n_drawn.size) * weights.shape[1], n_drawn) + drawn
+    weights += np.bincount(places, minlength=weights.size).reshape(weights.shape).astype(np.uint16)
+
+
+def _weigh_few(weights: NDArray[np.integer[Any]], columns: Float64Array) -> Float64Array:
+    product = np.zeros((weights.shape[0], columns.shape[1]))
+    drawn = weights.T.astype(np.float64)[:, :, np.newaxis]
+    n_fours = len(columns) // 4 * 4
+    for unit in range(0, n_fours, 4):
+        first, second, third, fourth = (drawn[place] * columns[place] for place in range(unit, unit + 4))
+        product += (first + second) + (third + fourth)
+    for unit in range(n_fours, len(columns)):
+        product += drawn[unit] * columns[unit]
+    return product
+
+
+@compiled
+def _weigh_many(weights: NDArray[np.integer[Any]], columns: Float64Array) -> Float64Array:
     n_rows, n_units = weights.shape
     n_columns = columns.shape[1]
     product = np.zeros((n_rows, n_columns), np.float64)

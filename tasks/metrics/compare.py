@@ -19,8 +19,8 @@ from segscale.tasks.metrics.layout import Row, seed_of, table
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
 from segscale.tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
 from segscale.tasks.metrics.paired_tests import holm, permutation_test, wilcoxon_test
-from segscale.tasks.metrics.pairing import PairedClass, Pairs, pair_images, refuse_different_settings
-from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, Stratum
+from segscale.tasks.metrics.pairing import PairedClass, Pairs, by_unit, pair_images, refuse_different_settings
+from segscale.tasks.metrics.panel import IMAGE, MACRO, OVER_CLASSES, Stratum
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 
@@ -28,7 +28,7 @@ KEYS: dict[str, str | None] = {
     "class_index": "Int64", "class_name": "str", "head_a": None, "head_b": None, "metric": "str",
 }  # fmt: skip
 DIFFERENCE_COLUMNS: dict[str, str | None] = {
-    "stratum": "str", **KEYS, "aggregation": "str",
+    "unit": "str", "stratum": "str", **KEYS, "aggregation": "str",
     **dict.fromkeys(["value_a", "value_b", "difference", "low", "high"], "float64"), "interval_reason": "str",
     **dict.fromkeys(["n_pairs", "n_units", "n_defined_only_a", "n_defined_only_b"], "Int64"),
     "wilcoxon_p": "float64", "wilcoxon_holm": "float64", "wilcoxon_family": "Int64", "wilcoxon_reason": "str",
@@ -48,7 +48,8 @@ class Comparison:
     """What two runs differ in."""
 
     differences: pd.DataFrame
-    """A row per stratum, class, head, metric and aggregation; those with missing predictions where a run lacks any."""
+    """A row per unit, stratum, class, head, metric and aggregation; those with missing predictions where a run lacks
+    any."""
     images: pd.DataFrame
     """The images of the whole set whose Dice and Tversky changed most, a row per class, head, metric and rank."""
     unpaired: pd.DataFrame
@@ -60,24 +61,37 @@ def compare(
 ) -> Comparison:
     """Compare the `per_image` tables of two runs; `by` are columns of a whose values become strata.
 
-    bootstrap, confidence, cluster_by and seed are those of settings_a. With cluster_by, clusters are drawn and swapped
-    as a whole, and signed ranks are of their mean differences. Intervals are percentiles of the paired bootstrap, NaN
+    bootstrap, confidence, cluster_by, unit and seed are those of settings_a. With cluster_by, clusters are drawn and
+    swapped as a whole, and signed ranks are of their mean differences. With `unit` the rows of images are followed by
+    those of units, each the sum of its images that are paired. Intervals are percentiles of the paired bootstrap, NaN
     with a reason as in `intervals`. Permutation swaps the runs' counts of a unit: for means that flips the sign of its
-    differences. Holm's family is every p-value of one test in one stratum and aggregation: all its classes, heads and
-    metrics.
+    differences. Holm's family is every p-value of one test in one unit, stratum and aggregation: all its classes, heads
+    and metrics.
 
-    Raises ValueError where the runs are over other images, references or classes, or where their settings score equal
-    counts differently.
+    Raises ValueError where the runs are over other images, references or classes, where their settings score equal
+    counts differently, or where units cannot be made (`check_units`).
     """
     refuse_different_settings(settings_a, settings_b)
     pairs = pair_images(a, b)
-    rows = [row for stratum in pairs.strata(by) for row in _rows_of_stratum(pairs, stratum, settings_a)]
-    if pairs.with_missing is not None:
-        more = pairs.with_missing
-        every = [row for stratum in more.strata(by) for row in _rows_of_stratum(more, stratum, settings_a)]
-        rows += [row | {"aggregation": f"{row['aggregation']}_missing"} for row in every]
+    settings = settings_a.changed(group_by=by, folds="")
+    rows = [*_rows_of(pairs, settings), *_rows_of(pairs.with_missing, settings, suffix="_missing")]
+    if settings.unit:
+        of_units = (None if one is None else by_unit(one, settings) for one in (pairs, pairs.with_missing))
+        rows += [row for one, suffix in zip(of_units, ("", "_missing"), strict=True)
+                 for row in _rows_of(one, settings, suffix)]  # fmt: skip
     differences = _with_holm(table(rows, DIFFERENCE_COLUMNS))
     return Comparison(differences, _most_changed(pairs, settings_a), pairs.unpaired)
+
+
+def _rows_of(pairs: Pairs | None, settings: ScoreSettings, suffix: str = "") -> list[Row]:
+    """The rows of all strata; `suffix` is what the aggregations are called beside."""
+    if pairs is None:
+        return []
+    return [
+        {"unit": pairs.panel.unit, **row, "aggregation": row["aggregation"] + suffix}
+        for stratum in pairs.strata(settings.group_by)
+        for row in _rows_of_stratum(pairs, stratum, settings)
+    ]
 
 
 def _rows_of_stratum(pairs: Pairs, stratum: Stratum, settings: ScoreSettings) -> Iterator[Row]:
@@ -107,7 +121,8 @@ def _units(pairs: Pairs, stratum: Stratum, cluster_by: str) -> tuple[Units, str]
     column = pairs.panel.images[cluster_by].iloc[stratum.images]
     codes, names = pd.factorize(column, use_na_sentinel=False)
     n_missing = int(column.isna().sum())
-    trouble = f"{cluster_by} is missing for {n_missing} images" if n_missing else ""
+    what = "images" if pairs.panel.unit == IMAGE else "units"
+    trouble = f"{cluster_by} is missing for {n_missing} {what}" if n_missing else ""
     return Units(codes.astype(np.int64), len(names)), trouble
 
 
@@ -149,8 +164,8 @@ def _percentile(one: PairedEstimate, confidence: float) -> tuple[float, float, s
 
 
 def _with_holm(differences: pd.DataFrame) -> pd.DataFrame:
-    """The adjusted p-values of each stratum and aggregation, and how many stood together."""
-    families = differences.groupby(["stratum", "aggregation"], sort=False)
+    """The adjusted p-values of each unit, stratum and aggregation, and how many stood together."""
+    families = differences.groupby(["unit", "stratum", "aggregation"], sort=False)
     for test in ("wilcoxon", "permutation"):
         p_values = families[f"{test}_p"]
         differences[f"{test}_holm"] = p_values.transform(lambda family: holm(family.to_numpy(np.float64)))

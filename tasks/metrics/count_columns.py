@@ -16,7 +16,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class CountColumns:
-    """Columns (n,) of additive counts, a place per image or per batch; the meaning is that of `OverlapCounts`."""
+    """Columns (n,) of additive counts, a place per image, unit or batch; the meaning is that of `OverlapCounts`."""
 
     true_positive: Int64Array
     false_positive: Int64Array
@@ -27,8 +27,11 @@ class CountColumns:
     soft_prediction_sum: Float64Array
     soft_prediction_squared_sum: Float64Array
     missing: BoolArray | None = None
-    """(n,) images without a usable prediction: nothing is predicted, and the whole reference is missed. None: no image
-    is one. Sums of images know none."""
+    """(n,) places without any usable prediction: nothing is predicted, and the whole reference is missed. None: no
+    place is one. `sum_runs` knows none."""
+    missed: Int64Array | None = None
+    """(n,) reference pixels of images without a usable prediction that are in these counts, as false negatives. None:
+    no image was one."""
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> Self:
@@ -51,7 +54,7 @@ class CountColumns:
         """Columns of images without a usable prediction: false negatives alone. `soft` stands for their soft sums."""
         nothing, unknown = np.zeros_like(reference_pixels), np.full(reference_pixels.size, soft)
         return cls(nothing, nothing, reference_pixels, nothing, reference_pixels, unknown, unknown, unknown,
-                   np.ones(reference_pixels.size, np.bool_))  # fmt: skip
+                   np.ones(reference_pixels.size, np.bool_), reference_pixels)  # fmt: skip
 
     @property
     def size(self) -> int:
@@ -86,19 +89,30 @@ class CountColumns:
     def __add__(self, other: Self) -> Self:
         """Place by place: counts of two classes over the same images."""
         columns: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
-        return type(self)(**columns, missing=self.missing)
+        missed = None if self.missed is None or other.missed is None else self.missed + other.missed
+        return type(self)(**columns, missing=self.missing, missed=missed)
 
     def take(self, places: Int64Array) -> Self:
         """The places in that order."""
         missing = None if self.missing is None else self.missing[places]
+        missed = None if self.missed is None else self.missed[places]
         columns: dict[str, Any] = {name: getattr(self, name)[places] for name in COUNTS}
-        return type(self)(**columns, missing=missing)
+        return type(self)(**columns, missing=missing, missed=missed)
+
+    def with_missed(self, pixels: Int64Array) -> Self:
+        """With so many reference pixels (n,) of images without a usable prediction, as false negatives."""
+        columns: dict[str, Any] = {name: getattr(self, name) for name in COUNTS}
+        columns |= {name: columns[name] + pixels for name in ("false_negative", "reference_sum")}
+        return type(self)(**columns, missing=self.missing, missed=pixels)
 
     def followed_by(self, other: Self) -> Self:
         """These places, then those of the other."""
-        missing = np.concatenate([one.is_missing for one in (self, other)])
+        both = (self, other)
+        missing = np.concatenate([one.is_missing for one in both])
+        missed = np.concatenate([np.zeros(one.size, np.int64) if one.missed is None else one.missed for one in both])
         columns: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in COUNTS}
-        return type(self)(**columns, missing=missing if missing.any() else None)
+        is_any = bool(missing.any() or missed.any())
+        return type(self)(**columns, missing=missing if is_any else None, missed=missed if is_any else None)
 
     def sum_runs(self, starts: Int64Array) -> Self:
         """Sums of consecutive places: run k goes from starts[k] to the next start, the last to the end."""
@@ -106,6 +120,21 @@ class CountColumns:
             return self
         return type(self)(*(np.add.reduceat(getattr(self, name), starts) for name in COUNTS))
 
+    def sum_by(self, units: Int64Array) -> Self:
+        """Sums of the places of each unit, in the order of units; units (n,): 0..U-1, each with a place.
 
-COUNTS = tuple(field.name for field in fields(CountColumns) if field.name != "missing")
+        A unit is missing if all its places are.
+        """
+        if self.size == 0:
+            return self
+        order = np.argsort(units, kind="stable")
+        starts = np.flatnonzero(np.diff(units[order], prepend=-1))
+        summed = self.take(order)
+        columns: dict[str, Any] = {name: np.add.reduceat(getattr(summed, name), starts) for name in COUNTS}
+        missing = None if summed.missing is None else np.logical_and.reduceat(summed.missing, starts)
+        missed = None if summed.missed is None else np.add.reduceat(summed.missed, starts)
+        return type(self)(**columns, missing=missing, missed=missed)
+
+
+COUNTS = tuple(field.name for field in fields(CountColumns) if field.name not in ("missing", "missed"))
 """The columns that are counts, in order."""

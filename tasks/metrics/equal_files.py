@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.findings import Finding
@@ -16,10 +17,15 @@ def equal_files(per_image: pd.DataFrame) -> list[Finding]:
     An empty prediction that equals an empty reference is as it should be. Tables from before a hash was kept say
     nothing of it.
     """
-    sound = per_image[per_image["status"] == "ok"]
-    has_foreground = sound[(sound["class_index"] > 0) & (sound["reference_sum"].fillna(0) > 0)]
-    images = sound[["image_id", *(name for name in HASHES if name in sound)]].drop_duplicates("image_id")
-    return list(_findings(images, images["image_id"].isin(has_foreground["image_id"].unique())))
+    names = ["image_id", *(name for name in HASHES if name in per_image)]
+    sound = per_image.loc[per_image["status"] == "ok", [*names, "class_index", "reference_sum"]]
+    place, _ = pd.factorize(sound["image_id"])
+    is_foreground = (sound["class_index"] > 0) & (sound["reference_sum"].fillna(0) > 0)
+    images = sound.loc[~pd.Series(place, sound.index).duplicated(), names].reset_index(drop=True)
+    images = images.fillna({name: "" for name in HASHES if name in images})
+    has_foreground = np.zeros(len(images), np.bool_)
+    has_foreground[place[is_foreground.to_numpy(bool)]] = True
+    return list(_findings(images, pd.Series(has_foreground)))
 
 
 def _findings(images: pd.DataFrame, has_foreground: pd.Series) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics.pixel_runs import (
     BINS,
     ZERO,
@@ -175,7 +175,7 @@ def sums_of_lanes(lanes: Float64Array) -> tuple[float, float, float]:
 
 
 @compiled
-def _sums_of_codes(histograms: Int64Array) -> tuple[float, float, float]:
+def sums_of_codes(histograms: Int64Array) -> tuple[float, float, float]:
     intersection, total, squares = 0, 0, 0
     for code in range(BINS):
         background, foreground = histograms[0, code], histograms[1, code]
@@ -186,7 +186,7 @@ def _sums_of_codes(histograms: Int64Array) -> tuple[float, float, float]:
 
 
 @compiled
-def _by_class(confusion: Int64Array, sums: tuple[float, float, float]) -> tuple[Int64Array, Float64Array]:
+def by_class(confusion: Int64Array, sums: tuple[float, float, float]) -> tuple[Int64Array, Float64Array]:
     # Made here, as the small arrays of a small image take Python longer than its pixels take the loops above.
     (tn, fp), (fn, tp) = (confusion[0, 0], confusion[0, 1]), (confusion[1, 0], confusion[1, 1])
     counts = np.array([[tn, tp], [fn, fp], [fp, fn], [tp, tn], [tn + fp, fn + tp]])
@@ -258,5 +258,5 @@ def count_two_classes(
                 if n_left == 0 or n_blocks % FLUSH_BLOCKS == 0:
                     flush(cells, totals)
     confusion, histograms = _without_threshold_edge(totals, threshold)
-    counts, soft = _by_class(confusion, _sums_of_codes(histograms) if of_codes else sums_of_lanes(lanes))
+    counts, soft = by_class(confusion, sums_of_codes(histograms) if of_codes else sums_of_lanes(lanes))
     return counts, soft, histograms, True

@@ -1,20 +1,23 @@
 """Confidence intervals of per-sample means and of pooled scores: percentile and BCa bootstrap, delta method."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import erfc, sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
-from segscale.tasks.metrics.layout import KEY_COLUMNS, over_classes, seed_of, table
+from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes_together, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS, Metric
-from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of
+from segscale.tasks.metrics.panel import IMAGE, Panel, Sample, Stratum
 from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.units import levels
 
 MIN_UNITS = 10
 """Below this many units an interval would claim more than they can tell."""
@@ -32,6 +35,9 @@ AGGREGATIONS = ("per_sample", "pooled", "per_sample_missing", "pooled_missing")
 """The last two with images that lack a usable prediction: as 0 in the mean, as missed in the sums."""
 
 Interval = tuple[float, float, str]
+
+# Of the standard library: scipy, which has the same to the last digits, takes longer to load than intervals to make.
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,9 @@ def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.Da
     The aggregations with missing predictions resample these images beside the ok ones; where none is missing they are
     the others.
 
-    Units are ok images, or clusters of them by `cluster_by`; n_units are those with something to be measured. All
-    classes, heads and metrics of a stratum share their resamples, and the seed depends on the stratum's name only.
+    Units are ok images, in the rows of a unit of evaluation these units, or clusters of either by `cluster_by`; n_units
+    are those with something to be measured. All classes, heads and metrics of a stratum share their resamples, and the
+    seed depends on the stratum's name only.
     all_macro is resampled as the mean over the defined classes; a resample that lacks one of them is undefined, since
     the mean over the others would estimate something else. low and high are NaN with a `reason` where fewer than 10
     units count, more than 5 % of the resamples are undefined, bootstrap is 0, or a cluster is unknown.
@@ -63,21 +70,30 @@ def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.Da
     Delta intervals are symmetric and may leave the range of the score. Percentile and BCa follow Efron and Tibshirani
     (1993), with the jackknife over units for the acceleration of BCa; a resample equal to the estimate counts half.
     """
-    panel = panel_of(per_image)
-    rows: list[dict[str, Any]] = []
-    for stratum in panel.strata(settings.group_by):
-        units = _units(panel, stratum, settings.cluster_by)
-        estimate = partial(_resample_class, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
-        names = [(metric, aggregation) for metric in METRICS for aggregation in AGGREGATIONS]
-        combine = partial(mean_of, names=panel.foreground)
-        for keys, found in over_classes(panel, stratum, estimate, combine):
-            for (metric, aggregation), resampled in zip(names, found, strict=True):
-                trouble = _trouble(metric, aggregation, units)
-                rows += [
-                    {**keys, "metric": metric.name, "aggregation": aggregation, "n_units": resampled.n_units, **row}
-                    for row in _rows(resampled, settings, trouble)
-                ]
+    rows = [
+        row
+        for panel in levels(per_image, settings)
+        for stratum in panel.strata(settings.group_by)
+        for row in _rows_of_stratum(panel, stratum, settings)
+    ]
     return table(rows, COLUMNS)
+
+
+def _rows_of_stratum(panel: Panel, stratum: Stratum, settings: ScoreSettings) -> Iterator[Row]:
+    units = _units(panel, stratum, settings.cluster_by)
+    estimate = partial(_resample_classes, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
+    names = [(metric, aggregation) for metric in METRICS for aggregation in AGGREGATIONS]
+    combine = partial(mean_of, names=panel.foreground)
+    told: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for keys, found in over_classes_together(panel, stratum, estimate, combine):
+        for (metric, aggregation), resampled in zip(names, found, strict=True):
+            trouble = _trouble(metric, aggregation, units)
+            # What has the same sums is the same record, and has the same intervals.
+            same = (id(resampled), trouble)
+            told[same] = told.get(same) or _rows(resampled, settings, trouble)
+            of_metric = {"metric": metric.name, "aggregation": aggregation, "n_units": resampled.n_units}
+            for row in told[same]:
+                yield {**keys, **of_metric, **row}
 
 
 def _trouble(metric: Metric, aggregation: str, units: Units) -> str:
@@ -101,10 +117,11 @@ def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> Units:
     ok = panel.images[cluster_by].iloc[stratum.images]
     every = pd.concat([ok, panel.missing[cluster_by].iloc[places]]) if places.size else ok
     codes, troubles = [], []
+    what = "images" if panel.unit == IMAGE else "units"
     for column in (ok, every):
         n_unnamed = int(column.isna().sum())
         codes.append(pd.factorize(column, use_na_sentinel=False)[0].astype(np.int64))
-        troubles.append(f"{cluster_by} is missing for {n_unnamed} images" if n_unnamed else "")
+        troubles.append(f"{cluster_by} is missing for {n_unnamed} {what}" if n_unnamed else "")
     return Units(codes[0], codes[1], troubles[0], unknown or troubles[1])
 
 
@@ -130,16 +147,28 @@ def sums_of_metric(
     return per_sample, UnitSums(numerator, denominator, metric.smooth(settings))
 
 
-def _resample_class(sample: Sample, units: Units, settings: ScoreSettings, seed: list[int]) -> list[Resampled]:
-    """Of each metric its `AGGREGATIONS`."""
+def _resample_classes(
+    samples: Iterator[Sample], units: Units, settings: ScoreSettings, seed: list[int]
+) -> list[list[Resampled]]:
+    """Of each class, and in it of each metric, its `AGGREGATIONS`."""
+    ok: list[UnitSums] = []
+    every: list[UnitSums] = []
+    has_missing = False
+    for sample in samples:
+        of_class = _sums_of_class(sample.counts, units.ok, settings)
+        ok += of_class
+        # Units that lack some of their images may lack none of a class.
+        every += _sums_of_class(sample.with_missing, units.all, settings) if sample.has_missing else of_class
+        has_missing = has_missing or sample.has_missing
+    of_ok = resample(ok, settings.bootstrap, seed)
+    of_all = resample(every, settings.bootstrap, seed) if has_missing else of_ok
+    both = [one for place in range(0, len(ok), 2) for one in (*of_ok[place : place + 2], *of_all[place : place + 2])]
+    size = len(METRICS) * len(AGGREGATIONS)
+    return [both[start : start + size] for start in range(0, len(both), size)]
 
-    def resampled(counts: CountColumns, of_image: Int64Array) -> list[Resampled]:
-        columns = [sums for metric in METRICS for sums in sums_of_metric(metric, counts, of_image, settings)]
-        return resample(columns, settings.bootstrap, seed)
 
-    ok = resampled(sample.counts, units.ok)
-    every = resampled(sample.with_missing, units.all) if sample.n_missing else ok
-    return [one for place in range(0, len(ok), 2) for one in (*ok[place : place + 2], *every[place : place + 2])]
+def _sums_of_class(counts: CountColumns, units: Int64Array, settings: ScoreSettings) -> list[UnitSums]:
+    return [sums for metric in METRICS for sums in sums_of_metric(metric, counts, units, settings)]
 
 
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:
@@ -164,25 +193,31 @@ def _bca(resampled: Resampled, settings: ScoreSettings) -> Interval:
     tolerance = 1e-12 * max(1.0, abs(resampled.estimate))
     below = np.mean(replicates < resampled.estimate - tolerance)
     equal = np.mean(np.abs(replicates - resampled.estimate) <= tolerance)
-    bias = float(special.ndtri(below + equal / 2))
-    if np.isinf(bias):
+    share = float(below + equal / 2)
+    if not 0 < share < 1:
         return np.nan, np.nan, "all resamples lie on one side of the estimate"
+    bias = _NORMAL.inv_cdf(share)
     left_out = resampled.leave_one_out()
     left_out = left_out[~np.isnan(left_out)]
     deviation = left_out.mean() - left_out
     squared = deviation * deviation
     squares = float(squared.sum())
     acceleration = float((squared * deviation).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
-    normal = float(special.ndtri((1 + settings.confidence) / 2))
-    low, high = (float(special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))) for z in (-normal, normal))
+    normal = _NORMAL.inv_cdf((1 + settings.confidence) / 2)
+    low, high = (_below(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in (-normal, normal))
     return _quantiles(resampled, low, high)
+
+
+def _below(z: float) -> float:
+    """The share of a normal distribution below z, without the digits that `NormalDist.cdf` loses in its lower tail."""
+    return erfc(-z / sqrt(2)) / 2
 
 
 def _delta(resampled: Resampled, settings: ScoreSettings) -> Interval:
     """estimate ± z sd(influence) / sqrt(U), with n - 1 in the standard deviation."""
     influence = resampled.influence()
     standard_error = float(influence.std(ddof=1)) / np.sqrt(influence.size)
-    half = float(special.ndtri((1 + settings.confidence) / 2)) * standard_error
+    half = _NORMAL.inv_cdf((1 + settings.confidence) / 2) * standard_error
     return resampled.estimate - half, resampled.estimate + half, ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics.foreground_kernel import (
     BLOCK,
     CELLS,

@@ -1,4 +1,4 @@
-"""Order and keys of the rows of every aggregate table: stratum, class (by index, then over classes), head."""
+"""Order and keys of the rows of every aggregate table: unit, stratum, class (by index, then over classes), head."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ ResultT = TypeVar("ResultT")
 Row = dict[str, Any]
 
 KEY_COLUMNS: dict[str, str | None] = {
-    "stratum": "str", "class_index": "int64", "class_name": "str", "head": None, "metric": "str",
+    "unit": "str", "stratum": "str", "class_index": "int64", "class_name": "str", "head": None, "metric": "str",
 }  # fmt: skip
 """The first columns of every table with their types; heads keep the type they came with."""
 
@@ -28,13 +28,24 @@ def over_classes(
     `estimate` makes the results of one class, the same number for each; `combine` makes one of the results that the
     foreground classes have in the same place (the row MACRO).
     """
+    return over_classes_together(panel, stratum, lambda samples: [estimate(sample) for sample in samples], combine)
+
+
+def over_classes_together(
+    panel: Panel,
+    stratum: Stratum,
+    estimate: Callable[[Iterator[Sample]], list[list[ResultT]]],
+    combine: Callable[[list[ResultT]], ResultT],
+) -> Iterator[tuple[Row, list[ResultT]]]:
+    """`over_classes` where `estimate` makes the results of all classes of a head at once, in their order."""
     names: list[tuple[int, str]] = []
     by_head: list[list[list[ResultT]]] = []
     for head in panel.heads:
         classes = panel.classes[head]
         # Of two classes MICRO is the foreground itself, the same columns: estimated once.
         distinct = {id(one.counts): one for one in classes}
-        estimates = {key: estimate(_sample(one, stratum)) for key, one in distinct.items()}
+        found = estimate(_sample(one, stratum) for one in distinct.values())
+        estimates = dict(zip(distinct, found, strict=True))
         results = [estimates[id(one.counts)] for one in classes]
         foreground = [result for one, result in zip(classes, results, strict=True) if one.class_index > 0]
         n_own = sum(one.class_index != OVER_CLASSES for one in classes)
@@ -44,13 +55,16 @@ def over_classes(
         by_head.append(results)
     for place, (index, name) in enumerate(names):
         for head, results in zip(panel.heads, by_head, strict=True):
-            keys = {"stratum": stratum.name, "class_index": index, "class_name": name, "head": head}
+            keys = {"unit": panel.unit, "stratum": stratum.name, "class_index": index, "class_name": name, "head": head}
             yield keys, results[place]
 
 
 def _sample(one: ClassCounts, stratum: Stratum) -> Sample:
-    missed = None if stratum.missing is None else one.missed.take(stratum.missing)
-    return Sample(one.counts.take(stratum.images), missed)
+    counts = one.counts.take(stratum.images)
+    if stratum.missing is None:
+        return Sample(counts, None)
+    partly = None if one.partly_missed is None else one.partly_missed[stratum.images]
+    return Sample(counts, one.missed.take(stratum.missing), partly if partly is not None and partly.any() else None)
 
 
 def table(rows: list[Row], columns: dict[str, str | None]) -> pd.DataFrame:

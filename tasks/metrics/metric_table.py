@@ -37,17 +37,21 @@ class Metric:
     def score(self, counts: CountColumns, settings: ScoreSettings) -> Float64Array:
         """float64 (n,) scores of the places, smoothed and with the empty policy; NaN where undefined.
 
-        Of an image without a usable prediction it is 0, whatever its reference holds and the policy says; NaN where 0
-        is not the worst score, or the other places lack what the metric needs.
+        Of a place without any usable prediction it is 0, whatever its reference holds and the policy says; NaN where 0
+        is not the worst score, or the other places lack what the metric needs. So it is, of metrics with a policy,
+        where missed references are all that a sum holds.
         """
         ratio, smooth = self.ratio(counts, settings), self.smooth(settings)
         score = scores.divide(ratio, smooth)
         if self.fills_empty:
             score = scores.with_empty_policy(score, counts.both_empty, settings.empty, smooth)
         score = np.where(np.isnan(ratio.numerator), np.nan, score)
-        if counts.missing is None:
+        if counts.missed is None:
             return score
-        return np.where(counts.missing, 0.0 if self._has_worst(counts, settings) else np.nan, score)
+        lost = counts.is_missing
+        if self.fills_empty:
+            lost = lost | ((counts.missed > 0) & (counts.missed == counts.reference_sum) & counts.prediction_empty)
+        return np.where(lost, 0.0 if self._has_worst(counts, settings) else np.nan, score)
 
     def pooled(self, counts: CountColumns, settings: ScoreSettings) -> float:
         """The score of all places summed; NaN where it is undefined, and where there is no place.
@@ -56,14 +60,15 @@ class Metric:
         class: there the sum is scored as if these images were not there. A sum of missed references alone is 0,
         whatever smoothing and the empty policy would make of it.
         """
-        missing = counts.is_missing
-        if counts.missing is not None and not counts.reference_sum[missing].any():
-            counts, missing = counts.take(np.flatnonzero(~missing)), np.empty(0, np.bool_)
+        n_missed = 0 if counts.missed is None else int(counts.missed.sum())
+        if not n_missed and counts.missing is not None:
+            counts = counts.take(np.flatnonzero(~counts.missing))
         if not counts.size:
             return np.nan
-        if missing.any() and self.fills_empty and counts.take(np.flatnonzero(~missing)).both_empty.all():
+        total = counts.sum_runs(np.zeros(1, np.int64))
+        if self.fills_empty and n_missed and total.reference_sum[0] == n_missed and total.prediction_empty[0]:
             return 0.0 if self._has_worst(counts, settings) else np.nan
-        return float(self.score(counts.sum_runs(np.zeros(1, np.int64)), settings)[0])
+        return float(self.score(total, settings)[0])
 
     def _has_worst(self, counts: CountColumns, settings: ScoreSettings) -> bool:
         return self.has_worst_score_zero and not self.is_unknown(counts, settings)

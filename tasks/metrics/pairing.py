@@ -13,10 +13,12 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.units import with_units
 
 SCORE_FIELDS = ("empty", "smooth", "tversky_alpha", "tversky_beta")
 """Settings that make scores of the same counts differ."""
-HASHES = {"image_sha256": "images", "reference_sha256": "references"}
+IMAGE_HASH = "image_sha256"
+HASHES = {IMAGE_HASH: "images", "reference_sha256": "references"}
 SHOWN = 3
 
 
@@ -51,6 +53,14 @@ class Pairs:
         return self.panel.strata(by)
 
 
+def by_unit(pairs: Pairs, settings: ScoreSettings) -> Pairs:
+    """The pairs of units instead of images, by the columns of run a. ArgumentError as `check_units`."""
+    units = with_units(pairs.panel, settings).units
+    assert units is not None, "settings without a unit"
+    classes = tuple(replace(one, a=one.a.sum_by(units.members), b=one.b.sum_by(units.members)) for one in pairs.classes)
+    return Pairs(units.panel, classes, pairs.unpaired)
+
+
 def refuse_different_settings(a: ScoreSettings, b: ScoreSettings) -> None:
     """ValueError where equal counts would get different scores in the two runs."""
     for name in SCORE_FIELDS:
@@ -66,6 +76,7 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
 
     `with_missing` pairs the images without a usable prediction too, as far as it is known which they are. Heads are
     paired by name; where no name is in both runs, the last head of one with the last of the other.
+    Images that a run does not name (no image_sha256) are the same where their references are.
     Raises ValueError where images, references, classes or the reading of the references differ, or where no image is ok
     in both.
     """
@@ -98,9 +109,12 @@ def _with_missing(panels: Sequence[Panel], order: pd.Index) -> Pairs | None:
 
 
 def _with_missing_as_images(panel: Panel) -> Panel:
-    images = pd.concat([panel.images, panel.missing], ignore_index=True)
+    images, nothing = pd.concat([panel.images, panel.missing], ignore_index=True), np.empty(0, np.int64)
     return replace(panel, images=images, failed=panel.failed.iloc[:0], missing=panel.missing.iloc[:0], classes={
-        head: tuple(replace(one, counts=Sample(one.counts, one.missed).with_missing) for one in classes)
+        head: tuple(
+            replace(one, counts=Sample(one.counts, one.missed).with_missing, missed=one.missed.take(nothing))
+            for one in classes
+        )
         for head, classes in panel.classes.items()
     })  # fmt: skip
 
@@ -132,9 +146,10 @@ def _refuse_other_images(a: pd.Index, b: pd.Index) -> None:
 def _refuse_other_files(a: pd.DataFrame, b: pd.DataFrame, ok: np.ndarray) -> None:
     for column, things in HASHES.items():
         of_a, of_b = a[column].fillna("").to_numpy(object), b[column].fillna("").to_numpy(object)
-        # A failed image may lack a hash, as its file could not be fetched; it is not paired.
+        # A failed image may lack a hash, as its file could not be fetched; it is not paired. Where a run names no
+        # images, the references alone say that both are over the same.
         known = (of_a != "") & (of_b != "")
-        different = np.where(known, of_a != of_b, ok)
+        different = np.where(known, of_a != of_b, ok & (column != IMAGE_HASH))
         if different.any():
             raise ArgumentError(
                 f"the runs are over different {things}: {column} differs or is unknown for {int(different.sum())} "

@@ -1,4 +1,6 @@
-"""The counts of a whole run, image by image: which images, heads, classes and strata there are."""
+"""The counts of a whole run, image by image or unit by unit: which images, heads, classes and strata there are."""
+
+from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -11,7 +13,10 @@ from numpy.typing import NDArray
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
 from segscale.tasks.metrics.per_image import is_ok
+from segscale.tasks.metrics.size_strata import COLUMN, UNKNOWN, SizeStrata, is_size
 
+IMAGE = "image"
+"""What stands in the column `unit` where images are evaluated."""
 OVER_CLASSES = -1
 """class_index of what is said over classes: MACRO, MICRO and CHANNELS."""
 MACRO = "all_macro"
@@ -35,30 +40,40 @@ class ClassCounts:
     """Of the ok images."""
     missed: CountColumns
     """Of the images without a usable prediction."""
+    partly_missed: Int64Array | None = None
+    """Of ok units: reference pixels of their images without a usable prediction; None where no unit has such images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A class, or a sum of classes, over the images of a stratum."""
+    """A class, or a sum of classes, over the images or units of a stratum."""
 
     counts: CountColumns
     """Of the ok images."""
     missed: CountColumns | None
     """Of the images without a usable prediction; None where it is not known which they are."""
+    partly_missed: Int64Array | None = None
+    """As `ClassCounts` has it; None too where it is not known."""
 
     @property
     def n_missing(self) -> int | None:
         return None if self.missed is None else self.missed.size
 
     @property
+    def has_missing(self) -> bool:
+        """Whether an image is known to have no usable prediction."""
+        return bool(self.n_missing) or self.partly_missed is not None
+
+    @property
     def with_missing(self) -> CountColumns:
-        """The ok images, then those without a usable prediction, as far as they are known."""
-        return self.counts if self.missed is None or not self.missed.size else self.counts.followed_by(self.missed)
+        """The ok images, then those without a usable prediction, as far as they are known; in units they are missed."""
+        counts = self.counts if self.partly_missed is None else self.counts.with_missed(self.partly_missed)
+        return counts if self.missed is None or not self.missed.size else counts.followed_by(self.missed)
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Images that are reported together."""
+    """Images, or units, that are reported together."""
 
     name: str
     """"" for the whole set, else `column=value`."""
@@ -79,7 +94,7 @@ class Panel:
     """Ok images in catalog order (the order of their first rows), the same ones for each head and class."""
 
     images: pd.DataFrame
-    """A row per ok image: image_id and all other columns of its first row."""
+    """A row per ok image: image_id and all other columns of its first row, whose index it keeps."""
     failed: pd.DataFrame
     """The same of the failed images."""
     missing: pd.DataFrame
@@ -88,6 +103,10 @@ class Panel:
     """Heads in order of appearance."""
     classes: dict[Hashable, tuple[ClassCounts, ...]]
     """Per head the classes by index, the background first, then MICRO and CHANNELS."""
+    unit: str = IMAGE
+    """What a place stands for: an image, or a unit, by the name of its column."""
+    units: Units | None = None
+    """The same by units, where they are made."""
 
     @property
     def foreground(self) -> tuple[str, ...]:
@@ -96,26 +115,68 @@ class Panel:
         return tuple(one.class_name for one in classes if one.class_index > 0)
 
     def strata(self, group_by: tuple[str, ...]) -> list[Stratum]:
-        """The whole set, then each `column=value`: columns as given, values sorted as text ("" for missing)."""
+        """The whole set, then each `column=value`: columns as given, values sorted as text ("" for missing).
+
+        An entry `reference_volume:EDGES` gives the strata of `SizeStrata`, by the reference pixels of all foreground
+        classes together; of a unit, of those of its images whose reference is known.
+        """
         everything = self._stratum("", *(np.ones(len(frame), bool) for frame in self._kinds))
-        return [everything, *(stratum for column in group_by for stratum in self._strata_of(column))]
+        return [everything, *(stratum for entry in group_by for stratum in self._strata_of(entry))]
 
     @property
     def _kinds(self) -> tuple[pd.DataFrame, ...]:
         return self.images, self.failed, self.missing
 
     def _strata_of(self, column: str) -> list[Stratum]:
+        if is_size(column):
+            return self._strata_of_sizes(SizeStrata.parse(column))
         values = [_as_text(frame, column) for frame in self._kinds]
         return [
             self._stratum(f"{column}={value}", *(of_kind == value for of_kind in values))
             for value in sorted(set().union(*values))
         ]
 
+    def _strata_of_sizes(self, bins: SizeStrata) -> list[Stratum]:
+        places = [bins.places(sizes) for sizes in self._sizes()]
+        return [
+            self._stratum(f"{COLUMN}={name}", *(of_kind == place for of_kind in places))
+            for place, name in enumerate(bins.names)
+            if any((of_kind == place).any() for of_kind in places)
+        ]
+
+    def _sizes(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Reference pixels of the foreground, of images, failed and missing ones; UNKNOWN where it was never read."""
+        failed = np.full(len(self.failed), UNKNOWN, np.int64)
+        if not self.heads:
+            return np.full(len(self.images), UNKNOWN, np.int64), failed, np.empty(0, np.int64)
+        foreground = next(one for one in self.classes[self.heads[0]] if one.class_name == MICRO)
+        missing = foreground.missed.reference_sum
+        # The missing ones are failed ones too, in the same order.
+        failed[self.failed[PREDICTION_MISSING].fillna(False).to_numpy(bool)] = missing
+        sizes = foreground.counts.reference_sum
+        return sizes if foreground.partly_missed is None else sizes + foreground.partly_missed, failed, missing
+
     def _stratum(
         self, name: str, ok: NDArray[np.bool_], failed: NDArray[np.bool_], missing: NDArray[np.bool_]
     ) -> Stratum:
         known = not self.failed.loc[failed, PREDICTION_MISSING].isna().any()
+        # An image is failed or not. A unit that is not may hold images that are.
+        if self.unit != IMAGE:
+            known &= not self.images.loc[ok, PREDICTION_MISSING].isna().any()
         return Stratum(name, np.flatnonzero(ok), int(failed.sum()), np.flatnonzero(missing) if known else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units of evaluation of a panel of images."""
+
+    panel: Panel
+    """A place per unit, in the order of their first images. Frames hold the columns that the settings name; a unit is
+    ok if one of its images is, missing if none is and one lacks nothing but a usable prediction."""
+    members: Int64Array
+    """The place of its unit for each ok image."""
+    tallies: pd.DataFrame
+    """n_images, n_failed and n_missing (Int64) of each ok unit, then of each failed one."""
 
 
 def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
@@ -126,7 +187,7 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     """
     if isinstance(per_image, Panel):
         return per_image
-    per_image, ok = with_missing_columns(per_image), is_ok(per_image)
+    per_image, ok = with_missing_columns(per_image.reset_index(drop=True)), is_ok(per_image)
     missing = (per_image[PREDICTION_MISSING].fillna(False)).to_numpy(bool) & ~ok
     codes, image_ids = pd.factorize(per_image["image_id"])
     is_ok_image, is_failed_image, is_missing_image = np.zeros((3, len(image_ids)), bool)
@@ -137,9 +198,7 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
             f"per_image: {mixed} have rows of status 'ok' and 'failed': all rows of an image fail or none"
         )
     is_first = ~pd.Series(codes).duplicated().to_numpy(bool)
-    images, failed, lacking = (
-        per_image[is_first & of_kind].reset_index(drop=True) for of_kind in (ok, ~ok, is_missing_image[codes])
-    )
+    images, failed, lacking = (per_image[is_first & of_kind] for of_kind in (ok, ~ok, is_missing_image[codes]))
     places = np.where(ok, (np.cumsum(is_ok_image) - 1)[codes], (np.cumsum(is_missing_image) - 1)[codes])
     rows = per_image.assign(_place=places, _missing=missing)
     rows = rows[ok | missing] if ok.any() else rows.dropna(subset=["class_index"])

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from segscale.errors import ArgumentError
+from segscale.tasks.metrics import size_strata
+from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 BINS = 256
@@ -38,17 +40,37 @@ class ScoreSettings(Section):
     cluster_by: str = ""
     """Column whose values are resampled and assumed independent (patient_id); "" for images."""
     group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Columns whose values are strata of the aggregate tables."""
+    """Columns whose values are strata of the aggregate tables; `reference_volume:0,100,1000` are bins of sizes."""
+    unit: str = ""
+    """Column whose values are units of evaluation (patient_id): counts are summed within each; "" for images alone."""
+    folds: str = ""
+    """Column whose values are folds: their mean stands beside the mean of cases; "" for none."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """What `group_by` names of columns."""
+        return tuple(entry for entry in self.group_by if not size_strata.is_size(entry))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the settings name, each once."""
+        named = (*self.group_columns, self.cluster_by, self.unit, self.folds)
+        return tuple(dict.fromkeys(name for name in named if name))
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.tversky_alpha + self.tversky_beta == 0:
             raise ArgumentError("tversky_alpha, tversky_beta: expected at least one above 0")
         if "" in self.group_by:
-            raise ArgumentError(f"group_by: expected names of columns, got {list(self.group_by)}")
+            raise ArgumentError(f"group_by: expected names of columns, got {as_toml(self.group_by)}")
         if len(set(self.group_by)) != len(self.group_by):
-            raise ArgumentError(f"group_by: expected different columns, got {list(self.group_by)}")
+            raise ArgumentError(f"group_by: expected different columns, got {as_toml(self.group_by)}")
+        sizes = [entry for entry in self.group_by if size_strata.is_size(entry)]
+        for entry in sizes:
+            size_strata.SizeStrata.parse(entry)
+        if len(sizes) + (size_strata.COLUMN in self.group_by) > 1:
+            raise ArgumentError(f"group_by: expected {size_strata.COLUMN} once, got {as_toml(self.group_by)}")
         if len(set(self.batch_sizes)) != len(self.batch_sizes):
-            raise ArgumentError(f"batch_sizes: expected different sizes, got {list(self.batch_sizes)}")
+            raise ArgumentError(f"batch_sizes: expected different sizes, got {as_toml(self.batch_sizes)}")
         return self

@@ -32,6 +32,14 @@ def mean_with_zeros(defined: Float64Array, n_zeros: int | None) -> float:
     return float(defined.sum()) / (defined.size + n_zeros)
 
 
+def means_within(scores: Float64Array, groups: Int64Array) -> Float64Array:
+    """The mean of the defined scores of each group (n,) 0, 1, ... that has one, in their order."""
+    defined = ~np.isnan(scores)
+    sums, n_scores = np.bincount(groups[defined], weights=scores[defined]), np.bincount(groups[defined])
+    means: Float64Array = sums[n_scores > 0] / n_scores[n_scores > 0]
+    return means
+
+
 def standard_deviation(scores: Float64Array) -> float:
     """Sample standard deviation (n - 1) of the defined scores; NaN if there are fewer than 2."""
     defined = scores[~np.isnan(scores)]

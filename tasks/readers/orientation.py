@@ -63,8 +63,10 @@ def exif_orientation(block: bytes) -> int:
 
 def turned(pixels: NDArray[Any], orientation: int, axes: tuple[int, int] = (1, 2)) -> NDArray[Any]:
     """A view of `pixels` as a viewer shows them; `axes` are those of rows and of columns, all others stay."""
+    if orientation not in _TURNS or orientation == UPRIGHT:
+        return pixels
     rows, columns = axes
-    rows_reversed, columns_reversed, swapped = _TURNS.get(orientation, _TURNS[UPRIGHT])
+    rows_reversed, columns_reversed, swapped = _TURNS[orientation]
     places = [slice(None)] * pixels.ndim
     if rows_reversed:
         places[rows] = slice(None, None, -1)

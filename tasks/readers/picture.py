@@ -107,6 +107,8 @@ def check_size(header: Header, name: str) -> Header:
 
 def native_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
     """`pixels` C-contiguous and in native byte order, copied only where needed."""
+    if pixels.flags.c_contiguous and pixels.dtype.isnative and type(pixels) is np.ndarray:
+        return pixels
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 

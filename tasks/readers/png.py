@@ -14,6 +14,7 @@ from segscale.tasks.readers.orientation import turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
 from segscale.tasks.readers.pillow import decoded
+from segscale.tasks.readers.png_samples import plain_samples
 from segscale.tasks.readers.png_structure import (
     GREY,
     GREY_ALPHA,
@@ -62,7 +63,8 @@ class PngReader:
 
     def orientation(self, data: bytes, name: str) -> int:
         """Of its eXIf chunk."""
-        return parse_png(data, name).orientation
+        # Of many small files the way through their chunks takes as long as the pixels.
+        return 0 if b"eXIf" not in data else parse_png(data, name).orientation
 
 
 def png_stated_maximum(data: bytes, name: str) -> int:
@@ -93,6 +95,12 @@ def _header(structure: PngStructure, name: str) -> Header:
 def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
     """Samples (height, width, samples) as stored."""
     _header(structure, name)  # the size is checked before anything is inflated
+    stored = plain_samples(structure, data)
+    # What is out of the ordinary, or damaged, is told apart by the decoders of others.
+    return _decode_slowly(structure, data, name) if stored is None else stored
+
+
+def _decode_slowly(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
     check_image_data(structure, data, name)
     with decoding(name, "PNG image"):
         if structure.bit_depth == 16 and structure.colour_type != GREY:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from segscale.tasks.metrics.gap import IMAGE_TO_UNIT, UNIT_TO_POOLED
 from segscale.tasks.metrics.panel import OVER_CLASSES
 from segscale.tasks.report_html import plots
 from segscale.tasks.report_html.curves import (
@@ -18,7 +19,7 @@ from segscale.tasks.report_html.curves import (
     largest,
     threshold_curve,
 )
-from segscale.tasks.report_html.gap_sentence import Gap, sentence
+from segscale.tasks.report_html.gap_sentence import Gap, Steps, sentence
 from segscale.tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, Tables, rows_of, whole_set
 from segscale.tasks.report_html.words import images as images_in_words
 from segscale.tasks.report_html.words import number, score, signed, small
@@ -73,6 +74,21 @@ def gap_of(row: Any) -> Gap:
         covariance=float(row.covariance_term),
         smoothing=float(row.smoothing_term),
         undefined=float(row.undefined_term),
+    )
+
+
+def steps_of(rows: pd.DataFrame) -> Steps:
+    """The two rows of a unit of the gap table, of one class."""
+    by_step = {str(row.step): row for row in rows.itertuples(index=False)}
+    first: Any = by_step[IMAGE_TO_UNIT]
+    second: Any = by_step[UNIT_TO_POOLED]
+    return Steps(
+        unit=str(first.unit),
+        unit_mean=float(first.unit_mean),
+        to_unit=float(first.gap),
+        within=float(first.covariance_term),
+        count=float(first.count_term),
+        to_pooled=float(second.gap),
     )
 
 

@@ -36,6 +36,39 @@ class Gap:
         return {"covariance": self.covariance, "smoothing": self.smoothing, "undefined": self.undefined}
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The gap of units of evaluation in its two steps."""
+
+    unit: str
+    """Their column."""
+    unit_mean: float
+    to_unit: float
+    """Mean over units minus mean over images."""
+    within: float
+    """Of that, the covariance of size and score within units."""
+    count: float
+    """Of that, what comes of units weighing alike, however many images they have."""
+    to_pooled: float
+    """Pooled minus mean over units."""
+
+
+def steps_sentence(steps: Steps) -> str:
+    """How the mean over units lies between mean over images and pooled.
+
+    >>> steps_sentence(Steps("patient_id", 0.6, 0.1, 0.08, 0.02, 0.15))  # doctest: +ELLIPSIS
+    'Per patient_id, with the counts of a unit summed, Dice is 0.600: +0.100 from the per-sample mean to the units ...'
+    """
+    if math.isnan(steps.unit_mean):
+        return f"Per {steps.unit}, with the counts of a unit summed, there is no Dice."
+    return (
+        f"Per {steps.unit}, with the counts of a unit summed, Dice is {score(steps.unit_mean)}: "
+        f"{signed(steps.to_unit)} from the per-sample mean to the units (size and score within units "
+        f"{signed(steps.within)}, units of many images weighing no more than others {signed(steps.count)}), "
+        f"{signed(steps.to_pooled)} from there to pooled."
+    )
+
+
 def sentence(gap: Gap) -> str:
     """What the gap is and which of its terms carries it, in words and numbers.
 

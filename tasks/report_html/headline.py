@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from segscale.tasks.metrics.panel import CHANNELS, MACRO, MICRO, OVER_CLASSES
+from segscale.tasks.metrics.panel import CHANNELS, IMAGE, MACRO, MICRO, OVER_CLASSES
 
 METRICS = {"dice": "Dice", "tversky": "Tversky"}
 """Metrics of the headline with their names."""
@@ -54,6 +54,10 @@ class HeadlineRow:
     head: str
     metric: str
     per_sample: Estimate
+    per_unit: Estimate | None
+    """The mean over units of evaluation; None without units."""
+    of_folds: float | None
+    """The mean of folds; None without folds."""
     failed_as_zero: float
     missing_as_zero: Estimate
     """The per-sample mean with missing predictions as 0."""
@@ -72,6 +76,9 @@ class Headline:
     """The rows: foreground classes, then over classes, then the background; heads and metrics as in the tables."""
 
     batch_sizes: tuple[int, ...]
+    unit: str
+    """The column of the units of evaluation, or ""."""
+    has_folds: bool
     rows: tuple[HeadlineRow, ...]
     reasons: tuple[str, ...]
     """Why intervals are missing, each reason once."""
@@ -79,24 +86,29 @@ class Headline:
 
 def headline_of(tables: Tables) -> Headline:
     """The headline of the tables per_sample, batch_summed and intervals, for the whole set and every head."""
+    of_units = {name: _of_headline(tables[name], units=True) for name in ("per_sample", "intervals")}
     per_sample, batch_summed, intervals = (
         _of_headline(tables[name]) for name in ("per_sample", "batch_summed", "intervals")
     )
+    has_folds = bool(per_sample["n_folds"].notna().any())
     fixed = batch_summed[~batch_summed["pooled"].to_numpy(bool)]
     sizes = tuple(int(size) for size in fixed["batch_size"].drop_duplicates())
     if not per_sample["n_missing"].fillna(0).any():
         intervals = intervals[intervals["aggregation"].isin(["per_sample", "pooled"]).to_numpy(bool)]
-    missing = intervals.loc[intervals["low"].isna().to_numpy() & (intervals["reason"] != "").to_numpy(), "reason"]
+    shown = pd.concat([intervals, rows_of(of_units["intervals"], aggregation="per_sample")])
+    missing = shown.loc[shown["low"].isna().to_numpy() & (shown["reason"] != "").to_numpy(), "reason"]
     return Headline(
         batch_sizes=sizes,
-        rows=tuple(_row(keys, batch_summed, intervals, sizes) for keys in _ordered(per_sample)),
+        unit="".join(of_units["per_sample"]["unit"].unique()),
+        has_folds=has_folds,
+        rows=tuple(_row(keys, batch_summed, intervals, sizes, of_units, has_folds) for keys in _ordered(per_sample)),
         reasons=tuple(dict.fromkeys(map(str, missing))),
     )
 
 
-def whole_set(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of an aggregate table that are about all images."""
-    return table[(table["stratum"] == "").to_numpy(bool)]
+def whole_set(table: pd.DataFrame, *, units: bool = False) -> pd.DataFrame:
+    """The rows of an aggregate table that are about all images; with `units` those about all units of evaluation."""
+    return table[((table["stratum"] == "") & ((table["unit"] != IMAGE) == units)).to_numpy(bool)]
 
 
 def matches(table: pd.DataFrame, **keys: Any) -> NDArray[np.bool_]:
@@ -112,8 +124,8 @@ def rows_of(table: pd.DataFrame, **keys: Any) -> pd.DataFrame:
     return table[matches(table, **keys)]
 
 
-def _of_headline(table: pd.DataFrame) -> pd.DataFrame:
-    rows = whole_set(table)
+def _of_headline(table: pd.DataFrame, *, units: bool = False) -> pd.DataFrame:
+    rows = whole_set(table, units=units)
     return rows[rows["metric"].isin(list(METRICS)).to_numpy(bool)]
 
 
@@ -131,7 +143,14 @@ def _ordered(per_sample: pd.DataFrame) -> list[Any]:
     return [*foreground, *over, *(row for row in rows if row.class_index == 0)]
 
 
-def _row(keys: Any, batch_summed: pd.DataFrame, intervals: pd.DataFrame, sizes: tuple[int, ...]) -> HeadlineRow:
+def _row(
+    keys: Any,
+    batch_summed: pd.DataFrame,
+    intervals: pd.DataFrame,
+    sizes: tuple[int, ...],
+    of_units: Tables,
+    has_folds: bool,
+) -> HeadlineRow:
     same = {name: getattr(keys, name) for name in ("class_index", "class_name", "head", "metric")}
     batches, ranges = rows_of(batch_summed, **same), rows_of(intervals, **same)
     by_size = {row.batch_size: row for row in batches.itertuples() if not row.pooled}
@@ -142,6 +161,8 @@ def _row(keys: Any, batch_summed: pd.DataFrame, intervals: pd.DataFrame, sizes: 
         head=str(keys.head),
         metric=METRICS[keys.metric],
         per_sample=_estimate(float(keys.mean), rows_of(ranges, aggregation="per_sample")),
+        per_unit=_of_units(of_units, same),
+        of_folds=float(keys.mean_of_folds) if has_folds else None,
         failed_as_zero=float(keys.mean_failed_as_zero),
         missing_as_zero=_estimate(float(keys.mean_missing_as_zero), rows_of(ranges, aggregation="per_sample_missing")),
         batches=tuple(_batch_score(by_size.get(size)) for size in sizes),
@@ -152,6 +173,13 @@ def _row(keys: Any, batch_summed: pd.DataFrame, intervals: pd.DataFrame, sizes: 
         n_undefined=None if pd.isna(keys.n_defined) else int(keys.n_images - keys.n_failed - keys.n_defined),
         n_failed=int(keys.n_failed),
     )
+
+
+def _of_units(tables: Tables, same: Mapping[str, Any]) -> Estimate | None:
+    means = rows_of(tables["per_sample"], **same)["mean"]
+    if means.empty:
+        return None
+    return _estimate(float(means.item()), rows_of(tables["intervals"], **same, aggregation="per_sample"))
 
 
 def _estimate(value: float, ranges: pd.DataFrame) -> Estimate:

@@ -12,8 +12,8 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.panel import MACRO
 from segscale.tasks.report_html import words
-from segscale.tasks.report_html.class_section import class_sections, gap_of
-from segscale.tasks.report_html.gap_sentence import sentence
+from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
+from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence
 from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
 
 TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
@@ -45,6 +45,8 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
     gaps = rows_of(whole_set(tables["gap"]), metric="dice", head=head)
     n_classes = int((gaps["class_index"] > 0).sum())
     macro = rows_of(gaps, class_index=-1, class_name=MACRO)
+    steps = rows_of(whole_set(tables["gap"], units=True), metric="dice", head=head)
+    steps = steps[(steps["class_index"] > 0).to_numpy(bool)] if n_classes == 1 else rows_of(steps, class_name=MACRO)
     failures = tables["failures"]
     page = _template().render(
         run=run,
@@ -52,10 +54,12 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
         has_heads=len(heads) > 1,
         last_head=str(head),
         lead=sections[0].sentence if n_classes == 1 else sentence(gap_of(next(macro.itertuples(index=False)))),
+        unit_sentence=steps_sentence(steps_of(steps)) if len(steps) else "",
         sections=sections,
         n_classes=n_classes,
         confidence=words.share(metrics["confidence"]),
-        units=metrics["cluster_by"] or "images",
+        units=metrics["cluster_by"] or (f"images, or {metrics['unit']}" if metrics["unit"] else "images"),
+        folds=metrics["folds"],
         failures=failures.head(MAX_FAILURES).to_dict("records"),
         n_more_failures=max(len(failures) - MAX_FAILURES, 0),
         findings=by_severity(findings),

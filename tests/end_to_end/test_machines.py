@@ -165,7 +165,7 @@ def test_servers_on_this_machine_are_asked_without_a_proxy(monkeypatch: pytest.M
 
 
 def test_the_cache_of_compiled_loops_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segscale.tasks.metrics import compiled
+    from segscale.tasks import compiled
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(compiled, "_FOLDER", tmp_path / "file" / "metrics")

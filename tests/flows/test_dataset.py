@@ -1,3 +1,4 @@
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,19 @@ import pytest
 
 from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig, load_config, parse_config
-from segscale.flows.dataset import REPORT_COLUMNS, catalog_name, list_dataset, preparation, require_catalog
+from segscale.flows.dataset import (
+    REPORT_COLUMNS,
+    catalog_name,
+    list_dataset,
+    names_images,
+    preparation,
+    require_catalog,
+)
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, write_catalog
 from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
+from segscale.storage.pairing import RoleSummary
 from segscale.storage.shards import commit_shard
 from segscale.tasks.counting import failed_rows
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -69,7 +78,7 @@ def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folde
         pytest.param(
             ["images/a.png"], ("dataset.references: ", "masks/*.png: expected files, found none"), id="no references"
         ),
-        pytest.param(["images/a.png", "masks/a_m.png"], ("dataset.references: ", "no common stem"), id="other stems"),
+        pytest.param(["images/a.png", "masks/x.png"], ("dataset.references: ", "no common stem"), id="other stems"),
         pytest.param(
             ["images/a.png", "masks/a.png", "p/a.txt"], ("predictions.path: ", "p holds 1 file (1 .txt)"), id="endings"
         ),
@@ -87,6 +96,162 @@ def test_a_set_that_cannot_be_listed(tmp_path: Path, files: list[str], words: tu
 @pytest.mark.parametrize("layout", ["nnunet", "dicom"])
 def test_layouts_that_are_not_built_are_refused(tmp_path: Path, layout: str) -> None:
     assert f"dataset.layout: '{layout}' is not built yet" in _refusal(_config(tmp_path, {"layout": layout}))
+
+
+def test_without_images_the_set_is_the_references(tmp_path: Path) -> None:
+    """Existing predictions need none: the columns of images are there, and empty."""
+    _make(tmp_path, "masks/b.png", "masks/a.png", "p/b.npy", "p/z.npy")
+    listing = list_dataset(_config(tmp_path, {"images": ""}, predictions={"path": "p"}))
+    columns = ["image_id", "image", "image_version", "reference", "reference_version", "prediction"]
+    assert list(listing.images) == [*columns, "prediction_version"]
+    assert list(listing.images["image_id"]) == ["a", "b"]
+    assert set(listing.images["image"]) | set(listing.images["image_version"]) == {""}
+    assert [bool(url) for url in listing.images["prediction"]] == [False, True]
+    assert [note.text for note in listing.notes] == [
+        "predictions: 1 reference has none: a",
+        "predictions: 1 has no reference: z.npy",
+    ]
+    assert listing.roles == (
+        RoleSummary("reference", str(tmp_path / "masks/*.png"), 2),
+        RoleSummary("prediction", str(tmp_path / "p"), 1, 1, ("a",), 1, ("z.npy",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "predictions", "names_any"),
+    [
+        pytest.param("image_id,reference,prediction", "1,b,c", {}, False, id="a column of predictions"),
+        pytest.param("image_id,reference", "1,b", {"path": "p"}, False, id="predictions by their names"),
+        pytest.param("image_id,image,reference,prediction", "1,,b,c", {}, False, id="a column without a name in it"),
+        pytest.param("image_id,image,reference,prediction", "1,a,b,c", {}, True, id="images are named"),
+    ],
+)
+def test_a_manifest_without_images(
+    tmp_path: Path, header: str, cells: str, predictions: dict[str, str], names_any: bool
+) -> None:
+    _make(tmp_path, "a", "b", "c", "p/1.npy")
+    listing = list_dataset(_of_manifest(tmp_path, f"{header}\n{cells}\n", predictions=predictions))
+    assert names_images(listing.images) is names_any
+    assert list(listing.images["image"] != "") == list(listing.images["image_version"] != "") == [names_any]
+    assert [role.role for role in listing.roles] == [*["image"][: int(names_any)], "reference", "prediction"]
+    assert listing.roles[-1].n_paired == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "sections", "words"),
+    [
+        pytest.param("image_id,reference", {}, "image is missing", id="nothing to score"),
+        pytest.param(
+            "image_id,reference,prediction",
+            {"model": {"path": "phantom"}},
+            "model.path: a network sees images, and the manifest names none",
+            id="a network",
+        ),
+    ],
+)
+def test_images_that_are_needed(tmp_path: Path, header: str, sections: dict[str, Any], words: str) -> None:
+    _make(tmp_path, "b", "c")
+    assert words in _refusal(_of_manifest(tmp_path, f"{header}\n1,b{',c' * (header.count(',') - 1)}\n", **sections))
+
+
+def test_fields_of_patterns_are_groups(tmp_path: Path) -> None:
+    _make(tmp_path, "masks/a/p1_1.png", "masks/b/p2_2.png", "p/fold3/1.npy")
+    references = "masks/{site}/{patient}_{id}.png"
+    config = _config(
+        tmp_path, {"images": "", "references": references}, predictions={"path": "p/{fold}/{id}.npy"},
+        metrics={"group_by": ["site"], "cluster_by": "patient"},
+    )  # fmt: skip
+    images = list_dataset(config).images
+    assert list(images)[-3:] == ["site", "patient", "fold"], "behind what names files"
+    assert images[["image_id", "site", "patient"]].to_numpy().tolist() == [["1", "a", "p1"], ["2", "b", "p2"]]
+    assert images["fold"].fillna("none").tolist() == ["fold3", "none"]
+
+
+@pytest.mark.parametrize(
+    ("references", "words"),
+    [
+        pytest.param("masks/{dice}_{id}.png", "the field {dice} would collide", id="a column of the report"),
+        pytest.param("masks/{image}_{id}.png", "the field {image} would collide", id="a column of manifests"),
+        pytest.param("masks/{image_id}.png", "the field {image_id} would collide", id="the id's column"),
+        pytest.param("masks/{site}{id}.png", "expected letters between {site} and {id}", id="neighbours"),
+        pytest.param("masks/{site}_{id}.png", "a_b_c.png can be read in two ways", id="two readings"),
+    ],
+)
+def test_fields_that_are_refused(tmp_path: Path, references: str, words: str) -> None:
+    _make(tmp_path, "masks/a_b_c.png", "p/1.npy")
+    config = _config(tmp_path, {"images": "", "references": references}, predictions={"path": "p"})
+    message = _refusal(config)
+    assert message.startswith("dataset.references: ")
+    assert words in message
+
+
+def test_a_name_between_braces_that_is_none_is_refused_by_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset.references: .*\{png,tif\}.*a brace that is part of a name"):
+        _config(tmp_path, {"references": "masks/*.{png,tif}"})
+
+
+def test_a_folder_of_the_configuration_that_is_called_like_a_field(tmp_path: Path) -> None:
+    _make(tmp_path, "{site}/images/a.png", "{site}/masks/a_mask.png")
+    assert list(list_dataset(_config(tmp_path / "{site}")).images["image_id"]) == ["a"]
+
+
+def test_columns_of_a_table_are_groups(tmp_path: Path) -> None:
+    _make(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
+    (tmp_path / "t.csv").write_text("id;site;age\na;x;3,5\nz;y;4\n")
+    listing = list_dataset(_config(tmp_path, {"columns": "t.csv"}, metrics={"group_by": ["site"]}))
+    assert listing.images["site"].fillna("none").tolist() == ["x", "none"]
+    assert listing.images["age"].fillna("none").tolist() == ["3,5", "none"]
+    assert [note.text for note in listing.notes] == [
+        "table: 1 image has no row, and no values: b",
+        "table: 1 row is of no image of the set: z",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(None, "dataset.columns: ", id="no table"),
+        pytest.param("id,dice\na,1\n", "dataset.columns: .*column 'dice' would collide", id="a column of the report"),
+        pytest.param("id,x\nq,1\n", "dataset.columns: .*images are called a, in the table q", id="no image of it"),
+    ],
+)
+def test_a_table_that_does_not_fit(tmp_path: Path, text: str | None, words: str) -> None:
+    _make(tmp_path, "images/a.png", "masks/a.png")
+    if text:
+        (tmp_path / "t.csv").write_text(text)
+    assert re.match(words, _refusal(_config(tmp_path, {"columns": "t.csv"})))
+
+
+def test_columns_beside_a_manifest_must_be_others(tmp_path: Path) -> None:
+    _make(tmp_path, "a", "b")
+    (tmp_path / "t.csv").write_text("id,site\n1,x\n")
+    config = _of_manifest(tmp_path, f"{HEAD},site\n1,a,b,y\n", {"columns": "t.csv"})
+    assert "column 'site' would collide with a column of the listing" in _refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        pytest.param(["images/p_0000.png", "masks/p.png", "p/p.npy"], ["p"], id="the reference says the id"),
+        pytest.param(["images/p.png", "masks/p_mask.png", "p/p_pred.npy"], ["p"], id="each its own suffix"),
+        pytest.param(["images/p_0000.png", "masks/p_0000.png", "p/p.npy"], ["p_0000"], id="predictions change no id"),
+        pytest.param(["images/p_0000.png", "masks/p.png", "p/p_0000.npy"], ["p"], id="predictions called as images"),
+    ],
+)
+def test_ids_of_three_roles(tmp_path: Path, names: list[str], ids: list[str]) -> None:
+    _make(tmp_path, *names, *(name.replace("/p", "/q") for name in names))
+    images = list_dataset(_config(tmp_path, predictions={"path": "p"})).images
+    assert list(images["image_id"]) == [*ids, *(one.replace("p", "q") for one in ids)]
+    assert (images["prediction"] != "").all()
+
+
+def test_what_the_names_say_is_told_of_each_role(tmp_path: Path) -> None:
+    _make(tmp_path, "masks/a_mask.png", "masks/b_mask.png", "p/a_pred.npy", "p/b_pred.npy")
+    listing = list_dataset(_config(tmp_path, {"images": ""}, predictions={"path": "p"}))
+    assert [(role.role, role.naming, role.n_paired) for role in listing.roles] == [
+        ("reference", "{id}_mask", 2),
+        ("prediction", "{id}_pred", 2),
+    ]
 
 
 def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
@@ -121,13 +286,13 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
         pytest.param(
             f"{HEAD},site\n1,a,b,x\n",
             {"metrics": {"group_by": ["side"]}},
-            "metrics.group_by: expected a column of the manifest ['site'], got 'side'",
+            "metrics.group_by: expected a column of the manifest .* there are \\['site'\\], got 'side'",
             id="unknown group",
         ),
         pytest.param(
             f"{HEAD}\n1,a,b\n",
             {"metrics": {"cluster_by": "patient_id"}},
-            "metrics.cluster_by: expected a column of the manifest [], got 'patient_id'",
+            "metrics.cluster_by: expected a column .* there are \\[\\], got 'patient_id'",
             id="unknown cluster",
         ),
         pytest.param(
@@ -136,10 +301,40 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
             "metrics.cluster_by",
             id="a column that is no group",
         ),
+        pytest.param(
+            f"{HEAD},site\n1,a,b,x\n",
+            {"metrics": {"unit": "patient"}},
+            "metrics.unit: expected a column of the manifest ['site'], got 'patient'",
+            id="unknown unit",
+        ),
+        pytest.param(
+            f"{HEAD}\n1,a,b\n",
+            {"metrics": {"folds": "fold", "group_by": ["reference_volume:0,9"]}},
+            "metrics.folds: expected a column of the manifest [], got 'fold'",
+            id="unknown folds, and sizes that are no column",
+        ),
+        pytest.param(
+            f"{HEAD},patient\n1,a,b,p\n2,c,d,\n",
+            {"metrics": {"unit": "patient"}},
+            "metrics.unit: expected a value of patient for every image, got none for 1 image (2)",
+            id="an image of no unit",
+        ),
+        pytest.param(
+            f"{HEAD},patient,site\n1,a,b,p,x\n2,c,d,p,y\n",
+            {"metrics": {"unit": "patient", "group_by": ["site"], "cluster_by": "site"}},
+            "metrics.unit: expected all images of a patient in one site (metrics.group_by, cluster_by), got patient",
+            id="a unit in two strata",
+        ),
+        pytest.param(
+            f"{HEAD},fold\n1,a,b,1\n2,c,d,\n",
+            {"metrics": {"folds": "fold"}},
+            "metrics.folds: expected a value of fold for every image, got none for 1 image (2)",
+            id="an image of no fold",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_fit(tmp_path: Path, text: str, sections: dict[str, Any], words: str) -> None:
-    assert words in _refusal(_of_manifest(tmp_path, text, **sections))
+    assert re.search(words, _refusal(_of_manifest(tmp_path, text, **sections)))
 
 
 @pytest.mark.parametrize("column", ["dice", "status", "run_id", "shard", "row", "depth", "error"])
@@ -164,7 +359,8 @@ def test_no_column_of_the_report_is_free() -> None:
 def test_files_have_no_groups(tmp_path: Path) -> None:
     _make(tmp_path, "images/a.png", "masks/a.png")
     message = _refusal(_config(tmp_path, metrics={"group_by": ["site"]}))
-    assert "metrics.group_by: expected a column of the manifest [], got 'site'" in message
+    assert message.startswith("metrics.group_by: expected a column of the manifest or of dataset.columns")
+    assert message.endswith("there are [], got 'site'")
 
 
 def test_the_window_counts_only_where_it_is_used(tmp_path: Path) -> None:
@@ -192,18 +388,18 @@ def test_the_window_counts_only_where_it_is_used(tmp_path: Path) -> None:
 def test_a_catalog_belongs_to_its_sources_and_preparation(
     tmp_path: Path, dataset: dict[str, Any], sections: dict[str, Any], same: bool
 ) -> None:
-    name = catalog_name(_config(tmp_path))
+    name = catalog_name(_config(tmp_path), scored=False)
     assert name.startswith("nuclei-")
-    assert (catalog_name(_config(tmp_path, dataset, **sections)) == name) is same
+    assert (catalog_name(_config(tmp_path, dataset, **sections), scored=False) == name) is same
 
 
 def test_a_catalog_that_was_never_written_is_asked_for(tmp_path: Path) -> None:
     config, store = _config(tmp_path), ObjectStore(f"memory://{uuid.uuid4().hex}")
     with pytest.raises(ConfigError, match=r"store\.path: memory://.* holds no catalog of 'nuclei'; run ingest first"):
-        require_catalog(config, store)
+        require_catalog(config, store, scored=False)
     catalog = pd.DataFrame({name: ["x"] for name in COLUMNS})
-    write_catalog(store, catalog_name(config), catalog)
-    pd.testing.assert_frame_equal(require_catalog(config, store), catalog)
+    write_catalog(store, catalog_name(config, scored=False), catalog)
+    pd.testing.assert_frame_equal(require_catalog(config, store, scored=False), catalog)
 
 
 def _said(config: EvaluationConfig) -> list[str]:

@@ -18,7 +18,6 @@ from PIL import Image
 from segscale.flows import evaluate
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.dataset import DatasetListing, require_catalog
-from segscale.flows.ingest import plan_catalog
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.flows.stage import StageSummary
@@ -66,16 +65,16 @@ def test_a_run_ends_with_the_catalog_that_it_began_with(
     config: EvaluationConfig, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def score_later(run: Run) -> StageSummary:
-        # Another driver finds two images more, and has written its catalog but no shard yet.
+        # Another driver finds two images more, scores all, and has written its catalog.
         draw(tmp_path, N_IMAGES, N_ADDED)
-        plan_catalog(Run(config, workers=workers))
+        score_files(Run(config, workers=workers))
         return score_files(run)
 
     monkeypatch.setattr(evaluate, "Run", partial(Run, workers=workers))
     monkeypatch.setattr(evaluate, "score_files", score_later)
     result = evaluate.run(config)
     assert (result.n_images, result.n_failed, result.reused) == (N_IMAGES, 0, False)
-    assert len(require_catalog(config, config.store.open())) == N_IMAGES + N_ADDED, "the other driver's catalog stands"
+    assert len(require_catalog(config, config.store.open(), scored=True)) == N_IMAGES, "whoever ends last, writes it"
 
     monkeypatch.setattr(evaluate, "score_files", score_files)
     assert evaluate.run(config).n_images == N_IMAGES + N_ADDED
@@ -84,7 +83,7 @@ def test_a_run_ends_with_the_catalog_that_it_began_with(
 def test_a_catalog_is_read_by_its_name_once(monkeypatch: pytest.MonkeyPatch, config: EvaluationConfig) -> None:
     read: list[str] = []
 
-    def read_by_name(*_: Any) -> pd.DataFrame:
+    def read_by_name(*_: Any, **__: Any) -> pd.DataFrame:
         read.append("once")
         return pd.DataFrame({"image_id": ["stored"]})
 

@@ -102,7 +102,7 @@ def test_what_was_quarantined_since_is_planned_anew(config: EvaluationConfig, co
 def test_a_damaged_catalog_is_planned_anew(config: EvaluationConfig, counted: list[int], damage: str) -> None:
     store = look_at_all(config)
     first = plan_catalog(Run(config, workers=NOBODY))
-    path = catalog_path(catalog_name(config))
+    path = catalog_path(catalog_name(config, scored=False))
     data = store.read(path)
     if damage == "altered":
         table = pq.read_table(io.BytesIO(data))

@@ -16,7 +16,7 @@ from segscale.flows import survey as surveys
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.dataset import catalog_name, list_dataset
 from segscale.flows.run import Run
-from segscale.flows.survey import check_as_ingested
+from segscale.flows.survey import check_as_counted
 from segscale.storage.readings import read_reading
 from segscale.storage.sources import read_file
 
@@ -136,7 +136,7 @@ def test_what_was_found_is_kept_for_the_same_listing(tmp_path: Path, monkeypatch
     draw(tmp_path, "masks", [two(), two()])
     config = config_of(tmp_path)
     looked = Run(config).look()
-    looked.keep(config, config.store.open())
+    looked.keep(config.store.open())
     with monkeypatch.context() as patch:
         patch.setattr(surveys, "read_file", lambda _: pytest.fail("a file was read again"))
         assert Run(config).look() == looked
@@ -149,8 +149,8 @@ def test_a_damaged_reading_is_found_again(tmp_path: Path) -> None:
     draw(tmp_path, "images", [GREY])
     draw(tmp_path, "masks", [two(8)])
     config = config_of(tmp_path)
-    looked, store, name = Run(config).look(), config.store.open(), catalog_name(config)
-    looked.keep(config, store)
+    looked, store, name = Run(config).look(), config.store.open(), catalog_name(config, scored=True)
+    looked.keep(store)
     path = f"catalog/{name}.json"
     store.write(path, store.read(path).replace(b"8", b"9"))
     assert read_reading(store, name) is None
@@ -186,9 +186,9 @@ def test_a_stage_of_its_own_wants_the_files_of_the_last_ingest(tmp_path: Path) -
     draw(tmp_path, "preds", [two(), two()])
     config = config_of(tmp_path)
     store = config.store.open()
-    check_as_ingested(config, store, list_dataset(config).images)
-    Run(config).look().keep(config, store)
-    check_as_ingested(config, store, list_dataset(config).images)
+    check_as_counted(config, store, list_dataset(config).images, scored=True)
+    Run(config).look().keep(store)
+    check_as_counted(config, store, list_dataset(config).images, scored=True)
     draw(tmp_path, "preds", [two(1)])
-    with pytest.raises(ConfigError, match="have changed since the last ingest; segscale ingest"):
-        check_as_ingested(config, store, list_dataset(config).images)
+    with pytest.raises(ConfigError, match="have changed since the last score; segscale score"):
+        check_as_counted(config, store, list_dataset(config).images, scored=True)

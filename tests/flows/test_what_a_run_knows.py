@@ -99,7 +99,7 @@ def test_what_a_run_knows_it_says_at_once_and_again(run: Callable[[EvaluationCon
     assert [line for line in said if line.startswith("  ") and " in " in line and "evidence" not in line] == [
         "  2 in score, ValueError: e.g. scan_04: scan_04.png: expected the size of its image 24x24, got 24x9",
         "  1 in score, MissingFile: scan_01: prediction: expected a file for image scan_01, none could be read",
-        "  1 in ingest, UnreadableImage: scan_07: scan_07.png: the file is empty (0 bytes); expected a PNG image",
+        "  1 in score, UnreadableImage: scan_07: scan_07.png: the file is empty (0 bytes); expected a PNG image",
     ]
     assert any(line.startswith("warning: failed images are in no mean") for line in said)
     extra = "; nothing had changed, the report was there"
@@ -145,26 +145,26 @@ def test_missing_predictions_count_as_missed_in_what_is_written(
 
 
 @pytest.mark.parametrize(
-    ("role", "n_images", "n_bad", "stage"),
+    ("role", "n_images", "n_bad"),
     [
-        pytest.param("masks", 3, 3, "ingest", id="every reference of a small set"),
-        pytest.param("ours/fold-1", 5, 5, "score", id="every prediction of a small set"),
-        pytest.param("ours/fold-1", FIRST + 4, FIRST, "score", id="the first predictions of a larger one"),
+        pytest.param("masks", 3, 3, id="every reference of a small set"),
+        pytest.param("ours/fold-1", 5, 5, id="every prediction of a small set"),
+        pytest.param("ours/fold-1", FIRST + 4, FIRST, id="the first predictions of a larger one"),
     ],
 )
 def test_where_the_first_images_fail_alike_there_is_no_report(
-    run: Callable[[EvaluationConfig], Any], tmp_path: Path, role: str, n_images: int, n_bad: int, stage: str
+    run: Callable[[EvaluationConfig], Any], tmp_path: Path, role: str, n_images: int, n_bad: int
 ) -> None:
     _draw(tmp_path, n_images, lambda number, of, pixels: pixels[:7] if of == role and number < n_bad else pixels)
     which = f"all {n_bad} images" if n_bad == n_images else f"all of the first {n_bad} of {n_images} images"
     small = {"shard_images": 8}
     for _ in range(2):
         # What was committed meanwhile does not change how it ends.
-        with pytest.raises(FirstImagesError, match=rf"^{stage}: {which} failed with ValueError, e\.g\. scan_00: "):
+        with pytest.raises(FirstImagesError, match=rf"^score: {which} failed with ValueError, e\.g\. scan_00: "):
             run(_config(tmp_path, store=small))
     assert not (tmp_path / "reports").exists() or not list((tmp_path / "reports").rglob("run.json"))
     result = run(_config(tmp_path, store=small, report={"max_failure_rate": 1.0}))
-    assert (result.n_failed, result.n_missing) == (n_bad, n_bad if stage == "score" else 0)
+    assert (result.n_failed, result.n_missing) == (n_bad, 0 if role == "masks" else n_bad)
 
 
 def test_one_sound_image_among_the_first_is_enough(run: Callable[[EvaluationConfig], Any], tmp_path: Path) -> None:

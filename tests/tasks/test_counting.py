@@ -111,3 +111,48 @@ def test_counts_beyond_four_bytes_survive() -> None:
     read = pq.read_table(io.BytesIO(parts.encode_part(rows))).to_pylist()
     assert read[1]["n_pixels"] == 8 * 2**32
     assert sum(read[1]["histogram_background"]) == 5 * 2**32
+
+
+MIXES = {
+    "label maps": "lll",
+    "probabilities": "ppp",
+    "both": "lpl",
+    "the prediction failed of two, the image of one": "mflmp",
+    "all failed": "fmf",
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("kinds", [pytest.param(kinds, id=name) for name, kinds in MIXES.items()])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_part_from_columns_is_that_from_rows(kinds: str, n_classes: int) -> None:
+    probable = _two_classes() if n_classes == 2 else _three_classes()
+    labels = count_overlap(REFERENCE, n_classes=n_classes, label_map=REFERENCE % 255, ignore_index=255)
+    ids = [f"ï{place}" for place in range(len(kinds))]
+    counts = {name: np.full((len(kinds), n_classes), 99) for name in parts.COUNTS}
+    soft_sums = {name: np.full((len(kinds), n_classes), 99.0) for name in parts.SOFT_SUMS}
+    histograms = {
+        name: np.full((len(kinds), *getattr(probable, name).shape), 99, np.int64) for name in parts.HISTOGRAMS
+    }
+    failed: dict[int, parts.FailedImage] = {}
+    rows = []
+    for place, kind in enumerate(kinds):
+        if kind in "mf":
+            pixels = list(range(n_classes)) if kind == "m" else None
+            failed[place] = parts.FailedImage(Failure("score", "MissingFile", f"why {place}"), pixels)
+            rows += failed_rows(ids[place], "head", n_classes, failed[place].failure, pixels)
+            continue
+        counted = probable if kind == "p" else labels
+        rows += count_rows(ids[place], "head", counted)
+        for columns in (counts, soft_sums):
+            for name, column in columns.items():
+                column[place] = getattr(counted, name)
+        for name in parts.HISTOGRAMS if kind == "p" else ():
+            histograms[name][place] = getattr(counted, name)
+    expected = parts.encode_part(rows)
+    assert (
+        parts.encode_counts(ids, "head", counts, soft_sums=soft_sums, histograms=histograms, failed=failed) == expected
+    )
+    if "p" not in kinds:
+        alone = counts | {name: counts[name][:, :1] for name in ("n_pixels", "n_ignored")}
+        assert parts.encode_counts(ids, "head", alone, failed=failed) == expected

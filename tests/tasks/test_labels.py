@@ -185,3 +185,33 @@ def test_a_negative_value_is_never_a_class_by_itself() -> None:
 def test_only_what_was_found_is_named(labels: list[int], words: str) -> None:
     with pytest.raises(ContradictionError, match=re.escape(words)):
         to_class_indices(np.array([[labels]], np.int32), FOUND, "m.png")
+
+
+RULES = [
+    FOUND, LabelRule(2), LabelRule(2, ignored=9), LabelRule(2, ignored=0), LabelRule(2, (0, 255)),
+    LabelRule(2, (255, 1)), LabelRule(2, (0, 7), 7), LabelRule(2, (0, 7), found=True), LabelRule(3),
+    LabelRule(2, ignored=1, found=True), LabelRule(3, (0, 300, 255), 70000), LabelRule(7, ignored=255),
+    LabelRule(254), LabelRule(255), LabelRule(255, ignored=255),
+]  # fmt: skip
+
+
+@given(data=st.data(), rule=st.sampled_from(RULES))
+def test_bytes_are_looked_up_as_other_integers_are_compared(data: st.DataObject, rule: LabelRule) -> None:
+    values = data.draw(st.lists(st.sampled_from((0, 1, 2, 6, 7, 9, 127, 253, 254, 255)), min_size=1, max_size=3))
+    labels = data.draw(hnp.arrays(np.uint8, (1, 3, 4), elements=st.sampled_from(values)))
+
+    def found(stored: NDArray[Any]) -> Any:
+        try:
+            return to_class_indices(stored, rule, "m.png").tolist()
+        except (DataError, ContradictionError) as error:
+            return type(error), str(error)
+
+    assert found(labels) == found(np.asfortranarray(labels)) == found(labels.astype(np.uint16))
+    if not rule.values:
+        assert found(labels > 0) == found((labels > 0).astype(np.uint8))
+
+
+def test_class_indices_may_be_written_into() -> None:
+    labels = np.zeros((1, 2, 2), np.uint8)
+    to_class_indices(labels, LabelRule(2))[...] = 1
+    assert not labels.any()

@@ -91,6 +91,38 @@ def test_weigh_is_the_matrix_product(n_units: int) -> None:
     np.testing.assert_allclose(weigh(weights, columns), weights @ columns, rtol=1e-12)
 
 
+@pytest.mark.parametrize("n_units", [1, 3, 64, 503, 1301])
+def test_few_numbers_are_drawn_and_weighed_to_the_same_bits(n_units: int) -> None:
+    """By numpy and by what is compiled: where the one takes over from the other shows in no table."""
+    drawn = [list(bootstrap._multinomial_weights(n_units, 70, [0], few)) for few in (False, True)]
+    columns = np.random.default_rng(0).lognormal(0, 3, (n_units, 5))
+    for (units, resamples, weights), of_few in zip(*drawn, strict=True):
+        assert (units, resamples) == of_few[:2]
+        np.testing.assert_array_equal(weights, of_few[2])
+        np.testing.assert_array_equal(weigh(weights, columns), weigh(weights, columns, few=True))
+
+
+def test_equal_columns_are_resampled_once() -> None:
+    generator = np.random.default_rng(0)
+    values, others, ones = generator.random(40), generator.random(40), np.ones(40)
+    columns = [UnitSums(values, ones, 0.0), UnitSums(others, ones, 0.0), UnitSums(values.copy(), ones.copy(), 0.0)]
+    first, second, same = resample([*columns, UnitSums(values, ones, 1.0)], 16, [0])[:3]
+    assert same is first
+    assert second is not first
+    alone = resample(columns[1:2], 16, [0])[0]
+    np.testing.assert_array_equal(alone.replicates, second.replicates)
+
+
+def test_many_numbers_are_weighed_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks in a thread of its own, in the order in which they were drawn."""
+    values = np.random.default_rng(0).random(2 * BLOCK_UNITS + 500)
+    column = UnitSums(values, np.ones(values.size), 0.0)
+    [few] = resample([column], 70, [0])
+    monkeypatch.setattr(bootstrap, "FEW_NUMBERS", 0)
+    [many] = resample([column], 70, [0])
+    np.testing.assert_array_equal(few.replicates, many.replicates)
+
+
 def test_nothing_to_draw_from_or_no_resample() -> None:
     empty, one = UnitSums(np.empty(0), np.empty(0), 0.0), UnitSums(np.ones(3), np.ones(3), 0.0)
     assert np.isnan(resample([empty], 4, [0])[0].replicates).all()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from segscale.tasks.metrics import compiled
+from segscale.tasks import compiled
 
 CALLER = """
 from segscale.tasks.metrics.callee import one
-from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.compiled import compiled
 
 @compiled
 def two():
@@ -21,7 +21,7 @@ def two():
 print(two())
 """
 CALLEE = """
-from segscale.tasks.metrics.compiled import compiled
+from segscale.tasks.compiled import compiled
 
 @compiled
 def one():
@@ -46,10 +46,10 @@ def test_a_function_is_compiled_anew_when_one_that_it_calls_in_another_file_has_
     package.mkdir(parents=True)
     for folder in (package, *package.parents[:2]):
         (folder / "__init__.py").touch()
-    shutil.copy(compiled.__file__, package / "compiled.py")
+    shutil.copy(compiled.__file__, package.parent / "compiled.py")
     (package / "caller.py").write_text(CALLER)
     assert [run_caller(tmp_path, value) for value in (1, 1, 5)] == ["2", "2", "10"]
-    assert len(list((package / "__pycache__").glob("numba-*"))) == 2
+    assert len(list((package.parent / "__pycache__").glob("numba-*"))) == 2
 
 
 def test_a_folder_that_is_asked_for_is_taken(tmp_path: Path) -> None:
@@ -58,3 +58,16 @@ def test_a_folder_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     assert own is not None
     assert asked.parent == tmp_path
     assert own.name == asked.name
+
+
+def test_the_compiler_is_imported_with_the_first_call_alone() -> None:
+    program = "import sys, segscale.tasks.metrics.intervals; print('numba' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
+
+
+def test_functions_are_compiled_where_their_sources_are_looked_at() -> None:
+    tasks = Path(compiled.__file__).parent
+    users = {path for path in tasks.rglob("*.py") if "tasks.compiled import" in path.read_text(encoding="utf-8")}
+    assert users
+    assert {path.relative_to(tasks).parts[0] for path in users} <= set(compiled.PACKAGES)

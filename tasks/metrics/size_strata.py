@@ -1,0 +1,65 @@
+"""Strata by the size of the reference: bins of pixels, empty references apart, and those whose size is not known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.errors import ArgumentError
+
+COLUMN = "reference_volume"
+"""What a size is called in `group_by` and in the names of strata."""
+UNKNOWN = -1
+"""Size of a reference that could not be read."""
+
+
+def is_size(entry: str) -> bool:
+    """Whether an entry of `group_by` asks for bins of sizes; any other entry is the name of a column."""
+    return entry.startswith(f"{COLUMN}:")
+
+
+@dataclass(frozen=True, slots=True)
+class SizeStrata:
+    """Bins of sizes in pixels, from each edge to below the next, the last without an end."""
+
+    edges: tuple[float, ...]
+    """Above 0 and rising. What is not empty and below the first is the first bin."""
+
+    @classmethod
+    def parse(cls, entry: str) -> SizeStrata:
+        """The bins of `reference_volume:0,100,1000`; ArgumentError for edges that are no rising numbers from 0.
+
+        >>> SizeStrata.parse("reference_volume:0,100,1000").names
+        ('0', '(0,100)', '[100,1000)', '[1000,inf)', 'unknown')
+        """
+        try:
+            edges = [float(edge) for edge in entry.removeprefix(f"{COLUMN}:").split(",")]
+        except ValueError:
+            edges = []
+        rising = all(low < high for low, high in pairwise(edges))
+        if not edges or not all(math.isfinite(edge) and edge >= 0 for edge in edges) or not rising:
+            raise ArgumentError(
+                f"group_by: expected edges in pixels, from 0 and rising, as in {COLUMN}:0,100,1000, got {entry!r}"
+            )
+        return cls(tuple(edge for edge in edges if edge > 0))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the strata in their order: empty references, the bins, unknown sizes."""
+        edges = [_as_written(edge) for edge in (0.0, *self.edges)]
+        bins = [f"{'[' if place else '('}{low},{high})"
+                for place, (low, high) in enumerate(zip(edges, [*edges[1:], "inf"], strict=True))]  # fmt: skip
+        return "0", *bins, "unknown"
+
+    def places(self, sizes: NDArray[np.int64]) -> NDArray[np.intp]:
+        """(n,) of each size its place among `names`."""
+        binned = 1 + np.searchsorted(np.array(self.edges), sizes, side="right")
+        return np.where(sizes == UNKNOWN, len(self.names) - 1, np.where(sizes == 0, 0, binned))
+
+
+def _as_written(edge: float) -> str:
+    return str(int(edge)) if edge == int(edge) else repr(edge)

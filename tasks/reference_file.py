@@ -1,0 +1,70 @@
+"""Reference files: label maps that say what is right, read as class indices with or without their image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.errors import ContradictionError, DataError
+from segscale.tasks.axes import by
+from segscale.tasks.labels import LabelRule, class_indices
+from segscale.tasks.readers import read_label_map
+
+Size = tuple[int, int, int]
+
+
+def read_reference(data: bytes, name: str, rule: LabelRule, size: Sequence[int] | None = None) -> NDArray[np.uint8]:
+    """The class indices of a reference file, uint8 (D, H, W); what counts in nothing is `labels.IGNORED`.
+
+    size: (D, H, W) of the image that it belongs to; None where no image is named: then it is what the file says.
+
+    Raises DataError where the file cannot be used or does not fit its image, ContradictionError where the set cannot be
+    what it was taken for.
+    """
+    labels = read_label_map(data, name)
+    try:
+        return class_indices(labels, _own_size(labels, rule.n_classes, name) if size is None else size, rule, name)
+    except ContradictionError as error:
+        raise ContradictionError(f"dataset.label_values: reference {error}") from None
+
+
+def _own_size(labels: NDArray[Any], n_classes: int, name: str) -> Size:
+    """(D, H, W) of a label map of which no image is named; DataError where planes could be slices or classes.
+
+    As over an image, axes of length 1 may stand anywhere.
+    """
+    if labels.ndim == 3 and labels.shape[0] == 1:
+        _, height, width = labels.shape
+        return 1, height, width
+    squeezed = labels.squeeze()
+    sides = squeezed.shape
+    sizes = [_volume(sides)] if len(sides) <= 3 else []
+    for axis in range(len(sides)) if 3 <= len(sides) <= 4 else ():
+        # Of a flat image the middle axis is one of its sides, of a volume it may hold the planes of each slice.
+        is_place = axis in (0, len(sides) - 1) or (axis, len(sides)) == (1, 4)
+        if is_place and sides[axis] == n_classes and _is_one_hot(squeezed, axis):
+            sizes.append(_volume(sides[:axis] + sides[axis + 1 :]))
+    if len(sizes) == 1:
+        return sizes[0]
+    found = f"{name}: labels of shape {by(labels.shape)}"
+    if not sizes:
+        raise DataError(f"{found}; expected height and width, or depth, height and width, of one class a pixel")
+    raise DataError(
+        f"{found} could be {len(labels)} slices, or one-hot planes of {n_classes} classes; expected a file that can be "
+        "read in one way: save the class of each pixel as a number, or name the images (dataset.images), whose size "
+        "decides"
+    )
+
+
+def _volume(sides: tuple[int, ...]) -> Size:
+    depth, height, width = (1,) * (3 - len(sides)) + sides
+    return depth, height, width
+
+
+def _is_one_hot(planes: NDArray[Any], axis: int) -> bool:
+    """Whether along the axis exactly one plane is set at every pixel, and all by one value."""
+    is_set = planes != 0
+    return bool((np.count_nonzero(is_set, axis=axis) == 1).all()) and len(np.unique(planes[is_set])) == 1

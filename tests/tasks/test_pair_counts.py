@@ -1,0 +1,52 @@
+"""Pairs of label maps are counted in stacks as they are one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segscale.tasks.labels import IGNORED, LabelRule
+from segscale.tasks.pair_counts import count_pairs
+from segscale.tasks.prediction_file import Counting, LabelPair, count_prediction, read_prediction
+from tests.tasks.encoded import npy, png
+
+SHAPES = ((1, 4, 5), (1, 5, 4), (3, 4, 5), (1, 1, 1), (1, 16, 9))
+
+
+@st.composite
+def made_pairs(draw: st.DrawFn, n_classes: int) -> list[LabelPair | str]:
+    """Pairs of few shapes in any order, with failures among them."""
+    shapes = draw(st.lists(st.sampled_from((*SHAPES, None)), max_size=12))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    found: list[LabelPair | str] = []
+    for shape in shapes:
+        if shape is None:
+            found.append(f"failure {len(found)}")
+            continue
+        reference, label_map = generator.integers(0, n_classes, (2, *shape)).astype(np.uint8)
+        reference[generator.random(shape) < draw(st.sampled_from((0.0, 0.3, 1.0)))] = IGNORED
+        found.append(LabelPair(reference, label_map))
+    return found
+
+
+@given(data=st.data(), n_classes=st.sampled_from((2, 3, 7, 255)))
+def test_the_order_is_that_of_the_images(data: st.DataObject, n_classes: int) -> None:
+    found = data.draw(made_pairs(n_classes))
+    counted = count_pairs(iter(found), n_classes)
+    assert len(counted) == len(found)
+    for one, counts in zip(found, counted, strict=True):
+        assert counts == (one.count(n_classes) if isinstance(one, LabelPair) else one)
+
+
+def test_a_prediction_is_read_or_counted() -> None:
+    reference, predicted = np.random.default_rng(0).integers(0, 2, (2, 1, 8, 8)).astype(np.uint8)
+    counting = Counting(0.5, LabelRule(2))
+    for data, name, of_labels in (
+        (png(predicted[0] * 255), "p.png", True),
+        (npy(predicted[0].astype(np.float32)), "p.npy", False),
+    ):
+        found = read_prediction(reference, data, name, counting)
+        assert isinstance(found, LabelPair) is of_labels
+        counts = [count_prediction(reference, data, name, counting)]
+        assert count_pairs([found], 2) == counts
