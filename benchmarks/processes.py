@@ -2,9 +2,9 @@
 
 Of each way, as medians: seconds from a driver's first call until the first shard has come back, its process new and
 numba's cache warm; and shards that do nothing, in milliseconds each, so many of them one after the other. The ways are
-the processes that are forked, the same as an interpreter each (`Alone`, where nothing can be forked), and a Dask cluster
-of this machine. `early` begins to count when `start_early` was called and the driver has loaded what a run needs, as the
-command `segscale run` does it.
+the processes that are forked, the same as an interpreter each (`Alone`, where nothing can be forked), and a Dask
+cluster of this machine. `early` is forked as well, and started before the driver loads what a run needs, as
+`segscale run` does it.
 """
 
 from __future__ import annotations
