@@ -1,4 +1,4 @@
-"""What workers load before they begin: the modules of the work, and the first call of what is compiled."""
+"""What workers on this machine load before they begin: it is loaded once, and forked."""
 
 from __future__ import annotations
 
@@ -9,20 +9,35 @@ from contextlib import contextmanager
 import numpy as np
 
 from segscale.flows.worker import work  # noqa: F401  # loaded here, it is loaded in every worker
+from segscale.tasks.counting import encode_counted
+from segscale.tasks.labels import LabelRule
+from segscale.tasks.pair_counts import count_pairs
+from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.readers.png_rows import unfilter
 from segscale.tasks.readers.png_samples import EFFORT
+from segscale.tasks.reference_file import read_reference
 
+_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000200000002080000000057dd52f8"
+    "0000000e49444154789c6360606460600400000b00035229788f0000000049454e44ae426082"
+)
+"""Of 2x2 pixels, 0 and 1."""
 _BLAS = "scipy.linalg.cython_blas"
 
 
 def warm_up() -> None:
-    """Have the compiler's machinery loaded: it takes a third of a second, while the driver loads too.
+    """Count a pair of label maps, and load the compiler's machinery: whatever a first call would load is there then.
 
-    A process of its own would wait with that until there is much to decode; here it is worth the while from the start.
+    It takes a third of a second, while the driver loads too. A process of its own would wait with the compiled loop of
+    PNGs until there is much to decode; here it is worth the while from the start.
     """
     with _without_blas():
         unfilter(np.zeros((8, 9), np.uint8), 1, 8, np.empty((8, 8), np.uint8))
-    EFFORT.spent = EFFORT.worth_loading
+        EFFORT.spent = EFFORT.worth_loading
+        rule = LabelRule(2)
+        reference = read_reference(_PNG, "warm.png", rule)
+        pair = read_prediction(reference, _PNG, "warm.png", Counting(0.5, rule))
+        encode_counted(["warm"], "", count_pairs([pair], 2), 2)
 
 
 @contextmanager
