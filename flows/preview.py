@@ -56,7 +56,15 @@ class Preview:
 def preview(config: EvaluationConfig) -> Preview:
     """What a run with this configuration would meet, from its listing and some of its files; nothing is written.
 
-    Raises ConfigError as a run does before it starts: then the configuration, or the set as a whole, is wrong.
+    Args:
+        config: as `load_config` returns it.
+
+    Returns:
+        A record of ``facts`` (``name``, ``text``) about the set and the run, and of ``remarks`` (``severity``, ``fails``
+        or ``warns``, and ``text``) on what would go wrong.
+
+    Raises:
+        ConfigError: as of a run before it starts: the configuration, or the set as a whole, is wrong.
     """
     check_sources(config)
     check_cluster(config.cluster)

@@ -92,8 +92,7 @@ def transcript(work: Path, command: str) -> str:
         cwd=work,
         env={**os.environ, "PREFECT_API_URL": "", "COLUMNS": str(WIDTH), "PYTHONUTF8": "1"},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )

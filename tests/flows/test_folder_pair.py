@@ -133,7 +133,7 @@ def test_settings_are_toml_or_text(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["threshold=1", "metrics.threshold", "=1", ".=1"])
 def test_settings_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match="--set: expected section.key=value"):
+    with pytest.raises(ConfigError, match=r"--set: expected section\.key=value"):
         parsed_settings([text])
 
 

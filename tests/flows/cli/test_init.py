@@ -52,8 +52,9 @@ def test_what_is_left_to_decide_is_an_exit_code(here: Path, segscale_here: Calla
     assert "# To be decided: model.path" in ended.out
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("folders", [(), ("nowhere",)])
-def test_init_of_nothing(here: Path, segscale_here: Callable[..., Outcome], folders: tuple[str, ...]) -> None:
+def test_init_of_nothing(segscale_here: Callable[..., Outcome], folders: tuple[str, ...]) -> None:
     ended = segscale_here("init", *folders)
     assert (ended.code, ended.out) == (2, "")
 

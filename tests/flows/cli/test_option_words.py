@@ -26,9 +26,9 @@ def test_keys_are_called_by_their_options(message: str, expected: str) -> None:
 
 
 def test_errors_stay_what_they_are_for_the_exit_code() -> None:
-    with pytest.raises(ConfigError, match="^--output: full$"), option_words():
+    with pytest.raises(ConfigError, match=r"^--output: full$"), option_words():
         raise ContradictionError("store.path: full")
-    with pytest.raises(FirstImagesError, match="^--classes: 3$"), option_words():
+    with pytest.raises(FirstImagesError, match=r"^--classes: 3$"), option_words():
         raise FirstImagesError("dataset.classes: 3")
 
 
