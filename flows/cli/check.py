@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import click
 
 from segscale.flows.cli import options
 from segscale.flows.cli.help import examples
 from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
+
+if TYPE_CHECKING:
+    from segscale.flows.preview import Preview
 
 
 @click.command("check", epilog=examples("segscale check lesions.toml", "segscale check lesions.toml --json"))
@@ -20,9 +26,15 @@ def check_command(config: str, as_json: bool) -> int:
     """
     prepare_process(quiet=True)
     from segscale.flows.config.evaluation import load_config
-    from segscale.flows.preview import as_json as in_json
     from segscale.flows.preview import describe, preview
 
     found = preview(load_config(config))
-    print(in_json(found) if as_json else describe(found))
+    print(_in_json(found) if as_json else describe(found))
     return FAILURES if found.remarks else DONE
+
+
+def _in_json(found: Preview) -> str:
+    """The tables facts and remarks as one JSON object."""
+    facts = [{"name": fact.name, "text": fact.text} for fact in found.facts]
+    remarks = [{"severity": remark.severity, "text": remark.text} for remark in found.remarks]
+    return json.dumps({"facts": facts, "remarks": remarks})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from segscale.errors import ConfigError
 from segscale.flows import trial
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.preview import Preview, as_json, describe, preview
+from segscale.flows.preview import Preview, describe, preview
 from tests.drawn_pairs import IDS, SIZE, disc, draw, noise, save
 
 
@@ -129,10 +128,3 @@ def test_images_beside_are_not_decoded(pairs: Path) -> None:
 def test_images_are_tried_until_the_time_is_over(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
     assert facts(preview(config_of(pairs)))["looked at"] == "1 of 12 images, counted on trial"
-
-
-def test_as_json(pairs: Path) -> None:
-    (pairs / "preds" / "case03.png").unlink()
-    document = json.loads(as_json(preview(config_of(pairs))))
-    assert set(document) == {"facts", "remarks"}
-    assert document["remarks"] == [{"severity": "fails", "text": "1 of 12 images have no prediction: case03"}]
