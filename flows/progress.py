@@ -58,7 +58,7 @@ class StageProgress:
         now = time.monotonic()
         if self._line is not None:
             self._line.draw()
-        elif now - self._line_time >= min(max((now - self._start) / 10, LINE_SECONDS[0]), LINE_SECONDS[1]):
+        elif self._count < self._total and now - self._line_time >= _pause(now - self._start):
             logger.info("%s: %s", self._stage, self._state(now - self._start))
             self._line_time = now
         if now - self._told >= OBSERVER_SECONDS:
@@ -136,6 +136,11 @@ class _Line:
     def _tick(self) -> None:
         while not self._ended.wait(TICK_SECONDS):
             self.draw()
+
+
+def _pause(seconds: float) -> float:
+    """Between two plain lines of a stage that has taken so long."""
+    return min(max(seconds / 10, LINE_SECONDS[0]), LINE_SECONDS[1])
 
 
 def _is_watched() -> bool:

@@ -267,7 +267,8 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             **{name: frame[name] for name in parts.COUNTS[2:-1]},
             **{name: frame[name] for name in parts.SOFT_SUMS},
             "reference_sum": frame["reference_sum"],
-            "image_sha256": of_image["image_sha256"],
+            # A set that names no images has no hashes of them either.
+            "image_sha256": of_image["image_sha256"] if (catalog["image"] != "").any() else _no_text(len(of_image)),
             "reference_sha256": of_image["reference_sha256"],
             "prediction_sha256": of_image["prediction_sha256"],
             "status": frame["status"],
@@ -277,6 +278,10 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
         }
     )
     return score_images(table, settings)
+
+
+def _no_text(n_rows: int) -> pd.Series[str]:
+    return pd.Series(None, range(n_rows), dtype="str")
 
 
 def _failures(counted: Counted, catalog: pd.DataFrame) -> pd.DataFrame:

@@ -128,7 +128,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     """Read, hash and count every image of a shard, and commit the part.
 
     An image with a missing or unusable file is a failed image with its reason, and so is one with a file that cannot be
-    fetched, which the next run tries again. Raises OSError where files are no longer those of the job's key.
+    fetched, which the next run tries again. Raises OSError where files are no longer those of the job's key, or could
+    be read before and cannot be read now.
     """
     facts: list[SourceFacts] = []
     contents: list[Content] = []
@@ -138,7 +139,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         for files in job.images:
             if job.only and files.image_id not in job.only:
                 continue
-            read = _read(files, job.left_out)
+            read = _read(files, job)
             size, one = _score_image(files, read, scoring)
             facts.extend(read.facts)
             contents.append(read.content)
@@ -169,7 +170,7 @@ class _Read:
     content: Content
 
 
-def _read(files: ImageFiles, left_out: Mapping[tuple[str, ...], Failure]) -> _Read:
+def _read(files: ImageFiles, job: ScoreJob) -> _Read:
     data: dict[str, bytes] = {}
     facts: list[SourceFacts] = []
     for role in ROLES:
@@ -179,10 +180,12 @@ def _read(files: ImageFiles, left_out: Mapping[tuple[str, ...], Failure]) -> _Re
         try:
             data[role] = read_file(url)
         except OSError as error:
+            if job.is_content:
+                raise
             facts.append(unread(role, url, version, error))
     hashes = {role: hashlib.sha256(data[role]).hexdigest() if role in data else "" for role in ROLES}
     # Of an image that ends workers not even a header is looked at.
-    stopped = left_out.get((files.image_id, *hashes.values()))
+    stopped = job.left_out.get((files.image_id, *hashes.values()))
     if stopped is not None:
         return _Read({}, (), Content.of(files, tuple(hashes.values()), stopped))
     # Without its prediction an image is missing one, whatever the reason.

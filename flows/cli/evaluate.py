@@ -49,12 +49,12 @@ def evaluate_command(
     """
     prepare_process(quiet)
     _refuse_places(context.args)
-    from segscale.flows import evaluate
     from segscale.flows.checks.paths import check_sources
     from segscale.flows.cli.jobs import exit_code, finish
     from segscale.flows.cli.option_words import option_words
     from segscale.flows.cli.route import run_job
     from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings, with_strata
+    from segscale.flows.workers import start_early
 
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     if classes:
@@ -64,6 +64,9 @@ def evaluate_command(
         pair = with_strata(asked)
         config = config_of(pair)
         check_sources(config)
+        start_early(config)
+        from segscale.flows import evaluate
+
         result = run_job(evaluate, config, prefect=False)
     if pair != asked:
         logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by) or "none")

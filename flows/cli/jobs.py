@@ -74,6 +74,9 @@ def _config_command(
 )
 def run_command(config: EvaluationConfig, prefect: bool) -> int:
     """Ingest, predict (or score), report. Resumes by itself."""
+    from segscale.flows.workers import start_early
+
+    start_early(config)
     from segscale.flows import evaluate
 
     return finish(config, run_job(evaluate, config, prefect))

@@ -20,6 +20,7 @@ REPORT = "reports/lesions/0a1b2c3d4e5f"
     epilog=examples(
         f"segscale rescore {REPORT} --threshold 0.25",
         f"segscale rescore {REPORT} --batch-size 4 --batch-size 64 --by site",
+        f"segscale rescore {REPORT} --unit patient_id",
         f"segscale rescore {REPORT} --empty one --json > rescored.json",
     ),
 )
@@ -32,6 +33,7 @@ REPORT = "reports/lesions/0a1b2c3d4e5f"
 @click.option("--empty", metavar="POLICY", help="Score where both masks are empty: nan, one, zero or smooth.")
 @click.option("--unit", metavar="COLUMN", help="Units of evaluation: a group column; their counts are summed.")
 @click.option("--by", "group_by", multiple=True, metavar="COLUMN", help="Strata: a group column; may be repeated.")
+@click.option("--unit", metavar="COLUMN", help="Units of evaluation: a group column; their counts are summed.")
 @options.as_json
 def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
     """New scores from a report alone: no images, no model. What is not given stays as in the run."""

@@ -38,36 +38,28 @@ def export(path: str, folder: str = "", file: str = "", head: str | None = None)
         tables = {Path(folder) / f"{name}.csv": name for name in names} if folder else {}
         _refuse_standing([*tables, *([Path(file)] if file else [])])
         # It may be refused, so it is made before anything is written.
-        summary = summary_of(report, head) if file else {}
+        summary, unknown = summary_of(report, head) if file else ({}, [])
         for place, name in tables.items():
             _write_new(place, encode_csv(report.table(name)))
         if file:
             # As nnU-Net writes it: NaN stands there as such.
             _write_new(Path(file), (json.dumps(summary, indent=4, sort_keys=True) + "\n").encode())
-        unknown = _unknown(report, len(summary["metric_per_case"])) if file else []
     return Exported((*map(str, tables), *([file] if file else [])), tuple(unknown))
 
 
-def summary_of(report: Report, head: str | None) -> dict[str, Any]:
-    """What nnU-Net's evaluation would say of the cases of a report."""
-    return nnunet_summary(report.table("per_image", COLUMNS), labels_of(report), head)
-
-
-def labels_of(report: Report) -> dict[int, int]:
-    """The label value of each class by its index: as configured, else the index itself."""
-    dataset = report.run()["config"]["dataset"]
-    values = dataset["label_values"] or range(len(dataset["classes"]))
-    return dict(enumerate(values))
-
-
-def _unknown(report: Report, n_cases: int) -> list[str]:
-    run = report.run()
-    said = ["reference_file and prediction_file are the ids of images: a report keeps no paths"]
-    if not run["config"]["dataset"]["label_values"]:
-        said.append("labels are the indices of classes (1, 2, ...): the configuration names no label_values")
-    if n_failed := run["n_images"] - n_cases:
-        said.append(f"{n_failed} of {run['n_images']} images failed and are no cases; failures.parquet says why")
-    return said
+def summary_of(report: Report, head: str | None) -> tuple[dict[str, Any], list[str]]:
+    """What nnU-Net's evaluation would say of the cases of a report; and in sentences what the report does not tell."""
+    per_image = report.table("per_image", COLUMNS)
+    values = report.run()["config"].get("dataset", {}).get("label_values")
+    indices = sorted(index for index in per_image["class_index"].unique() if index >= 0)
+    summary = nnunet_summary(per_image, dict(zip(indices, values or indices, strict=True)), head)
+    unknown = ["reference_file and prediction_file are the ids of images: a report keeps no paths"]
+    if not values:
+        unknown.append("labels are the indices of classes (1, 2, ...): the configuration names no label_values")
+    n_images = per_image["image_id"].nunique()
+    if n_failed := n_images - len(summary["metric_per_case"]):
+        unknown.append(f"{n_failed} of {n_images} images failed and are no cases; failures.parquet says why")
+    return summary, unknown
 
 
 def _refuse_standing(files: Iterable[Path]) -> None:

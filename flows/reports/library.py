@@ -28,6 +28,7 @@ def rescore(
     empty: EmptyPolicy | None = None,
     group_by: tuple[str, ...] | None = None,
     unit: str | None = None,
+    folds: str | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
 
@@ -41,6 +42,7 @@ def rescore(
         empty: the score where reference and prediction are both empty.
         group_by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
         unit: column of per_image whose values are units of evaluation; "" for images alone.
+        folds: column of per_image whose values are folds; "" for none.
 
     Returns:
         The tables ``per_sample``, ``batch_summed`` and ``gap``, and of units ``per_unit``, as docs/reports.md describes
@@ -53,7 +55,7 @@ def rescore(
     >>> sorted(tables)
     ['batch_summed', 'gap', 'per_sample']
     """
-    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit)
+    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds)
     return tables_of(open_rescoring(report, changes))
 
 
@@ -94,7 +96,7 @@ def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:
     149
     """
     with readable_reports():
-        return summary_of(open_report(report), head)
+        return summary_of(open_report(report), head)[0]
 
 
 def diagnose(path: str) -> list[Finding]:

@@ -34,6 +34,8 @@ class Stage:
     begun: Callable[[str, Path], object]
     """Of what is shown, and of the working folder."""
     model: bool = False
+    cluster: bool = False
+    """Whether one is asked for; else existing predictions are scored by processes that the driver starts."""
     imports: str = ""
     """Known by a module that is imported."""
 
@@ -48,18 +50,20 @@ def imported(_: str, work: Path) -> object:
 
 STAGES = {
     "start": Stage("run", imported, imports="pydantic"),
-    "cluster": Stage("run", imported, imports="distributed.nanny"),
-    "scan": Stage("run", lambda shown, _: "files to look at" in shown),
+    "processes": Stage("run", imported, imports="segscale.flows.worker.warm"),
+    "cluster": Stage("run", imported, cluster=True, imports="distributed.nanny"),
+    "scan": Stage("run", lambda shown, _: "files to look at" in shown, cluster=True),
     "ingest": Stage("run", in_ledger("ingest")),
     "plan": Stage("run", lambda shown, _: "ingest: " in shown, model=True),
     "predict": Stage("run", lambda shown, _: "predict: " in shown, model=True),
     "score": Stage("run", in_ledger("score")),
+    "score on a cluster": Stage("run", in_ledger("score"), cluster=True),
     "report": Stage("run", imported, imports="matplotlib"),
     "train": Stage("train", lambda _, work: (work / "model.training").exists()),
 }
 WAYS: dict[str, tuple[str, ...]] = {"direct": (), "own server": ("--prefect",), "configured server": ()}
 HOWS = ("ctrl-c", "SIGINT", "SIGTERM", "group:SIGTERM", "SIGHUP", "group:SIGHUP", "hangup")
-GATE = [("score", "ctrl-c", "direct"), ("ingest", "group:SIGTERM", "direct")]
+GATE = [("score", "ctrl-c", "direct"), ("ingest", "group:SIGTERM", "direct"), ("cluster", "ctrl-c", "direct")]
 
 
 def matrix() -> list[Any]:
@@ -84,6 +88,8 @@ def write_run(write_config: Callable[..., Path], phantoms: Path, work: Path, sta
     sections = score_sections(phantoms, work, shard_images="4")
     if stage.model:
         sections["predictions"], sections["model"] = {}, {"path": '"phantom"'}
+    if stage.cluster:
+        sections["cluster"] = {"workers": "2"}
     sections["train"] = {"output": f'"{work}/model.keras"', "epochs": "100"}
     return write_config(**sections)
 

@@ -21,8 +21,7 @@ from segscale.storage import shards
 from segscale.storage.catalog import MEMORY_COLUMNS, rows_by_shard
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.objects import ObjectStore
-from segscale.storage.pairing import files_by_stem, pair
-from segscale.storage.sources import ROLES
+from segscale.storage.sources import ROLES, file_versions
 from segscale.tasks import ingest, scan, shard_plan
 from segscale.tasks.ingest import ShardDone
 from segscale.tasks.shard_plan import Preparation
@@ -85,12 +84,13 @@ def _write(folder: Path, role: str, files: Files) -> None:
 
 
 def _list(folder: Path, groups: Mapping[str, list[Any]]) -> pd.DataFrame:
-    listing = files_by_stem(str(folder / "image"), "image").files.rename(columns={"stem": "image_id"})
-    for role in ROLES[1:]:
-        if any((folder / role).iterdir()):
-            listing = pair(listing, files_by_stem(str(folder / role), role)).images
-    listing = listing.reindex(columns=list(dict.fromkeys([*listing.columns, "reference", "reference_version"])))
-    return listing.fillna("").reset_index(drop=True).assign(**groups)
+    named = {role: {path.stem: f"file://{path}" for path in (folder / role).iterdir()} for role in ROLES}
+    listing = pd.DataFrame({"image_id": pd.Series(sorted(named["image"]), dtype="str")})
+    for role, urls in named.items():
+        if urls or role != "prediction":
+            found = [urls.get(name, "") for name in listing["image_id"]]
+            listing[role], listing[f"{role}_version"] = found, file_versions(found)
+    return listing.assign(**groups)
 
 
 def _inspect(listing: pd.DataFrame) -> pd.DataFrame:

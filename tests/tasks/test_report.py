@@ -198,6 +198,20 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("named", [0, 1, 3])
+def test_without_images_their_hashes_are_null(named: int) -> None:
+    """Of a set that names some, an empty text is the hash of a file that is not there."""
+    catalog = _catalog(3)
+    catalog.loc[named:, ["image", "image_sha256"]] = ""
+    files = _build(catalog, _layout(), *map(_counted, range(3)))
+    table = _read(files, "per_image")
+    assert table["image_sha256"].isna().all() == (named == 0)
+    if named:
+        assert table["image_sha256"].iloc[::2].to_list() == catalog["image_sha256"].to_list()
+    schema = pq.read_schema(io.BytesIO(files["per_image.parquet"]))
+    assert schema.field("image_sha256").type == schema.field("reference_sha256").type
+
+
 def test_per_image_holds_the_counts() -> None:
     table = _read(_build(_catalog(2), _layout(), _counted(1), _counted(0)), "per_image")
     rows = _counted(0) + _counted(1)
@@ -313,7 +327,7 @@ def test_every_table_says_what_it_is_of() -> None:
     ]
     for name, data in files.items():
         schema = pq.read_schema(io.BytesIO(data))
-        assert schema.metadata[b"schema_version"] == b"2", name
+        assert schema.metadata[b"schema_version"] == b"3", name
         assert schema.names[:3] == ["run_id", "dataset", "model"], name
         table = pd.read_parquet(io.BytesIO(data))
         assert table[["run_id", "dataset", "model"]].drop_duplicates().to_numpy().tolist() == [

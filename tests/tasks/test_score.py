@@ -1,4 +1,8 @@
-from collections.abc import Callable
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,14 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from segscale.errors import ArgumentError
 from segscale.storage import parts
-from segscale.storage.catalog import rows_by_shard
+from segscale.storage.catalog import MEMORY_COLUMNS
+from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger
+from segscale.storage.sources import ROLES
 from segscale.tasks import score
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import plan_job, score_shard
+from segscale.tasks.score import ScoreDone, ScoreJob, Scoring, score_shard, sizes_in
+from segscale.tasks.score_plan import plan_scores
 
 MakeSet = Callable[..., Any]
 HEIGHT, WIDTH = 12, 9
@@ -33,19 +41,49 @@ def _probabilities(shape: tuple[int, ...] = (HEIGHT, WIDTH)) -> NDArray[np.float
     return np.random.default_rng(7).integers(0, 65, shape).astype(np.float32) / np.float32(64)
 
 
-def _score(data: Any, threshold: float = 0.5) -> dict[Key, dict[str, Any]]:
-    """Ingest, score all shards, and the rows of the parts by image and class."""
-    data.ingest()
-    counting = Counting(threshold, data.preparation.labels)
-    found: dict[Key, dict[str, Any]] = {}
-    for rows in rows_by_shard(data.catalog).values():
-        job = plan_job(data.catalog.iloc[rows], counting)
-        done = score_shard(data.store, job, counting)
-        entry = Ledger(data.store).read(score.STAGE, job.key)
-        assert entry.facts == {"n_images": len(rows), "n_failed": done.n_failed}
-        for row in parts.read_part(data.store, entry).to_pylist():
-            assert found.setdefault((row["image_id"], row["class_index"]), row) is row
+def _scoring(data: Any, threshold: float = 0.5, **changes: Any) -> Scoring:
+    labels = replace(data.preparation.labels, **changes)
+    has_images = bool((data.listing["image"] != "").any())
+    return Scoring(labels, Counting(threshold, labels), has_images)
+
+
+def _jobs(data: Any, scoring: Scoring, *, known: bool = False, left_out: Mapping[Any, Failure] = {}) -> list[ScoreJob]:
+    """The jobs of a set nothing is known of, or all of whose files were read before."""
+    files = data.files if known else data.files.iloc[:0]
+    plan = plan_scores(data.listing, files, scoring, data.shard_images, left_out)
+    return [plan.job(key) for key in plan.shards]
+
+
+def _rows(data: Any, done: ScoreDone) -> dict[Key, dict[str, Any]]:
+    """The rows of a part by image and class."""
+    entry = Ledger(data.store).read(score.STAGE, done.key)
+    assert (entry.facts["n_images"], entry.facts["n_failed"]) == (done.n_images, done.n_failed)
+    assert len(sizes_in(entry.facts)) == done.n_images
+    rows = parts.read_part(data.store, entry).to_pylist()
+    found = {(row["image_id"], row["class_index"]): row for row in rows}
+    assert len(found) == len(rows)
     return found
+
+
+def _score(data: Any, threshold: float = 0.5) -> dict[Key, dict[str, Any]]:
+    """Score all shards, and the rows of the parts by image and class."""
+    scoring = _scoring(data, threshold)
+    found: dict[Key, dict[str, Any]] = {}
+    for job in _jobs(data, scoring):
+        rows = _rows(data, score_shard(data.store, job, scoring))
+        assert found.keys().isdisjoint(rows)
+        found |= rows
+    return found
+
+
+def _without_images(data: Any) -> Any:
+    return replace(data, listing=data.listing.assign(image="", image_version=""))
+
+
+def _encode_png(pixels: NDArray[Any]) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, format="PNG")
+    return sink.getvalue()
 
 
 def _counts(row: dict[str, Any]) -> list[int]:
@@ -175,19 +213,21 @@ def test_a_bad_prediction_fails_alone_and_says_why(
 @pytest.mark.parametrize(
     ("place", "bug"),
     [
-        pytest.param("prediction_file.count_overlap", ValueError("a bug"), id="a plain ValueError"),
-        pytest.param("prediction_file.count_overlap", ArgumentError("a bug"), id="a function of ours called wrongly"),
-        pytest.param("prediction_file.count_overlap", AssertionError("a bug"), id="an assertion"),
+        pytest.param("pair_counts.count_overlaps", ValueError("a bug"), id="a plain ValueError"),
+        pytest.param("pair_counts.count_overlaps", ArgumentError("a bug"), id="a function of ours called wrongly"),
+        pytest.param("pair_counts.count_overlaps", AssertionError("a bug"), id="an assertion"),
         pytest.param("prediction_file.class_indices", ValueError("a bug"), id="between the reader and the kernel"),
         pytest.param("prediction_file.read_label_map", KeyError("a bug"), id="on the way to the reader"),
-        pytest.param("score.read_catalogued", OSError("a bug"), id="a file that cannot be fetched is no bad data"),
+        pytest.param("reference_file.class_indices", ValueError("a bug"), id="of the reference"),
+        pytest.param("scan.read_header", ValueError("a bug"), id="of the header"),
+        pytest.param("pair_counts.count_overlaps", OSError("a bug"), id="of the system, but of no file"),
+        pytest.param("score.shards.commit_shard", OSError("a bug"), id="of the store"),
     ],
 )
 def test_a_defect_fails_no_image_but_the_attempt(
     make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, place: str, bug: Exception
 ) -> None:
     data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={"a.png": _mask()})
-    data.ingest()
 
     def broken(*_: object, **__: object) -> None:
         raise bug
@@ -222,49 +262,190 @@ def test_of_a_missing_or_unusable_prediction_the_reference_is_known(make_set: Ma
     assert rows["good", 1]["reference_sum"] == rows["good", 1]["reference_pixels"]
 
 
-def test_an_image_that_failed_before_keeps_its_reason(make_set: MakeSet) -> None:
-    images = {"a.png": _grey(), "b.png": _grey(), "c.png": b""}
-    masks = {"a.png": _mask(), "b.png": _mask(shape=(3, 3)), "c.png": _mask()}
-    data = make_set(images, masks, predictions=dict.fromkeys(masks, _mask()))
-    rows = _score(data)
+def test_an_image_or_a_reference_that_cannot_be_used_fails_with_its_reason(make_set: MakeSet) -> None:
+    images = {"a.png": _grey(), "b.png": _grey(), "c.png": b"", "d.png": _grey((1, 1)), "e.png": _grey()}
+    masks = {"a.png": _mask(), "b.png": _mask(shape=(3, 3)), "c.png": _mask(), "d.png": _mask(shape=(1, 1))}
+    rows = _score(make_set(images, masks, predictions=dict.fromkeys(images, _mask())))
     assert rows["a", 1]["status"] == "ok"
-    for name in "bc":
-        failed = rows[name, 0]
-        assert (failed["status"], failed["stage"]) == ("failed", "ingest")
-        assert failed["error"] == data.rows()[name].failure.error
+    reasons = {
+        "b": ("ValueError", "b.png: expected the size of its image 12x9, got 3x3"),
+        "c": ("UnreadableImage", "c.png: the file is empty (0 bytes); expected a PNG image"),
+        "d": ("UnreadableImage", "d.png: expected at least 2 pixels a side, got 1x1"),
+        "e": ("MissingFile", "reference: expected a file for image e, found none"),
+    }
+    for image_id, reason in reasons.items():
+        failed = rows[image_id, 0]
+        assert (failed["status"], failed["stage"], failed["reference_pixels"]) == ("failed", "score", None)
+        assert (failed["error_type"], failed["error"]) == reason
 
 
-def test_a_prediction_that_changed_is_no_failure_of_the_image(make_set: MakeSet, tmp_path: Path) -> None:
+def test_of_an_image_the_header_is_read_and_no_pixel(make_set: MakeSet) -> None:
+    """A file that is whole but for its pixels is sound here, and the size of everything is that of its header."""
+    whole = _encode_png(_grey())
+    start = whole.index(b"IDAT")
+    pixels = whole[start : whole.index(b"IEND") - 8]
+    torn = whole.replace(pixels + struct.pack(">I", zlib.crc32(pixels)), spoilt := b"IDAT" + bytes(len(pixels) - 4))
+    torn = torn.replace(spoilt, spoilt + struct.pack(">I", zlib.crc32(spoilt)))
+    assert len(torn) == len(whole)
+    data = make_set({"a.png": torn}, {"a.png": _mask()}, predictions={"a.png": _mask()})
+    assert _score(data)["a", 1]["status"] == "ok"
+
+
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (4, HEIGHT, WIDTH), (1, HEIGHT, WIDTH)], ids=str)
+def test_without_images_the_counts_are_the_same(make_set: MakeSet, shape: tuple[int, ...]) -> None:
+    names = ["a.npy", "b.npy"]
+    masks = {name: _mask(seed, shape) for seed, name in enumerate(names)}
+    predictions = {name: _mask(seed + 9, shape) for seed, name in enumerate(names)}
+    data = make_set(dict.fromkeys(names, _grey(shape)), masks, predictions=predictions)
+    alone = _without_images(data)
+    assert _scoring(data).has_images
+    assert not _scoring(alone).has_images
+    assert repr(_score(alone)) == repr(_score(data)), "equal, NaN for NaN"
+    depth, *side = shape if len(shape) == 3 else (1, *shape)
+    entries = [Ledger(data.store).read(score.STAGE, key) for key in Ledger(data.store).done(score.STAGE)]
+    assert [sizes_in(entry.facts) for entry in entries] == [[(depth, *side)] * 2] * 2, "with images and without"
+
+
+def _file(data: Any, role: str, name: str) -> Path:
+    (url,) = (url for url in data.listing[role] if url.endswith(name))
+    return Path(url.removeprefix("file://"))
+
+
+def test_known_files_that_changed_are_no_failure_of_the_image(make_set: MakeSet) -> None:
+    """Nothing is committed under a key that the bytes do not have; unknown, they have another key."""
     data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={"a.npy": _probabilities()})
-    file = tmp_path / "set/prediction/a.npy"
-    file.write_bytes(file.read_bytes()[:-1] + b"\0")
-    with pytest.raises(OSError, match="changed while it was being read"):
-        _score(data)
+    scoring = _scoring(data)
+    (known,) = _jobs(data, scoring, known=True)
+    (unknown,) = _jobs(data, scoring)
+    assert (known.is_content, unknown.is_content) == (True, False)
+    file = _file(data, "prediction", "a.npy")
+    before = file.read_bytes()
+    file.write_bytes(before[:-1] + b"\0")
+    with pytest.raises(OSError, match="changed while they were being read"):
+        score_shard(data.store, known, scoring)
     file.unlink()
-    with pytest.raises(FileNotFoundError):
-        _score(data)
+    with pytest.raises(OSError, match=r"No such file.*a\.npy"):
+        score_shard(data.store, known, scoring)
     assert Ledger(data.store).done(score.STAGE) == frozenset()
+    missing = _rows(data, score_shard(data.store, unknown, scoring))["a", 1]
+    assert missing["error"] == "prediction: expected a.npy, none could be read"
+    file.write_bytes(before)
+    assert score_shard(data.store, known, scoring).key == known.key
+    assert Ledger(data.store).done(score.STAGE) > {known.key}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwards(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    names = ["a.png", "b.png"]
+    data = make_set(
+        dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), predictions=dict.fromkeys(names, _mask())
+    )
+    scoring, read = _scoring(data), score.read_file
+    (job,) = _jobs(data, scoring)
+
+    def refused(url: str) -> bytes:
+        if url.endswith(f"{role}/a.png"):
+            raise PermissionError(13, "Permission denied", url)
+        return read(url)
+
+    monkeypatch.setattr(score, "read_file", refused)
+    done = score_shard(data.store, job, scoring)
+    row = _rows(data, done)["a", 0]
+    if role == "prediction":
+        said = ("MissingFile", "prediction: expected a.png, none could be read")
+    else:
+        said = ("PermissionError", "a.png: cannot be read: Permission denied")
+    assert (row["status"], row["stage"], row["error_type"], row["error"]) == ("failed", "score", *said)
+    assert (row["reference_pixels"] is None) == (role != "prediction")
+    assert _rows(data, done)["b", 0]["status"] == "ok"
+    facts = dict(zip(zip(done.files["role"], done.files["url"], strict=True), done.files["sha256"], strict=True))
+    assert len(facts) == 6
+    assert [key for key, sha256 in facts.items() if not sha256] == [(role, f"file://{_file(data, role, 'a.png')}")]
+    monkeypatch.setattr(score, "read_file", read)
+    again = score_shard(data.store, job, scoring)
+    assert again.key != done.key, "as soon as it can be read, it is another shard"
+    assert again.n_failed == 0
+
+
+def test_what_files_told_comes_back(make_set: MakeSet) -> None:
+    """The same as a scan of them finds."""
+    names = ["a.png", "b.png", "c.png"]
+    images = {"a.png": _grey(), "b.png": b"", "c.png": _grey((3, 4))}
+    data = make_set(images, dict.fromkeys(names[:2], _mask()), predictions=dict.fromkeys(names[1:], _mask()))
+    scoring = _scoring(data)
+    (job,) = _jobs(data, scoring)
+    done = score_shard(data.store, job, scoring)
+    columns = list(MEMORY_COLUMNS)
+    found = {tuple(row) for row in zip(*(done.files[name] for name in columns), strict=True)}
+    assert found == set(data.files[columns].itertuples(index=False, name=None))
+    known = dict(zip(data.files["url"], data.files["sha256"], strict=True))
+    for files, content in zip(job.images, done.contents, strict=True):
+        assert (content.image_id, content.failure) == (files.image_id, None)
+        assert content.hashes == tuple(known.get(files.of(role)[0], "") for role in ROLES)
+        assert content.names == tuple(Path(files.of(role)[0]).name for role in ROLES)
+
+
+def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a.png", "b.png"]
+    data = make_set(
+        dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), predictions=dict.fromkeys(names, _mask())
+    )
+    scoring = _scoring(data)
+    content = tuple(hashlib.sha256(_file(data, role, "a.png").read_bytes()).hexdigest() for role in ROLES)
+    held = Failure("score", "WorkerDied", "a worker died at it")
+    seen: list[str] = []
+    for place, name in ((score, "read_reference"), (score, "read_prediction")):
+        true = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given, true=true: seen.append(str(given)) or true(*given))
+    for known in (False, True):
+        seen.clear()
+        (job,) = _jobs(data, scoring, known=known, left_out={("a", *content): held})
+        done = score_shard(data.store, job, scoring)
+        rows = _rows(data, done)
+        assert [(row["error_type"], row["error"]) for (name, _), row in rows.items() if name == "a"] == [
+            ("WorkerDied", "a worker died at it")
+        ] * 2
+        assert rows["b", 1]["status"] == "ok"
+        assert len(seen) == 2
+        assert not any("a.png" in one for one in seen)
+        assert [one.failure for one in done.contents] == [
+            held if one.image_id == "a" else None for one in done.contents
+        ]
+    # Of other bytes nothing is left out.
+    other = {("a", *content[:2], "0" * 64): held}
+    assert score_shard(data.store, _jobs(data, scoring, left_out=other)[0], scoring).n_failed == 0
+
+
+def test_a_trial_counts_some_images_and_commits_nothing(make_set: MakeSet) -> None:
+    names = ["a.png", "b.png", "c.png"]
+    data = make_set(
+        dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), predictions=dict.fromkeys(names, _mask())
+    )
+    scoring = _scoring(data)
+    for known in (False, True):
+        (job,) = _jobs(data, scoring, known=known)
+        for only, n_images in ((("b",), 1), (("a", "c"), 2), (("",), 0)):
+            done = score_shard(data.store, replace(job, only=only), scoring)
+            assert (done.n_images, {one.image_id for one in done.contents}) == (
+                n_images,
+                {name for name in only if name},
+            )
+    assert list(data.store.listing()) == []
 
 
 def test_a_key_knows_what_is_counted_and_no_paths(make_set: MakeSet) -> None:
-    def key(folder: str, seed: int = 0, threshold: float = 0.5, **changes: Any) -> str:
-        data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={"a.png": _mask(seed)}, folder=folder)
-        return plan_job(data.catalog, Counting(threshold, replace(data.preparation.labels, **changes))).key
+    def key(folder: str, seed: int = 0, threshold: float = 0.5, name: str = "a.png", **changes: Any) -> str:
+        data = make_set({"a.png": _grey()}, {"a.png": _mask()}, predictions={name: _mask(seed)}, folder=folder)
+        scoring = _scoring(data, threshold, **changes)
+        (job,) = _jobs(data, scoring, known=True)
+        (unknown,) = _jobs(data, scoring)
+        assert unknown.key != job.key
+        assert score_shard(data.store, unknown, scoring).key == job.key, "known before it is read, or found by reading"
+        return job.key
 
     first = key("here")
     assert key("there") == first
-    assert len({first, key("other", seed=1), key("t", threshold=0.4), key("l", values=(0, 1))}) == 4
-
-
-def test_jobs_hold_the_predictions_of_their_rows(make_set: MakeSet) -> None:
-    names = [f"{number}.png" for number in range(6)]
-    data = make_set(
-        dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()),
-        predictions={name: _mask(seed) for seed, name in enumerate(names) if seed != 3}, shard_images=4,
-    )  # fmt: skip
-    for (_, rows), ingested in zip(rows_by_shard(data.catalog).items(), data.jobs(), strict=True):
-        job = plan_job(data.catalog.iloc[rows], Counting(0.5, data.preparation.labels))
-        assert job.ingest_key == ingested.key
-        for (url, sha256), row in zip(job.predictions, ingested.rows, strict=True):
-            assert url.endswith("" if row.image_id == "3" else f"prediction/{row.image_id}.png")
-            assert bool(url) == bool(sha256) == (row.image_id != "3")
+    others = [key("other", seed=1), key("t", threshold=0.4), key("l", values=(0, 1)), key("n", name="a.tif")]
+    assert len({first, *others}) == 5

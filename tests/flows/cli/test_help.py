@@ -49,7 +49,7 @@ def test_no_line_of_the_overview_is_cut_or_too_long(
 def test_every_page_has_examples_that_could_be_typed(segscale_here: Any, name: str) -> None:
     page = segscale_here(name, "--help").out
     _, _, shown = page.partition("Examples:\n")
-    examples = [line.strip() for line in shown.splitlines() if line.strip()]
+    examples = [one.strip() for line in shown.splitlines() for one in line.split("&&") if one.strip()]
     assert examples
     for line in examples:
         typed = shlex.split(line.split(" > ")[0])

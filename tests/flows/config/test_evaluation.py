@@ -49,6 +49,8 @@ bootstrap = 1000
 confidence = 0.95
 cluster_by = ""
 group_by = []
+unit = ""
+folds = ""
 seed = 0
 [store]
 path = "work/nuclei"

@@ -20,13 +20,12 @@ from PIL import Image
 from segscale.errors import ConfigError, WorkLostError
 from segscale.flows.checks.model import find_model
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.dataset import catalog_name
 from segscale.flows.ingest import ingest_images
 from segscale.flows.maintenance.clean import clean_store
 from segscale.flows.maintenance.clean import describe as describe_cleaning
 from segscale.flows.maintenance.repair import describe as describe_repair
 from segscale.flows.maintenance.repair import repair_store
-from segscale.flows.maintenance.verify import as_json, describe, in_threads, inspect
+from segscale.flows.maintenance.verify import as_json, describe, in_threads, inspect, kept_run
 from segscale.flows.plan import PLAN, find_plan, plan_key
 from segscale.flows.predict import plan_predict
 from segscale.flows.report import write_tables
@@ -71,14 +70,14 @@ class Finished:
     def tables(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.report.glob("*.parquet"))}
 
-    def entry(self, stage: str) -> Any:
-        """The first commit of a stage, with arrays."""
-        ledger = Ledger(self.store)
-        return ledger.read(stage, min(ledger.done(stage)))
+    @property
+    def catalog_name(self) -> str:
+        return kept_run(self.config).catalog_name
 
-    def copied(self, folder: Path) -> Finished:
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Finished(folder, config_in(folder), self.workers)
+    def entry(self, stage: str, place: int = 0) -> Any:
+        """The first commit of a stage, or another."""
+        ledger = Ledger(self.store)
+        return ledger.read(stage, sorted(ledger.done(stage))[place])
 
 
 def config_in(folder: Path, **sections: Any) -> EvaluationConfig:
@@ -107,7 +106,6 @@ def workers() -> Iterator[Workers]:
 
 def evaluate(config: EvaluationConfig, workers: Workers) -> None:
     run = Run(config, workers=workers)
-    ingest_images(run)
     score_files(run)
     write_tables(run, ())
 
@@ -128,13 +126,52 @@ def finished(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Fini
     return run
 
 
+@pytest.fixture(scope="module")
+def predicted(finished: Finished, workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same set ingested, and counted as if a network had predicted it and failed at every image."""
+    folder = tmp_path_factory.mktemp("predicted")
+    config = config_in(folder, predictions={}, model={"path": "phantom"})
+    config = config.model_copy(update={"dataset": finished.config.dataset})
+    ingest_images(Run(config, workers=workers))
+    store, model = ObjectStore(config.store.path), find_model(config)
+    catalog = read_catalog(store, kept_run(config).catalog_name)
+    assert catalog is not None
+    prediction = Prediction(
+        weights_sha256=model.sha256, engine="openvino", precision="float32", versions={"openvino": "1"},
+        heads=("head_4",), level=4, ensemble=False, flips=False, n_classes=2, batch_size=0, batch_pixels=77,
+        tile=1024, overlap=0.25, threshold=0.5, keep="none",
+    )  # fmt: skip
+    resolved = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
+    Ledger(store).record(
+        PLAN, plan_key(config, model), EnginePlan(prediction, resolved, "it was there", None, None).record()
+    )
+    members = rows_by_shard(catalog)
+    for key, job in plan_predict(catalog, prediction).items():
+        ids = catalog["image_id"].iloc[members[job.ingest_key]]
+        rows = [line for name in ids for line in failed_rows(name, "head_4", 2, Failure("predict", "Made", "up"))]
+        shards.commit_shard(store, predict.STAGE, key, arrays={}, rows=parts.encode_part(rows), facts={})
+    write_tables(Run(config), ())
+    return Finished(folder, config, workers)
+
+
+def _copy(of: Finished, folder: Path) -> Finished:
+    """A copy that may be damaged. Its configuration still names the first one's sources."""
+    shutil.copytree(of.folder, folder, dirs_exist_ok=True)
+    own = config_in(folder)
+    update = {"store": own.store, "report": own.report}
+    return Finished(folder, of.config.model_copy(update=update), of.workers)
+
+
 @pytest.fixture
 def run(finished: Finished, tmp_path: Path) -> Finished:
-    """A copy of the finished run that may be damaged. Its configuration still names the first one's sources."""
-    copy = finished.copied(tmp_path)
-    base = finished.config
-    update = {"store": copy.config.store, "report": copy.config.report}
-    return Finished(tmp_path, base.model_copy(update=update), finished.workers)
+    """A scored run."""
+    return _copy(finished, tmp_path)
+
+
+@pytest.fixture
+def ingested(predicted: Finished, tmp_path: Path) -> Finished:
+    """A run with ingested shards."""
+    return _copy(predicted, tmp_path)
 
 
 def change(store: ObjectStore, path: str, change: Callable[[bytes], bytes]) -> None:
@@ -153,8 +190,8 @@ def flipped(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
 
 
-def record(stage: str, how: Callable[[bytes], bytes]) -> Callable[[Finished], None]:
-    return lambda run: change(run.store, record_path(stage, run.entry(stage).key), how)
+def record(stage: str, how: Callable[[bytes], bytes], place: int = 0) -> Callable[[Finished], None]:
+    return lambda run: change(run.store, record_path(stage, run.entry(stage, place).key), how)
 
 
 def some_object(stage: str, name: str, how: Callable[[bytes], bytes] | None) -> Callable[[Finished], None]:
@@ -166,13 +203,16 @@ def some_object(stage: str, name: str, how: Callable[[bytes], bytes] | None) -> 
     return plant
 
 
-def of_another_key(run: Finished) -> None:
-    one, other = sorted(Ledger(run.store).done("ingest"))[:2]
-    run.store.write(record_path("ingest", one), run.store.read(record_path("ingest", other)))
+def of_another_key(stage: str) -> Callable[[Finished], None]:
+    def plant(run: Finished) -> None:
+        one, other = sorted(Ledger(run.store).done(stage))[:2]
+        run.store.write(record_path(stage, one), run.store.read(record_path(stage, other)))
+
+    return plant
 
 
-def whole_attempt(run: Finished) -> None:
-    run.store.remove(run.entry("ingest").path)
+def whole_attempt(stage: str) -> Callable[[Finished], None]:
+    return lambda run: run.store.remove(run.entry(stage).path)
 
 
 def garbage_committed(run: Finished) -> None:
@@ -182,22 +222,24 @@ def garbage_committed(run: Finished) -> None:
     run.store.write(record_path("score", entry.key), encode_record(forged))
 
 
-def every_shard(run: Finished) -> None:
-    for stage in ("ingest", "score"):
+def every_shard(stage: str) -> Callable[[Finished], None]:
+    def plant(run: Finished) -> None:
         for key in Ledger(run.store).done(stage):
             change(run.store, record_path(stage, key), halved)
+
+    return plant
 
 
 def catalog(how: Callable[[bytes], bytes] | None) -> Callable[[Finished], None]:
     def plant(run: Finished) -> None:
-        path = catalog_path(catalog_name(run.config))
+        path = catalog_path(run.catalog_name)
         change(run.store, path, how) if how else run.store.remove(path)
 
     return plant
 
 
 def reading(run: Finished) -> None:
-    change(run.store, f"catalog/{catalog_name(run.config)}.json", flipped)
+    change(run.store, f"catalog/{run.catalog_name}.json", flipped)
 
 
 def memory(run: Finished) -> None:
@@ -219,65 +261,84 @@ def gone(stage: str) -> Callable[[Finished], None]:
 
 IMAGES, ROWS = "arrays.zarr/images/c", "rows.parquet"
 BOTH, FULL = (False, True), (True,)
-DAMAGES: dict[str, tuple[Callable[[Finished], None], str, tuple[bool, ...], dict[str, int]]] = {
-    # reason: (damage, kind of the finding, found by verify / verify --full, shards done again)
-    "a torn record": (record("ingest", halved), "damaged record", BOTH, {"ingest": 1}),
-    "an empty record": (record("ingest", lambda _: b""), "damaged record", BOTH, {"ingest": 1}),
-    "a record that is no JSON": (record("score", lambda _: b"<html>"), "damaged record", BOTH, {"score": 1}),
-    "a record that is JSON of something else": (record("score", lambda _: b"[]"), "damaged record", BOTH, {"score": 1}),
-    "the record of another key": (of_another_key, "damaged record", BOTH, {"ingest": 1}),
-    "a digit of a record's facts": (
-        record("score", lambda data: data.replace(b'"n_failed": 0', b'"n_failed": 1')),
-        "damaged record", BOTH, {"score": 1},
+Damages = dict[str, tuple[Callable[[Finished], None], str, tuple[bool, ...], dict[str, int]]]
+
+
+def damages_of(stage: str, run: str) -> Damages:
+    """Those that the shards of any stage can suffer, and the files beside them.
+
+    reason: (damage, kind of the finding, found by verify / verify --full, shards done again)
+    """
+    one = {stage: 1}
+    made: Damages = {
+        "a torn record": (record(stage, halved), "damaged record", BOTH, one),
+        "an empty record": (record(stage, lambda _: b""), "damaged record", BOTH, one),
+        "a record that is no JSON": (record(stage, lambda _: b"<html>"), "damaged record", BOTH, one),
+        "a record that is JSON of something else": (record(stage, lambda _: b"[]"), "damaged record", BOTH, one),
+        "the record of another key": (of_another_key(stage), "damaged record", BOTH, one),
+        "a digit of a record's facts": (
+            record(stage, lambda data: data.replace(b'"n_failed": 0', b'"n_failed": 1')), "damaged record", BOTH, one,
+        ),
+        "a record that somebody formatted": (
+            record(stage, lambda data: json.dumps(json.loads(data)).encode()), "damaged record", BOTH, one,
+        ),
+        "a truncated table": (some_object(stage, ROWS, halved), "damaged object", BOTH, one),
+        "an empty table": (some_object(stage, ROWS, lambda _: b""), "damaged object", BOTH, one),
+        "a flipped bit in a table": (some_object(stage, ROWS, flipped), "damaged object", FULL, one),
+        "a missing table": (some_object(stage, ROWS, None), "missing object", BOTH, one),
+        "a missing attempt": (whole_attempt(stage), "missing object", BOTH, one),
+        "a removed record of what the report was made of": (gone(stage), "missing record", BOTH, one),
+        "every record torn": (every_shard(stage), "damaged record", BOTH, {stage: -1}),
+        "a torn catalog": (catalog(halved), "damaged catalog", BOTH, {}),
+        "a catalog of other columns": (
+            catalog(lambda _: tables.encode_frame(pd.DataFrame({"a": [1]}))), "damaged catalog", BOTH, {},
+        ),
+        "a missing catalog": (catalog(None), "missing catalog", BOTH, {}),
+        "a flipped bit in how files are read": (reading, "damaged reading", BOTH, {}),
+        "a flipped bit in what is known of sources": (memory, "damaged source memory", FULL, {}),
+        "a flipped bit in a report table": (report_file("gap.parquet", flipped), "damaged report", BOTH, {}),
+        "a missing report table": (report_file("per_image.parquet", None), "damaged report", BOTH, {}),
+        "a run.json that is no JSON": (report_file("run.json", halved), "damaged report", BOTH, {}),
+    }  # fmt: skip
+    return {f"{run}: {reason}": damage for reason, damage in made.items()}
+
+
+DAMAGES: Damages = {
+    **damages_of("score", "run"),
+    **damages_of("ingest", "ingested"),
+    "run: committed, and cannot be decoded": (garbage_committed, "damaged object", FULL, {"score": 1}),
+    "ingested: a truncated object": (some_object("ingest", IMAGES, halved), "damaged object", BOTH, {"ingest": 1}),
+    "ingested: a flipped bit among the pixels": (
+        some_object("ingest", IMAGES, flipped), "damaged object", FULL, {"ingest": 1},
     ),
-    "a record that somebody formatted": (
-        record("ingest", lambda data: json.dumps(json.loads(data)).encode()), "damaged record", BOTH, {"ingest": 1},
-    ),
-    "a truncated object": (some_object("ingest", IMAGES, halved), "damaged object", BOTH, {"ingest": 1}),
-    "an empty object": (some_object("score", ROWS, lambda _: b""), "damaged object", BOTH, {"score": 1}),
-    "a flipped bit among the pixels": (some_object("ingest", IMAGES, flipped), "damaged object", FULL, {"ingest": 1}),
-    "a flipped bit in the metadata": (
+    "ingested: a flipped bit in the metadata": (
         some_object("ingest", "images/zarr.json", flipped), "damaged object", FULL, {"ingest": 1},
     ),
-    "a flipped bit among the counts": (some_object("score", ROWS, flipped), "damaged object", FULL, {"score": 1}),
-    "zeros instead of pixels": (
+    "ingested: zeros instead of pixels": (
         some_object("ingest", IMAGES, lambda data: bytes(len(data))), "damaged object", FULL, {"ingest": 1},
     ),
-    "committed, and cannot be decoded": (garbage_committed, "damaged object", FULL, {"score": 1}),
-    "a missing object": (some_object("ingest", IMAGES, None), "missing object", BOTH, {"ingest": 1}),
-    "a missing table of counts": (some_object("score", ROWS, None), "missing object", BOTH, {"score": 1}),
-    "a missing attempt": (whole_attempt, "missing object", BOTH, {"ingest": 1}),
-    "a removed record of what the report was made of": (gone("score"), "missing record", BOTH, {"score": 1}),
-    "a removed record of what the counts were made of": (gone("ingest"), "missing record", BOTH, {"ingest": 1}),
-    "every record torn": (every_shard, "damaged record", BOTH, {"ingest": -1, "score": -1}),
-    "a torn catalog": (catalog(halved), "damaged catalog", BOTH, {}),
-    "a catalog of other columns": (
-        catalog(lambda _: tables.encode_frame(pd.DataFrame({"a": [1]}))), "damaged catalog", BOTH, {},
-    ),
-    "a missing catalog": (catalog(None), "missing catalog", BOTH, {}),
-    "a flipped bit in how files are read": (reading, "damaged reading", BOTH, {}),
-    "a flipped bit in what is known of sources": (memory, "damaged source memory", FULL, {}),
-    "a flipped bit in a report table": (report_file("gap.parquet", flipped), "damaged report", BOTH, {}),
-    "a missing report table": (report_file("per_image.parquet", None), "damaged report", BOTH, {}),
-    "a run.json that is no JSON": (report_file("run.json", halved), "damaged report", BOTH, {}),
+    "ingested: a missing object": (some_object("ingest", IMAGES, None), "missing object", BOTH, {"ingest": 1}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_found_and_repaired_and_changes_no_table(run: Finished, name: str) -> None:
+def test_damage_is_found_and_repaired_and_changes_no_table(request: pytest.FixtureRequest, name: str) -> None:
+    run: Finished = request.getfixturevalue(name.partition(":")[0])
     plant, kind, found_by, redone = DAMAGES[name]
     before, sound = run.tables(), set(snapshot(run.folder))
+    done = Ledger(run.store).done("score") or Ledger(run.store).done("ingest")
     plant(run)
     for full in (False, True):
         kinds = {finding.kind for finding in inspect(run.config, full=full).findings}
         assert kinds == ({kind} if full in found_by else set()), full
     repaired = repair_store(Run(run.config, workers=run.workers))
     assert repaired.remaining == (), describe_repair(repaired)
-    n_shards = len(Ledger(run.store).done("ingest"))
-    assert {stage.stage: stage.shards for stage in repaired.stages} == {
-        stage: n_shards if count < 0 else count for stage, count in redone.items()
+    # Of a scored set a catalog is made again by the stage itself, which finds everything done.
+    again = {stage.stage: stage.shards - stage.reused for stage in repaired.stages}
+    assert {stage: count for stage, count in again.items() if count} == {
+        stage: len(done) if count < 0 else count for stage, count in redone.items()
     }
-    assert sum(stage.reused for stage in repaired.stages) == 0
+    assert (Ledger(run.store).done("score") or Ledger(run.store).done("ingest")) == done
     assert run.tables() == before
     cleaning = clean_store(run.config, 0)
     assert (cleaning.kept, cleaning.foreign, cleaning.n_young) == ((), (), 0), describe_cleaning(cleaning)
@@ -296,7 +357,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_verify_writes_nothing(run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_writes_nothing(ingested: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ingested
     some_object("ingest", IMAGES, flipped)(run)
     run.store.write(f"{fresh_attempt('ingest', 'ab' * 32)}/rows.parquet", b"left over")
     before = snapshot(run.folder)
@@ -332,12 +394,12 @@ def test_what_is_said_names_what_where_expected_found_and_what_to_do(run: Finish
     document = json.loads(as_json(found))
     assert set(document) == {"findings", "notes", "checked"}
     assert document["findings"][0]["key"] == entry.key
-    assert {row["what"]: row["count"] for row in document["checked"]}["records"] == 2 * len(
-        Ledger(run.store).done("ingest")
-    )
+    n_records = {row["what"]: row["count"] for row in document["checked"]}["records"]
+    assert n_records == len(Ledger(run.store).done("score")) > 1
 
 
-def test_foreign_files_are_named_and_left_where_they_are(run: Finished) -> None:
+def test_foreign_files_are_named_and_left_where_they_are(ingested: Finished) -> None:
+    run = ingested
     entry = run.entry("ingest")
     # The last two have names such as shards have, and stand in no record.
     places = [
@@ -359,10 +421,10 @@ def test_foreign_files_are_named_and_left_where_they_are(run: Finished) -> None:
 
 
 def test_reports_inside_the_store_are_not_foreign(finished: Finished, tmp_path: Path) -> None:
-    copy = finished.copied(tmp_path)
+    copy = _copy(finished, tmp_path)
     shutil.move(tmp_path / "reports", tmp_path / "store" / "reports")
     report = copy.config.report.model_copy(update={"path": f"{tmp_path}/store/reports"})
-    config = finished.config.model_copy(update={"store": copy.config.store, "report": report})
+    config = copy.config.model_copy(update={"report": report})
     assert inspect(config, full=False).findings == []
     assert clean_store(config, 0).foreign == ()
     assert (tmp_path / "store" / "reports" / "phantom").is_dir()
@@ -370,11 +432,11 @@ def test_reports_inside_the_store_are_not_foreign(finished: Finished, tmp_path: 
 
 def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Finished) -> None:
     data = shutil.copytree(Path(run.config.dataset.references).parent, run.folder / "own")
-    frame = read_catalog(run.store, catalog_name(run.config))
+    frame = read_catalog(run.store, run.catalog_name)
     assert frame is not None
     for role, folder in (("image", "images"), ("reference", "masks"), ("prediction", "predictions")):
         frame[role] = [f"{data}/{folder}/{Path(url).name}" for url in frame[role]]
-    run.store.write(catalog_path(catalog_name(run.config)), tables.encode_frame(frame))
+    run.store.write(catalog_path(run.catalog_name), tables.encode_frame(frame))
     assert inspect(run.config, full=True).findings == []
     changed, missing = Path(frame["image"].iloc[0]), Path(frame["prediction"].iloc[1])
     changed.write_bytes(flipped(changed.read_bytes()))
@@ -395,8 +457,8 @@ def test_sources_are_hashed_again_and_only_their_owner_can_mend_them(run: Finish
     # The shard that holds the changed image cannot be made again: it is said, and nothing is lost by trying.
     key = str(frame["shard"].iloc[0])
     before = run.tables()
-    change(run.store, record_path("ingest", key), halved)
-    with pytest.raises(WorkLostError, match="changed while it was being read"):
+    change(run.store, record_path("score", key), halved)
+    with pytest.raises(WorkLostError, match=r"changed while they were being read|No such file"):
         repair_store(Run(run.config, workers=run.workers))
     assert run.tables() == before
     shutil.copy(Path(run.config.dataset.references).parent / "images" / changed.name, changed)
@@ -440,7 +502,7 @@ def test_a_run_that_is_not_finished_is_no_finding(run: Finished) -> None:
 
 def test_a_store_that_holds_nothing_is_refused(run: Finished, tmp_path: Path) -> None:
     empty = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": f"{tmp_path}/none"})})
-    with pytest.raises(ConfigError, match="run ingest first"):
+    with pytest.raises(ConfigError, match="run it first"):
         inspect(empty, full=False)
     with pytest.raises(ConfigError, match="expected a store"):
         clean_store(empty, 0)
@@ -454,8 +516,8 @@ def test_a_store_in_memory_is_verified_repaired_and_cleaned_alike(run: Finished)
     moved = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": memory.url})})
     copy = Finished(run.folder, moved, run.workers)
     before = run.tables()
-    some_object("ingest", IMAGES, flipped)(copy)
-    record("score", halved)(copy)
+    some_object("score", ROWS, flipped)(copy)
+    record("score", halved, 1)(copy)
     memory.write(f"{fresh_attempt('score', 'ab' * 32)}/rows.parquet", b"left over")
     assert {finding.kind for finding in inspect(moved, full=True).findings} == {"damaged object", "damaged record"}
     assert repair_store(Run(moved, workers=run.workers)).remaining == ()
@@ -469,7 +531,7 @@ def test_a_store_in_memory_is_verified_repaired_and_cleaned_alike(run: Finished)
 def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Finished) -> None:
     dead = fresh_attempt("ingest", "ab" * 32)
     run.store.write(f"{dead}/rows.parquet", b"12345")
-    partial = Path(run.store.url) / "ledger" / "ingest" / f".{'ab' * 32}.json.{'1' * 32}.partial"
+    partial = Path(run.store.url) / "ledger" / "score" / f".{'ab' * 32}.json.{'1' * 32}.partial"
     partial.write_bytes(b"123")
     before = snapshot(run.folder)
     said = describe_cleaning(clean_store(run.config, 0, dry_run=True))
@@ -484,9 +546,8 @@ def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Finished) -> None
 
 def test_cleaning_beside_a_run_takes_nothing_from_it(run: Finished) -> None:
     before = run.tables()
-    every_shard(run)
-    for stage in ("ingest", "score"):
-        run.store.remove(f"ledger/{stage}")
+    every_shard("score")(run)
+    run.store.remove("ledger/score")
     shutil.rmtree(run.report)
     ended = threading.Event()
     removed: list[object] = []
@@ -498,9 +559,7 @@ def test_cleaning_beside_a_run_takes_nothing_from_it(run: Finished) -> None:
     cleaner = threading.Thread(target=keep_cleaning)
     cleaner.start()
     try:
-        lent = Run(run.config, workers=run.workers)
-        ingest_images(lent)
-        score_files(lent)
+        score_files(Run(run.config, workers=run.workers))
     finally:
         ended.set()
         cleaner.join()
@@ -510,42 +569,21 @@ def test_cleaning_beside_a_run_takes_nothing_from_it(run: Finished) -> None:
     assert inspect(run.config, full=True).findings == []
 
 
-def test_a_lost_plan_record_is_restored_from_the_report(finished: Finished, tmp_path: Path) -> None:
+def test_a_lost_plan_record_is_restored_from_the_report(ingested: Finished) -> None:
     """Resolved anew it might be another plan, and every shard would have to be predicted again."""
-    config = config_in(tmp_path, predictions={}, model={"path": "phantom"}).model_copy(
-        update={"dataset": finished.config.dataset}
-    )
-    ingest_images(Run(config, workers=finished.workers))
-    store = ObjectStore(config.store.path)
-    catalog = read_catalog(store, catalog_name(config))
-    assert catalog is not None
+    config, store = ingested.config, ingested.store
     model = find_model(config)
-    prediction = Prediction(
-        weights_sha256=model.sha256, engine="openvino", precision="float32", versions={"openvino": "1"},
-        heads=("head_4",), level=4, ensemble=False, flips=False, n_classes=2, batch_size=0, batch_pixels=77,
-        tile=1024, overlap=0.25, threshold=0.5, keep="none",
-    )  # fmt: skip
-    resolved = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
-    Ledger(store).record(
-        PLAN, plan_key(config, model), EnginePlan(prediction, resolved, "it was there", None, None).record()
-    )
-    members = rows_by_shard(catalog)
-    for key, job in plan_predict(catalog, prediction).items():
-        ids = catalog["image_id"].iloc[members[job.ingest_key]]
-        rows = [line for name in ids for line in failed_rows(name, "head_4", 2, Failure("predict", "Made", "up"))]
-        shards.commit_shard(store, predict.STAGE, key, arrays={}, rows=parts.encode_part(rows), facts={})
-    write_tables(Run(config), ())
-    assert inspect(config, full=True).findings == []
-    path = record_path(PLAN, plan_key(config, model))
+    path, planned = record_path(PLAN, plan_key(config, model)), find_plan(config, model, store)
     sound = store.read(path)
     change(store, path, lambda data: data.replace(b'"batch_pixels": 77', b'"batch_pixels": 78'))
     assert [finding.kind for finding in inspect(config, full=False).findings] == ["damaged record"]
-    repaired = repair_store(Run(config, workers=finished.workers))
+    repaired = repair_store(Run(config, workers=ingested.workers))
     assert (repaired.remaining, repaired.stages) == ((), ())
     assert store.read(path) == sound
     found = find_plan(config, model, store)
     assert found is not None
-    assert found.prediction == prediction
+    assert planned is not None
+    assert found.prediction == planned.prediction
 
 
 def test_the_backup_of_the_page_is_a_whole_store(run: Finished) -> None:
