@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @options.config
 @options.as_json
 def check_command(config: str, as_json: bool) -> int:
-    """What would fail, warn or surprise in a run: its files listed, some of them read and counted on trial.
+    """What would fail, warn or surprise in a run.
 
-    Nothing is written. Exits 0 where there is nothing to say, 1 where something would fail or warn, 2 where the
+    Files are listed, and some are read and counted on trial. Nothing is written. Exits 0 where there is nothing to say, 1 where something would fail or warn, 2 where the
     configuration is wrong.
     """
     prepare_process(quiet=True)

@@ -43,9 +43,10 @@ def evaluate_command(
     settings: tuple[str, ...],
     **chosen: Any,
 ) -> int:
-    """Two folders in, a report out: existing predictions against references, without a configuration.
+    """Two folders in, a report out; no configuration.
 
-    The configuration that this was is written beside the report, as evaluate.toml.
+    Existing predictions are counted against references. The configuration that this was is written beside the report,
+    as evaluate.toml.
     """
     prepare_process(quiet)
     _refuse_places(context.args)
