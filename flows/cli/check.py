@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def check_command(config: str, as_json: bool) -> int:
     """What would fail, warn or surprise in a run.
 
-    Files are listed, and some are read and counted on trial. Nothing is written. Exits 0 where there is nothing to say, 1 where something would fail or warn, 2 where the
-    configuration is wrong.
+    Files are listed, and some are read and counted on trial. Nothing is written. Exits 0 where there is nothing to say,
+    1 where something would fail or warn, 2 where the configuration is wrong.
     """
     prepare_process(quiet=True)
     from segscale.flows.config.evaluation import load_config
