@@ -89,18 +89,25 @@ def look(path: str) -> Folder:
 
 
 def walk(path: str, depth: int = DEPTH) -> Iterator[Folder]:
-    """A folder and those below it, nearest first."""
+    """A folder and those below it, nearest first, without what Segscale has written."""
     level = [path]
     n_folders = 0
     for _ in range(depth + 1):
         found = []
         for folder in map(look, level):
+            if _is_written(folder):
+                continue
             yield folder
             found += [f"{folder.path}/{name}" for name in folder.below]
             n_folders += 1
             if n_folders >= MOST_FOLDERS:
                 return
         level = found
+
+
+def _is_written(folder: Folder) -> bool:
+    """Whether a folder is a store, or a report."""
+    return {"catalog", "ledger"}.issubset(folder.below) or "per_image.parquet" in folder.tables
 
 
 def sources_in(paths: Sequence[str], is_manifest: Callable[[str], bool], is_labels: Callable[[str], bool]) -> Sources:

@@ -107,6 +107,15 @@ def test_a_table_that_names_pairs_wins(tmp_path: Path) -> None:
     assert (sources.chosen, len(sources.open)) == ((), 2)
 
 
+def test_stores_and_reports_are_no_part_of_a_set(tmp_path: Path) -> None:
+    draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"}, IDS)
+    (tmp_path / "out" / "store" / "ledger").mkdir(parents=True)
+    draw(tmp_path, {"prediction": "out/store/catalog/{id}.png", "reference": "out/reports/a/b/gt/{id}.png"}, IDS)
+    (tmp_path / "out" / "reports" / "a" / "b" / "per_image.parquet").touch()
+    sources = found(tmp_path)
+    assert (chosen(tmp_path, sources), sources.open) == ({"reference": "masks", "prediction": "preds"}, ())
+
+
 def test_files_that_say_nothing_are_looked_at(tmp_path: Path) -> None:
     draw(tmp_path, {"reference": "masks/{id}.png"}, IDS)
     for number, name in enumerate(IDS):
