@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from segscale.errors import ConfigError
 from segscale.flows import trial
@@ -30,6 +31,12 @@ def config_of(folder: Path, **sections: dict[str, Any]) -> EvaluationConfig:
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     return draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"})
+
+
+def redraw(folder: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+    """Predictions that are made of their references."""
+    for number, name in enumerate(IDS):
+        save(folder / "preds" / f"{name}.png", change(disc(number)))
 
 
 def facts(found: Preview) -> dict[str, str]:
@@ -73,13 +80,13 @@ SPOILED: list[Any] = [
     ),
     pytest.param(lambda f: (f / "work").write_text("a file"), "fails", "store.path: ", id="no folder to write to"),
     pytest.param(
-        lambda f: [save(f / f"preds/{name}.png", disc(number)) for number, name in enumerate(IDS)],
+        lambda f: redraw(f, lambda pixels: pixels),
         "warns",
         "12 of 12 predictions looked at are their references, byte for byte",
         id="copies",
     ),
     pytest.param(
-        lambda f: [save(f / f"preds/{name}.png", np.roll(disc(number), 15, axis=1)) for number, name in enumerate(IDS)],
+        lambda f: redraw(f, lambda pixels: np.roll(pixels, 15, axis=1)),
         "warns",
         "meet none of their references",
         id="of other images",
