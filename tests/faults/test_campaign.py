@@ -20,7 +20,7 @@ from tests.faults.table import faults
 pytestmark = pytest.mark.slow
 FAULTS = {fault.name: fault for fault in faults()}
 SHORT = {
-    "ingest: worker killed, mid-write": "a worker, and half an object",
+    "score: worker killed, mid-write": "a worker, and half an object",
     "score: driver killed, after-commit": "the driver, while workers commit",
     "report: driver killed, mid write of run.json": "the one write that makes a report",
     "score: worker killed, before a file is read": "a worker that reads and counts",
