@@ -67,7 +67,7 @@ def _every(n_images: int, step: int) -> npt.NDArray[np.bool_]:
 
 
 def made_catalog(n_images: int) -> pd.DataFrame:
-    """Images i0000000, i0000001, ... of four patients each, at three sites."""
+    """Images i0000000, i0000001, ... four of each patient, at three sites."""
     number = np.arange(n_images)
     named = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=number)
     return named.assign(
@@ -79,7 +79,7 @@ def made_catalog(n_images: int) -> pd.DataFrame:
         height=SIDE,
         width=SIDE,
         patient_id=[f"p{place // 4}" for place in number],
-        site=np.array(["north", "south", "west"], dtype=object)[number % 3],
+        site=np.array(["north", "south", "west"], dtype=object)[number // 4 % 3],
     )
 
 

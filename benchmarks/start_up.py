@@ -45,11 +45,12 @@ class Version:
     """What python is given before the arguments of the command."""
     folder: Path
     environment: Mapping[str, str]
+    python: str = sys.executable
 
     def __call__(self, *arguments: str) -> Outcome:
         before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         answer = subprocess.run(
-            [sys.executable, *self.start, *arguments],
+            [self.python, *self.start, *arguments],
             cwd=self.folder,
             env=dict(self.environment),
             capture_output=True,

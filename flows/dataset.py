@@ -19,9 +19,10 @@ from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
 from segscale.storage.listing import Note
 from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
+from segscale.storage.name_fields import Fields
 from segscale.storage.objects import ObjectStore
 from segscale.storage.pairing import RoleSummary, pair
-from segscale.storage.role_files import Calls, RoleFiles, role_files
+from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
@@ -129,8 +130,8 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
               ("prediction", "predictions.path", config.predictions.path)]  # fmt: skip
     (of, key, pattern), *others = [one for one in wanted if one[2]]
     with _named(key):
+        _check_fields(pattern)
         first = role_files(pattern, of)
-        _check_fields(first)
     rows = pd.concat([first.files, first.fields], axis=1)
     listed = DatasetListing(rows, first.notes, (RoleSummary(of, pattern, len(rows)),))
     calls = first.calls
@@ -147,8 +148,8 @@ def _with_partners(
     listed: DatasetListing, role: str, key: str, pattern: str, of: str, calls: Sequence[Calls] = ()
 ) -> DatasetListing:
     with _named(key):
+        _check_fields(pattern)
         partners = role_files(pattern, role)
-        _check_fields(partners)
         paired = pair(listed.images, partners, of, calls)
     first, *others = listed.roles
     named = replace(first, naming=paired.naming) if paired.naming else first
@@ -157,11 +158,12 @@ def _with_partners(
     )
 
 
-def _check_fields(files: RoleFiles) -> None:
-    taken = [name for name in files.fields if name in _TAKEN]
+def _check_fields(pattern: str) -> None:
+    fields = Fields.of(pattern)
+    taken = [name for name in fields.names if name in _TAKEN] if fields else []
     if taken:
         raise ListingError(
-            f"{files.source}: the field {{{taken[0]}}} would collide with a column of the report or of manifests; call "
+            f"{pattern}: the field {{{taken[0]}}} would collide with a column of the report or of manifests; call "
             "it otherwise ({id} is what names the image)"
         )
 

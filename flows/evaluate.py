@@ -12,7 +12,7 @@ from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import predict_images
-from segscale.flows.report import RunResult, write_tables
+from segscale.flows.report import RunResult, load_page, write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.tasks.engine_plan import EnginePlan
@@ -25,6 +25,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
     and the next call does the rest.
     """
     with Run(config, observer) as job:
+        job.when_busy = load_page
         _check(job)
         with observer.turn():
             if job.scored:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from segscale.flows.report import RunResult
     from segscale.flows.stage import StageSummary
+    from segscale.storage.pairing import RoleSummary
 
 R = TypeVar("R")
 
@@ -25,6 +26,9 @@ class Observer:
     def turn(self) -> AbstractContextManager[None]:
         """Held for a whole run; entering waits until other runs over the data set have ended."""
         return nullcontext()
+
+    def listed(self, roles: Sequence[RoleSummary]) -> None:
+        """What the data set names is known: which files belong together, and which to nothing."""
 
     def stage(self, name: str, body: Callable[[], R], retries: int = 0) -> R:
         """What `body` returns. It resumes by the ledger, so it may be called again where it raised."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import platform
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -22,7 +26,7 @@ from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary
 from segscale.flows.survey import check_as_counted
 from segscale.flows.versions import installed_version
-from segscale.storage.catalog import catalog_sha256, rows_by_shard
+from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
@@ -36,6 +40,8 @@ from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, 
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
+_PAGE_MODULE = "segscale.tasks.report_html.page"
+_FETCHED_AT_ONCE = 8
 _PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
@@ -163,11 +169,11 @@ def find_counted(run: Run) -> Counted:
 
 def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
-    config, catalog = run.config, run.catalog
+    config = run.config
     content = {
         "dataset": config.dataset.model_dump(mode="json", exclude=_PLACES),
         "metrics": config.metrics.model_dump(mode="json"),
-        "catalog": catalog_sha256(catalog),
+        "catalog": run.catalog_sha256,
         "stage": counted.stage,
         "model": counted.model,
         "code": [
@@ -205,7 +211,9 @@ def _entries(config: EvaluationConfig, store: ObjectStore, counted: Counted) -> 
             f"store.path: {store.url} holds {len(counted.keys) - len(missing)} of {len(counted.keys)} counted shards "
             f"of {config.dataset.name!r}; run {counted.stage} first"
         )
-    return [ledger.read(counted.stage, key) for key in counted.keys]
+    # Of an object store each record takes a while to come.
+    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+        return list(pool.map(partial(ledger.read, counted.stage), counted.keys))
 
 
 def recorded(config: EvaluationConfig) -> dict[str, Any]:
@@ -234,7 +242,7 @@ def _run_record(
         **asdict(identity),
         "config": recorded(run.config),
         "versions": {"python": platform.python_version(), **{name: installed_version(name) for name in PACKAGES}},
-        "catalog_sha256": catalog_sha256(run.catalog),
+        "catalog_sha256": run.catalog_sha256,
         "weights_sha256": counted.plan.prediction.weights_sha256 if counted.plan else None,
         "plan": planned["prediction"],
         "engine": planned["engine"],
@@ -243,8 +251,13 @@ def _run_record(
     }
 
 
+def load_page() -> None:
+    """Load what draws the page, for half a second, in a thread: worth it where the driver waits for workers anyhow."""
+    threading.Thread(target=importlib.import_module, args=(_PAGE_MODULE,), name="page", daemon=True).start()
+
+
 def _render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
-    # matplotlib takes a while to load: only who writes a page pays for it.
+    # Only who writes a page pays for matplotlib.
     from segscale.tasks.report_html.page import render_report
 
     return render_report(tables.frames, run, tables.findings)

@@ -26,6 +26,7 @@ from segscale.flows.dataset import (
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
 from segscale.flows.workers import Workers, is_small
+from segscale.storage.catalog import catalog_sha256
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.prediction_file import Counting
@@ -77,8 +78,11 @@ class Run:
         """By the last stage that counted, for the report."""
         self._listing: DatasetListing | None = None
         self._catalog: pd.DataFrame | None = None
+        self._catalog_sha256 = ""
         self._looked: Looked | None = None
         self._alone: bool | None = None
+        self.when_busy: Callable[[], None] | None = None
+        """Called once, when the first shard is to be worked on: what the driver can do while workers are busy."""
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -101,6 +105,7 @@ class Run:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""
         if self._listing is None:
             self._listing = list_dataset(self.config)
+            self.observer.listed(self._listing.roles)
             self._see(self._listing.images)
         return self._listing.images
 
@@ -165,14 +170,28 @@ class Run:
             self._see(self._catalog)
         return self._catalog
 
+    @property
+    def catalog_sha256(self) -> str:
+        """The sha256 of the catalog's rows, made once: of a million images it takes seconds."""
+        catalog = self.catalog
+        if not self._catalog_sha256:
+            self._catalog_sha256 = catalog_sha256(catalog)
+        return self._catalog_sha256
+
     def _see(self, images: pd.DataFrame) -> None:
         self._alone = is_small(len(images), predicts=not self.scored)
 
     def renew_catalog(self, plan: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The catalog that `plan` makes, from now on; the one before ends first."""
-        self._catalog = None
+        self._catalog, self._catalog_sha256 = None, ""
         self._catalog = plan()
         return self._catalog
+
+    def be_busy(self) -> None:
+        """There are shards to be worked on."""
+        if self.when_busy is not None:
+            self.when_busy()
+            self.when_busy = None
 
     def __enter__(self) -> Self:
         return self

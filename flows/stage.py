@@ -94,6 +94,7 @@ def run_stage(
         logger.info("%s: all %d shards are committed, nothing to do", stage, len(planned))
         return summary
     logger.info("%s: %d shards to do, %d committed before", stage, len(pending), summary.reused)
+    run.be_busy()
     bench = _Bench(stage, planned, make_job, work, run.workers, (run.store, *arguments))
     lost: list[Lost] = []
     held: list[Held] = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from segscale.flows.cluster.needs import Needs
+from segscale.flows.cluster.needs import Needs, is_local
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.config.sections import Cluster
 from segscale.flows.shards.retry import UNLIMITED, Finished, Job, Limits, Lost
 
@@ -29,6 +32,41 @@ def is_small(n_images: int, *, predicts: bool) -> bool:
     return not predicts and n_images < LARGE_IMAGES
 
 
+_early: list[Pool] = []
+"""Processes that were started before a run asked for them."""
+
+
+def start_early(config: EvaluationConfig) -> None:
+    """Start the processes of a run that is about to begin, so that they load beside what starts it.
+
+    Only where there is work for sure: existing predictions are scored, and the store is a folder that is not there yet.
+    """
+    scores = config.predictions.path or (config.dataset.manifest and not config.model.path)
+    store = config.store.path
+    if _asks_for_none(config.cluster) and scores and is_local(store) and not Path(store, "ledger").exists():
+        _early.append(_new_pool(config.cluster))
+        atexit.register(_end_early)
+
+
+def _end_early() -> None:
+    while _early:
+        _early.pop().close()
+
+
+def _asks_for_none(config: Cluster) -> bool:
+    """Whether the configuration says nothing of workers."""
+    return config.kind == "local" and not config.workers
+
+
+def _new_pool(config: Cluster) -> Pool:
+    from segscale.flows.cluster.machine import local_workers
+    from segscale.flows.processes.pool import Pool
+
+    pool = Pool(local_workers(config), PRELOAD)
+    pool.start()
+    return pool
+
+
 class Workers:
     """Nothing is imported, started or asked before the first shard; `close` ends what was started.
 
@@ -39,7 +77,7 @@ class Workers:
 
     def __init__(self, config: Cluster, needs: Needs | None = None, alone: bool = False) -> None:
         self._config, self._needs = config, needs or Needs()
-        self._alone = alone and config.kind == "local" and not config.workers
+        self._alone = alone and _asks_for_none(config)
         self._client: Client | None = None
         self._pool: Pool | None = None
         self._open = ExitStack()
@@ -66,12 +104,8 @@ class Workers:
     def start(self) -> None:
         """Start the processes, where they are to do the work, and wait for nothing: they load beside the driver."""
         if self._alone and self._pool is None:
-            from segscale.flows.cluster.machine import local_workers
-            from segscale.flows.processes.pool import Pool
-
-            self._pool = Pool(local_workers(self._config), PRELOAD)
+            self._pool = _early.pop() if _early else _new_pool(self._config)
             self._open.callback(self._pool.close)
-            self._pool.start()
 
     def stream(
         self, work: Callable[..., Any], jobs: Iterable[Job], *arguments: Any, limits: Limits = UNLIMITED

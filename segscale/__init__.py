@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from segscale.errors import ClusterLostError, ConfigError, DataError, SegscaleError
     from segscale.flows.config.evaluation import EvaluationConfig, load_config
     from segscale.flows.evaluate import run
-    from segscale.flows.reports.library import compare, diagnose, rescore
+    from segscale.flows.folder_pair import evaluate
+    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, rescore
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.metrics.diagnose import check_arrays
     from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
@@ -40,7 +41,8 @@ _HOMES = {
     "errors": ("ClusterLostError", "ConfigError", "DataError", "SegscaleError"),
     "flows.config.evaluation": ("EvaluationConfig", "load_config"),
     "flows.evaluate": ("run",),
-    "flows.reports.library": ("compare", "diagnose", "rescore"),
+    "flows.folder_pair": ("evaluate",),
+    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "rescore"),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.metrics.diagnose": ("check_arrays",),
     "tasks.metrics.overlap": ("OverlapCounts", "count_overlap"),
@@ -64,9 +66,11 @@ __all__ = [
     "count_overlap",
     "diagnose",
     "dice",
+    "evaluate",
     "f_beta",
     "iou",
     "load_config",
+    "nnunet_summary",
     "open_report",
     "open_runs",
     "precision",

@@ -82,8 +82,16 @@ class ArgumentError(SegscaleError, ValueError):
 class ConfigError(SegscaleError, ValueError):
     """The configuration or the command is wrong, or asks for something that is not there: exit code 2.
 
-    The message is one line: which key, what was expected, what was given.
+    It is made of a text for each thing that is wrong, a line of the message each: which key, what was expected, what
+    was given, what to do.
+
+    >>> print(ConfigError("c.toml: dataset: required", "c.toml: stroe: unknown section"))
+    c.toml: dataset: required
+    c.toml: stroe: unknown section
     """
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ContradictionError(ConfigError):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import zarr
-from zarr.codecs import ZstdCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from segscale.errors import DamagedStoreError
 from segscale.storage import tables
 from segscale.storage.ledger import REPAIR, Entry, Ledger, fresh_attempt
 from segscale.storage.objects import Digest, ObjectStore
+
+# Zarr is imported where arrays are written or opened: what has tables alone starts without it.
+if TYPE_CHECKING:
+    import zarr
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"
 
@@ -25,7 +25,7 @@ ROWS = "rows.parquet"
 ARRAYS = "arrays.zarr"
 NUMBERS = frozenset("biuf")
 # Measured on microscopy images: higher levels cost twice the time for a twentieth of the size.
-_COMPRESSOR = ZstdCodec(level=1)
+_ZSTD_LEVEL = 1
 CHUNK_ROWS = 1024
 """Most rows of an inner chunk: of a larger image, a band of rows can be decoded alone."""
 
@@ -40,6 +40,10 @@ def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
     than `CHUNK_ROWS` rows, the second axis, are cut into even bands of rows as well. Chunks that hold the fill value
     only are stored too: a missing object then is a loss, never an empty image.
     """
+    import zarr
+    from zarr.codecs import ZstdCodec
+    from zarr.storage import MemoryStore
+
     buffers: dict[str, Any] = {}
     memory = MemoryStore(buffers)
     zarr.create_group(memory, zarr_format=3)
@@ -54,7 +58,7 @@ def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
             dtype=array.dtype,
             chunks=(1, rows, *others),
             shards=(n_images, n_bands * rows, *others),
-            compressors=[_COMPRESSOR],
+            compressors=[ZstdCodec(level=_ZSTD_LEVEL)],
             fill_value=0,
             config={"write_empty_chunks": True},
         )
@@ -125,6 +129,10 @@ def open_arrays(store: ObjectStore, entry: Entry, *names: str) -> tuple[ZarrArra
 
 
 def _open_group(contents: Mapping[str, bytes]) -> zarr.Group:
+    import zarr
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore
+
     buffer = default_buffer_prototype().buffer
     memory = MemoryStore({name.removeprefix(f"{ARRAYS}/"): buffer.from_bytes(data) for name, data in contents.items()})
     return zarr.open_group(memory, mode="r")
@@ -160,6 +168,8 @@ def _array(group: zarr.Group, entry: Entry, name: str) -> ZarrArray:
         paths = (path.split("/") for path in entry.objects)
         held = sorted({path[1] for path in paths if path[0] == ARRAYS and len(path) > 2})
         raise DamagedStoreError(f"shard {entry.stage}/{entry.key[:12]} holds no array {name!r}; it holds {held}")
+    import zarr
+
     array = group[name]
     assert isinstance(array, zarr.Array)
     if array.metadata.zarr_format != 3 or array.dtype.kind not in NUMBERS:

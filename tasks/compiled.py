@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, TypeVar, cast
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 _FOLDER = Path(__file__).parent
-_LOCK = Lock()
+_LOCK = RLock()
+_TO_BE_TOLD: list[Callable[[], None]] = []
 PACKAGES = ("metrics", "readers")
 """Of `tasks`, where functions are compiled."""
 logger = logging.getLogger("segscale")
@@ -25,6 +26,12 @@ def compiled(function: FunctionT) -> FunctionT:
     imported with the first call: a process that counts nothing starts without it.
     """
     return cast(FunctionT, Compiled(function))
+
+
+def before_compiling(tell: Callable[[], None]) -> Callable[[], None]:
+    """Call a function once the compiler is loaded, before anything is compiled: it says what code means there."""
+    _TO_BE_TOLD.append(tell)
+    return tell
 
 
 class Compiled:
@@ -41,11 +48,12 @@ class Compiled:
     def dispatcher(self) -> Any:
         """The function as Numba has it."""
         with _LOCK:
-            _tell_numba()
+            while _TO_BE_TOLD:
+                _TO_BE_TOLD.pop()()
             return _dispatcher(self._function)
 
 
-@cache
+@before_compiling
 def _tell_numba() -> None:
     """A compiled function calls another by its name in the module, under which Numba finds a `Compiled`."""
     from numba.extending import typeof_impl

@@ -55,6 +55,8 @@ class Changes:
     """Group columns of per_image whose values become strata, and bins of sizes (`reference_volume:0,100,1000`)."""
     unit: str | None = None
     """Group column of per_image whose values become units of evaluation; "" for images alone."""
+    folds: str | None = None
+    """Group column of per_image whose values are folds; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     """
     names = ScoreSettings.model_fields
     asked = {name: value for name in names if (value := getattr(changes, name, None)) is not None}
-    settings = own.changed(**asked)
+    # Clusters are for intervals, which are not made here: other units may lie across them.
+    settings = own.changed(**asked) if changes.unit is None else own.changed(cluster_by="", **asked)
     needed = {*KEYS, "class_name", "status", *COUNTS}
     if not needed <= set(columns):
         raise ArgumentError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
@@ -94,7 +97,8 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     if changes.threshold is not None:
         assert threshold_count is not None
         index = kept_index(changes.threshold, threshold_count)
-    read = {*needed, *ABOUT_MISSING, *settings.columns}
+    named = settings if settings.unit else settings.changed(cluster_by="")
+    read = {*needed, *ABOUT_MISSING, *named.columns}
     return Plan(
         settings=settings,
         index=index,

@@ -147,7 +147,8 @@ def test_the_cluster_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_finding_is_found() -> None:
     few_images = example("finding")["few_images"]
-    row = {"metric": "dice", "stratum": "", "class_index": 1, "class_name": "lesion", "n_defined": 3, "n_images": 4}
+    keys = {"unit": "image", "stratum": "", "class_index": 1, "class_name": "lesion", "metric": "dice"}
+    row = keys | {"n_defined": 3, "n_images": 4}
     found = few_images(pd.DataFrame([row]))
     assert found is not None
     assert found.evidence == "class lesion: Dice is defined for 3 of 4 images"

@@ -18,7 +18,7 @@ their docstrings (`python docs/scripts/api.py`), and their examples are run by t
 in [contract.md](contract.md), the columns of the tables in [reports.md](reports.md).
 """
 SECTIONS = {
-    "Reports": ("open_report", "open_runs", "Report", "rescore", "compare", "diagnose"),
+    "Reports": ("open_report", "open_runs", "Report", "rescore", "compare", "diagnose", "nnunet_summary"),
     "Counting": ("count_overlap", "OverlapCounts", "check_arrays"),
     "Scores": (
         "dice", "iou", "tversky", "f_beta", "sensitivity", "precision", "specificity", "volume_difference", "soft_dice",

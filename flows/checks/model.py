@@ -17,6 +17,7 @@ from typing import Any
 
 from segscale.errors import ArgumentError, ConfigError, EngineError, UrlError
 from segscale.flows.checks.extras import check_installed
+from segscale.flows.cluster.machine import local_workers
 from segscale.flows.config.cluster_keys import OWN_MACHINE
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage.sources import file_name, read_catalogued, read_file
@@ -98,11 +99,8 @@ def _check_backend(backend: str) -> None:
 
 def _check_float16(config: EvaluationConfig, precision: Precision) -> None:
     """Raise EngineError where neither Keras nor OpenVINO will have float16 on the workers of this machine."""
-    # Of Dask, which nothing before the first shard needs.
     if precision != "float16":
         return
-    from segscale.flows.cluster.local import local_workers
-
     cluster = config.cluster
     # Local workers beside each other see no GPU.
     gpu = cluster.kind == "gpus" or (sees_nvidia_gpu() and local_workers(cluster) == 1)

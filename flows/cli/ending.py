@@ -1,4 +1,4 @@
-"""How a command ends: what is said of what went wrong, in a line, and the exit code."""
+"""How a command ends: what is said of what went wrong, in a line or a few, and the exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.terminal import FAILURES, LOST, WRONG
 
-READERS = frozenset({"rescore", "compare", "diagnose", "verify"})
+READERS = frozenset({"rescore", "compare", "diagnose", "export", "verify"})
 """Commands that commit nothing."""
 
 
@@ -26,13 +26,15 @@ def printed(code: int) -> int:
 
 
 def failed(error: BaseException, arguments: list[str]) -> int:
-    """Say what went wrong, in a line; returns the exit code."""
+    """Say what went wrong; returns the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return int(error.exit_code)
     if isinstance(error, click.ClickException):
-        return _say(error.format_message(), WRONG)
+        return _say(f"{error.format_message()}{_where_help_is(error)}", WRONG)
     if isinstance(error, ConfigError):
-        return _say(str(error), WRONG)
+        for problem in error.args:
+            _say(str(problem), WRONG)
+        return WRONG
     if isinstance(error, FirstImagesError):
         return _say(str(error), FAILURES)
     if not isinstance(error, Exception) or os.environ.get("SEGSCALE_TRACEBACK"):
@@ -46,6 +48,11 @@ def last_words(arguments: list[str]) -> str:
     if arguments[:1] == ["serve"]:
         return "; schedules are paused until the next serve"
     return "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
+
+
+def _where_help_is(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" ({context.command_path} --help shows examples)" if context else ""
 
 
 def _only_reads(arguments: list[str]) -> bool:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
+from segscale.flows.cli import options
+from segscale.flows.cli.help import examples
 from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
 
-_config = click.argument("config", type=click.Path(dir_okay=False))
-_quiet = click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
 _run_id = click.option("--run-id", metavar="NAME", help="Name of the report's folder, if it was given one.")
 
 
-@click.command("verify")
-@_config
+@click.command("verify", epilog=examples("segscale verify lesions.toml", "segscale verify lesions.toml --full"))
+@options.config
 @click.option("--full", is_flag=True, help="Hash and decode every object, and hash the source files again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 @_run_id
-@_quiet
+@options.quiet
 def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, quiet: bool) -> int:
     """What is wrong with the store and the report; writes nothing. Exits 1 where something is."""
     prepare_process(quiet)
@@ -31,13 +31,17 @@ def verify_command(config: str, full: bool, as_json: bool, run_id: str | None, q
     return FAILURES if inspection.findings else DONE
 
 
-@click.command("repair")
-@_config
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
-@click.option("--scheduler", metavar="ADDRESS", help="Use the Dask scheduler at ADDRESS.")
+@click.command(
+    "repair",
+    short_help="Set aside what is broken, and do just that work again.",
+    epilog=examples("segscale repair lesions.toml", "segscale repair lesions.toml --workers 2"),
+)
+@options.config
+@options.workers
+@options.scheduler
 @_run_id
 @through_prefect
-@_quiet
+@options.quiet
 def repair_command(
     config: str, workers: int | None, scheduler: str | None, run_id: str | None, prefect: bool, quiet: bool
 ) -> int:
@@ -52,8 +56,14 @@ def repair_command(
     return FAILURES if repaired.remaining else DONE
 
 
-@click.command("clean")
-@_config
+@click.command(
+    "clean",
+    short_help="Remove what nobody committed and what was set aside.",
+    epilog=examples(
+        "segscale clean lesions.toml --older-than 48 --dry-run", "segscale clean lesions.toml --older-than 48"
+    ),
+)
+@options.config
 @click.option(
     "--older-than",
     "hours",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ from segscale.flows.observer import Observer
 
 if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig
+    from segscale.storage.pairing import RoleSummary
 
 logger = logging.getLogger("segscale")
 
@@ -32,6 +34,12 @@ class Job(Protocol):
 
 class WithoutPrefect(Observer):
     """Says that a job is not shown in Prefect, once its checks have found nothing."""
+
+    def listed(self, roles: Sequence[RoleSummary]) -> None:
+        """The first line of a run."""
+        from segscale.flows.cli.listed import in_words
+
+        logger.info("%s", in_words(roles))
 
     def turn(self) -> AbstractContextManager[None]:
         """Nobody else is waited for."""

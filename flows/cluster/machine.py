@@ -53,7 +53,7 @@ def _quota() -> list[int]:
 @cache
 def memory_bytes() -> int:
     """The memory that this process and its workers may fill."""
-    limits = [psutil.virtual_memory().total]
+    limits: list[int] = [psutil.virtual_memory().total]
     for name in _MEMORY_FILES:
         try:
             limits.append(int((_GROUPS / name).read_text()))

@@ -50,7 +50,7 @@ def walltime_seconds(text: str) -> int:
     """Seconds of a time limit as SLURM writes it: "30", "01:30:00", "2-12". Raises ValueError for anything else."""
     match = _WALLTIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"walltime: expected minutes, HH:MM:SS or D-HH:MM:SS, got {text!r}")
+        raise ValueError(f'walltime: expected minutes, HH:MM:SS or D-HH:MM:SS, got "{text}"')
     parts = [int(part) for part in match["parts"].split(":")]
     if match["days"] is not None:
         hours, minutes, seconds = parts + [0] * (3 - len(parts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -11,9 +10,11 @@ from pydantic import ValidationError, model_validator
 
 from segscale.errors import ConfigError
 from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Store
+from segscale.flows.config.toml_text import read_toml
 from segscale.flows.config.training import Train
 from segscale.storage.patterns import escaped
-from segscale.tasks.section import Section, one_line
+from segscale.tasks.refusal import as_toml, refusals
+from segscale.tasks.section import Section
 
 S = TypeVar("S", bound=Section)
 
@@ -42,12 +43,12 @@ class EvaluationConfig(Section):
         if self.predictions.label_values and len(self.predictions.label_values) != len(self.dataset.classes):
             raise ValueError(
                 f"predictions.label_values: expected a value for each of {len(self.dataset.classes)} classes, "
-                f"got {list(self.predictions.label_values)}"
+                f"got {as_toml(self.predictions.label_values)}"
             )
         if self.train.class_weights and len(self.train.class_weights) != len(self.dataset.classes):
             raise ValueError(
                 f"train.class_weights: expected a weight for each of {len(self.dataset.classes)} classes, "
-                f"got {list(self.train.class_weights)}"
+                f"got {as_toml(self.train.class_weights)}"
             )
         return self
 
@@ -55,16 +56,9 @@ class EvaluationConfig(Section):
 def load_config(path: str | Path) -> EvaluationConfig:
     """Read a TOML file; relative paths in it are meant relative to its folder and come back absolute.
 
-    Raises ConfigError in one line: the file, the key, what was expected, what was given.
+    Raises ConfigError with a line for each thing that is wrong: the file, the key, what was expected, what was given.
     """
-    file = Path(path)
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: expected a configuration file, found none") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: expected a TOML file: {error}") from None
-    return parse_config(document, base=file.resolve().parent, source=str(path))
+    return parse_config(read_toml(path), base=Path(path).resolve().parent, source=str(path))
 
 
 def parse_config(document: dict[str, Any], *, base: Path, source: str) -> EvaluationConfig:
@@ -72,7 +66,7 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
     try:
         config = EvaluationConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {one_line(error)}") from None
+        raise _refused(source, error) from None
     # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
     pattern_base = Path(escaped(str(base)))
     return config.model_copy(
@@ -113,7 +107,12 @@ def override(
     try:
         return EvaluationConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"command line: {one_line(error)}") from None
+        raise _refused("command line", error) from None
+
+
+def _refused(source: str, error: ValidationError) -> ConfigError:
+    """What is raised: a line for each thing that was refused."""
+    return ConfigError(*(f"{source}: {line}" for line in refusals(error, EvaluationConfig)))
 
 
 def _anchored(section: S, base: Path, *keys: str) -> S:

@@ -10,18 +10,46 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from segscale.errors import ListingError
 from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
 from segscale.flows.config.prediction_name import folder_label
+from segscale.flows.config.toml_text import special_letters
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
 from segscale.storage.patterns import Pattern
 from segscale.tasks.metrics.settings import BINS, ScoreSettings
+from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+def _spelled(pattern: str, words: str) -> AfterValidator:
+    """A text that the pattern fits; what fits not is refused in words, for nobody reads patterns."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {words}, got {as_toml(text)}")
+        return text
+
+    return AfterValidator(check)
+
+
+_NAMED = "letters A to Z, digits, dots, dashes and underscores, with a letter or digit at the beginning"
+Name = Annotated[str, Field(max_length=100), _spelled(NAME, _NAMED)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+def _typed_place(place: str) -> str:
+    if advice := special_letters(place):
+        raise ValueError(f"expected a path, got {as_toml(place)}: {advice}")
+    return place
+
+
 # What is refused is shown by whoever validates (Prefect too), so it is refused without its secrets.
 Place = Annotated[
-    str, AfterValidator(refuse_secrets), BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url)
+    str,
+    AfterValidator(_typed_place),
+    AfterValidator(refuse_secrets),
+    BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url),
 ]
 Folder = Annotated[Place, Field(min_length=1)]
 
@@ -47,8 +75,8 @@ def _shown_address(address: object) -> object:
 def _without_secrets(address: str) -> str:
     if "@" in address or "?" in address:
         raise ValueError(
-            f"expected tcp://HOST:PORT or tls://HOST:PORT without user, password or query, got {address!r}; addresses "
-            "are logged, and Dask asks for none: leave it out, and use tls_ca, tls_cert and tls_key"
+            f"expected tcp://HOST:PORT or tls://HOST:PORT without user, password or query, got {as_toml(address)}; "
+            "addresses are logged, and Dask asks for none: leave it out, and use tls_ca, tls_cert and tls_key"
         )
     return address
 
@@ -65,7 +93,9 @@ def _shown_lines(lines: object) -> object:
 # What jobs are told may hold a token: what is no such line is refused without being shown.
 Lines = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_shown_lines)]
 Directive = Annotated[
-    str, Field(pattern=r"^-[^\n]+$"), BeforeValidator(lambda line: line if re.fullmatch(r"-[^\n]+", line) else "***")
+    str,
+    _spelled(r"-[^\n]+", 'an option of sbatch that begins with a dash, such as "--gres=gpu:1"'),
+    BeforeValidator(lambda line: line if re.fullmatch(r"-[^\n]+", line) else "***"),
 ]
 Directives = Annotated[tuple[Directive, ...], Field(strict=False), BeforeValidator(_shown_lines)]
 MAX_LEVEL = 8
@@ -112,24 +142,29 @@ class Dataset(Section):
         if not self.manifest and not self.references:
             raise ValueError("references: expected them beside images (or a manifest)")
         if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"classes: expected 2 to 255 different names, got {len(self.classes)}: {self.classes}")
+            raise ValueError(
+                f"classes: expected 2 to 255 different names, got {len(self.classes)}: {as_toml(self.classes)}"
+            )
         taken = sorted(OVER_CLASSES.intersection(self.classes))
         if taken:
-            raise ValueError(f"classes: {taken[0]!r} is the reports' name of a score over classes; choose another")
+            raise ValueError(
+                f"classes: {as_toml(taken[0])} is the reports' name of a score over classes; choose another"
+            )
         if self.label_values and len(self.label_values) != len(self.classes):
             raise ValueError(
-                f"label_values: expected a value for each of {len(self.classes)} classes, got {list(self.label_values)}"
+                f"label_values: expected a value for each of {len(self.classes)} classes, "
+                f"got {as_toml(self.label_values)}"
             )
         if len(set(self.label_values)) != len(self.label_values):
-            raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
+            raise ValueError(f"label_values: expected different values, got {as_toml(self.label_values)}")
         if self.ignore_label in self.label_values:
             raise ValueError(f"ignore_label: {self.ignore_label} stands in label_values too")
         if self.foreground and (self.label_values or len(self.classes) != 2):
             raise ValueError("foreground: is for two classes without label_values")
         if not self.window[0] < self.window[1]:
-            raise ValueError(f"window: expected [low, high] with low < high, got {list(self.window)}")
+            raise ValueError(f"window: expected [low, high] with low < high, got {as_toml(self.window)}")
         if self.full_scale and self.normalize != "unit":
-            raise ValueError(f'full_scale: means something to normalize = "unit" alone, got {self.normalize!r}')
+            raise ValueError(f'full_scale: means something to normalize = "unit" alone, got {as_toml(self.normalize)}')
         if self.split and not self.manifest:
             raise ValueError("split: needs a manifest with a column named split")
         if self.roots and not self.manifest:
@@ -139,7 +174,7 @@ class Dataset(Section):
 
 def _shown_name(name: str) -> str:
     if name != name.strip() or not name.isprintable():
-        raise ValueError(f"expected a name that can be printed, without blanks around it, got {name!r}")
+        raise ValueError(f"expected a name that can be printed, without blanks around it, got {as_toml(name)}")
     return name
 
 
@@ -159,7 +194,7 @@ class Predictions(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(set(self.label_values)) != len(self.label_values):
-            raise ValueError(f"label_values: expected different values, got {list(self.label_values)}")
+            raise ValueError(f"label_values: expected different values, got {as_toml(self.label_values)}")
         return self
 
     @property
@@ -172,7 +207,7 @@ def _checked_level(value: object) -> object:
     # A union of its own kind would answer a wrong number with one error for each of its members.
     if value == "all" or (type(value) is int and 1 <= value <= MAX_LEVEL):
         return value
-    raise ValueError(f'expected 1 to {MAX_LEVEL}, or "all", got {value!r}')
+    raise ValueError(f'expected 1 to {MAX_LEVEL}, or "all", got {as_toml(value)}')
 
 
 class Model(Section):
@@ -236,7 +271,7 @@ class Cluster(Section):
     tls_key: str = ""
     cores: Annotated[int, Field(ge=1)] = 1
     """Of each worker."""
-    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)? ?[kMGT]i?B$")] = "4GB"
+    memory: Annotated[str, _spelled(r"[1-9][0-9]*(\.[0-9]+)? ?[kMGT]i?B", 'a size such as "4GB" or "500 MiB"')] = "4GB"
     """Of each worker."""
     queue: str = ""
     account: str = ""
@@ -264,7 +299,7 @@ class Cluster(Section):
         if self.kind in ("slurm", "kubernetes") and not self.workers and not self.spec:
             raise ValueError(f'workers: expected how many at most, 1 or more, with kind = "{self.kind}", got 0')
         if self.kind == "slurm" and walltime_seconds(self.walltime) < MIN_WALLTIME_SECONDS:
-            raise ValueError(f"walltime: expected {MIN_WALLTIME_SECONDS} seconds or more, got {self.walltime!r}")
+            raise ValueError(f"walltime: expected {MIN_WALLTIME_SECONDS} seconds or more, got {as_toml(self.walltime)}")
         if self.kind == "kubernetes" and bool(self.image) == bool(self.spec):
             raise ValueError("image, spec: expected the image of the workers, or a file with a DaskCluster")
         if self.spec and {"cores", "memory"}.intersection(given):
@@ -273,18 +308,20 @@ class Cluster(Section):
 
     def _check_address(self) -> None:
         if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://[^\s/?#]+:\d+", self.address):
-            raise ValueError(f'address: expected one like tcp://HOST:PORT with kind = "address", got {self.address!r}')
+            raise ValueError(
+                f'address: expected one like tcp://HOST:PORT with kind = "address", got {as_toml(self.address)}'
+            )
         tls = (self.tls_ca, self.tls_cert, self.tls_key)
         if any(tls) and not all(tls):
             raise ValueError("tls_ca, tls_cert, tls_key: expected all three or none")
         if any(tls) and not self.address.startswith(("tls://", "wss://")):
-            raise ValueError(f"address: expected tls://HOST:PORT with tls_ca, got {self.address!r}")
+            raise ValueError(f"address: expected tls://HOST:PORT with tls_ca, got {as_toml(self.address)}")
 
 
 class Report(Section):
     """Where the tables go, and how many failures a run may have."""
 
     path: Folder = "reports"
-    run_id: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=100)] = ""
+    run_id: Annotated[str, Field(max_length=100), _spelled(rf"({NAME})?", _NAMED)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -39,7 +39,8 @@ class Raised:
         """The error, or one that reads the same."""
         if self.error is not None:
             return self.error
-        return type(self.name, (PermanentError if self.is_permanent else Exception,), {})(self.text)
+        stand_in: type[Exception] = type(self.name, (PermanentError if self.is_permanent else Exception,), {})
+        return stand_in(self.text)
 
 
 def pack_error(error: BaseException) -> bytes:

@@ -62,8 +62,9 @@ class Forker:
             self._orders.send(ORDER.pack(KILL, number))
 
     def close(self) -> None:
-        # At the end of its orders it kills its workers, and waits for them.
+        # At the end of its orders it kills its workers, and waits for them; while it still loads it has none.
         self._orders.close()
+        self._process.terminate()
         _await_end(self._process)
 
 
@@ -95,7 +96,7 @@ def _start(its: socket.socket, call: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             # Nothing in the folder it is started in may stand in for a module, but for what this process finds there.
             [sys.executable, *settings, "-P", "-c", program, *sys.path],
-            stdin=its,
+            stdin=its.fileno(),
             env={**dict.fromkeys(ONE_THREAD, "1"), **os.environ},
             start_new_session=True,
         )

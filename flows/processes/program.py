@@ -29,6 +29,8 @@ def fork_workers(preload: str, memory_bytes: int, driver: int) -> NoReturn:
     """Fork a worker for each order, for as long as the process `driver` is there; then end them all."""
     orders = _socket_of_driver()
     _load(preload)
+    # Until now it has no workers, and ends at once. From here on it ends by its orders, and its workers before it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # What was loaded is shared with the workers for as long as nobody writes there.
     gc.collect()
     gc.freeze()
@@ -81,6 +83,7 @@ def _forked(orders: socket.socket, its: socket.socket, memory_bytes: int) -> int
         return pid
     try:
         orders.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         tied.end_with(parent)
         work_for(its, memory_bytes)
     finally:

@@ -65,8 +65,9 @@ class _Stream:
         self._selector = selectors.DefaultSelector()
 
     def room(self) -> int:
-        """How many more shards may be under way now."""
-        return max(0, self._window - len(self._ready) - len(self._pauses) - sum(len(w.in_hand) for w in self._workers))
+        """How many more shards may be under way now; as many may have ended whose outcomes nobody has taken yet."""
+        at_work = sum(len(worker.in_hand) for worker in self._workers) + max(0, len(self._outcomes) - self._window)
+        return max(0, self._window - at_work - len(self._ready) - len(self._pauses))
 
     def is_busy(self) -> bool:
         return bool(self._outcomes or self._ready or self._pauses or any(worker.in_hand for worker in self._workers))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from segscale.flows.reports.compare import compare_reports
 from segscale.flows.reports.diagnose import diagnose_path
+from segscale.flows.reports.export import summary_of
 from segscale.flows.reports.rescore import open_rescoring, tables_of
+from segscale.flows.reports.tables import readable_reports
+from segscale.storage.reports import open_report
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.settings import EmptyPolicy
 from segscale.tasks.rescore import Changes
@@ -23,6 +28,7 @@ def rescore(
     empty: EmptyPolicy | None = None,
     group_by: tuple[str, ...] | None = None,
     unit: str | None = None,
+    folds: str | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
 
@@ -36,6 +42,7 @@ def rescore(
         empty: the score where reference and prediction are both empty.
         group_by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
         unit: column of per_image whose values are units of evaluation; "" for images alone.
+        folds: column of per_image whose values are folds; "" for none.
 
     Returns:
         The tables ``per_sample``, ``batch_summed`` and ``gap``, and of units ``per_unit``, as docs/reports.md describes
@@ -48,7 +55,7 @@ def rescore(
     >>> sorted(tables)
     ['batch_summed', 'gap', 'per_sample']
     """
-    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit)
+    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds)
     return tables_of(open_rescoring(report, changes))
 
 
@@ -68,6 +75,28 @@ def compare(report_a: str, report_b: str, *, by: tuple[str, ...] = ()) -> dict[s
         ConfigError: a report cannot be read, or the two do not match.
     """
     return compare_reports(report_a, report_b, by).tables
+
+
+def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:
+    """The counts of a run in the shape of nnU-Net's summary.json, from its report alone.
+
+    Args:
+        report: folder or URL of a report.
+        head: of a network with several outputs, the one that is meant.
+
+    Returns:
+        ``metric_per_case``, ``mean`` and ``foreground_mean`` as docs/reports.md describes them. Failed images are no
+        cases; ``reference_file`` and ``prediction_file`` are the image's id. NaN is undefined.
+
+    Raises:
+        ConfigError: the report cannot be read, or one of several heads has to be named.
+
+    >>> summary = nnunet_summary("tests/fixtures/0bb167e/reports/drawn/first")
+    >>> summary["metric_per_case"][0]["metrics"]["255"]["n_ref"]
+    149
+    """
+    with readable_reports():
+        return summary_of(open_report(report), head)[0]
 
 
 def diagnose(path: str) -> list[Finding]:

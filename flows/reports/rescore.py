@@ -17,6 +17,7 @@ from segscale.flows.reports.tables import (
     tables_as_json,
 )
 from segscale.storage.reports import Report, open_report
+from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
 from segscale.tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
 
@@ -68,6 +69,7 @@ def open_rescoring(path: str, changes: Changes) -> Rescoring:
         if plan.index is not None:
             thresholds = report.table("thresholds", plan.thresholds_columns)
             per_image = at_threshold(per_image, thresholds, plan.index)
+        check_units(per_image.drop_duplicates("image_id"), plan.settings)
     return Rescoring(report, run, plan, per_image)
 
 

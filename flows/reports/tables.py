@@ -16,6 +16,8 @@ from segscale.tasks.metrics.gap import COLUMNS as GAP_COLUMNS
 from segscale.tasks.metrics.settings import ScoreSettings
 
 IDENTITY = ("run_id", "dataset", "model")
+OVER_IMAGES = ("per_sample", "batch_summed", "intervals", "gap", "failures")
+"""Tables that say something of a set, not of each of its images alone, and the images that failed."""
 COLUMNS: Mapping[str, Collection[str]] = {
     "per_image": ("image_id", "class_index", "class_name", "head", "threshold", "status"),
     "per_sample": PER_SAMPLE_COLUMNS,
@@ -73,9 +75,14 @@ def whole_table(report: Report, name: str) -> pd.DataFrame:
     return table
 
 
-def tables_as_json(tables: Mapping[str, pd.DataFrame]) -> str:
-    """One object: the rows of each table, by its name; null for what is undefined."""
-    return json.dumps({name: _records(table) for name, table in tables.items()}, allow_nan=False)
+def tables_as_json(tables: Mapping[str, pd.DataFrame], **facts: str) -> str:
+    """One object: some facts, then the rows of each table, by its name; null for what is undefined."""
+    return json.dumps({**facts, **{name: _records(table) for name, table in tables.items()}}, allow_nan=False)
+
+
+def report_as_json(report: Report) -> str:
+    """One object: `report`, the folder, and the rows of its tables over images."""
+    return tables_as_json({name: report.table(name) for name in OVER_IMAGES}, report=report.path)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import erfc, sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
@@ -34,6 +35,9 @@ AGGREGATIONS = ("per_sample", "pooled", "per_sample_missing", "pooled_missing")
 """The last two with images that lack a usable prediction: as 0 in the mean, as missed in the sums."""
 
 Interval = tuple[float, float, str]
+
+# Of the standard library: scipy, which has the same to the last digits, takes longer to load than intervals to make.
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +193,31 @@ def _bca(resampled: Resampled, settings: ScoreSettings) -> Interval:
     tolerance = 1e-12 * max(1.0, abs(resampled.estimate))
     below = np.mean(replicates < resampled.estimate - tolerance)
     equal = np.mean(np.abs(replicates - resampled.estimate) <= tolerance)
-    bias = float(special.ndtri(below + equal / 2))
-    if np.isinf(bias):
+    share = float(below + equal / 2)
+    if not 0 < share < 1:
         return np.nan, np.nan, "all resamples lie on one side of the estimate"
+    bias = _NORMAL.inv_cdf(share)
     left_out = resampled.leave_one_out()
     left_out = left_out[~np.isnan(left_out)]
     deviation = left_out.mean() - left_out
     squared = deviation * deviation
     squares = float(squared.sum())
     acceleration = float((squared * deviation).sum()) / (6 * squares**1.5) if squares > 0 else 0.0
-    normal = float(special.ndtri((1 + settings.confidence) / 2))
-    low, high = (float(special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))) for z in (-normal, normal))
+    normal = _NORMAL.inv_cdf((1 + settings.confidence) / 2)
+    low, high = (_below(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in (-normal, normal))
     return _quantiles(resampled, low, high)
+
+
+def _below(z: float) -> float:
+    """The share of a normal distribution below z, without the digits that `NormalDist.cdf` loses in its lower tail."""
+    return erfc(-z / sqrt(2)) / 2
 
 
 def _delta(resampled: Resampled, settings: ScoreSettings) -> Interval:
     """estimate ± z sd(influence) / sqrt(U), with n - 1 in the standard deviation."""
     influence = resampled.influence()
     standard_error = float(influence.std(ddof=1)) / np.sqrt(influence.size)
-    half = float(special.ndtri((1 + settings.confidence) / 2)) * standard_error
+    half = _NORMAL.inv_cdf((1 + settings.confidence) / 2) * standard_error
     return resampled.estimate - half, resampled.estimate + half, ""
 
 

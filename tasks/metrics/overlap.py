@@ -1,4 +1,8 @@
-"""Overlap counts of one image: the additive record that every score is computed from, later."""
+"""Overlap counts of one image: the additive record that every score is computed from, later.
+
+The compiled passes are imported by what calls them: they bring numba, which takes half a second to load, and most who
+import this module only add counts up.
+"""
 
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -7,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics import pixel_runs
-from segscale.tasks.metrics.foreground_kernel import count_two_classes
-from segscale.tasks.metrics.kernels import count_argmax, count_labels
+from segscale.tasks.metrics import settings
 from segscale.tasks.metrics.overlap_inputs import (
     label_codes,
     native_labels,
@@ -23,7 +25,7 @@ Float64Array = NDArray[np.float64]
 
 MAX_CLASSES = 256
 """As many as uint8 labels can name."""
-BINS = pixel_runs.BINS
+BINS = settings.BINS
 """Bins of the probability histograms; bin k holds k/256 <= p < (k+1)/256, the last one p = 1 as well."""
 
 
@@ -161,6 +163,8 @@ def _count_foreground(
     threshold: float,
     ignore_index: int | None,
 ) -> OverlapCounts:
+    from segscale.tasks.metrics.foreground_kernel import count_two_classes
+
     codes, ignored = label_codes(reference, 2, ignore_index)
     counts, soft, histograms, valid = count_two_classes(
         *_as_volumes(codes, probabilities), *_ignored(ignored), np.float32(threshold)
@@ -187,6 +191,8 @@ def _count_foreground(
 def _count_channels(
     reference: NDArray[Any], probabilities: NDArray[Any], table: NDArray[np.float32], ignore_index: int | None
 ) -> OverlapCounts:
+    from segscale.tasks.metrics.kernels import count_argmax
+
     n_classes = probabilities.shape[-1]
     codes, ignored = label_codes(reference, n_classes, ignore_index)
     confusion, soft, histograms, valid = count_argmax(*_as_volumes(codes, probabilities), *_ignored(ignored))
@@ -204,6 +210,8 @@ def _count_label_map(
             f"label_map: expected the reference's shape {reference.shape}, got {label_map.shape}: pass class indices "
             f"without a channel axis, argmax of one-hot channels"
         )
+    from segscale.tasks.metrics.kernels import count_labels
+
     codes, ignored = label_codes(reference, n_classes, ignore_index)
     predicted, _ = label_codes(label_map, n_classes, None)
     confusion, valid = count_labels(*_as_volumes(codes, predicted), n_classes, *_ignored(ignored))

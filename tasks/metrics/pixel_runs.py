@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from segscale.tasks.compiled import compiled
+from segscale.tasks.compiled import before_compiling, compiled
 from segscale.tasks.metrics import settings
 
 IntegerArray = NDArray[np.integer[Any]]
@@ -23,19 +20,50 @@ BINS = settings.BINS
 ZERO = np.float32(0)
 TWO_AS_BITS = np.uint32(0x40000000)
 SMALLEST_NORMAL_HALF = np.float32(2.0**-14)
+ONLY_COMPILED = "only compiled code calls this"
 
 
-def _retype(_: Any, array: Any) -> Any:
+def _known_contiguous(run: Any) -> Any:  # noqa: ARG001 - the overload below reads it
     """The same array (n,) under the type of contiguous ones, for which vector instructions are compiled."""
-    contiguous = array.copy(layout="C")
-
-    def same(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        return impl_ret_borrowed(context, builder, contiguous, arguments[0])
-
-    return contiguous(array), same
+    raise AssertionError(ONLY_COMPILED)
 
 
-_known_contiguous = intrinsic(_retype)
+def as_float32(run: Any, buffer: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
+    """Probabilities of a run as contiguous float32: the run itself, or the buffer with its decoded values."""
+    raise AssertionError(ONLY_COMPILED)
+
+
+@before_compiling
+def _tell_numba() -> None:
+    """What stands for the two functions above in compiled code."""
+    from numba import types
+    from numba.core.imputils import impl_ret_borrowed
+    from numba.extending import intrinsic, overload
+
+    def retype(_: Any, array: Any) -> Any:
+        known = array.copy(layout="C")
+
+        def same(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            return impl_ret_borrowed(context, builder, known, arguments[0])
+
+        return known(array), same
+
+    retyped = intrinsic(retype)
+
+    def compile_known_contiguous(run: Any) -> Callable[..., Any]:  # noqa: ARG001 - numba matches the name
+        return lambda run: retyped(run)
+
+    def compile_as_float32(run: Any, buffer: Any) -> Callable[..., Any]:  # noqa: ARG001 - numba matches both names
+        if run.dtype == types.float32:
+            return lambda run, buffer: contiguous(run, buffer)
+        if run.dtype == types.uint16:
+            return lambda run, buffer: _decode_halves(run, buffer)
+        if run.dtype == types.uint8:
+            return lambda run, buffer: _decode_codes(run, buffer)
+        return lambda run, buffer: _cast(run, buffer)
+
+    overload(_known_contiguous, strict=False)(compile_known_contiguous)
+    overload(as_float32, strict=False)(compile_as_float32)
 
 
 @compiled
@@ -47,24 +75,6 @@ def contiguous(run: Any, buffer: Any) -> Any:
     for i in range(run.size):
         gathered[i] = run[i]
     return gathered
-
-
-def as_float32(run: Any, buffer: Float32Array) -> Any:  # noqa: ARG001 - the overload below reads both
-    """Probabilities of a run as contiguous float32: the run itself, or the buffer with its decoded values."""
-    raise AssertionError("only compiled code calls this")
-
-
-def _compile_as_float32(run: Any, buffer: Any) -> Callable[..., Any]:  # noqa: ARG001 - numba matches both names
-    if run.dtype == numba.types.float32:
-        return lambda run, buffer: contiguous(run, buffer)
-    if run.dtype == numba.types.uint16:
-        return lambda run, buffer: _decode_halves(run, buffer)
-    if run.dtype == numba.types.uint8:
-        return lambda run, buffer: _decode_codes(run, buffer)
-    return lambda run, buffer: _cast(run, buffer)
-
-
-overload(as_float32, strict=False)(_compile_as_float32)
 
 
 @compiled

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics import size_strata
+from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 BINS = 256
@@ -62,14 +63,14 @@ class ScoreSettings(Section):
         if self.tversky_alpha + self.tversky_beta == 0:
             raise ArgumentError("tversky_alpha, tversky_beta: expected at least one above 0")
         if "" in self.group_by:
-            raise ArgumentError(f"group_by: expected names of columns, got {list(self.group_by)}")
+            raise ArgumentError(f"group_by: expected names of columns, got {as_toml(self.group_by)}")
         if len(set(self.group_by)) != len(self.group_by):
-            raise ArgumentError(f"group_by: expected different columns, got {list(self.group_by)}")
+            raise ArgumentError(f"group_by: expected different columns, got {as_toml(self.group_by)}")
         sizes = [entry for entry in self.group_by if size_strata.is_size(entry)]
         for entry in sizes:
             size_strata.SizeStrata.parse(entry)
         if len(sizes) + (size_strata.COLUMN in self.group_by) > 1:
-            raise ArgumentError(f"group_by: expected {size_strata.COLUMN} once, got {list(self.group_by)}")
+            raise ArgumentError(f"group_by: expected {size_strata.COLUMN} once, got {as_toml(self.group_by)}")
         if len(set(self.batch_sizes)) != len(self.batch_sizes):
-            raise ArgumentError(f"batch_sizes: expected different sizes, got {list(self.batch_sizes)}")
+            raise ArgumentError(f"batch_sizes: expected different sizes, got {as_toml(self.batch_sizes)}")
         return self

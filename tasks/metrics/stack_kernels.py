@@ -1,7 +1,6 @@
 """The compiled passes over stacks: many images of one size in one call, each with counts of its own.
 
-Pixels are bytes, and eight of them are taken as one word: most words hold one and the same label eight times. Images
-are rows of whole words; their last one is filled up with background, which is taken off again.
+Images are rows of words, as `label_words` makes them: most of these hold one and the same label eight times.
 """
 
 from typing import Any
@@ -11,74 +10,21 @@ from numpy.typing import NDArray
 
 from segscale.tasks.compiled import compiled
 from segscale.tasks.metrics.foreground_kernel import by_class, sums_of_codes
+from segscale.tasks.metrics.label_words import WORD
 from segscale.tasks.metrics.pixel_runs import BINS, Float64Array, Int64Array, Uint32Array
 
 Uint64Array = NDArray[np.uint64]
 
-WORD = 8
-"""Pixels of a word."""
-RUN = 128
-"""Words whose bytes of 0 and 1 are added up as they stand; 255 would still not carry over into the next byte."""
 ROWS, COPIES = 3, 4
 """Of the cells of codes: background, foreground, ignored; as often as neighbours may not wait for each other."""
 
 EACH, LOWEST = np.uint64(0x0101010101010101), np.uint64(0xFF)
 HIGHEST_BITS, BEYOND_ONE = np.uint64(0x8080808080808080), np.uint64(0xFEFEFEFEFEFEFEFE)
-EVERY_OTHER, PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
 ALL_VALID, NOTHING_IGNORED = -1, -1
 
 
 @compiled
-def _sum_of_bytes(word: Any) -> Any:
-    halves = (word & EVERY_OTHER) + ((word >> np.uint64(8)) & EVERY_OTHER)
-    return np.int64((halves * PAIRS) >> np.uint64(48))
-
-
-@compiled
-def count_two_labels(
-    references: Uint64Array, label_maps: Uint64Array, n_filled: int, has_ignore: bool
-) -> tuple[Int64Array, int]:
-    """Confusion, int64 (N, 2, 2) of reference against label map, of stacks of words (N, words).
-
-    References hold 0, 1 and, where `has_ignore`, 255, which counts in nothing. The last `n_filled` pixels of each image
-    are background that is not counted. The second answer is the first image with another label, which makes the first
-    one void, or `ALL_VALID`.
-    """
-    n_images, n_words = references.shape
-    confusion = np.empty((n_images, 2, 2), np.int64)
-    ignore_bits = HIGHEST_BITS if has_ignore else np.uint64(0)
-    for image in range(n_images):
-        both = reference_sum = predicted_sum = ignored_sum = np.int64(0)
-        wrong = np.uint64(0)
-        for start in range(0, n_words, RUN):
-            labels, predicted = references[image, start : start + RUN], label_maps[image, start : start + RUN]
-            boths = foregrounds = predictions = ignoreds = np.uint64(0)
-            for i in range(labels.size):
-                highest = labels[i] & ignore_bits
-                ones = highest >> np.uint64(7)
-                ignored = highest | (highest - ones)
-                foreground, prediction = labels[i] & ~ignored, predicted[i] & ~ignored
-                wrong |= ((labels[i] ^ ignored) & (BEYOND_ONE | ignored)) | (predicted[i] & BEYOND_ONE)
-                boths += foreground & prediction
-                foregrounds += foreground
-                predictions += prediction
-                ignoreds += ones
-            both += _sum_of_bytes(boths)
-            reference_sum += _sum_of_bytes(foregrounds)
-            predicted_sum += _sum_of_bytes(predictions)
-            ignored_sum += _sum_of_bytes(ignoreds)
-        if wrong != 0:
-            return confusion, image
-        counted = n_words * WORD - n_filled - ignored_sum
-        confusion[image, 0, 0] = counted - reference_sum - predicted_sum + both
-        confusion[image, 0, 1] = predicted_sum - both
-        confusion[image, 1, 0] = reference_sum - both
-        confusion[image, 1, 1] = both
-    return confusion, ALL_VALID
-
-
-@compiled
-def count_more_labels(
+def count_many_labels(
     references: Uint64Array, label_maps: Uint64Array, n_classes: int, n_filled: int, ignored_label: int
 ) -> tuple[Int64Array, int]:
     """The same of `n_classes`, int64 (N, C, C); any label may be the ignored one, or `NOTHING_IGNORED`."""
@@ -109,9 +55,9 @@ def count_codes(
 ) -> tuple[Int64Array, Float64Array, Int64Array, int]:
     """Counts (N, 5, 2), soft sums (N, 3, 2), and histograms (N, 2, BINS) of codes of foreground probabilities.
 
-    Stacks and references are those of `count_two_labels`; the rows are those of `count_two_classes`, with foreground
-    from the code `edge` on. Void, with the number of the image, where a reference holds another label, and where the
-    codes of an image are 0 and 1 alone.
+    Stacks are those of `count_many_labels`, of references with 0, 1 and, where `has_ignore`, 255. The rows are those of
+    `count_two_classes`, with foreground from the code `edge` on. Void, with the number of the image, where a reference
+    holds another label, and where the codes of an image are 0 and 1 alone.
     """
     n_images = len(references)
     counts, soft = np.empty((n_images, 5, 2), np.int64), np.empty((n_images, 3, 2), np.float64)

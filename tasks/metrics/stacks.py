@@ -8,22 +8,19 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.overlap import CLASS_COLUMNS, MAX_CLASSES, OverlapCounts, count_overlap
-from segscale.tasks.metrics.overlap_inputs import native_probabilities
-from segscale.tasks.metrics.pixel_runs import BINS, Float64Array, Int64Array
-from segscale.tasks.metrics.stack_kernels import (
-    ALL_VALID,
-    NOTHING_IGNORED,
-    WORD,
-    count_codes,
-    count_more_labels,
-    count_two_labels,
+from segscale.tasks.metrics.label_words import MOST_CLASSES, WORD, Uint8Array, Uint64Array, count_few_labels, in_words
+from segscale.tasks.metrics.overlap import (
+    BINS,
+    CLASS_COLUMNS,
+    MAX_CLASSES,
+    Float64Array,
+    Int64Array,
+    OverlapCounts,
+    count_overlap,
 )
-
-Uint8Array = NDArray[np.uint8]
+from segscale.tasks.metrics.overlap_inputs import native_probabilities
 
 _IGNORED = 255
 """The value that the passes over two classes know as ignored."""
@@ -107,7 +104,7 @@ def count_overlaps(
         counts, refused = _count_codes(references, predictions, threshold, ignored)
     else:
         return _joined([count_alone(place) for place in range(len(references))])
-    if refused != ALL_VALID:
+    if refused is not None:
         count_alone(refused)
         raise AssertionError(f"image {refused} was refused in a stack, and not by itself")
     return counts
@@ -133,27 +130,23 @@ def _refuse_other_arrays(references: Uint8Array, predictions: Uint8Array, kind: 
 
 def _count_label_maps(
     references: Uint8Array, label_maps: Uint8Array, n_classes: int, ignored: int | None
-) -> tuple[StackCounts, int]:
-    words, n_filled = _in_words(references)
-    predicted, _ = _in_words(label_maps)
-    if n_classes == 2 and ignored in (None, _IGNORED):
-        confusion, refused = count_two_labels(words, predicted, n_filled, ignored is not None)
+) -> tuple[StackCounts, int | None]:
+    (words, n_filled), (predicted, _) = in_words(references), in_words(label_maps)
+    if n_classes <= MOST_CLASSES:
+        sums, n_ignored, refused = count_few_labels(words, predicted, n_classes, n_filled, ignored)
     else:
-        ignored_label = NOTHING_IGNORED if ignored is None else ignored
-        confusion, refused = count_more_labels(words, predicted, n_classes, n_filled, ignored_label)
-    n_counted = confusion.sum(axis=(1, 2))
+        sums, n_ignored, refused = _count_many_labels(words, predicted, n_classes, n_filled, ignored)
     n_pixels = math.prod(references.shape[1:])
-    true_positive = confusion.diagonal(axis1=1, axis2=2).copy()
-    reference_sum, predicted_sum = confusion.sum(axis=2), confusion.sum(axis=1)
+    true_positive, reference_sum, predicted_sum = sums
     unknown = np.full(true_positive.shape, np.nan)
     no_histograms = np.zeros((len(references), 0, BINS), np.int64)
     return StackCounts(
         n_pixels=n_pixels,
-        n_ignored=n_pixels - n_counted,
+        n_ignored=n_ignored,
         true_positive=true_positive,
         false_positive=predicted_sum - true_positive,
         false_negative=reference_sum - true_positive,
-        true_negative=n_counted[:, np.newaxis] - reference_sum - predicted_sum + true_positive,
+        true_negative=(n_pixels - n_ignored)[:, np.newaxis] - reference_sum - predicted_sum + true_positive,
         soft_intersection=unknown,
         soft_prediction_sum=unknown,
         soft_prediction_squared_sum=unknown,
@@ -163,12 +156,27 @@ def _count_label_maps(
     ), refused
 
 
+def _count_many_labels(
+    words: Uint64Array, predicted: Uint64Array, n_classes: int, n_filled: int, ignored: int | None
+) -> tuple[Int64Array, Int64Array, int | None]:
+    """What `count_few_labels` does, of any number of classes."""
+    from segscale.tasks.metrics.stack_kernels import ALL_VALID, NOTHING_IGNORED, count_many_labels
+
+    ignored_label = NOTHING_IGNORED if ignored is None else ignored
+    confusion, refused = count_many_labels(words, predicted, n_classes, n_filled, ignored_label)
+    sums = np.stack([confusion.diagonal(axis1=1, axis2=2), confusion.sum(axis=2), confusion.sum(axis=1)])
+    n_pixels = words.shape[1] * WORD - n_filled
+    return sums, n_pixels - confusion.sum(axis=(1, 2)), None if refused == ALL_VALID else refused
+
+
 def _count_codes(
     references: Uint8Array, codes: Uint8Array, threshold: float, ignored: int | None
-) -> tuple[StackCounts, int]:
-    words, n_filled = _in_words(references)
+) -> tuple[StackCounts, int | None]:
+    from segscale.tasks.metrics.stack_kernels import ALL_VALID, count_codes
+
+    words, n_filled = in_words(references)
     edge = int(threshold * BINS)
-    counts, soft, histograms, refused = count_codes(words, _in_words(codes)[0], n_filled, ignored is not None, edge)
+    counts, soft, histograms, refused = count_codes(words, in_words(codes)[0], n_filled, ignored is not None, edge)
     n_pixels = math.prod(references.shape[1:])
     return StackCounts(
         n_pixels,
@@ -178,18 +186,7 @@ def _count_codes(
         reference_sum=counts[:, 4],
         histogram_foreground=histograms[:, 1:],
         histogram_background=histograms[:, :1],
-    ), refused
-
-
-def _in_words(stack: Uint8Array) -> tuple[NDArray[np.uint64], int]:
-    """A stack as (N, words), without a copy where images are whole words; and how many pixels fill up the last ones."""
-    pixels = stack.reshape(len(stack), -1)
-    n_filled = -pixels.shape[1] % WORD
-    if n_filled or not pixels.flags.c_contiguous:
-        filled = np.zeros((len(stack), pixels.shape[1] + n_filled), np.uint8)
-        filled[:, : pixels.shape[1]] = pixels
-        pixels = filled
-    return pixels.view(np.uint64), n_filled
+    ), None if refused == ALL_VALID else refused
 
 
 def _no_images(n_classes: int, kind: str, n_pixels: int) -> StackCounts:

@@ -94,12 +94,13 @@ def _expect_known(frames: Iterable[pd.DataFrame], key: str, column: str) -> None
     """Raise where the column is null or blank for an image."""
     if not column:
         return
-    lacking: list[str] = []
+    found = []
     for frame in frames:
         if column not in frame:
             raise ArgumentError(f"{key}: expected a column of per_image, got {column!r}; there are {list(frame)}")
-        lacking += frame.loc[_is_blank(frame[column]), "image_id"].astype(str).tolist()
-    if lacking:
+        found.append(frame.loc[_is_blank(frame[column]), "image_id"])
+    if any(len(names) for names in found):
+        lacking = pd.concat(found).sort_index().astype(str).tolist()
         named = "images" if len(lacking) > 1 else "image"
         raise ArgumentError(
             f"{key}: expected a value of {column} for every image, got none for {len(lacking)} {named} "
@@ -125,7 +126,7 @@ def _expect_one_value(rows: pd.DataFrame, codes: Int64Array, column: str, settin
     unit = units[torn[0]]
     found = rows.loc[codes == codes[torn[0]], column].drop_duplicates().astype(object).tolist()
     n_torn = len(np.unique(codes[torn]))
-    others = f"; so do {n_torn - 1} others" if n_torn > 1 else ""
+    others = f" (and {n_torn - 1} more like it)" if n_torn > 1 else ""
     raise ArgumentError(
         f"unit: expected all images of a {settings.unit} in one {column} (metrics.{asked}), got {settings.unit} "
         f"{unit!r} in {len(found)}: {_shown(found)}{others}: choose another unit, or another column for {asked}"

@@ -1,50 +1,84 @@
 """The samples of an ordinary PNG, decoded at a multiple of the speed of decoders that know every kind."""
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.readers.png_structure import GREY, PngStructure
+from segscale.tasks.readers.png_structure import GREY, PALETTE, PngStructure
 
 _LARGEST_WINDOW = 7
 """Of the head of a zlib stream: 2^(8 + 7) bytes. Of a smaller one decoders differ in whether to look back beyond it."""
+_FILE_COST = 2**12
+"""Bytes that take as long as what is done once for each file."""
+
+
+@dataclass(slots=True)
+class _Effort:
+    """How much this process has decoded without the compiled loop, which takes half a second to load."""
+
+    spent: int = 0
+    worth_loading: int = 2**28
+    """Bytes on which it would have saved that half second."""
+
+
+EFFORT = _Effort()
 
 
 def plain_samples(structure: PngStructure, data: bytes) -> NDArray[Any] | None:
     """Samples (height, width, samples), uint8 or of 16 bits uint16, as stored; None where others have to decide.
 
     They decide on what is interlaced, has chunks in which decoders could differ, samples of colours of 16 bits, or
-    compressed pixels that are not whole and exactly as many as the header says, checksum included.
+    compressed pixels that are not whole and exactly as many as the header says, checksum included; and on palettes and
+    samples of fewer than 8 bits, as long as the compiled loop is not worth loading.
     """
     if not structure.is_plain or (structure.bit_depth == 16 and structure.colour_type != GREY):
         return None
-    # numba takes half a second to load: a run that decodes nothing does without.
-    import imagecodecs
+    if EFFORT.spent >= EFFORT.worth_loading:
+        scanlines = _inflated(structure, data)
+        return None if scanlines is None else _unfiltered(structure, scanlines)
+    EFFORT.spent += structure.inflated_bytes + _FILE_COST
+    if structure.bit_depth < 8 or structure.colour_type == PALETTE or _inflated(structure, data) is None:
+        return None
+    return _without_loop(structure, data)
 
-    from segscale.tasks.readers.png_rows import unfilter
 
-    stream, n_inflated = _stream(structure, data), structure.inflated_bytes
+def _inflated(structure: PngStructure, data: bytes) -> NDArray[np.uint8] | None:
+    """Scanlines (height, 1 + bytes), of which the first is the filter; None where they are not whole."""
+    import imagecodecs  # others need not wait for this import
+
+    view, n_inflated = memoryview(data), structure.inflated_bytes
+    parts = [view[start:stop] for start, stop in structure.image_data]
+    stream = parts[0] if len(parts) == 1 else b"".join(parts)
     window = stream[0] >> 4 if len(stream) else 0
     if window < _LARGEST_WINDOW and n_inflated > 1 << (8 + window):
         return None
-    try:
-        inflated = imagecodecs.deflate_decode(stream, out=np.empty(n_inflated, np.uint8))
-    except imagecodecs.DeflateError:
-        return None
-    if inflated.size != n_inflated:
-        return None
-    height, samples = structure.height, structure.width * structure.samples
-    pixel_bytes = max(1, structure.samples * structure.bit_depth // 8)
-    rows = np.empty((height, samples * (2 if structure.bit_depth == 16 else 1)), np.uint8)
-    if not unfilter(inflated.reshape(height, -1), pixel_bytes, structure.bit_depth, rows):
+    with suppress(imagecodecs.DeflateError):
+        inflated: NDArray[np.uint8] = imagecodecs.deflate_decode(stream, out=np.empty(n_inflated, np.uint8))
+        return inflated.reshape(structure.height, -1) if inflated.size == n_inflated else None
+    return None
+
+
+def _without_loop(structure: PngStructure, data: bytes) -> NDArray[Any] | None:
+    """As libpng decodes it, which inflates a second time; None where that finds something wrong."""
+    import imagecodecs
+
+    with suppress(imagecodecs.PngError):
+        stored = np.asarray(imagecodecs.png_decode(data)).reshape(structure.height, structure.width, -1)
+        return stored[..., : structure.samples]  # it adds alpha where the file has a transparent colour
+    return None
+
+
+def _unfiltered(structure: PngStructure, scanlines: NDArray[np.uint8]) -> NDArray[Any] | None:
+    """As the compiled loop decodes them; None where a filter does not exist."""
+    from segscale.tasks.readers.png_rows import unfilter
+
+    width, samples = structure.width, structure.samples
+    pixel_bytes = max(1, samples * structure.bit_depth // 8)
+    rows = np.empty((len(scanlines), width * samples * (2 if structure.bit_depth == 16 else 1)), np.uint8)
+    if not unfilter(scanlines, pixel_bytes, structure.bit_depth, rows):
         return None
     stored: NDArray[Any] = rows.view(">u2").astype(np.uint16) if structure.bit_depth == 16 else rows
-    return stored.reshape(height, structure.width, structure.samples)
-
-
-def _stream(structure: PngStructure, data: bytes) -> bytes | memoryview:
-    """The compressed pixels in one piece."""
-    view = memoryview(data)
-    parts = [view[start:stop] for start, stop in structure.image_data]
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return stored.reshape(len(scanlines), width, samples)

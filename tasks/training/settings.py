@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from segscale.errors import ArgumentError
+from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 LossName = Literal["dice_cross_entropy", "dice", "tversky", "focal_tversky"]
@@ -66,7 +67,7 @@ class SplitRule(Section):
             raise ArgumentError("validation_by: needs split_by, or a validation_fraction above 0")
         both = sorted(set(self.training) & set(self.validation))
         if both:
-            raise ArgumentError(f"training, validation: expected different values, got {both[0]!r} in both")
+            raise ArgumentError(f"training, validation: expected different values, got {as_toml(both[0])} in both")
         return self
 
 
@@ -126,15 +127,15 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.class_weights and abs(sum(self.class_weights) - 1) > 1e-6:
-            raise ArgumentError(f"class_weights: expected weights that sum to 1, got {list(self.class_weights)}")
+            raise ArgumentError(f"class_weights: expected weights that sum to 1, got {as_toml(self.class_weights)}")
         if len(self.filters) < 2:
-            raise ArgumentError(f"filters: expected at least 2, one for each depth, got {list(self.filters)}")
+            raise ArgumentError(f"filters: expected at least 2, one for each depth, got {as_toml(self.filters)}")
         if self.patch % 2**self.n_heads:
             raise ArgumentError(f"patch: expected a multiple of 2^{self.n_heads} for as many filters, got {self.patch}")
         if self.head_weights and (len(self.head_weights) != self.n_heads or not self.head_weights[-1]):
             raise ArgumentError(
                 f"head_weights: expected {self.n_heads}, one for each head, the last above 0, "
-                f"got {list(self.head_weights)}"
+                f"got {as_toml(self.head_weights)}"
             )
         if not self.tversky_alpha + self.tversky_beta:
             raise ArgumentError("tversky_alpha, tversky_beta: expected at least one above 0")

@@ -78,8 +78,10 @@ def value_of(table: pd.DataFrame, **where: object) -> float:
 def test_demo_ends_with_the_aggregations_side_by_side(demo: tuple[Path, Any]) -> None:
     _, outcome = demo
     head, *rows = outcome.out.splitlines()
-    assert head.split() == ["class", "metric", "per-sample", "batch", "1", "batch", "8", "batch", "32", "pooled"]
-    assert any(row.split()[:2] == ["lesion", "dice"] for row in rows)
+    interval = ["95", "%", "interval"]
+    assert head.split() == ["class", "metric", "per-sample", *interval, "pooled", *interval]
+    assert any(row.split()[:2] == ["lesion", "Dice"] for row in rows)
+    assert "batch-summed  metric   batch 1  batch 8  batch 32" in rows
     assert report_folder(outcome.out).joinpath("run.json").is_file()
 
 

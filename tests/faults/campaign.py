@@ -35,6 +35,7 @@ class Played:
     reason: str
     group: str
     engine: bool
+    alone: bool
     held: bool
     seen: str
     seconds: float
@@ -76,7 +77,7 @@ def play(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) -> Pl
         rig.stop_cluster()
     seconds = time.monotonic() - start
     print(f"{'held  ' if held else 'BROKEN'} {seconds:6.1f} s  {fault.name}: {seen}", flush=True)
-    return Played(fault.name, fault.reason, fault.group, fault.engine, held, seen, seconds)
+    return Played(fault.name, fault.reason, fault.group, fault.engine, fault.alone, held, seen, seconds)
 
 
 PAGE = """# Faults
@@ -86,7 +87,8 @@ Made by `python -m tests.faults.campaign --write docs/faults.md` (as root, for t
 Of {all} faults {count} were played, {engine} of them while a network predicts; {broken} broke an invariant. That took
 {minutes:.0f} minutes on {cores} cores that had other work as well. What was not played says so in the table.
 
-Each was played on processes of their own: a Dask scheduler, two workers with nannies, drivers. A driver is the command
+Each was played on processes of their own: a Dask scheduler, two workers with nannies, drivers; or, where the table says
+"processes", a driver with the workers that it starts without a cluster. A driver is the command
 line as users run it without a Prefect server. The places at which they are killed, stopped or made to fail are planted
 into them from outside (`tests/faults/planted`); Segscale itself holds none. After the fault the run was
 started again until it ended with 0. After that, always:
@@ -124,7 +126,7 @@ def describe(played: Sequence[Played], seconds: float) -> str:
 
 
 def _row(fault: Fault, played: Played | None) -> str:
-    work = "network" if fault.engine else "label maps"
+    work = "network" if fault.engine else f"label maps{', processes' * fault.alone}"
     if played is None:
         return f"| {fault.name} | {fault.reason} | {work} | not played | | |\n"
     seen = " ".join(played.seen.split()).replace("|", "/")[:160]

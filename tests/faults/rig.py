@@ -204,7 +204,11 @@ def write_data(folder: Path) -> None:
 
 
 def write_config(path: Path, data: Path, work: Path, address: str, *, engine: bool) -> Path:
-    """The configuration of a run that scores label maps, or that predicts phantoms with the bundled model."""
+    """The configuration of a run that scores label maps, or that predicts phantoms with the bundled model.
+
+    Without an address of a scheduler the workers are processes that the driver starts, each of which has 15 s a shard.
+    """
+    cluster = f'kind = "address"\naddress = "{address}"\n' if address else "shard_seconds = 15\n"
     sources = (
         f'manifest = "{data}/phantoms/manifest.csv"\nlabel_values = [0, 255]\n[model]\npath = "phantom"\n'
         if engine
@@ -215,7 +219,7 @@ def write_config(path: Path, data: Path, work: Path, address: str, *, engine: bo
         f'[dataset]\nname = "{"phantom" if engine else "made"}"\n{sources}'
         f"[metrics]\nbootstrap = 100\n"
         f'[store]\npath = "{work}/store"\nshard_images = {SHARD_IMAGES}\n'
-        f'[cluster]\nkind = "address"\naddress = "{address}"\n'
+        f"[cluster]\n{cluster}"
         f'[report]\npath = "{work}/reports"\nmax_failure_rate = 0.5\n'
     )
     return path

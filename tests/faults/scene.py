@@ -90,6 +90,8 @@ class Fault:
     group: str = "kill"
     engine: bool = False
     """Whether a network predicts, instead of label maps being scored."""
+    alone: bool = False
+    """Whether the workers are processes that the driver starts, without a cluster."""
 
 
 def perform(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) -> str:
@@ -98,7 +100,8 @@ def perform(fault: Fault, rig: Rig, finished: Path, undisturbed: Undisturbed) ->
     work = rig.folder / "work" / name
     remove(work)
     work.mkdir(parents=True)
-    config = write_config(work / "config.toml", rig.folder / "data", work, rig.address, engine=fault.engine)
+    address = "" if fault.alone else rig.address
+    config = write_config(work / "config.toml", rig.folder / "data", work, address, engine=fault.engine)
     rig.ready()
     scene = Scene(rig, work, config, finished)
     try:

@@ -72,6 +72,37 @@ def kills(stage: str, *, engine: bool = False) -> Iterator[Fault]:
             yield Fault(name, MOMENTS[moment][2], killed(stage, moment, victim, nth), f"kill {stage}", engine)
 
 
+def kills_alone() -> Iterator[Fault]:
+    """The same where the workers are processes of the driver, which end with it and with the one that forks them."""
+    chosen = {"self": tuple(MOMENTS), "driver": ("mid-write", "before-commit"), "nanny": ("mid-write", "after-commit")}
+    names = {"self": "worker", "driver": "driver", "nanny": "forking process"}
+    for victim, moments in chosen.items():
+        for moment in moments:
+            name = f"score without a cluster: {names[victim]} killed, {moment}"
+            play = killed("score", moment, victim)
+            yield Fault(name, MOMENTS[moment][2], play, "kill processes", alone=True)
+
+
+def others_alone() -> Iterator[Fault]:
+    where, at = "score without a cluster", place("score", "before-commit")
+
+    def stopped(scene: Scene) -> None:
+        assert scene.run_with(Armed(*at, "stop:self", nth=3)) == 0
+
+    def clocked(scene: Scene) -> None:
+        assert scene.run_with(Armed(*at, "clock:86400")) == 0
+
+    for name, reason, play in (
+        ("worker stopped, before-commit", "its driver ends it at its time limit", stopped),
+        ("EIO once, mid-commit", "another attempt must succeed", raised("score", "mid-commit", "EIO", 1)),
+        ("ENOSPC always, mid-write", "the run must end, and resume", raised("score", "mid-write", "ENOSPC", 99)),
+        ("two drivers at once", "both do the same work; one commit of each wins", two_drivers(0)),
+        ("two drivers, one killed at commit 6", "its workers end with it", two_drivers(6)),
+        ("clock of the worker jumps by +24 h", "no decision may hang on the clock", clocked),
+    ):
+        yield Fault(f"{where}: {name}", reason, play, "processes", alone=True)
+
+
 def driver_kills() -> Iterator[Fault]:
     for what, (_, reason) in DRIVER_PLACES.items():
         for moment in ("before-write", "mid-write", "after-write"):
@@ -361,7 +392,7 @@ def faults() -> list[Fault]:
     """All of them."""
     made = [
         *kills("ingest", engine=True), *kills("score"), *readings(), *driver_kills(), *others(), *damages(),
-        *kills("predict", engine=True), *plan_kills(),
+        *kills("predict", engine=True), *plan_kills(), *kills_alone(), *others_alone(),
     ]  # fmt: skip
     names = [fault.name for fault in made]
     assert len(set(names)) == len(names)

@@ -29,6 +29,8 @@ SHORT = {
     "two drivers, one killed at commit 6": "a driver beside another one",
     "Parquet part: bit flipped": "damage that must be named",
     "clock of the worker jumps by -24 h": "a clock",
+    "score without a cluster: worker killed, mid-write": "a worker that its driver has started",
+    "score without a cluster: forking process killed, after-commit": "all workers at once",
     "predict: driver killed, after-commit": "the driver, while a network predicts",
     "predict: worker killed, mid-write": "a worker that holds a network",
 }

@@ -15,6 +15,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import encode_report_table, write_report
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 
@@ -58,6 +59,7 @@ def write_run(tmp_path: Path) -> Callable[..., str]:
             "per_image": per_image,
             "per_sample": per_sample(per_image, chosen),
             "batch_summed": batch_summed(per_image, chosen),
+            "intervals": intervals(per_image, chosen),
             "gap": gap(per_image, chosen),
         }
         identity = {"run_id": name, "dataset": "made-up", "model": ""}

@@ -154,6 +154,106 @@ def test_images_that_are_needed(tmp_path: Path, header: str, sections: dict[str,
     assert words in _refusal(_of_manifest(tmp_path, f"{header}\n1,b{',c' * (header.count(',') - 1)}\n", **sections))
 
 
+def test_fields_of_patterns_are_groups(tmp_path: Path) -> None:
+    _make(tmp_path, "masks/a/p1_1.png", "masks/b/p2_2.png", "p/fold3/1.npy")
+    references = "masks/{site}/{patient}_{id}.png"
+    config = _config(
+        tmp_path, {"images": "", "references": references}, predictions={"path": "p/{fold}/{id}.npy"},
+        metrics={"group_by": ["site"], "cluster_by": "patient"},
+    )  # fmt: skip
+    images = list_dataset(config).images
+    assert list(images)[-3:] == ["site", "patient", "fold"], "behind what names files"
+    assert images[["image_id", "site", "patient"]].to_numpy().tolist() == [["1", "a", "p1"], ["2", "b", "p2"]]
+    assert images["fold"].fillna("none").tolist() == ["fold3", "none"]
+
+
+@pytest.mark.parametrize(
+    ("references", "words"),
+    [
+        pytest.param("masks/{dice}_{id}.png", "the field {dice} would collide", id="a column of the report"),
+        pytest.param("masks/{image}_{id}.png", "the field {image} would collide", id="a column of manifests"),
+        pytest.param("masks/{image_id}.png", "the field {image_id} would collide", id="the id's column"),
+        pytest.param("masks/{site}{id}.png", "expected letters between {site} and {id}", id="neighbours"),
+        pytest.param("masks/{site}_{id}.png", "a_b_c.png can be read in two ways", id="two readings"),
+    ],
+)
+def test_fields_that_are_refused(tmp_path: Path, references: str, words: str) -> None:
+    _make(tmp_path, "masks/a_b_c.png", "p/1.npy")
+    config = _config(tmp_path, {"images": "", "references": references}, predictions={"path": "p"})
+    message = _refusal(config)
+    assert message.startswith("dataset.references: ")
+    assert words in message
+
+
+def test_a_name_between_braces_that_is_none_is_refused_by_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset.references: .*\{png,tif\}.*a brace that is part of a name"):
+        _config(tmp_path, {"references": "masks/*.{png,tif}"})
+
+
+def test_a_folder_of_the_configuration_that_is_called_like_a_field(tmp_path: Path) -> None:
+    _make(tmp_path, "{site}/images/a.png", "{site}/masks/a_mask.png")
+    assert list(list_dataset(_config(tmp_path / "{site}")).images["image_id"]) == ["a"]
+
+
+def test_columns_of_a_table_are_groups(tmp_path: Path) -> None:
+    _make(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
+    (tmp_path / "t.csv").write_text("id;site;age\na;x;3,5\nz;y;4\n")
+    listing = list_dataset(_config(tmp_path, {"columns": "t.csv"}, metrics={"group_by": ["site"]}))
+    assert listing.images["site"].fillna("none").tolist() == ["x", "none"]
+    assert listing.images["age"].fillna("none").tolist() == ["3,5", "none"]
+    assert [note.text for note in listing.notes] == [
+        "table: 1 image has no row, and no values: b",
+        "table: 1 row is of no image of the set: z",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(None, "dataset.columns: ", id="no table"),
+        pytest.param("id,dice\na,1\n", "dataset.columns: .*column 'dice' would collide", id="a column of the report"),
+        pytest.param("id,x\nq,1\n", "dataset.columns: .*images are called a, in the table q", id="no image of it"),
+    ],
+)
+def test_a_table_that_does_not_fit(tmp_path: Path, text: str | None, words: str) -> None:
+    _make(tmp_path, "images/a.png", "masks/a.png")
+    if text:
+        (tmp_path / "t.csv").write_text(text)
+    assert re.match(words, _refusal(_config(tmp_path, {"columns": "t.csv"})))
+
+
+def test_columns_beside_a_manifest_must_be_others(tmp_path: Path) -> None:
+    _make(tmp_path, "a", "b")
+    (tmp_path / "t.csv").write_text("id,site\n1,x\n")
+    config = _of_manifest(tmp_path, f"{HEAD},site\n1,a,b,y\n", {"columns": "t.csv"})
+    assert "column 'site' would collide with a column of the listing" in _refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        pytest.param(["images/p_0000.png", "masks/p.png", "p/p.npy"], ["p"], id="the reference says the id"),
+        pytest.param(["images/p.png", "masks/p_mask.png", "p/p_pred.npy"], ["p"], id="each its own suffix"),
+        pytest.param(["images/p_0000.png", "masks/p_0000.png", "p/p.npy"], ["p_0000"], id="predictions change no id"),
+        pytest.param(["images/p_0000.png", "masks/p.png", "p/p_0000.npy"], ["p"], id="predictions called as images"),
+    ],
+)
+def test_ids_of_three_roles(tmp_path: Path, names: list[str], ids: list[str]) -> None:
+    _make(tmp_path, *names, *(name.replace("/p", "/q") for name in names))
+    images = list_dataset(_config(tmp_path, predictions={"path": "p"})).images
+    assert list(images["image_id"]) == [*ids, *(one.replace("p", "q") for one in ids)]
+    assert (images["prediction"] != "").all()
+
+
+def test_what_the_names_say_is_told_of_each_role(tmp_path: Path) -> None:
+    _make(tmp_path, "masks/a_mask.png", "masks/b_mask.png", "p/a_pred.npy", "p/b_pred.npy")
+    listing = list_dataset(_config(tmp_path, {"images": ""}, predictions={"path": "p"}))
+    assert [(role.role, role.naming, role.n_paired) for role in listing.roles] == [
+        ("reference", "{id}_mask", 2),
+        ("prediction", "{id}_pred", 2),
+    ]
+
+
 def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
     _make(tmp_path, "p/2.npy", "p/extra.npy")
     config = _of_manifest(tmp_path, f"{HEAD},site\n2,a,b,x\n1,c,d,y\n", predictions={"path": "p/*.npy"})
@@ -200,6 +300,36 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
             {"metrics": {"cluster_by": "image_id"}},
             "metrics.cluster_by",
             id="a column that is no group",
+        ),
+        pytest.param(
+            f"{HEAD},site\n1,a,b,x\n",
+            {"metrics": {"unit": "patient"}},
+            "metrics.unit: expected a column of the manifest ['site'], got 'patient'",
+            id="unknown unit",
+        ),
+        pytest.param(
+            f"{HEAD}\n1,a,b\n",
+            {"metrics": {"folds": "fold", "group_by": ["reference_volume:0,9"]}},
+            "metrics.folds: expected a column of the manifest [], got 'fold'",
+            id="unknown folds, and sizes that are no column",
+        ),
+        pytest.param(
+            f"{HEAD},patient\n1,a,b,p\n2,c,d,\n",
+            {"metrics": {"unit": "patient"}},
+            "metrics.unit: expected a value of patient for every image, got none for 1 image (2)",
+            id="an image of no unit",
+        ),
+        pytest.param(
+            f"{HEAD},patient,site\n1,a,b,p,x\n2,c,d,p,y\n",
+            {"metrics": {"unit": "patient", "group_by": ["site"], "cluster_by": "site"}},
+            "metrics.unit: expected all images of a patient in one site (metrics.group_by, cluster_by), got patient",
+            id="a unit in two strata",
+        ),
+        pytest.param(
+            f"{HEAD},fold\n1,a,b,1\n2,c,d,\n",
+            {"metrics": {"folds": "fold"}},
+            "metrics.folds: expected a value of fold for every image, got none for 1 image (2)",
+            id="an image of no fold",
         ),
     ],
 )

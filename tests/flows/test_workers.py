@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.system
+import distributed.system
 import pytest
 
 from segscale.errors import ConfigError
@@ -118,6 +120,10 @@ def test_local_workers_are_one_for_each_core_that_memory_allows(
     monkeypatch.setattr(machine, "memory_bytes", lambda: int(memory))
     assert local_workers(Cluster()) == expected
     assert local_workers(Cluster(workers=7)) == 7
+
+
+def test_this_machine_is_what_dask_takes_it_for() -> None:
+    assert (machine.core_count(), machine.memory_bytes()) == (dask.system.CPU_COUNT, distributed.system.MEMORY_LIMIT)
 
 
 def test_workers_that_are_there_and_those_that_are_to_come() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from segscale.errors import ListingError
-from segscale.storage.manifests import read_manifest
+from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
 from segscale.storage.sources import file_version, read_file
 from tests.storage.made_files import make
 
@@ -280,3 +280,63 @@ def test_an_index_of_parquet_that_has_a_name_is_a_column(tmp_path: Path) -> None
     table.set_index(["image_id", "site"]).to_parquet(tmp_path / "m.parquet")
     found = read_manifest(str(tmp_path / "m.parquet")).images
     assert (found["image_id"].tolist(), found["site"].tolist()) == (["a", "b"], ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        pytest.param(f",{HEAD},site\n0,1,a,b,x\n1,2,c,d,y\n", ["x", "y"], id="to_csv of pandas"),
+        pytest.param(f"Unnamed: 0,{HEAD},site\n0,1,a,b,x\n1,2,c,d,y\n", ["x", "y"], id="read and written again"),
+        pytest.param(f"Unnamed: 0.1,Unnamed: 0,{HEAD},site\n0,0,1,a,b,x\n1,1,2,c,d,y\n", ["x", "y"], id="twice"),
+        pytest.param(f';{HEAD};site\n"0";1;a;b;x\n1;2;c;d;y\n'.replace(",", ";"), ["x", "y"], id="quoted"),
+    ],
+)
+def test_the_numbering_of_pandas_is_no_column(tmp_path: Path, text: str, site: list[str]) -> None:
+    found = read_manifest(_manifest(tmp_path, text))
+    assert [name for name in found.images if "Unnamed" in name] == []
+    assert list(found.images["site"]) == site
+    assert "numbers the rows from 0, as pandas writes one, left out" in found.notes[0].text
+
+
+@pytest.mark.parametrize("numbers", [("1", "2"), ("0", "2"), ("a", "b")])
+def test_another_column_without_a_name_stays(tmp_path: Path, numbers: tuple[str, str]) -> None:
+    text = f",{HEAD}\n{numbers[0]},1,a,b\n{numbers[1]},2,c,d\n"
+    assert list(read_manifest(_manifest(tmp_path, text)).images["Unnamed: 0"]) == list(numbers)
+
+
+def test_the_numbering_of_pandas_in_parquet(tmp_path: Path) -> None:
+    table = pd.DataFrame({"Unnamed: 0": [0, 1], "image_id": [7, 8], "image": ["a", "b"], "reference": ["c", "d"]})
+    table.to_parquet(tmp_path / "m.parquet")
+    assert "Unnamed: 0" not in read_manifest(str(tmp_path / "m.parquet")).images
+
+
+def test_the_columns_that_were_seen_stand_in_the_error(tmp_path: Path) -> None:
+    names = ["image_id", "img", "mask", *(f"c{place}" for place in range(20))]
+    with pytest.raises(ListingError, match=r"image is missing, found image_id, img, mask, c0, .*c16 and 3 more"):
+        read_manifest(_manifest(tmp_path, ",".join(names) + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("header", "both"),
+    [
+        pytest.param("image_id,image;reference", "commas and semicolons", id="one name each"),
+        pytest.param("image_id;image\treference", "semicolons and tabs", id="semicolons and tabs"),
+    ],
+)
+def test_a_header_of_two_separators_is_refused_with_both(tmp_path: Path, header: str, both: str) -> None:
+    with pytest.raises(ListingError, match=f"one separator between them, got {both} in"):
+        read_manifest(_manifest(tmp_path, f"{header}\n1,2\n"))
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "note"),
+    [
+        pytest.param("image_id;image;reference;age", "1;a;b;3,5", "3,5", id="a decimal comma"),
+        pytest.param("image_id;image;reference;one, two", "1;a;b;x", "x", id="a comma in a name"),
+        pytest.param("image_id\timage\treference\ta;b,c", "1\ta\tb\tx;y,z", "x;y,z", id="both in a name and a cell"),
+        pytest.param("image_id,image,reference,a;b", "1,a,b,x;y", "x;y", id="a semicolon in a name"),
+    ],
+)
+def test_another_separator_within_names_and_cells_is_kept(tmp_path: Path, header: str, row: str, note: str) -> None:
+    images = read_manifest(_manifest(tmp_path, f"{header}\n{row}\n")).images
+    assert [images[name][0] for name in images if name not in MANIFEST_COLUMNS and "version" not in name] == [note]

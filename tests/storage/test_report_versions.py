@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -63,6 +64,7 @@ FIRST = {
     ),
     "per_sample": pd.DataFrame(
         {
+            "stratum": ["", "site=x"],
             "mean": [0.5, 0.75],
             "mean_failed_as_zero": [0.25, 0.75],
             "n_images": [2, 2],
@@ -71,6 +73,7 @@ FIRST = {
     ),
     "batch_summed": pd.DataFrame(
         {
+            "stratum": "",
             "pooled": [False, True, True],
             "mean": [0.5, 0.6, 0.7],
             "shuffle_std": [0.1, 0.0, 0.0],
@@ -93,4 +96,24 @@ def test_what_the_first_version_knew_not_stays_unknown() -> None:
     assert sums["n_missing"].tolist() == [0, 0, pd.NA]
     assert sums["pooled_missing_as_missed"].isna().tolist() == [True, False, True]
     assert sums["pooled_missing_as_missed"][1] == 0.6
-    assert upgrade("gap", TABLE, 1) is TABLE
+    assert upgrade("failures", TABLE, 1) is TABLE
+
+
+def test_what_the_second_version_knew_is_of_images() -> None:
+    keys = {"stratum": [""], "metric": ["dice"]}
+    means = pd.DataFrame({**keys, "mean_missing_as_zero": [0.5], "n_missing": [0]})
+    found = upgrade("per_sample", means, 2)
+    assert list(found) == [
+        "unit", "stratum", "metric", "mean_missing_as_zero", "mean_of_folds", "n_missing", "n_folds",
+    ]  # fmt: skip
+    assert found["unit"].tolist() == ["image"]
+    assert found["mean_of_folds"].isna().all()
+    assert found["n_folds"].isna().all()
+    of_gap = {"per_sample_mean": [0.5, np.nan], "gap": [0.25, np.nan], "undefined_term": [0.0, np.nan]}
+    gaps = upgrade("gap", pd.DataFrame({"stratum": "", "metric": "dice", **of_gap}), 2)
+    assert gaps["step"].tolist() == ["image_to_pooled"] * 2
+    pd.testing.assert_series_equal(gaps["unit_mean"], gaps["per_sample_mean"], check_names=False)
+    np.testing.assert_array_equal(gaps["count_term"], [0.0, np.nan])
+    for name in ("batch_summed", "intervals"):
+        assert list(upgrade(name, pd.DataFrame({"stratum": [""]}), 2)) == ["unit", "stratum"]
+    assert upgrade("per_image", TABLE, 2) is TABLE

@@ -327,7 +327,7 @@ def test_every_table_says_what_it_is_of() -> None:
     ]
     for name, data in files.items():
         schema = pq.read_schema(io.BytesIO(data))
-        assert schema.metadata[b"schema_version"] == b"2", name
+        assert schema.metadata[b"schema_version"] == b"3", name
         assert schema.names[:3] == ["run_id", "dataset", "model"], name
         table = pd.read_parquet(io.BytesIO(data))
         assert table[["run_id", "dataset", "model"]].drop_duplicates().to_numpy().tolist() == [

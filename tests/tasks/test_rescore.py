@@ -151,6 +151,9 @@ def test_only_what_is_needed_is_read() -> None:
     ("changes", "words"),
     [
         pytest.param({"threshold": 0.7}, r"nearest: 0\.6875 \(44/64\) and 0\.703125 \(45/64\)", id="a lost threshold"),
+        pytest.param({"unit": "dice"}, r"unit: expected .* one of \['patient_id', 'site'\], got 'dice'", id="no unit"),
+        pytest.param({"folds": "fold"}, r"folds: expected a group column .* got 'fold'", id="no folds"),
+        pytest.param({"group_by": ("reference_volume:3,2",)}, "group_by: expected edges in pixels", id="no edges"),
         pytest.param({"group_by": ("status",)}, r"one of \['patient_id', 'site'\], got 'status'", id="no group"),
         pytest.param({"tversky_alpha": -1.0}, "tversky_alpha: input should be greater", id="a weight below 0"),
         pytest.param(

@@ -33,7 +33,8 @@ _now = threading.local()
 def role() -> str:
     """What this process is in a run: driver, worker, nanny or scheduler."""
     words = " ".join(sys.orig_argv)
-    if "multiprocessing" in words:
+    # A process without a cluster is forked from one that has this in its words.
+    if "multiprocessing" in words or "fork_workers" in words:
         return "worker"
     return next((name for name in ("scheduler", "worker") if f"dask {name}" in words), "driver").replace(
         "worker", "nanny"

@@ -96,7 +96,7 @@ def test_a_command_asks_for_what_it_needs(
     def reached(*_: object) -> None:
         raise ConfigError("the job was reached")
 
-    monkeypatch.setattr("segscale.flows.cli.main.run_job", reached)
+    monkeypatch.setattr("segscale.flows.cli.jobs.run_job", reached)
     dataset = '[dataset]\nname = "d"\nimages = "{}"\nreferences = "here"\n[model]\npath = "{}"\n'
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "a.png").touch()

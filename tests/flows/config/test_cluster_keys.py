@@ -56,7 +56,7 @@ def test_another_walltime_is_refused(text: str) -> None:
         pytest.param({**ADDRESS, "tls_ca": "ca.pem"}, "expected all three or none", id="an authority alone"),
         pytest.param(
             {"kind": "address", "address": "tcp://h:1", "tls_ca": "a", "tls_cert": "c", "tls_key": "k"},
-            "expected tls://HOST:PORT with tls_ca, got 'tcp://h:1'", id="keys that are not used",
+            'expected tls://HOST:PORT with tls_ca, got "tcp://h:1"', id="keys that are not used",
         ),
         pytest.param({"kind": "slurm"}, "workers: expected how many at most", id="any number of jobs"),
         pytest.param({**SLURM, "walltime": "1"}, "walltime: expected 120 seconds or more", id="no time to work"),

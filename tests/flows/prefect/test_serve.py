@@ -59,7 +59,7 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
         pytest.param({**GOOD, "parameters": {}}, "'nightly': dataset: required", id="no configuration"),
         pytest.param({**GOOD, "parameters": [1]}, "parameters: expected a table", id="a list of parameters"),
         pytest.param(
-            {**GOOD, "parameters": {"config": CONFIG | {"stroe": {}}}}, "'nightly': stroe: unknown key", id="a typo"
+            {**GOOD, "parameters": {"config": CONFIG | {"stroe": {}}}}, "'nightly': stroe: unknown section", id="a typo"
         ),
         pytest.param({**GOOD, "entrypoint": "segscale.flows.prefect.flows.none"}, "expected a flow", id="no such flow"),
         pytest.param({**GOOD, "entrypoint": "segscale.flows.elsewhere.run"}, "expected a flow", id="no such module"),

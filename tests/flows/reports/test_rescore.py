@@ -54,6 +54,47 @@ def test_the_headline_is_like_the_end_of_a_run(two: Report, capsys: pytest.Captu
     assert lines[-2:] == ["12 images, 2 failed (see failures.parquet)", f"report: {two.path}"]
 
 
+@pytest.fixture(scope="module")
+def of_patients(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    settings = SETTINGS.changed(unit="patient_id", folds="site", group_by=("site", "reference_volume:0,40"))
+    made: Report = WRITE(tmp_path_factory.mktemp("patients"), 12, settings=settings, failed_every=6)
+    return made
+
+
+def test_a_run_of_units_is_rescored_as_it_was(of_patients: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["rescore", of_patients.path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == [*TABLES, "per_unit"]
+    for name, rows in found.items():
+        own = of_patients.table(name).astype(object)
+        assert rows == own.where(own.notna(), None).to_dict("records")
+    assert run(["rescore", of_patients.path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "per-sample  per patient_id  mean of folds  failed as 0" in lines[0]
+    means = of_patients.table("per_sample").query("metric == 'dice' and class_index == 1 and stratum == ''")
+    by_unit = means.set_index("unit")
+    values = by_unit["mean"]["image"], by_unit["mean"]["patient_id"], by_unit["mean_of_folds"]["image"]
+    assert lines[1].split()[2:5] == [f"{value:.4f}" for value in values]
+
+
+def test_units_are_asked_for_later(two: Report, of_patients: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--unit", "patient_id", "--folds", "site", "--by", "site", "--by", "reference_volume:0,40", "--json"]
+    assert run(["rescore", two.path, *asked]) == 0
+    later = json.loads(capsys.readouterr().out)
+    assert run(["rescore", of_patients.path, "--json"]) == 0
+    assert later == json.loads(capsys.readouterr().out)
+    assert run(["rescore", of_patients.path, "--unit", "", "--json"]) == 0
+    assert {row["unit"] for row in json.loads(capsys.readouterr().out)["per_sample"]} == {"image"}
+
+
+def test_units_that_cannot_be_made_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = WRITE(tmp_path, 24, settings=SETTINGS)
+    assert run(["rescore", report.path, "--folds", "patient_id", "--unit", "site"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "unit: expected all images of a site in one patient_id (metrics.folds), got site" in said.err
+
+
 def test_options_change_the_scores(two: Report, capsys: pytest.CaptureFixture[str]) -> None:
     options = "--threshold 0.25 --alpha 0.5 --beta 0.5 --smooth 1 --batch-size 3 --batch-size 5 --empty one --by site"
     assert run(["rescore", two.path, *options.split()]) == 0
@@ -85,17 +126,15 @@ def test_several_classes_at_a_threshold_are_no_argmax(
         pytest.param(["--threshold", "0.7"], "nearest: 0.6875 (44/64) and 0.703125 (45/64)", id="not kept"),
         pytest.param(["--threshold", "half"], "'half' is not a valid float", id="no number"),
         pytest.param(["--by", "status"], "expected a group column of this report", id="no group"),
-        pytest.param(
-            ["--empty", "two"], "empty: input should be 'nan', 'one', 'zero' or 'smooth', got 'two'", id="no policy"
-        ),
-        pytest.param(["--batch-size", "0"], "batch_sizes.0: input should be greater", id="an empty batch"),
+        pytest.param(["--empty", "two"], 'empty: expected "nan", "one", "zero" or "smooth", got "two"', id="no policy"),
+        pytest.param(["--batch-size", "0"], "batch_sizes, value 1: expected a number greater", id="an empty batch"),
         pytest.param(
             ["--batch-size", "9" * 20, "--json"],
-            "batch_sizes.0: input should be less",
+            "batch_sizes, value 1: expected a number less",
             id="a batch beyond all integers",
         ),
         pytest.param(["--alpha", "0", "--beta", "0"], "tversky_alpha, tversky_beta: expected", id="no weights"),
-        pytest.param(["--smooth", "nan"], "smooth: input should be a finite number, got nan", id="no smooth"),
+        pytest.param(["--smooth", "nan"], "smooth: expected a finite number, got nan", id="no smooth"),
     ],
 )
 def test_wrong_values_end_with_one_line(

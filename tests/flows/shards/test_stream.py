@@ -17,12 +17,14 @@ from distributed import Client
 from segscale.errors import ClusterLostError
 from segscale.flows.cluster import scheduler as answers
 from segscale.flows.config.sections import Cluster
+from segscale.flows.processes import stream as processes
 from segscale.flows.shards import stream
 from segscale.flows.shards.retry import ATTEMPTS, DEATHS, Finished, Limits, Lost
 from segscale.flows.shards.stream import stream_shards
 from segscale.flows.workers import Workers
 from tests.end_to_end.dask_programs import dask_programs
 from tests.faults.scene import await_true
+from tests.flows.processes.alone import two_processes
 from tests.flows.stream_work import Deed, do
 from tests.ports import free_port
 
@@ -38,12 +40,18 @@ def on_dask() -> Iterator[Workers]:
 
 @pytest.fixture(scope="module")
 def on_processes() -> Iterator[Workers]:
-    two = mock.patch("segscale.flows.cluster.machine.core_count", return_value=2)
-    with two, Workers(Cluster(), alone=True) as workers:
+    with two_processes() as workers:
         yield workers
 
 
-@pytest.fixture(params=["on_dask", "on_processes"])
+@pytest.fixture(scope="module")
+def on_interpreters() -> Iterator[Workers]:
+    """As where nothing can be forked."""
+    with mock.patch("segscale.flows.processes.pool.FORKS", False), two_processes() as workers:
+        yield workers
+
+
+@pytest.fixture(params=["on_dask", "on_processes", "on_interpreters"])
 def workers(request: pytest.FixtureRequest) -> Workers:
     found: Workers = request.getfixturevalue(request.param)
     return found
@@ -152,7 +160,7 @@ def test_jobs_are_drawn_only_as_fast_as_they_finish(workers: Workers, tmp_path: 
             yield Deed(f"deed{number}")
 
     # As many as may be under way, and as many again whose results are.
-    window = 2 * stream.SHARDS_PER_WORKER * 2
+    window = 2 * max(stream.SHARDS_PER_WORKER, processes.SHARDS_PER_WORKER) * 2
     for finished, _ in enumerate(workers.stream(do, jobs(), str(tmp_path)), start=1):
         assert len(drawn) <= finished + window
     assert len(drawn) == 40

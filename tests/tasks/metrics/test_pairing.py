@@ -38,6 +38,15 @@ def test_a_failed_image_may_lack_its_hash(frame_of: Frames, frame: pd.DataFrame)
     assert len(pair_images(frame, lost).unpaired) == 1
 
 
+@pytest.mark.parametrize("unnamed", ["", None])
+def test_where_a_run_names_no_images_its_references_are_enough(frame: pd.DataFrame, unnamed: str | None) -> None:
+    without = frame.assign(image_sha256=unnamed)
+    for a, b in ((frame, without), (without, frame), (without, without)):
+        assert len(pair_images(a, b).classes) == 2
+        with pytest.raises(ValueError, match="different references: reference_sha256"):
+            pair_images(a, b.replace({"reference_sha256": {"r1": "other"}}))
+
+
 @pytest.mark.parametrize(
     ("heads_a", "heads_b", "expected"),
     [

@@ -111,6 +111,24 @@ def test_codes_of_0_and_1_alone_are_refused_where_ignored_pixels_are_all_that_is
     assert stack.together().image(1) == stack.alone(1)
 
 
+@pytest.mark.parametrize("label", range(2, 256))
+@pytest.mark.parametrize("kind", ["label_map", "probabilities"])
+def test_each_label_that_is_none_is_found(label: int, kind: str) -> None:
+    references, predictions = np.zeros((2, 3, 5), np.uint8), np.ones((2, 3, 5), np.uint8)
+    predictions[:, 0, 1] = 1 if kind == "label_map" else 200
+    references[0, 0, 0], references[1, 2, 4] = 255, label
+    stack = Stack(references, predictions, kind, {"n_classes": 2, "ignore_index": 255})
+    if label == 255:
+        assert stack.together().image(1) == stack.alone(1)
+        return
+    with pytest.raises(DataError, match=rf"reference: .* got also \[{label}\]"):
+        stack.together()
+    if kind == "label_map":
+        references[1, 2, 4], predictions[1, 2, 4] = 255, label
+        with pytest.raises(DataError, match=rf"label_map: .* got also \[{label}\]"):
+            stack.together()
+
+
 STACK = np.zeros((2, 3, 4), np.uint8)
 
 

@@ -121,10 +121,11 @@ def spoiled_pngs(draw: st.DrawFn) -> bytes:
     return Drawn(**parts).encoded()
 
 
-def found(data: bytes, method: str, quickly: bool) -> Any:
-    """What a method of the reader gives or says, with the quick way or without."""
+def found(data: bytes, method: str, way: str) -> Any:
+    """What a method of the reader gives or says, in one of three ways."""
     with pytest.MonkeyPatch.context() as patch:
-        if not quickly:
+        patch.setattr(png_samples.EFFORT, "worth_loading", 0 if way == "loop" else 2**62)
+        if way == "others":
             patch.setattr(png, "plain_samples", lambda *_: None)
         try:
             return getattr(READER, method)(data, "a.png")
@@ -134,13 +135,15 @@ def found(data: bytes, method: str, quickly: bool) -> Any:
 
 def assert_the_same(data: bytes) -> None:
     for method in ("stored_values", "read"):
-        quick, slow = found(data, method, True), found(data, method, False)
-        if isinstance(slow, str):
-            assert quick == slow
-            continue
-        pixels: list[NDArray[Any]] = [one if method == "stored_values" else one.pixels for one in (quick, slow)]
-        assert pixels[0].dtype == pixels[1].dtype
-        np.testing.assert_array_equal(*pixels)
+        slow = found(data, method, "others")
+        for way in ("loop", "no loop"):
+            quick = found(data, method, way)
+            if isinstance(slow, str):
+                assert quick == slow
+                continue
+            pixels: list[NDArray[Any]] = [one if method == "stored_values" else one.pixels for one in (quick, slow)]
+            assert pixels[0].dtype == pixels[1].dtype
+            np.testing.assert_array_equal(*pixels)
 
 
 @settings(max_examples=100)
@@ -149,7 +152,9 @@ def test_pixels_are_those_of_other_decoders(one: Drawn) -> None:
     data = one.encoded()
     assert_the_same(data)
     structure = parse_png(data, "a.png")
-    stored = png_samples.plain_samples(structure, data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png_samples.EFFORT, "worth_loading", 0)
+        stored = png_samples.plain_samples(structure, data)
     holds_all = one.stream[0] >> 4 == 7 or structure.inflated_bytes <= 1 << (8 + (one.stream[0] >> 4))
     assert (stored is not None) == (holds_all and not (structure.bit_depth == 16 and structure.colour_type != GREY))
 
@@ -170,6 +175,12 @@ def test_damaged_and_cut_files_are_told_in_the_same_words(one: Drawn, data: st.D
         assert_the_same(bytes(encoded_one))
 
 
+@pytest.fixture(params=[0, 2**62], ids=["loop", "no loop"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_samples.EFFORT, "worth_loading", request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "RGB", "LA", "RGBA"])
 @pytest.mark.parametrize("optimize", [False, True])
 def test_what_others_write_is_decoded_quickly(mode: str, optimize: bool) -> None:
@@ -181,6 +192,9 @@ def test_what_others_write_is_decoded_quickly(mode: str, optimize: bool) -> None
     sink = io.BytesIO()
     image.save(sink, "PNG", optimize=optimize, dpi=(72, 72))
     data = sink.getvalue()
+    if png_samples.EFFORT.worth_loading and mode in "1P":
+        assert png_samples.plain_samples(parse_png(data, "a.png"), data) is None
+        return
     stored = png_samples.plain_samples(parse_png(data, "a.png"), data)
     assert stored is not None
     np.testing.assert_array_equal(stored.squeeze(), np.asarray(image))
@@ -199,7 +213,19 @@ def test_a_claim_beyond_the_limits_is_refused_before_anything_is_inflated(monkey
         READER.stored_values(one.encoded(), "a.png")
 
 
+@pytest.mark.usefixtures("way")
 def test_the_caller_may_write_into_what_it_gets() -> None:
     values = READER.stored_values(encoded.png(np.eye(9, dtype=np.uint8)), "a.png")
     values[...] = 3
     assert READER.stored_values(encoded.png(np.eye(9, dtype=np.uint8)), "a.png").sum() == 9
+
+
+def test_the_loop_is_loaded_once_it_is_worth_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded.png(np.eye(9, dtype=np.uint8))
+    ways: list[str] = []
+    for way in ("_without_loop", "_unfiltered"):
+        monkeypatch.setattr(png_samples, way, lambda *_, way=way: ways.append(way))
+    monkeypatch.setattr(png_samples, "EFFORT", png_samples._Effort(0, 3 * (9 * 10 + png_samples._FILE_COST)))
+    for _ in range(5):
+        png_samples.plain_samples(parse_png(data, "a.png"), data)
+    assert ways == ["_without_loop"] * 3 + ["_unfiltered"] * 2

@@ -70,6 +70,7 @@ def make_tables() -> Callable[..., Tables]:
         image_ids: Sequence[str] | None = None,
         message: str = "damaged",
         settings: ScoreSettings = SETTINGS,
+        groups: dict[str, Sequence[Any]] | None = None,
     ) -> Tables:
         generator = np.random.default_rng(7)
         names = list(image_ids or [f"image{place}" for place in range(n_images)])
@@ -79,7 +80,13 @@ def make_tables() -> Callable[..., Tables]:
         for head in heads:
             for index, class_name in enumerate(classes):
                 hard, curve = _class_counts(n_images, generator)
-                keys: dict[str, Any] = {"image_id": names, "class_index": index, "class_name": class_name, "head": head}
+                keys: dict[str, Any] = {
+                    **(groups or {}),
+                    "image_id": names,
+                    "class_index": index,
+                    "class_name": class_name,
+                    "head": head,
+                }
                 counts = hard.columns
                 hard = hard.astype({name: "float64" if name.startswith("soft") else "Int64" for name in counts})
                 pixels = hard["reference_sum"].mask(lost & ~lacking)

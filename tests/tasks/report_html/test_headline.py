@@ -71,6 +71,24 @@ def test_strata_are_not_part_of_the_headline(make_tables: MakeTables) -> None:
     assert len(headline_of({**tables, **more}).rows) == len(headline_of(tables).rows)
 
 
+def test_units_and_folds_stand_beside_the_mean(make_tables: MakeTables) -> None:
+    groups = {"patient": [f"p{place // 2}" for place in range(24)], "fold": [place // 2 % 3 for place in range(24)]}
+    settings = ScoreSettings(bootstrap=50, batch_sizes=(1,), unit="patient", folds="fold")
+    tables = make_tables(24, settings=settings, groups=groups)
+    found = headline_of(tables)
+    assert (found.unit, found.has_folds) == ("patient", True)
+    means = (
+        tables["per_sample"].query("metric == 'dice' and class_name == 'lesion' and stratum == ''").set_index("unit")
+    )
+    row = found.rows[0]
+    assert row.per_unit is not None
+    assert (row.per_sample.value, row.per_unit.value) == (means["mean"]["image"], means["mean"]["patient"])
+    assert row.of_folds == means["mean_of_folds"]["image"]
+    assert row.per_unit.low < row.per_unit.value < row.per_unit.high
+    plain = headline_of(make_tables(24))
+    assert (plain.unit, plain.has_folds, plain.rows[0].per_unit, plain.rows[0].of_folds) == ("", False, None, None)
+
+
 def test_every_head_has_its_rows(make_tables: MakeTables) -> None:
     rows = headline_of(make_tables(5, heads=("head_1", "head_2"))).rows
     assert [(row.head, row.metric) for row in rows if row.class_name == "lesion"] == [

@@ -259,6 +259,23 @@ def test_a_policy_for_empty_images_moves_the_undefined_term(make_tables: MakeTab
     assert page.n_plots == 4
 
 
+@pytest.mark.parametrize("classes", [("background", "lesion"), ("background", "lesion", "edge")])
+def test_units_have_a_column_and_a_sentence(
+    make_tables: MakeTables, make_run: MakeRun, classes: tuple[str, ...]
+) -> None:
+    settings = ScoreSettings(bootstrap=20, batch_sizes=(1,), unit="patient", folds="fold")
+    groups = {"patient": [f"<p{place // 2}>" for place in range(12)], "fold": [place // 2 % 3 for place in range(12)]}
+    run = make_run(12)
+    run["config"]["metrics"] |= {"unit": "patient", "folds": "fold"}
+    text = render_report(make_tables(12, classes=classes, settings=settings, groups=groups), run).decode()
+    assert '<th scope="col">mean per patient</th>' in text
+    assert '<th scope="col">mean of folds</th>' in text
+    assert "<p>Per patient, with the counts of a unit summed, Dice is 0." in text
+    without = render_report(make_tables(12, classes=classes), make_run(12)).decode()
+    assert "patient" not in without
+    assert "folds</th>" not in without
+
+
 @pytest.mark.parametrize("missing", TABLES)
 def test_a_missing_table_is_named(make_tables: MakeTables, make_run: MakeRun, missing: str) -> None:
     tables = make_tables(2)

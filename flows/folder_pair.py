@@ -1,0 +1,239 @@
+"""A pair of folders, references and predictions, evaluated without a configuration: this makes one of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from segscale.errors import ConfigError, ListingError
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.config.prediction_name import folder_label
+from segscale.flows.config.written import PATHS, Key, file_text, seen_from
+from segscale.flows.roles import role_of, set_name
+from segscale.flows.strata import columns_of_few_values
+from segscale.storage.columns import ID_COLUMNS
+from segscale.storage.given_tables import read_given
+from segscale.storage.objects import ObjectStore
+from segscale.storage.reports import Report, open_report
+
+logger = logging.getLogger("segscale")
+FILE = "evaluate.toml"
+OUTPUT = "segscale-report"
+CLASSES = ("background", "foreground")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPair:
+    """What `segscale evaluate` is asked for."""
+
+    predictions: str
+    """A folder, a pattern or a URL, as everywhere; relative to where the command was given."""
+    references: str
+    by: str = ""
+    """A table of further columns of the images, by image_id."""
+    classes: tuple[str, ...] = CLASSES
+    unit: str = ""
+    group_by: tuple[str, ...] = ()
+    output: str = OUTPUT
+    """The folder of everything that is written."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further keys of a configuration, by section; they win."""
+
+
+def with_strata(pair: FolderPair) -> FolderPair:
+    """The pair with columns of its table as strata where none were named. Raises ConfigError."""
+    if not pair.by or pair.group_by or "group_by" in pair.settings.get("metrics", {}):
+        return pair
+    try:
+        table = read_given(_absolute(pair.by), ID_COLUMNS, "table").table
+    except (ListingError, OSError) as error:
+        raise ConfigError(f"dataset.columns: {error}") from None
+    columns = [str(name) for name in table if name not in ID_COLUMNS]
+    few = columns_of_few_values(table, columns, pair.unit)
+    return replace(pair, group_by=tuple(few))
+
+
+def config_of(pair: FolderPair) -> EvaluationConfig:
+    """The configuration that evaluates a pair of folders. Raises ConfigError."""
+    _check_places(pair)
+    return parse_config(_document(pair), base=Path.cwd(), source="evaluate")
+
+
+def _document(pair: FolderPair) -> dict[str, dict[str, Any]]:
+    output = pair.output.rstrip("/")
+    document: dict[str, dict[str, Any]] = {
+        "dataset": {
+            "name": set_name(_absolute(pair.references)),
+            "references": pair.references,
+            "classes": list(pair.classes),
+        },
+        "predictions": {"path": pair.predictions},
+        "metrics": {},
+        "store": {"path": f"{output}/store"},
+        "report": {"path": f"{output}/reports"},
+    }
+    if pair.by:
+        document["dataset"]["columns"] = pair.by
+    if pair.unit:
+        document["metrics"]["unit"] = pair.unit
+    if pair.group_by:
+        document["metrics"]["group_by"] = list(pair.group_by)
+    for section, keys in pair.settings.items():
+        document[section] = {**document.get(section, {}), **keys}
+    return {section: keys for section, keys in document.items() if keys}
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 - a pattern is no Path
+
+
+def _check_places(pair: FolderPair) -> None:
+    """Raise ConfigError where the two are one place, or called as if they were exchanged."""
+    for key, path in (("predictions.path", pair.predictions), ("dataset.references", pair.references)):
+        if not path:
+            raise ConfigError(f"{key}: expected a folder or a pattern, got none")
+    if len(pair.classes) == 1:
+        raise ConfigError(
+            f"dataset.classes: expected two names or more, the background first, got {pair.classes[0]!r} alone"
+        )
+    if "://" not in pair.predictions and os.path.realpath(pair.predictions) == os.path.realpath(pair.references):
+        raise ConfigError(
+            f"predictions.path, dataset.references: expected two places, got {pair.references} for both, and files "
+            "always agree with themselves; where one folder holds both, name them by patterns, for example "
+            f"'{pair.predictions.rstrip('/')}/{{id}}_pred.png' and '{pair.references.rstrip('/')}/{{id}}_mask.png'"
+        )
+    labels = folder_label(pair.predictions), folder_label(pair.references)
+    if tuple(map(role_of, labels)) == ("reference", "prediction"):
+        raise ConfigError(
+            f"predictions.path, dataset.references: by their names the predictions {pair.predictions} and the "
+            f"references {pair.references} are exchanged; the Dice would be the same, and precision and sensitivity "
+            "each other's: exchange them, or rename the folders if they are meant so"
+        )
+
+
+def parsed_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Keys given as "section.key=value", by section; a value that is no TOML is text. Raises ConfigError."""
+    settings: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and section and key):
+            raise ConfigError(f"--set: expected section.key=value, such as metrics.threshold=0.4, got {text!r}")
+        settings.setdefault(section, {})[key] = _parsed(value.strip())
+    return settings
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
+    """The configuration as a file in `folder`, of which `load_config` makes the very same one."""
+    document = _document(pair)
+    output = os.path.realpath(pair.output) if "://" not in pair.output else pair.output
+    moves_with = os.path.dirname(output)  # noqa: PTH120 - may be a URL
+    resolved = config.model_dump(mode="json")
+    keys = []
+    for section, names in document.items():
+        for name in names:
+            value = resolved[section][name]
+            if f"{section}.{name}" in PATHS:
+                value = _placed(value, folder, moves_with)
+            keys.append(Key(section, name, value, _WHY.get(f"{section}.{name}", "")))
+    heading = (
+        f"What segscale evaluate was asked for: segscale run {FILE} is the same run, and does what is missing.",
+        "Every key that can stand here: docs/contract.md.",
+    )
+    return file_text(heading, keys)
+
+
+_WHY = {
+    "dataset.name": "names the folder of the reports; made from the folder of the references",
+    "dataset.references": "the set: a reference without a prediction is a missing prediction",
+    "dataset.columns": "further columns of the images, by image_id",
+    "dataset.classes": "the background first",
+    "predictions.path": "of the references whose names they share",
+    "metrics.group_by": "strata: scores for each value of these columns too",
+    "metrics.unit": "scores for each value of this column, its images summed",
+    "store.path": "what was counted; a run goes on where it stopped",
+    "report.path": "of the reports: DATASET/RUN_ID below it",
+}
+
+
+def keep_configuration(pair: FolderPair, config: EvaluationConfig, report: str) -> None:
+    """Write what a report was made of beside its tables, and say where it lies.
+
+    Another file of the name was edited by somebody, or names the same files at another place: it stays.
+    """
+    store = ObjectStore(report)
+    text = written(pair, config, report).encode()
+    if not store.exists(FILE):
+        store.write(FILE, text)
+    elif store.read(FILE) != text:
+        logger.warning("%s/%s: is another configuration than this, and stays as it is", report, FILE)
+        return
+    logger.info("configuration: %s/%s", report, FILE)
+
+
+def evaluate(
+    *,
+    predictions: str,
+    references: str,
+    by: str = "",
+    group_by: Sequence[str] = (),
+    unit: str = "",
+    classes: Sequence[str] = CLASSES,
+    output: str = OUTPUT,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Report:
+    """Existing predictions against references, without a configuration; what `segscale evaluate` does.
+
+    Args:
+        predictions: folder, pattern with ``{id}`` or URL of label maps or probabilities.
+        references: the same of label maps. They are the set: one without a prediction is a missing prediction.
+        by: a CSV or Parquet file with image_id and further columns of the images.
+        group_by: columns whose values are strata; where there are none, those of few values (2 to 12).
+        unit: a column such as the patient, whose images are summed for further scores.
+        classes: names, the background first.
+        output: folder of all that is written: counts in ``store``, reports in ``reports``.
+        settings: further keys of a configuration by section, such as ``{"dataset": {"foreground": "any"}}``.
+
+    Returns:
+        The report; its folder is ``path``, which also holds ``evaluate.toml``, the configuration that this was.
+
+    Raises:
+        ConfigError: the folders or what is asked of them is wrong, said before anything starts.
+        FirstImagesError: the first images all failed alike, so there is no report.
+        ClusterLostError: workers were lost; the next call does the rest.
+    """
+    from segscale.flows import evaluate as job
+
+    asked = FolderPair(
+        predictions=predictions,
+        references=references,
+        by=by,
+        group_by=tuple(group_by),
+        unit=unit,
+        classes=tuple(classes),
+        output=output,
+        settings=settings or {},
+    )
+    pair = with_strata(asked)
+    config = config_of(pair)
+    result = job.run(config)
+    keep_configuration(pair, config, result.path)
+    return open_report(result.path)
+
+
+def _placed(value: Any, folder: str, moves_with: str) -> Any:
+    if isinstance(value, list | tuple):
+        return [seen_from(path, folder, moves_with) for path in value]
+    return seen_from(value, folder, moves_with)

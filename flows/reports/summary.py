@@ -1,0 +1,167 @@
+"""What a written report says at a glance: both aggregations with intervals, strata, units, and its worst images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segscale.storage.reports import Report
+from segscale.tasks.metrics.panel import OVER_CLASSES
+from segscale.tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, HeadlineRow, headline_of
+
+IMAGE = "image"
+"""What the rows of a report are of, where no other unit was asked for."""
+SHOWN_STRATA = 20
+SHOWN_IMAGES = 3
+_TABLES = ("per_sample", "batch_summed", "intervals")
+_WORST_COLUMNS = (
+    "image_id", "class_index", "class_name", "head", "dice", "true_positive", "false_positive", "false_negative",
+)  # fmt: skip
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The scores of the whole set or of one stratum, each image counting for itself or in its unit."""
+
+    unit: str
+    """IMAGE, or the column whose values are the units."""
+    stratum: str
+    """"" for the whole set, else ``column=value``."""
+    n_images: int
+    """Images, or units."""
+    n_failed: int
+    n_missing: int | None
+    """Of the failed ones, those whose prediction alone is missing or unusable; None where that is not known."""
+    rows: tuple[HeadlineRow, ...]
+    """Foreground classes, then over classes."""
+    folds: tuple[float, ...]
+    """For each row the mean over folds; NaN where there are none."""
+    n_folds: int
+    """0 where no folds were asked for."""
+    reasons: tuple[str, ...]
+    """Why intervals are missing, each reason once."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorstImage:
+    """An image and a class of it, with a low Dice."""
+
+    image_id: str
+    class_name: str
+    dice: float
+    reference_pixels: int
+    predicted_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A report at a glance."""
+
+    confidence: float
+    """Of the intervals."""
+    batch_sizes: tuple[int, ...]
+    whole: tuple[Part, ...]
+    """The whole set: of images, then of units."""
+    strata: tuple[Part, ...]
+    """Of images, with Dice alone; SHOWN_STRATA at most."""
+    n_strata: int
+    """All that there are."""
+    worst: tuple[WorstImage, ...]
+    """Of the last head, lowest Dice first."""
+    keeps_thresholds: bool
+
+
+def summary_of(report: Report) -> Summary:
+    """Read what is needed of a report. Raises ReportError for a table that is missing or damaged."""
+    run = report.run()
+    tables = {name: _foreground(report.table(name)) for name in _TABLES}
+    per_sample = tables["per_sample"]
+    strata = [name for name in per_sample["stratum"].drop_duplicates() if name]
+    units = list(per_sample["unit"].drop_duplicates())
+    of_images = {name: _only(table, unit=IMAGE) for name, table in tables.items()}
+    dice = {name: _only(table, metric="dice") for name, table in of_images.items()}
+    whole = [_part(tables, unit, "") for unit in units]
+    sizes = of_images["batch_summed"].query("not pooled")["batch_size"].drop_duplicates()
+    return Summary(
+        confidence=float(run["config"]["metrics"]["confidence"]),
+        batch_sizes=tuple(int(size) for size in sizes),
+        whole=tuple(whole),
+        strata=tuple(_part(dice, IMAGE, stratum) for stratum in strata[:SHOWN_STRATA]),
+        n_strata=len(strata),
+        worst=tuple(_worst(report.table("per_image", _WORST_COLUMNS))),
+        keeps_thresholds="thresholds.parquet" in run["files"],
+    )
+
+
+def _foreground(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of Dice and Tversky that are not of the background; a table without units is of images."""
+    chosen = table[((table["class_index"] != 0) & table["metric"].isin(list(METRICS))).to_numpy(bool)]
+    if chosen["class_index"].max() == 1:
+        # Of two classes, what is summed or averaged over the foreground is the foreground.
+        chosen = chosen[(chosen["class_index"] == 1).to_numpy(bool)]
+    return chosen if "unit" in chosen else chosen.assign(unit=IMAGE)
+
+
+def _only(table: pd.DataFrame, **keys: str) -> pd.DataFrame:
+    for column, value in keys.items():
+        table = table[(table[column] == value).to_numpy(bool)]
+    return table
+
+
+def _part(tables: Tables, unit: str, stratum: str) -> Part:
+    # What the headline says of a whole set of images it says of any part of it.
+    chosen = {
+        name: _only(table, unit=unit, stratum=stratum).assign(unit=IMAGE, stratum="") for name, table in tables.items()
+    }
+    headline = headline_of(chosen)
+    first = chosen["per_sample"].iloc[0]
+    folds, n_folds = _folds(chosen["per_sample"], headline.rows)
+    return Part(
+        unit=unit,
+        stratum=stratum,
+        n_images=int(first["n_images"]),
+        n_failed=int(first["n_failed"]),
+        n_missing=None if pd.isna(first["n_missing"]) else int(first["n_missing"]),
+        rows=headline.rows,
+        folds=folds,
+        n_folds=n_folds,
+        reasons=headline.reasons,
+    )
+
+
+def _folds(per_sample: pd.DataFrame, rows: tuple[HeadlineRow, ...]) -> tuple[tuple[float, ...], int]:
+    """The mean over folds of each row, and how many folds there are at most."""
+    if "mean_of_folds" not in per_sample or per_sample["mean_of_folds"].isna().all():
+        return (np.nan,) * len(rows), 0
+    named: list[Any] = list(per_sample.itertuples(index=False))
+    by_row = {
+        (_in_words(row.class_index, row.class_name), row.head, METRICS[row.metric]): float(row.mean_of_folds)
+        for row in named
+    }
+    folds = tuple(by_row[row.class_name, row.head, row.metric] for row in rows)
+    return folds, int(per_sample["n_folds"].fillna(0).max())
+
+
+def _in_words(class_index: int, class_name: str) -> str:
+    return OVER_CLASSES_NAMES[class_name] if class_index == OVER_CLASSES else class_name
+
+
+def _worst(per_image: pd.DataFrame) -> Iterator[WorstImage]:
+    last = per_image["head"].iloc[-1]
+    chosen = per_image[(per_image["class_index"] > 0) & (per_image["head"] == last) & per_image["dice"].notna()]
+    rows: list[Any] = list(chosen.sort_values("dice", kind="stable").head(SHOWN_IMAGES).itertuples())
+    for row in rows:
+        both = int(row.true_positive)
+        yield WorstImage(
+            str(row.image_id),
+            str(row.class_name),
+            float(row.dice),
+            both + int(row.false_negative),
+            both + int(row.false_positive),
+        )

@@ -1,0 +1,25 @@
+"""Strata: columns of so few values that scores of each can be looked at, where nobody said which are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+MOST = 12
+"""Values of a column that makes strata."""
+EACH = 5
+"""Images of a value on the average, at least."""
+
+
+def columns_of_few_values(table: pd.DataFrame, names: Sequence[str], unit: str = "") -> list[str]:
+    """Those of some columns that have 2 to `MOST` values, each of `EACH` images on the average, and of each
+    unit one only.
+
+    `unit` is the column that names the units; "" for none.
+    """
+    most = min(MOST, len(table) // EACH)
+    few = [name for name in names if name != unit and 2 <= table[name].nunique() <= most]
+    if not unit or unit not in table:
+        return few
+    return [name for name in few if table.groupby(unit)[name].nunique(dropna=False).max() <= 1]

@@ -1,0 +1,115 @@
+"""Trial: some images of a listing, read and counted as a run would, and nothing of it kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from segscale.errors import ContradictionError, DataError
+from segscale.storage.sources import ROLES, file_name, read_file
+from segscale.tasks.labels import LabelRule
+from segscale.tasks.prediction_file import Counting, count_prediction
+from segscale.tasks.readers import read_header
+from segscale.tasks.reference_file import read_reference
+
+IMAGES = 64
+"""Spread over the set."""
+MOST_SECONDS = 10.0
+"""After which no other is begun."""
+Agreement = Literal["", "copy", "disjoint"]
+"""Of a prediction that is its reference, byte for byte, or that has foreground as it has and meets it nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of an image."""
+
+    image_id: str
+    seconds: float
+    """Reading and counting."""
+    size: tuple[int, int, int] | None = None
+    """(D, H, W); None where it was not found out."""
+    error_type: str = ""
+    error: str = ""
+    """Why the image would fail; "" for a sound one."""
+    agreement: Agreement = ""
+
+
+def try_images(images: pd.DataFrame, rule: LabelRule, counting: Counting | None) -> list[Trial]:
+    """The trials of some images of a listing, spread over it, in its order; predictions are counted by `counting`.
+
+    A missing file is no failure here, for the listing says so already. Raises ContradictionError where the set cannot
+    be what it was taken for.
+    """
+    places = np.unique(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int))
+    rows = images.iloc[places].to_dict("records")
+    trials: list[Trial] = []
+    end = time.perf_counter() + MOST_SECONDS
+    # One by one, for what each takes is what a worker will take.
+    for row in rows:
+        trials.append(_trial(row, rule, counting))
+        if time.perf_counter() > end:
+            break
+    return trials
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    data: bytes
+    name: str
+
+
+def _trial(row: Mapping[Hashable, Any], rule: LabelRule, counting: Counting | None) -> Trial:
+    start = time.perf_counter()
+    files: dict[str, _File] = {}
+    size, agreement, error = None, _NOTHING, None
+    try:
+        for role in ROLES:
+            if row.get(role) and row[f"{role}_version"]:
+                files[role] = _File(read_file(row[role]), file_name(row[role]))
+        size, agreement = _counted(files, rule, counting)
+    except ContradictionError:
+        raise
+    except (DataError, OSError) as caught:
+        error = caught
+    return Trial(
+        image_id=str(row["image_id"]),
+        seconds=time.perf_counter() - start,
+        size=size,
+        error_type=error.recorded_as if isinstance(error, DataError) else type(error).__name__ if error else "",
+        error=str(error) if error else "",
+        agreement=agreement,
+    )
+
+
+_NOTHING: Agreement = ""
+
+
+def _counted(
+    files: Mapping[str, _File], rule: LabelRule, counting: Counting | None
+) -> tuple[tuple[int, int, int] | None, Agreement]:
+    """The size of an image, and what is odd about how its prediction agrees with its reference."""
+    size: tuple[int, int, int] | None = None
+    if "image" in files:
+        header = read_header(files["image"].data, files["image"].name)
+        size = header.depth, header.height, header.width
+    if "reference" not in files:
+        return size, ""
+    file = files["reference"]
+    reference = read_reference(file.data, file.name, rule, size)
+    depth, height, width = reference.shape
+    if counting is None or "prediction" not in files:
+        return (depth, height, width), ""
+    other = files["prediction"]
+    counts = count_prediction(reference, other.data, other.name, counting)
+    if file.data == other.data:
+        return (depth, height, width), "copy" if (reference != 0).any() else ""
+    met, false, missed = (
+        int(number[1:].sum()) for number in (counts.true_positive, counts.false_positive, counts.false_negative)
+    )
+    return (depth, height, width), "disjoint" if false and missed and not met else ""

@@ -1,0 +1,83 @@
+"""The counts of a run in the shape of nnU-Net's summary.json, for what reads that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segscale.errors import ArgumentError
+
+COLUMNS = (
+    "image_id", "class_index", "head", "status", "true_positive", "false_positive", "false_negative", "true_negative",
+)  # fmt: skip
+"""Of per_image, that a summary is made of."""
+Metrics = dict[str, float]
+
+
+def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, int], head: str | None = None) -> dict[str, Any]:
+    """`metric_per_case`, `mean` and `foreground_mean` as nnU-Net's evaluation of a folder names and means them.
+
+    per_image: COLUMNS of a report. labels: the label value of each class, by its index. head: of these predictions;
+    may be left out where there is one.
+
+    Of each sound image and foreground class Dice, IoU, TP, FP, FN, TN, n_pred and n_ref, from the counts alone: Dice is
+    2 TP / (2 TP + FP + FN), NaN where both masks are empty, whatever smoothing and empty policy the run had. `mean` is
+    over the cases where a metric is defined, `foreground_mean` the mean of these over labels (NaN where one is NaN).
+    Failed images are no cases. `reference_file` and `prediction_file` are the image's id: a report keeps no paths.
+
+    The names are those of `nnunetv2/evaluation/evaluate_predictions.py`. Raises ArgumentError for a head that there is
+    not, and where one of several has to be named.
+    """
+    heads = list(dict.fromkeys(per_image["head"].astype(str)))
+    if head is None and len(heads) > 1:
+        raise ArgumentError(f"head: expected one of {heads}, whose predictions are meant; got none")
+    if head is not None and head not in heads:
+        raise ArgumentError(f"head: expected one of {heads}, got {head!r}")
+    rows = per_image[
+        ((per_image["class_index"] > 0) & (per_image["status"] == "ok")).to_numpy(bool)
+        & (per_image["head"].astype(str) == (heads[0] if head is None else head)).to_numpy(bool)
+    ]
+    cases = _cases(rows, labels)
+    keys = [str(label) for index, label in labels.items() if index > 0]
+    mean = {key: _mean(case["metrics"][key] for case in cases) for key in keys} if cases else {}
+    return {
+        "metric_per_case": cases,
+        "mean": mean,
+        "foreground_mean": {name: float(np.mean([mean[key][name] for key in keys])) for name in NAMES} if cases else {},
+    }
+
+
+def _cases(rows: pd.DataFrame, labels: Mapping[int, int]) -> list[dict[str, Any]]:
+    by_image: dict[str, dict[str, Metrics]] = {}
+    named: Iterable[Any] = rows[list(COLUMNS)].itertuples(index=False)
+    for row in named:
+        counts = int(row.true_positive), int(row.false_positive), int(row.false_negative), int(row.true_negative)
+        by_image.setdefault(str(row.image_id), {})[str(labels[row.class_index])] = _metrics(*counts)
+    return [{"reference_file": name, "prediction_file": name, "metrics": found} for name, found in by_image.items()]
+
+
+def _metrics(tp: int, fp: int, fn: int, tn: int) -> Metrics:
+    wrong = fp + fn
+    return {
+        "Dice": 2 * tp / (2 * tp + wrong) if tp + wrong else nan,
+        "IoU": tp / (tp + wrong) if tp + wrong else nan,
+        "TP": tp,
+        "FP": fp,
+        "FN": fn,
+        "TN": tn,
+        "n_pred": tp + fp,
+        "n_ref": tp + fn,
+    }
+
+
+NAMES = tuple(_metrics(0, 0, 0, 0))
+
+
+def _mean(cases: Iterable[Metrics]) -> Metrics:
+    found = list(cases)
+    defined = {name: [case[name] for case in found if not isnan(case[name])] for name in NAMES}
+    return {name: float(np.mean(values)) if values else nan for name, values in defined.items()}

@@ -1,0 +1,156 @@
+"""Two folders as a configuration, and as the file of it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segscale.errors import ConfigError
+from segscale.flows.config.evaluation import load_config
+from segscale.flows.folder_pair import (
+    FILE,
+    FolderPair,
+    config_of,
+    keep_configuration,
+    parsed_settings,
+    with_strata,
+    written,
+)
+from tests.drawn_pairs import IDS, draw
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with pairs in it."""
+    folder = draw(tmp_path / "liver", {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"})
+    monkeypatch.chdir(folder)
+    return folder
+
+
+ASKED = [
+    pytest.param({}, id="nothing but two folders"),
+    pytest.param({"output": "../far/away"}, id="data that does not move with the report"),
+    pytest.param({"output": "s3://bucket/out"}, id="a report elsewhere"),
+    pytest.param({"references": "s3://bucket/masks/*.png"}, id="references elsewhere"),
+    pytest.param({"predictions": "preds/{id}.png"}, id="a pattern"),
+    pytest.param({"predictions": "sub[1]/*.png"}, id="letters of patterns"),
+    pytest.param({"classes": ("background", "a", 'b "quoted"')}, id="classes"),
+    pytest.param(
+        {"settings": {"dataset": {"foreground": "any"}, "metrics": {"threshold": 0.25}, "cluster": {"workers": 3}}},
+        id="further keys",
+    ),
+    pytest.param({"settings": {"store": {"path": "elsewhere"}, "report": {"run_id": "first"}}}, id="keys that win"),
+]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_the_file_is_the_very_same_configuration(here: Path, asked: dict[str, Any]) -> None:
+    pair = FolderPair(**{"predictions": "preds", "references": "masks", **asked})
+    config = config_of(pair)
+    folder = here / "anywhere" / "deep"
+    folder.mkdir(parents=True)
+    (folder / FILE).write_text(written(pair, config, str(folder)), encoding="utf-8")
+    # Where a network would be saved is nobody's concern here.
+    unused = {"train"}
+    assert load_config(folder / FILE).model_dump(exclude=unused) == config.model_dump(exclude=unused)
+
+
+def test_the_file_moves_with_its_folder(here: Path) -> None:
+    pair = FolderPair("preds", "masks")
+    report = here / "segscale-report" / "reports" / "liver" / "run"
+    report.mkdir(parents=True)
+    (report / FILE).write_text(written(pair, config_of(pair), str(report)))
+    moved = here.rename(here.parent / "moved")
+    config = load_config(moved / "segscale-report" / "reports" / "liver" / "run" / FILE)
+    assert config.dataset.references == str(moved / "masks")
+    assert config.store.path == str(moved / "segscale-report" / "store")
+
+
+def test_a_working_folder_reached_by_a_link(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here.parent / "link").symlink_to(here)
+    monkeypatch.chdir(here.parent / "link")
+    pair = FolderPair("preds", "masks", output=str(here.parent / "link" / "out"))
+    config = config_of(pair)
+    (here / FILE).write_text(written(pair, config, str(here)))
+    assert load_config(here / FILE).dataset == config.dataset
+
+
+def test_an_edited_file_stays(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pair = FolderPair("preds", "masks")
+    config = config_of(pair)
+    with caplog.at_level(logging.INFO, "segscale"):
+        keep_configuration(pair, config, str(here / "run"))
+        keep_configuration(pair, config, str(here / "run"))
+        (here / "run" / FILE).write_text("edited")
+        keep_configuration(pair, config, str(here / "run"))
+    assert (here / "run" / FILE).read_text() == "edited"
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        pytest.param({"predictions": ""}, "predictions.path: expected a folder", id="none"),
+        pytest.param(
+            {"predictions": "./masks/"}, "expected two places, got masks for both", id="the same, spelled anew"
+        ),
+        pytest.param({"predictions": "link"}, "expected two places", id="the same by a link"),
+        pytest.param({"predictions": "masks", "references": "preds"}, "are exchanged", id="exchanged"),
+        pytest.param({"classes": ("tumour",)}, "dataset.classes: expected two names or more", id="one class"),
+        pytest.param({"settings": {"dataset": {"clases": []}}}, "dataset.clases: unknown key", id="a mistyped key"),
+        pytest.param({"settings": {"data": {}}}, "", id="an empty section is none"),
+        pytest.param({"predictions": "s3://u:p@b/x"}, r"\*\*\*", id="a secret is not shown"),
+    ],
+)
+def test_what_is_wrong_is_said_at_once(here: Path, asked: dict[str, Any], message: str) -> None:
+    (here / "link").symlink_to(here / "masks")
+    pair = FolderPair(**{"predictions": "preds", "references": "masks", **asked})
+    if not message:
+        config_of(pair)
+        return
+    with pytest.raises(ConfigError, match=message):
+        config_of(pair)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("metrics.threshold=0.4", 0.4),
+        ("metrics.threshold = 0.4", 0.4),
+        ('metrics.threshold="0.4"', "0.4"),
+        ("metrics.threshold=any", "any"),
+        ("metrics.threshold=[0, 255]", [0, 255]),
+        ("metrics.threshold=a=b", "a=b"),
+        ("metrics.threshold=", ""),
+    ],
+)
+def test_settings_are_toml_or_text(text: str, value: Any) -> None:
+    assert parsed_settings([text]) == {"metrics": {"threshold": value}}
+
+
+@pytest.mark.parametrize("text", ["threshold=1", "metrics.threshold", "=1", ".=1"])
+def test_settings_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set: expected section\.key=value"):
+        parsed_settings([text])
+
+
+def test_columns_of_few_values_are_strata_unless_some_are_named(here: Path) -> None:
+    rows = [f"{name};{'ab'[number % 2]};{number}" for number, name in enumerate(IDS)]
+    (here / "table.csv").write_text("\n".join(["image_id;site;age", *rows]))
+    pair = FolderPair("preds", "masks", by="table.csv")
+    assert with_strata(pair).group_by == ("site",)
+    config = config_of(with_strata(pair))
+    assert (config.metrics.group_by, config.dataset.columns) == (("site",), str(here / "table.csv"))
+    named = FolderPair("preds", "masks", by="table.csv", settings={"metrics": {"group_by": []}})
+    assert with_strata(named) is named
+    with pytest.raises(ConfigError, match=r"dataset\.columns: .*nowhere.csv: expected a table"):
+        with_strata(FolderPair("preds", "masks", by="nowhere.csv"))
+
+
+def test_the_set_is_called_as_the_folder_of_its_references(here: Path) -> None:
+    assert config_of(FolderPair("preds", "masks")).dataset.name == "liver"
+    (here / "kidney labels").mkdir()
+    assert config_of(FolderPair("preds", "kidney labels")).dataset.name == "kidney-labels"

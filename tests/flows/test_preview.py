@@ -1,0 +1,138 @@
+"""What a run would meet, without running it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segscale.errors import ConfigError
+from segscale.flows import trial
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.preview import Preview, as_json, describe, preview
+from tests.drawn_pairs import IDS, SIZE, disc, draw, noise, save
+
+
+def config_of(folder: Path, **sections: dict[str, Any]) -> EvaluationConfig:
+    document: dict[str, Any] = {
+        "dataset": {"name": "set", "references": "masks", **sections.pop("dataset", {})},
+        "predictions": {"path": "preds"},
+        "store": {"path": "work"},
+        "report": {"path": "reports"},
+        **sections,
+    }
+    return parse_config(document, base=folder, source="test")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    return draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"})
+
+
+def facts(found: Preview) -> dict[str, str]:
+    return {fact.name: fact.text for fact in found.facts}
+
+
+def remarks(found: Preview) -> list[tuple[str, str]]:
+    return [(remark.severity, remark.text) for remark in found.remarks]
+
+
+def test_of_a_sound_set_there_is_nothing_to_say(pairs: Path) -> None:
+    before = sorted(path.name for path in pairs.iterdir())
+    found = preview(config_of(pairs))
+    assert found.remarks == ()
+    assert facts(found)["size"] == "24x32 (height x width)"
+    assert facts(found)["looked at"] == "12 of 12 images, counted on trial"
+    assert facts(found)["classes"] == "background, lesion are 0 and 1, or full scale, as files told"
+    assert facts(found)["time"].startswith("about 2 s on ")
+    assert describe(found).endswith("\nnothing would fail or warn")
+    assert sorted(path.name for path in pairs.iterdir()) == before
+
+
+SPOILED: list[Any] = [
+    pytest.param(
+        lambda f: (f / "preds/case03.png").unlink(), "fails", "1 of 12 images have no prediction: case03", id="missing"
+    ),
+    pytest.param(
+        lambda f: save(f / "preds/case05.png", np.zeros((8, 8), np.uint8)),
+        "fails",
+        "1 of 12 images looked at, ValueError: case05: case05.png: expected the size of its image 24x32, got 8x8",
+        id="another size",
+    ),
+    pytest.param(
+        lambda f: (f / "masks/case05.png").write_bytes(b"no image"), "fails", "UnreadableImage: case05:", id="damaged"
+    ),
+    pytest.param(
+        lambda f: save(f / "preds/extra.png", disc(0)),
+        "warns",
+        "predictions: 1 has no reference: extra",
+        id="left over",
+    ),
+    pytest.param(lambda f: (f / "work").write_text("a file"), "fails", "store.path: ", id="no folder to write to"),
+    pytest.param(
+        lambda f: [save(f / f"preds/{name}.png", disc(number)) for number, name in enumerate(IDS)],
+        "warns",
+        "12 of 12 predictions looked at are their references, byte for byte",
+        id="copies",
+    ),
+    pytest.param(
+        lambda f: [save(f / f"preds/{name}.png", np.roll(disc(number), 15, axis=1)) for number, name in enumerate(IDS)],
+        "warns",
+        "meet none of their references",
+        id="of other images",
+    ),
+    pytest.param(
+        lambda f: [(f / f"{role}/{name}.png").unlink() for role in ("masks", "preds") for name in IDS[3:]],
+        "warns",
+        "3 images: intervals need 10",
+        id="few",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "severity", "text"), SPOILED)
+def test_what_would_fail_or_warn(pairs: Path, spoil: Callable[[Path], Any], severity: str, text: str) -> None:
+    spoil(pairs)
+    found = [remark for remark in remarks(preview(config_of(pairs))) if text in remark[1]]
+    assert [one for one, _ in found] == [severity]
+
+
+def test_strata_of_few_images(pairs: Path) -> None:
+    (pairs / "table.csv").write_text("\n".join(["id,site", *(f"{name},{'ab'[name < 'case03']}" for name in IDS)]))
+    config = config_of(pairs, dataset={"columns": "table.csv"}, metrics={"group_by": ["site"]})
+    found = remarks(preview(config))
+    assert found == [
+        ("warns", "metrics.group_by: 1 value of 'site' with fewer than 10 images, too few for intervals: b (2)")
+    ]
+
+
+def test_what_a_run_refuses_is_refused(pairs: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.references: .*found none"):
+        preview(config_of(pairs, dataset={"references": "nowhere"}))
+    save(pairs / "masks" / "case01.png", np.arange(24 * 32).reshape(SIZE).astype(np.uint8))
+    with pytest.raises(ConfigError, match=r"dataset\.label_values: .*They may be classes"):
+        preview(config_of(pairs))
+
+
+def test_images_beside_are_not_decoded(pairs: Path) -> None:
+    draw(pairs, {"image": "images/{id}.png"})
+    assert preview(config_of(pairs, dataset={"images": "images"})).remarks == ()
+    save(pairs / "images" / "case02.png", noise(1)[:10])
+    (remark,) = preview(config_of(pairs, dataset={"images": "images"})).remarks
+    assert "expected the size of its image 10x32, got 24x32" in remark.text
+
+
+def test_images_are_tried_until_the_time_is_over(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
+    assert facts(preview(config_of(pairs)))["looked at"] == "1 of 12 images, counted on trial"
+
+
+def test_as_json(pairs: Path) -> None:
+    (pairs / "preds" / "case03.png").unlink()
+    document = json.loads(as_json(preview(config_of(pairs))))
+    assert set(document) == {"facts", "remarks"}
+    assert document["remarks"] == [{"severity": "fails", "text": "1 of 12 images have no prediction: case03"}]
