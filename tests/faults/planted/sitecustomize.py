@@ -2,8 +2,8 @@
 
 Python imports `sitecustomize` at its start. Where SEGSCALE_FAULTS names a folder, the two ways in which anything
 reaches a store (`ObjectStore.write`, `ObjectStore.create_exclusive`), and the reading of a source file, look into
-``armed.json`` there: what is to happen, at which object, in which process. A fault happens once however many processes come by: whoever creates its file is the
-one.
+``armed.json`` there: what is to happen, at which object, in which process. A fault happens once however many processes
+come by: whoever creates its file is the one.
 """
 
 from __future__ import annotations
