@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-STAGES = ("ingest", "score")
+STAGES = ("score",)
 SAMPLE_SECONDS = 0.05
 
 

@@ -272,7 +272,7 @@ def test_a_killed_scheduler_costs_time_and_nothing_else(
     with dask_programs(tmp_path / "first") as programs:
         address, scheduler = start("first", programs)
         driver = segscale.start("run", config, "--scheduler", address)
-        while len(list((work / "store" / "ledger" / "ingest").glob("*.json"))) < 2:
+        while len(list((work / "store" / "ledger" / "score").glob("*.json"))) < 2:
             assert driver.poll() is None, driver.communicate()[1]
             os.sched_yield()
         scheduler.kill()

@@ -370,7 +370,7 @@ def look(team: Team, run: dict[str, Any]) -> Night:
     report = max((team.folder / "reports" / "lesions").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     record = json.loads((report / "run.json").read_text())
     ledger = team.folder / "store" / "ledger"
-    commits = {stage: {path.stem for path in (ledger / stage).glob("*.json")} for stage in ("ingest", "score")}
+    commits = {stage: {path.stem for path in (ledger / stage).glob("*.json")} for stage in ("score",)}
     return Night(run, record, commits, team.artifacts(), report)
 
 
@@ -421,18 +421,18 @@ def test_the_second_night_does_the_shards_of_new_and_changed_images_and_no_other
     store = ObjectStore(str(team.folder / "store"))
 
     def images(keys: set[str]) -> list[set[str]]:
-        entries = [Ledger(store).read("ingest", key) for key in keys]
+        entries = [Ledger(store).read("score", key) for key in keys]
         return [set(shards.read_rows(store, entry)["image_id"]) for entry in entries]
 
-    before = images(first.commits["ingest"])
-    made = images(second.commits["ingest"] - first.commits["ingest"])
+    before = images(first.commits["score"])
+    made = images(second.commits["score"] - first.commits["score"])
     for shard in made:
         # A full shard that is joined by a new image is split, perhaps into a part without it.
         assert shard & {stems[0], *stems[32:]} or any(shard < whole for whole in before)
     assert set.union(*made) >= {stems[0], *stems[32:]}
     assert second.record["n_images"] == 48
     assert second.report != first.report
-    for stage in ("ingest", "score"):
+    for stage in ("score",):
         was, after = first.record["stages"][stage], second.record["stages"][stage]
         assert was["reused"] == 0
         assert was["attempts"] == was["shards"] == len(first.commits[stage])
@@ -447,7 +447,7 @@ def test_the_second_night_does_the_shards_of_new_and_changed_images_and_no_other
 def test_artifacts_are_read_back_through_the_api(nights: tuple[Night, Night]) -> None:
     for night in nights:
         found = night.artifacts
-        for stage in ("scan", "ingest", "score"):
+        for stage in ("score",):
             assert (found[f"segscale-lesions-{stage}"]["type"], found[f"segscale-lesions-{stage}"]["data"]) == (
                 "progress", 100.0,
             )  # fmt: skip

@@ -20,7 +20,6 @@ from distributed import LocalCluster
 from PIL import Image
 
 from segscale.storage.catalog import pack
-from segscale.tasks.tiling import bucket_side
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.score_set import score_sections
 
@@ -109,7 +108,7 @@ def test_a_second_run_reads_no_file_and_says_so(
     outcome = segscale_here("run", config)
     assert outcome.code == 0, outcome.err
     assert "no file was read" in outcome.err
-    assert outcome.err.count("nothing to do") == 2
+    assert outcome.err.count("nothing to do") == 1
     assert "report: unchanged" in outcome.err
     assert {path.name: path.read_bytes() for path in report.iterdir()} == before
 
@@ -155,27 +154,19 @@ def test_only_shards_that_hold_a_changed_image_are_redone(
     untouched = {key for key, members in shards_before.items() if not members & {changed, removed}} & set(current)
     assert untouched == set(current) - new
     assert len(untouched) >= 2
-    for stage in ("ingest", "score"):
-        done = json.loads((report_folder(second.out) / "run.json").read_text())["stages"][stage]
-        assert done["shards"] - done["reused"] == done["attempts"] == len(new), stage
+    done = json.loads((report_folder(second.out) / "run.json").read_text())["stages"]["score"]
+    assert done["shards"] - done["reused"] == done["attempts"] == len(new)
 
 
 def expected_shards(data: Path) -> set[frozenset[str]]:
-    """The sets of images that share a shard, from `pack` and the sizes of the files alone."""
-    buckets: dict[tuple[int, int], list[str]] = {}
-    for path in sorted((data / "images").glob("*.png")):
-        with Image.open(path) as image:
-            buckets.setdefault((bucket_side(image.height), bucket_side(image.width)), []).append(path.stem)
-    return {
-        frozenset(names[position] for position in leaf)
-        for names in buckets.values()
-        for leaf in pack(names, [1] * len(names), 8)
-    }
+    """The sets of images that share a shard, from `pack` and the names of the files alone."""
+    names = sorted(path.stem for path in (data / "images").glob("*.png"))
+    return {frozenset(names[position] for position in leaf) for leaf in pack(names, [1] * len(names), 8)}
 
 
 def shard_members(store: Path) -> dict[str, set[str]]:
     members = {}
-    for path in (store / "ledger" / "ingest").glob("*.json"):
+    for path in (store / "ledger" / "score").glob("*.json"):
         rows = pd.read_parquet(store / json.loads(path.read_text())["path"] / "rows.parquet")
         members[path.stem] = set(rows["image_id"])
     return members
@@ -203,12 +194,12 @@ def test_bad_images_fail_with_their_reason_and_the_others_are_scored(
     (data / "predictions" / f"{stems[8]}.png").unlink()
     Image.new("L", (9, 9)).save(data / "predictions" / f"{stems[9]}.png")
     expected = {
-        stems[0]: ("ingest", "reference"),
-        stems[1]: ("ingest", "empty"),
-        stems[2]: ("ingest", f"{stems[2]}.png"),
-        stems[4]: ("ingest", "60x50"),
-        stems[5]: ("ingest", "17"),
-        stems[6]: ("ingest", "1x1"),
+        stems[0]: ("score", "reference"),
+        stems[1]: ("score", "empty"),
+        stems[2]: ("score", f"{stems[2]}.png"),
+        stems[4]: ("score", "60x50"),
+        stems[5]: ("score", "17"),
+        stems[6]: ("score", "1x1"),
         stems[8]: ("score", "prediction"),
         stems[9]: ("score", "expected"),
     }
@@ -239,7 +230,7 @@ WRONG = {
     "wrong type": ({"metrics": {"threshold": '"half"'}}, "metrics.threshold"),
     "unlisted choice": ({"metrics": {"empty": '"skip"'}}, "metrics.empty"),
     "empty folder": ({"dataset": {"images": '"{tmp}/nothing/*.png"'}}, "expected files, found none"),
-    "duplicate stems": ({"dataset": {"images": '"{tmp}/twice/**/*.png"'}}, "same stem"),
+    "duplicate stems": ({"dataset": {"images": '"{tmp}/twice/**/*.png"'}}, "no common stem"),
     "no common stem": ({"dataset": {"references": '"{tmp}/other"'}}, "no common stem"),
     "layout not built": ({"dataset": {"layout": '"nnunet"'}}, "not built yet"),
     "jobs without a number": ({"cluster": {"kind": '"slurm"'}}, "cluster.workers: expected how many at most"),
@@ -333,9 +324,10 @@ def test_each_flow_runs_alone_and_prefect_shows_its_artifacts(
 ) -> None:
     segscale = segscale_in_prefect
     config = write_config(**score_sections(phantoms, tmp_path))
-    too_early = segscale("score", config)
+    too_early = segscale("report", config)
     assert too_early.code == 2
-    assert "run ingest first" in too_early.err
+    assert "run score first" in too_early.err
+    # What is ingested beside, for a training, is no part of it.
     for command in ("ingest", "score"):
         outcome = segscale(command, config)
         assert outcome.code == 0, outcome.err
@@ -352,8 +344,9 @@ def test_each_flow_runs_alone_and_prefect_shows_its_artifacts(
     flow_runs = {run["name"]: run for run in ask(f"{api}/flows/filter")}
     assert {"ingest-dataset", "score-dataset", "report-dataset"} <= set(flow_runs)
     artifacts = {artifact["key"]: artifact for artifact in ask(f"{api}/artifacts/latest/filter")}
-    assert artifacts["segscale-phantom-ingest"]["type"] == "progress"
-    assert artifacts["segscale-phantom-ingest"]["data"] == 100.0
+    for stage in ("ingest", "score"):
+        assert artifacts[f"segscale-phantom-{stage}"]["type"] == "progress"
+        assert artifacts[f"segscale-phantom-{stage}"]["data"] == 100.0
     table = json.loads(artifacts["segscale-phantom"]["data"])
     assert {"per-sample", "batch 1", "batch 8", "batch 32", "pooled"} <= set(table[0])
 
@@ -441,7 +434,7 @@ def test_an_interrupted_run_says_so(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
     process = segscale.start("run", write_config(**score_sections(phantoms, tmp_path)))
-    ledger = tmp_path / "store" / "ledger" / "ingest"
+    ledger = tmp_path / "store" / "ledger" / "score"
     while not ledger.is_dir():
         assert process.poll() is None, process.communicate()[1]
         os.sched_yield()
@@ -469,15 +462,15 @@ def test_a_killed_driver_takes_its_workers_along_and_the_next_run_does_what_is_m
     assert workers
     assert psutil.wait_procs(workers, timeout=60)[1] == [], "workers outlived their driver"
     assert not list(tmp_path.glob("reports/*/*/run.json"))
-    before = {stage: committed(tmp_path, stage) for stage in ("ingest", "score")}
+    before = committed(tmp_path, "score")
 
     outcome = segscale("run", config)
     assert outcome.code == 0, outcome.err
     report = report_folder(outcome.out)
-    stages = json.loads((report / "run.json").read_text())["stages"]
-    assert 0 < before["score"] < stages["score"]["shards"]
-    for stage, known in before.items():
-        assert (stages[stage]["reused"], stages[stage]["attempts"]) == (known, stages[stage]["shards"] - known)
+    done = json.loads((report / "run.json").read_text())["stages"]["score"]
+    assert 0 < before < done["shards"]
+    # Killed so early, it had not kept yet what files told: they are read again, and committed once all the same.
+    assert done["reused"] + done["attempts"] == done["shards"] == committed(tmp_path, "score")
     for table in TABLES:
         assert (report / f"{table}.parquet").read_bytes() == (finished[2] / f"{table}.parquet").read_bytes(), table
 

@@ -12,11 +12,9 @@ import pandas as pd
 
 from segscale.flows.checks.model import find_model
 from segscale.flows.config.evaluation import load_config
-from segscale.flows.dataset import require_catalog
+from segscale.flows.dataset import is_scored, require_catalog
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import plan_predict
-from segscale.flows.run import Run
-from segscale.flows.score import plan_score
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 
@@ -46,11 +44,10 @@ def check_ledger(config_path: Path) -> None:
     """Every planned key is committed once, no other is, and every object is the one that was committed."""
     config = load_config(str(config_path))
     store = ObjectStore(config.store.path)
-    catalog, ledger = require_catalog(config, store), Ledger(store)
-    planned = {"ingest": set(catalog["shard"])}
-    if config.predictions.path:
-        planned["score"] = set(plan_score(Run(config).counting, catalog))
-    else:
+    scored = is_scored(config)
+    catalog, ledger = require_catalog(config, store, scored=scored), Ledger(store)
+    planned = {"score" if scored else "ingest": set(catalog["shard"])}
+    if not scored:
         plan = find_plan(config, find_model(config), store)
         assert plan is not None, "no plan record"
         planned["predict"] = set(plan_predict(catalog, plan.prediction))

@@ -33,11 +33,12 @@ class Armed:
     """A fault that waits at a failpoint."""
 
     moment: str
-    """before-, mid- or after-, and what is done there: write or commit."""
+    """before-, mid- or after-, and what is done there: write or commit; before-read of a source file."""
     pattern: str
     """Regular expression, found in the URL of the object."""
     action: str
-    """kill, stop (``:self``, ``:driver``, ``:nanny``, ``:scheduler``), ``raise:ENOSPC``, ``clock:3600``."""
+    """kill, stop (``:self``, ``:driver``, ``:nanny``, ``:scheduler``), ``raise:ENOSPC``, ``clock:3600``,
+    ``append``: the file that is about to be read becomes another."""
     role: str = "worker"
     """Of the process that comes by."""
     nth: int = 1

@@ -152,7 +152,7 @@ def stopped_driver(scene: Scene) -> None:
 
 
 def stopped_scheduler(scene: Scene) -> None:
-    scene.rig.arm(Armed(*place("ingest", "before-commit"), "stop:scheduler", nth=4))
+    scene.rig.arm(Armed(*place("score", "before-commit"), "stop:scheduler", nth=4))
     driver = scene.start()
     await_true(lambda: bool(scene.rig.fired()), 60, "the scheduler to be stopped")
     scheduler = scene.rig.scheduler_pid()
@@ -220,12 +220,16 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "bit flipped": flip, "truncated": truncate, "emptied": empty, "deleted": Path.unlink,
 }  # fmt: skip
 UNSCORED = ("store/ledger/score", "store/shards/score", "reports")
+UNPREDICTED = ("store/ledger/predict", "store/shards/predict", "reports")
 # What, a glob that finds it, what was not done yet, and the damages that a run finds by itself and mends: a table of a
 # report is written again, a record that is not there is work that was not done.
+INGESTED = {
+    "pixels of references": ("store/shards/ingest/*/*/*/arrays.zarr/references/c/0/0/0", UNPREDICTED, ()),
+    "table of a shard's rows": ("store/shards/ingest/*/*/*/rows.parquet", UNPREDICTED, ()),
+    "record of an ingested shard": ("store/ledger/ingest/*.json", UNPREDICTED, ("deleted",)),
+}
 DAMAGED = {
-    "pixels of references": ("store/shards/ingest/*/*/*/arrays.zarr/references/c/0/0/0", UNSCORED, ()),
-    "table of a shard's rows": ("store/shards/ingest/*/*/*/rows.parquet", UNSCORED, ()),
-    "record of an ingested shard": ("store/ledger/ingest/*.json", UNSCORED, ("deleted",)),
+    **INGESTED,
     "Parquet part": ("store/shards/score/*/*/*/rows.parquet", ("reports",), ()),
     "record of a scored shard": ("store/ledger/score/*.json", ("reports",), ("deleted",)),
     "catalog": ("store/catalog/*.parquet", (), tuple(DAMAGES)),
@@ -262,10 +266,10 @@ def damaged(
 def damages() -> Iterator[Fault]:
     for what, (pattern, without, mends) in DAMAGED.items():
         for harm, function in DAMAGES.items():
-            if what == "catalog" and harm in ("truncated", "emptied"):
-                continue
             reason = "made again by the run" if harm in mends else "must be found and named, never turned into numbers"
-            yield Fault(f"{what}: {harm}", reason, damaged(pattern, without, function, harm in mends), "damage")
+            play = damaged(pattern, without, function, harm in mends)
+            # Of what something else predicted nothing is ingested.
+            yield Fault(f"{what}: {harm}", reason, play, "damage", engine=what in INGESTED)
 
 
 def two_drivers(victim_nth: int) -> Callable[[Scene], None]:
@@ -282,7 +286,7 @@ def two_drivers(victim_nth: int) -> Callable[[Scene], None]:
 
 def clock(role: str, seconds: int) -> Callable[[Scene], None]:
     def play(scene: Scene) -> None:
-        at = place("ingest", "before-commit") if role == "worker" else ("before-write", "/catalog/")
+        at = place("score", "before-commit") if role == "worker" else ("before-write", "/catalog/")
         assert scene.run_with(Armed(*at, f"clock:{seconds}", role=role)) == 0
 
     return play
@@ -311,15 +315,50 @@ def touched(scene: Scene) -> None:
             os.utime(path, ns=(nanoseconds, nanoseconds))
 
 
+def killed_while_reading(victim: str) -> Callable[[Scene], None]:
+    """A process is killed when a worker is about to read a file in the middle of the set."""
+    expected = {"self": 0, "driver": -signal.SIGKILL}[victim]
+
+    def play(scene: Scene) -> None:
+        code = scene.run_with(Armed("before-read", r"/(images|masks|predictions)/", f"kill:{victim}", nth=100))
+        assert code == expected, f"exit {code}, expected {expected}: {scene.said}"
+
+    return play
+
+
+def replaced(scene: Scene) -> None:
+    """A file that was read before, under whose bytes its shard is to be counted, is another when that is done."""
+    scene.copy_finished(without=UNSCORED)
+    target = scene.rig.folder / "data" / "masks" / "image_020.png"
+    before, times = target.read_bytes(), target.stat()
+    try:
+        code = scene.run_with(Armed("before-read", r"/masks/image_020\.png", "append"))
+        assert code == 3, f"exit {code}: {scene.said}"
+        assert "changed while they were being read" in scene.said[-1], scene.said
+    finally:
+        target.write_bytes(before)
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def readings() -> Iterator[Fault]:
+    """What reading and counting in one pass brings."""
+    reason = "what was read and not counted is read again, and nothing else"
+    for victim in ("self", "driver"):
+        name = f"score: {victim.replace('self', 'worker')} killed, before a file is read"
+        yield Fault(name, reason, killed_while_reading(victim), "kill score")
+    reason = "no other bytes may be counted under the key of those before"
+    yield Fault("score: a known file is replaced while it is read", reason, replaced, "damage")
+
+
 def others() -> Iterator[Fault]:
     away = "taken for dead, it comes back and does what another has done since"
-    for stage, moment in (("ingest", "before-commit"), ("ingest", "mid-write"), ("score", "before-commit")):
-        yield Fault(f"{stage}: worker stopped, {moment}", away, stopped_worker(stage, moment), "stop")
+    for moment in ("before-commit", "mid-write", "after-write"):
+        yield Fault(f"score: worker stopped, {moment}", away, stopped_worker("score", moment), "stop")
     yield Fault("score: driver stopped while another finishes", away, stopped_driver, "stop")
-    yield Fault("ingest: scheduler stopped for 8 s", "all workers seem to be silent", stopped_scheduler, "stop")
+    yield Fault("score: scheduler stopped for 8 s", "all workers seem to be silent", stopped_scheduler, "stop")
     for stage, error, times in (
-        ("ingest", "EIO", 1), ("ingest", "ENOSPC", 1), ("score", "EIO", 1),
-        ("ingest", "EACCES", 99), ("score", "ENOSPC", 99),
+        ("score", "EDQUOT", 1), ("score", "ENOSPC", 1), ("score", "EIO", 1),
+        ("score", "EACCES", 99), ("score", "ENOSPC", 99),
     ):  # fmt: skip
         often = "once" if times == 1 else "always"
         reason = "another attempt must succeed" if times == 1 else "the run must end, and resume"
@@ -333,8 +372,8 @@ def others() -> Iterator[Fault]:
         yield Fault(f"{room}: {error} mid write of {what}", "the driver has nobody who tries again", play, "error")
     room = "a disk that is really full fails wherever it likes"
     yield Fault("disk full: from the start", room, full_disk("store", 0, ()), "disk")
-    yield Fault("disk full: while shards are ingested", room, full_disk("store", 300_000, ()), "disk")
-    yield Fault("disk full: while shards are scored", room, full_disk("store", 40_000, UNSCORED), "disk")
+    yield Fault("disk full: while shards are scored", room, full_disk("store", 100_000, ()), "disk")
+    yield Fault("disk full: while known files are scored", room, full_disk("store", 40_000, UNSCORED), "disk")
     yield Fault("disk full: while the report is written", room, full_disk("reports", 60_000, UNSCORED), "disk")
     yield Fault("two drivers at once", "both do the same work; one commit of each wins", two_drivers(0), "drivers")
     for nth in (1, 6):
@@ -352,7 +391,7 @@ def others() -> Iterator[Fault]:
 def faults() -> list[Fault]:
     """All of them."""
     made = [
-        *kills("ingest"), *kills("score"), *driver_kills(), *others(), *damages(),
+        *kills("ingest", engine=True), *kills("score"), *readings(), *driver_kills(), *others(), *damages(),
         *kills("predict", engine=True), *plan_kills(), *kills_alone(), *others_alone(),
     ]  # fmt: skip
     names = [fault.name for fault in made]

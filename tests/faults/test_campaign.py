@@ -20,9 +20,11 @@ from tests.faults.table import faults
 pytestmark = pytest.mark.slow
 FAULTS = {fault.name: fault for fault in faults()}
 SHORT = {
-    "ingest: worker killed, mid-write": "a worker, and half an object",
+    "score: worker killed, mid-write": "a worker, and half an object",
     "score: driver killed, after-commit": "the driver, while workers commit",
     "report: driver killed, mid write of run.json": "the one write that makes a report",
+    "score: worker killed, before a file is read": "a worker that reads and counts",
+    "score: a known file is replaced while it is read": "a source file that becomes another",
     "score: EIO once, mid-write": "an error instead of a death",
     "two drivers, one killed at commit 6": "a driver beside another one",
     "Parquet part: bit flipped": "damage that must be named",
@@ -32,7 +34,7 @@ SHORT = {
     "predict: driver killed, after-commit": "the driver, while a network predicts",
     "predict: worker killed, mid-write": "a worker that holds a network",
 }
-AS_ROOT = "disk full: while shards are ingested"
+AS_ROOT = "disk full: while shards are scored"
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,14 @@ def test_a_missing_commit_is_noticed(copy: Path) -> None:
 
 
 def test_a_commit_that_nobody_planned_is_noticed(copy: Path) -> None:
-    record = next((copy / "store" / "ledger" / "ingest").iterdir())
+    record = next((copy / "store" / "ledger" / "score").iterdir())
     shutil.copy(record, record.with_name(f"{'0' * 64}.json"))
     with pytest.raises(AssertionError, match="done and not planned"):
         invariants.check_ledger(copy / "config.toml")
 
 
 def test_a_flipped_bit_is_noticed(copy: Path) -> None:
-    target = next((copy / "store" / "shards" / "ingest").rglob("rows.parquet"))
+    target = next((copy / "store" / "shards" / "score").rglob("rows.parquet"))
     data = bytearray(target.read_bytes())
     data[9] ^= 1
     target.write_bytes(data)
@@ -138,5 +140,5 @@ def test_a_fault_that_does_not_happen_is_noticed(stage: Stage) -> None:
 
 def test_the_undisturbed_run_has_sound_and_failed_images(stage: Stage) -> None:
     ledger = stage.finished / "store" / "ledger"
-    assert len(list((ledger / "ingest").iterdir())) >= N_IMAGES // 10
+    assert len(list((ledger / "score").iterdir())) >= N_IMAGES // 10
     assert len(stage.undisturbed.tables["failures.parquet"]) > 0

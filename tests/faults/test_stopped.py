@@ -52,8 +52,8 @@ STAGES = {
     "start": Stage("run", imported, imports="pydantic"),
     "processes": Stage("run", imported, imports="segscale.flows.worker.warm"),
     "cluster": Stage("run", imported, cluster=True, imports="distributed.nanny"),
-    "scan": Stage("run", lambda shown, _: "files to look at" in shown, cluster=True),
-    "ingest": Stage("run", in_ledger("ingest")),
+    "scan": Stage("run", lambda shown, _: "files to look at" in shown, model=True),
+    "ingest": Stage("run", in_ledger("ingest"), model=True),
     "plan": Stage("run", lambda shown, _: "ingest: " in shown, model=True),
     "predict": Stage("run", lambda shown, _: "predict: " in shown, model=True),
     "score": Stage("run", in_ledger("score")),
@@ -63,7 +63,11 @@ STAGES = {
 }
 WAYS: dict[str, tuple[str, ...]] = {"direct": (), "own server": ("--prefect",), "configured server": ()}
 HOWS = ("ctrl-c", "SIGINT", "SIGTERM", "group:SIGTERM", "SIGHUP", "group:SIGHUP", "hangup")
-GATE = [("score", "ctrl-c", "direct"), ("ingest", "group:SIGTERM", "direct"), ("cluster", "ctrl-c", "direct")]
+GATE = [
+    ("score", "ctrl-c", "direct"),
+    ("score on a cluster", "group:SIGTERM", "direct"),
+    ("cluster", "ctrl-c", "direct"),
+]
 
 
 def matrix() -> list[Any]:
@@ -72,7 +76,7 @@ def matrix() -> list[Any]:
     cases = [(stage, hows[(at + shift) % len(hows)], way)
              for shift, way in ((0, "direct"), (2, "own server"), (4, "configured server"))
              for at, stage in enumerate(STAGES)]  # fmt: skip
-    cases += [("ingest", how, "direct") for how in hows if ("ingest", how, "direct") not in cases]
+    cases += [("score", how, "direct") for how in hows if ("score", how, "direct") not in cases]
     nightly = pytest.mark.nightly(part="drivers")
     rest = [pytest.param(*case, marks=nightly) for case in cases if case not in GATE]
     return [*(pytest.param(*case, marks=pytest.mark.slow) for case in GATE), *rest]
@@ -154,10 +158,10 @@ def test_workers_that_hold_pythons_lock_end_with_a_killed_driver(tmp_path: Path)
 def test_the_server_of_a_run_ends_with_a_killed_driver(
     segscale: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
-    config = write_run(write_config, phantoms, tmp_path, STAGES["ingest"])
+    config = write_run(write_config, phantoms, tmp_path, STAGES["score"])
     command = (SEGSCALE, "run", config, "--prefect")
     with in_terminal(*command, environment=segscale.environment, cwd=tmp_path) as terminal:
-        terminal.await_event(lambda shown: in_ledger("ingest")(shown, tmp_path))
+        terminal.await_event(lambda shown: in_ledger("score")(shown, tmp_path))
         assert any("uvicorn" in process.cmdline() for process in terminal.family())
         terminal.send("SIGKILL")
         assert terminal.await_end(SECONDS) == -9

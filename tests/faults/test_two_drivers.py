@@ -29,7 +29,7 @@ pytestmark = pytest.mark.nightly(part="drivers")
 
 STOPPABLE = Path(__file__).with_name("stoppable.py")
 WAIT_SECONDS = 240
-STAGES = ("ingest", "score")
+STAGES = ("score",)
 # Workers that were silent for as long are taken for dead (Dask: for ten heartbeats of half a second at least).
 TTL_SECONDS = 5
 
@@ -196,10 +196,10 @@ class Away:
 
 # In this order: each gets as far as its place whatever the ones before have left undone.
 AWAY = (
-    Away("driver:before-write:/catalog/phantom-:self", "it has planned, and nobody knows"),
-    Away("worker:before-commit:/ledger/ingest/:self", "its attempt lies there, and another will be recorded"),
+    Away("worker:before-commit:/ledger/score/:self", "its attempt lies there, and another will be recorded"),
     Away("worker:after-commit:/ledger/score/:driver", "its worker goes on, and it hears of nothing"),
-    Away("worker:before-commit:/ledger/score/:self", "likewise, of counts"),
+    Away("driver:before-write:/catalog/sources-:self", "it has read every file, and nobody knows"),
+    Away(r"driver:before-write:/catalog/phantom-.*\.parquet:self", "it has counted all, and nobody knows of what"),
     Away(
         r"driver:before-write:/reports/.*/run\.json:self", "it is about to make a report of tables that others rewrite"
     ),

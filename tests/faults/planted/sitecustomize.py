@@ -1,9 +1,9 @@
 """Failpoints, planted into every process that has this folder on its PYTHONPATH; Segscale itself knows none.
 
 Python imports `sitecustomize` at its start. Where SEGSCALE_FAULTS names a folder, the two ways in which anything
-reaches a store (`ObjectStore.write`, `ObjectStore.create_exclusive`) look into ``armed.json`` there: what is to happen,
-at which object, in which process. A fault happens once however many processes come by: whoever creates its file is the
-one.
+reaches a store (`ObjectStore.write`, `ObjectStore.create_exclusive`), and the reading of a source file, look into
+``armed.json`` there: what is to happen, at which object, in which process. A fault happens once however many processes
+come by: whoever creates its file is the one.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ def act(action: str, pids: dict[str, int], path: str) -> None:
         raise OSError(code, os.strerror(code), path)
     elif verb == "note":
         return
+    elif verb == "append":
+        with Path(path.removeprefix("file://")).open("ab") as file:
+            file.write(b"\0")
     elif verb == "clock":
         _clock["offset"] = float(what)
     else:
@@ -111,6 +114,18 @@ def _around(method: Callable[..., Any], verb: str) -> Callable[..., Any]:
     return planted
 
 
+def plant_sources(module: ModuleType) -> None:
+    """Around the one way in which a worker reads a source file whose hash it does not know yet."""
+    read = module.read_file
+
+    def planted(url: str) -> bytes:
+        reach("before-read", url)
+        data: bytes = read(url)
+        return data
+
+    module.read_file = planted  # type: ignore[attr-defined]
+
+
 def plant_temporary(module: ModuleType) -> None:
     """Around the hidden file that a local object is while it is written: there is a moment when half of it is there."""
     whole = module._synced_temporary
@@ -135,7 +150,7 @@ def _is_armed(moment: str, path: str) -> bool:
     return False
 
 
-MODULES = frozenset({"segscale.storage.objects", "segscale.storage.folder_objects"})
+MODULES = frozenset({"segscale.storage.objects", "segscale.storage.folder_objects", "segscale.storage.sources"})
 """Where there are such things, whichever of them it is in."""
 
 
@@ -157,6 +172,8 @@ class _Planter(importlib.abc.MetaPathFinder):
                     plant_temporary(module)
                 if name == "segscale.storage.objects":
                     plant_store(module)
+                if name == "segscale.storage.sources":
+                    plant_sources(module)
 
             spec.loader.exec_module = planted  # type: ignore[method-assign]
         return spec
