@@ -81,7 +81,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         check_units(listed.images, config.metrics)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
-        text = f"images: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
+        of = "images" if names_images(listed.images) else "references"
+        text = f"{of}: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
     return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
 
@@ -195,8 +196,8 @@ def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
         unknown = [name for name in names if name and name not in groups]
         if unknown:
             raise ConfigError(
-                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, of "
-                f"which there are {groups}, got {unknown[0]!r}"
+                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern: "
+                f"one of {groups}, got {unknown[0]!r}"
             )
 
 

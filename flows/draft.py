@@ -58,13 +58,13 @@ def draft(folders: Sequence[str], file_folder: str) -> Draft:
 
     Raises ConfigError where no references can be told, or nothing belongs together.
     """
-    sources = sources_in(folders, is_manifest, is_label_map)
+    sources = sources_in(folders, manifest_columns, is_label_map)
     base = os.path.realpath(file_folder)
     keys, undecided = _places(sources, folders, base), []
     if not any(source.role in ("reference", "manifest") for source in sources.chosen):
         undecided = [f"references: several places may be meant: {_all_of(sources.open)}"]
         return _written(keys, undecided, base)
-    nothing_to_score = ["model.path: no predictions were found: name a network, or where predictions lie"]
+    nothing_to_score = [_no_predictions(sources)]
     if not {"image", "prediction", "manifest"}.intersection(source.role for source in sources.chosen):
         return _written(keys, nothing_to_score, base)
     config = _config(keys, base)
@@ -83,20 +83,27 @@ def draft(folders: Sequence[str], file_folder: str) -> Draft:
 _DECIDING = frozenset({"classes", "foreground", "ignore_label"})
 
 
-def is_manifest(path: str) -> bool:
-    """Whether a table names images and references."""
+def _no_predictions(sources: Sources) -> str:
+    offered = [source for source in sources.open if _KEY_OF[source.role][0] == "predictions"]
+    if offered:
+        return f"predictions.path: several places may be meant, or none: {_all_of(offered)}"
+    return "model.path: no predictions were found: name a network, or where predictions lie"
+
+
+def manifest_columns(path: str) -> set[str]:
+    """Which columns of a manifest a table has."""
     if path.lower().endswith((".parquet", ".pq")):
         import pyarrow.parquet as pq
 
         try:
-            return {"image_id", "reference"} <= set(pq.read_schema(path).names)
+            return set(pq.read_schema(path).names).intersection(MANIFEST_COLUMNS)
         except (OSError, ValueError):
-            return False
+            return set()
     with Path(path).open("rb") as file:
         first = file.read(8192).replace(b"\0", b"").splitlines()[:2]
     # Whatever marks an encoding at the beginning, and what it puts between letters, is no letter of a name.
     cells = {re.sub(rb"[^A-Za-z_]", b"", cell) for line in first for cell in re.split(rb"[,;\t]", line)}
-    return {b"image_id", b"reference"} <= cells
+    return {name for name in MANIFEST_COLUMNS if name.encode() in cells}
 
 
 def is_label_map(path: str) -> bool:

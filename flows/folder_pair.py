@@ -8,18 +8,17 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segscale.errors import ConfigError, ListingError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
 from segscale.flows.roles import role_of, set_name
-from segscale.flows.strata import columns_of_few_values
-from segscale.storage.columns import ID_COLUMNS
-from segscale.storage.given_tables import read_given
 from segscale.storage.objects import ObjectStore
-from segscale.storage.reports import Report, open_report
+
+if TYPE_CHECKING:
+    from segscale.storage.reports import Report
 
 logger = logging.getLogger("segscale")
 FILE = "evaluate.toml"
@@ -49,6 +48,11 @@ def with_strata(pair: FolderPair) -> FolderPair:
     """The pair with columns of its table as strata where none were named. Raises ConfigError."""
     if not pair.by or pair.group_by or "group_by" in pair.settings.get("metrics", {}):
         return pair
+    # What is wrong with the folders is said before libraries of tables are loaded.
+    from segscale.flows.strata import columns_of_few_values
+    from segscale.storage.columns import ID_COLUMNS
+    from segscale.storage.given_tables import read_given
+
     try:
         table = read_given(_absolute(pair.by), ID_COLUMNS, "table").table
     except (ListingError, OSError) as error:
@@ -215,6 +219,7 @@ def evaluate(
         ClusterLostError: workers were lost; the next call does the rest.
     """
     from segscale.flows import evaluate as job
+    from segscale.storage.reports import open_report
 
     asked = FolderPair(
         predictions=predictions,

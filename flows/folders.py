@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,12 +89,14 @@ def look(path: str) -> Folder:
 
 
 def walk(path: str, depth: int = DEPTH) -> Iterator[Folder]:
-    """A folder and those below it, nearest first."""
+    """A folder and those below it, nearest first, without what Segscale has written."""
     level = [path]
     n_folders = 0
     for _ in range(depth + 1):
         found = []
         for folder in map(look, level):
+            if _is_written(folder):
+                continue
             yield folder
             found += [f"{folder.path}/{name}" for name in folder.below]
             n_folders += 1
@@ -103,29 +105,51 @@ def walk(path: str, depth: int = DEPTH) -> Iterator[Folder]:
         level = found
 
 
-def sources_in(paths: Sequence[str], is_manifest: Callable[[str], bool], is_labels: Callable[[str], bool]) -> Sources:
+def _is_written(folder: Folder) -> bool:
+    """Whether a folder is a store, or a report."""
+    return {"catalog", "ledger"}.issubset(folder.below) or "per_image.parquet" in folder.tables
+
+
+def sources_in(
+    paths: Sequence[str], columns_of: Callable[[str], Set[str]], is_labels: Callable[[str], bool]
+) -> Sources:
     """Where images, references and predictions lie below some folders, by their names and where these say nothing by
     what they hold.
 
-    `is_manifest` says of a table, `is_labels` of a file, whether it is one. Raises ConfigError where there are no
-    references.
+    `columns_of` says which of the columns of a manifest a table has, `is_labels` whether a file is a label map. Raises
+    ConfigError where there are no references.
     """
     roots = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links stay as they are written
     trees = {root: list(walk(root)) for root in roots}
     folders = [folder for tree in trees.values() for folder in tree]
-    manifests = [f"{folder.path}/{name}" for folder in folders for name in folder.tables]
-    manifests = [path for path in manifests if is_manifest(path)]
-    if manifests:
-        found = [Source("manifest", path, "a table with the columns image_id and reference") for path in manifests]
-        return Sources(tuple(found)) if len(found) == 1 else Sources((), tuple(found))
+    tables = {path: columns_of(path) for folder in folders for path in _below(folder, folder.tables)}
+    manifests = {path: columns for path, columns in tables.items() if {"image_id", "reference"} <= columns}
     candidates: list[Source] = []
     for root, tree in trees.items():
         candidates += list(_of_cases(root, tree)) or [
             source for folder in tree if folder.files for source in _of_folder(folder, root, is_labels)
         ]
+    if manifests:
+        return _of_manifests(manifests, candidates)
     if not any(source.role == "reference" for source in candidates):
         raise ConfigError(_no_references(folders))
     return _chosen(candidates)
+
+
+def _below(folder: Folder, names: Iterable[str]) -> list[str]:
+    return [f"{folder.path}/{name}" for name in names]
+
+
+def _of_manifests(manifests: Mapping[str, Set[str]], candidates: Sequence[Source]) -> Sources:
+    """The one table that names pairs, with predictions that lie beside it where it names none."""
+    found = [Source("manifest", path, "a table with the columns image_id and reference") for path in manifests]
+    if len(found) > 1:
+        return Sources((), tuple(found))
+    (columns,) = manifests.values()
+    predictions = [source for source in candidates if source.role == "prediction" and "prediction" not in columns]
+    if len(predictions) == 1:
+        return Sources((*found, *predictions))
+    return Sources(tuple(found), tuple(predictions))
 
 
 def _no_references(folders: Iterable[Folder]) -> str:

@@ -16,7 +16,6 @@ from segscale.flows.checks.model import check_model
 from segscale.flows.checks.paths import check_sources
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import DatasetListing, counting, list_dataset, names_images, preparation, scores_predictions
-from segscale.flows.reports.tables import tables_as_json
 from segscale.flows.survey import survey
 from segscale.flows.trial import Agreement, Trial, try_images
 from segscale.storage.enumeration import counted, first_of
@@ -56,7 +55,15 @@ class Preview:
 def preview(config: EvaluationConfig) -> Preview:
     """What a run with this configuration would meet, from its listing and some of its files; nothing is written.
 
-    Raises ConfigError as a run does before it starts: then the configuration, or the set as a whole, is wrong.
+    Args:
+        config: as `load_config` returns it.
+
+    Returns:
+        A record of ``facts`` (``name``, ``text``) about set and run, and of ``remarks`` (``severity``, ``fails``
+        or ``warns``, and ``text``) on what would go wrong.
+
+    Raises:
+        ConfigError: as of a run before it starts: the configuration, or the set as a whole, is wrong.
     """
     check_sources(config)
     check_cluster(config.cluster)
@@ -230,11 +237,3 @@ def describe(found: Preview) -> str:
     n_warns = len(found.remarks) - n_fails
     lines.append(f"{n_fails} would fail, {n_warns} would warn" if found.remarks else "nothing would fail or warn")
     return "\n".join(lines)
-
-
-def as_json(found: Preview) -> str:
-    """The tables facts and remarks as one JSON object."""
-    return tables_as_json({
-        "facts": pd.DataFrame([asdict(fact) for fact in found.facts], columns=["name", "text"]),
-        "remarks": pd.DataFrame([asdict(remark) for remark in found.remarks], columns=["severity", "text"]),
-    })  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig, load_config
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
+    from segscale.flows.preview import preview
     from segscale.flows.reports.library import compare, diagnose, nnunet_summary, rescore
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.metrics.diagnose import check_arrays
@@ -42,6 +43,7 @@ _HOMES = {
     "flows.config.evaluation": ("EvaluationConfig", "load_config"),
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
+    "flows.preview": ("preview",),
     "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "rescore"),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.metrics.diagnose": ("check_arrays",),
@@ -74,6 +76,7 @@ __all__ = [
     "open_report",
     "open_runs",
     "precision",
+    "preview",
     "rescore",
     "run",
     "sensitivity",

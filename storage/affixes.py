@@ -33,8 +33,21 @@ class Affixes:
     suffix: str = ""
 
     def core(self, name: str) -> str:
-        """The name without them."""
-        return name[len(self.prefix) : len(name) - len(self.suffix)]
+        """The name without them; one that has not both as it is."""
+        return self.cores([name])[0]
+
+    def cores(self, names: Sequence[str]) -> list[str]:
+        """`core` of each name."""
+        if not self:
+            return list(names)
+        before, behind = self.prefix, self.suffix
+        start, size = len(before), len(behind)
+        return [
+            name[start : len(name) - size]
+            if len(name) > start + size and name.startswith(before) and name.endswith(behind)
+            else name
+            for name in names
+        ]
 
     def named(self, core: str) -> str:
         """The name with them."""
@@ -58,11 +71,11 @@ def are_of_one(own: Affixes, other: Affixes) -> bool:
     >>> are_of_one(Affixes("siteA_"), Affixes("siteB_"))
     False
     """
-    before = [_WORD.findall(affixes.prefix.lower()) for affixes in (own, other)]
-    behind = [_WORD.findall(affixes.suffix.lower())[::-1] for affixes in (own, other)]
+    before = [_WORD.findall(affixes.prefix) for affixes in (own, other)]
+    behind = [_WORD.findall(affixes.suffix)[::-1] for affixes in (own, other)]
     n_before, n_behind = _n_alike(*before), _n_alike(*behind)
     words = [one[n_before:] + two[n_behind:] for one, two in zip(before, behind, strict=True)]
-    return any(all(word in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
+    return any(all(word.lower() in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
 
 
 def _n_alike(one: Sequence[str], other: Sequence[str]) -> int:
@@ -92,7 +105,8 @@ def matches(names: Sequence[str], others: Sequence[str]) -> list[Match]:
     some = random.Random(0).sample(names, _SAMPLE) if len(names) > _SAMPLE else names
 
     def hits(own: Affixes, other: Affixes, asked: Sequence[str]) -> int:
-        return sum(other.named(own.core(name)) in known for name in asked)
+        before, behind = other.prefix, other.suffix
+        return sum(f"{before}{core}{behind}" in known for core in own.cores(asked))
 
     return [
         Match(own, other)
@@ -144,7 +158,7 @@ class _Ends:
                 prefixes.append(_End(text, text[len(prefixes[-1].text) :], any(map(str.isdigit, behind))))
         for start in range(len(suffix) - 1, -1, -1):
             text = suffix[start:]
-            before = {suffix[start - 1]} if start else {name[: len(name) - len(text)][-1:] for name in names}
+            before = {suffix[start - 1]} if start else {name[-len(text) - 1 : -len(text)] for name in names}
             if "" not in before and _begins_behind(text, before):
                 inner = text[: len(text) - len(suffixes[-1].text)]
                 suffixes.append(_End(text, inner, any(map(str.isdigit, before))))

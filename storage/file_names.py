@@ -9,6 +9,13 @@ from collections.abc import Iterable
 from segscale.storage.patterns import composed
 
 _PACKED = frozenset({"gz", "bz2", "zst"})
+# Of files that hold an array, whether or not there is a reader for them; in lower case.
+_ARRAYS = frozenset(
+    {
+        "png", "jpg", "jpeg", "jp2", "tif", "tiff", "bmp", "gif", "webp", "pgm", "pbm", "ppm", "npy", "npz", "nii",
+        "nrrd", "nhdr", "mha", "mhd", "dcm", "mat", "h5", "hdf5", "pt", *_PACKED,
+    }
+)  # fmt: skip
 # Blanks of all kinds, and letters without width that nobody sees.
 _BLANKS = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
 # Left in folders by file managers and disks; in lower case.
@@ -24,6 +31,11 @@ def stem(name: str) -> str:
     """A file's name without its folder and suffix; of ``.nii.gz`` and the like both suffixes go."""
     bare, ending = _cut(name.rsplit("/", 1)[-1])
     return _cut(bare)[0] if ending.lower() in _PACKED else bare
+
+
+def may_hold_an_array(name: str) -> bool:
+    """Whether the ending is one of files with an image, a label map or probabilities, and not of a summary of them."""
+    return name.rpartition(".")[2].lower() in _ARRAYS
 
 
 def _cut(name: str) -> tuple[str, str]:

@@ -59,7 +59,7 @@ class Fields:
                 continue
             if self._lazy is not None:
                 self._refuse_ambiguous(path, found, self._lazy.fullmatch(found.string))
-            rows.append([found[field] for field in self.names])
+            rows.append(found.group(*self.names) if len(self.names) > 1 else (found.group(self.names[0]),))
         return pd.DataFrame(rows, columns=list(self.names), dtype="str"), differing
 
     def _refuse_ambiguous(self, path: str, found: re.Match[str], other: re.Match[str] | None) -> None:

@@ -30,7 +30,10 @@ def no_pair(own: Calls, partners: RoleFiles, of: str) -> str:
 
 
 def _difference(names: Sequence[str], others: Sequence[str], partners: str, of: str) -> str:
-    if set(map(_unpadded, names[:_COMPARED])) & set(map(_unpadded, others[:_COMPARED])):
+    names, others = names[:_COMPARED], others[:_COMPARED]
+    if {name.casefold() for name in names} & {name.casefold() for name in others}:
+        return "they differ in upper and lower case, and are not taken for the same; "
+    if _padded_otherwise(names, others):
         return "their numbers have other zeros before them, and are not taken for the same; "
     if affix := Affix.between(names, others):
         return f"{affix} makes the difference of some; "
@@ -39,6 +42,11 @@ def _difference(names: Sequence[str], others: Sequence[str], partners: str, of: 
     return ""
 
 
-def _unpadded(name: str) -> str:
-    """Without zeros before numbers."""
-    return _NUMBER.sub(lambda number: number[0].lstrip("0") or "0", name.casefold())
+def _padded_otherwise(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether some names of both sides have the same numbers, and none has them with the same zeros before them."""
+    one, two = ({tuple(_NUMBER.findall(name)) for name in side} - {()} for side in (names, others))
+    return not one & two and bool(set(map(_unpadded, one)) & set(map(_unpadded, two)))
+
+
+def _unpadded(numbers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(number.lstrip("0") for number in numbers)

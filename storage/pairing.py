@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,10 +14,11 @@ import pandas as pd
 from segscale.errors import ListingError
 from segscale.storage.affixes import Affixes, Match, matches
 from segscale.storage.enumeration import SHOWN, counted, first_of
+from segscale.storage.file_names import stem
 from segscale.storage.listing import Note
 from segscale.storage.nearby import Nearness
 from segscale.storage.no_pair import no_pair
-from segscale.storage.patterns import composed
+from segscale.storage.patterns import all_composed, composed
 from segscale.storage.role_files import Calls, RoleFiles
 from segscale.storage.sources import file_name
 
@@ -65,6 +67,8 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
     given = not calls
     agreed = _agreed(calls or [Calls("given", tuple(images["image_id"]))], partners, of)
     ids = images["image_id"].tolist() if given else agreed.ids
+    if agreed.match.own and not given:
+        _refuse_repeated(ids, partners, of)
     rows = images if given else images.assign(image_id=ids)[["image_id", *images]]
     role, places = partners.role, agreed.places
     used = np.zeros(len(partners.files), dtype=bool)
@@ -81,9 +85,9 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
     n_absent, n_unused = len(left_over.absent), len(left_over.names)
     summary = RoleSummary(
         role, partners.source, len(rows) - n_absent, n_absent, tuple(left_over.absent[:SHOWN]), n_unused,
-        tuple(left_over.files[:SHOWN]), _naming(agreed.theirs, agreed.match.other, partners),
+        tuple(left_over.files[:SHOWN]), _naming(agreed.theirs, agreed.match.other, partners.files[role]),
     )  # fmt: skip
-    return Pairing(rows, summary, "" if given else _naming(agreed.own, agreed.match.own, None), tuple(notes))
+    return Pairing(rows, summary, "" if given else _naming(agreed.own, agreed.match.own, rows[of]), tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class _Agreed:
     def ids(self) -> list[str]:
         """What the names have in common."""
         affixes = self.match.own
-        return [affixes.core(composed(name)) for name in self.own.names] if affixes else list(self.own.names)
+        return affixes.cores(all_composed(self.own.names)) if affixes else list(self.own.names)
 
     def said(self, partners: RoleFiles, of: str) -> list[Note]:
         """How the names were read, where that is not as they are."""
@@ -108,26 +112,25 @@ class _Agreed:
         name, partner = self.own.names[place], self.theirs.names[self.places[place]]
         own, other = self.match.own, self.match.other
         notes = [
-            Note(
-                f"{what}s: stems repeat, so that they are called by their {calls.kind}s, such as {example}", warns=False
-            )
+            Note(f"{what}s: called by their {calls.kind}s, such as {example}, as stems alone do not do", warns=False)
             for what, calls, example in ((of, self.own, name), (partners.role, self.theirs, partner))
             if calls.kind in ("folder", "path")
         ]
         left = own.core(composed(name))
+        n_own, n_theirs = (len(calls.usual_of(calls.names)) for calls in (self.own, self.theirs))
         if own and other:
             text = (
-                f"{partners.names}: {counted(len(self.theirs.names), 'name')} {other}, those of {of}s {own}; paired by "
+                f"{partners.names}: {counted(n_theirs, 'name')} {other}, those of {of}s {own}; paired by "
                 f"what is left, for example {partner} and {name} by {left}"
             )
         elif other:
             text = (
-                f"{partners.names}: {counted(len(self.theirs.names), 'name')} {other}; {of}s are called as what is "
+                f"{partners.names}: {counted(n_theirs, 'name')} {other}; {of}s are called as what is "
                 f"left of them, for example {name} for {partner}"
             )
         else:
             text = (
-                f"{of}s: {counted(len(self.own.names), 'name')} {own}; {partners.names} are called as what is left of "
+                f"{of}s: {counted(n_own, 'name')} {own}; {partners.names} are called as what is left of "
                 f"them, for example {partner} for {name}"
             )
         return [*notes, Note(text, warns=False)] if own or other else notes
@@ -135,7 +138,7 @@ class _Agreed:
 
 def _agreed(ways: Sequence[Calls], partners: RoleFiles, of: str) -> _Agreed:
     for own, theirs in product(ways, partners.calls):
-        names, others = ([composed(name) for name in calls.names] for calls in (own, theirs))
+        names, others = all_composed(own.names), all_composed(theirs.names)
         places = _places(names, others, Match())
         n_paired = int((places >= 0).sum())
         by_stem = theirs.kind in ("id", "stem") and own.kind in ("id", "stem", "given")
@@ -144,27 +147,39 @@ def _agreed(ways: Sequence[Calls], partners: RoleFiles, of: str) -> _Agreed:
             return _Agreed(own, theirs, Match(), places)
         found = [
             match
-            for match in matches(names, others)
+            for match in matches(own.usual_of(names), theirs.usual_of(others))
             # What {id} says is the id, whole.
             if not (match.own and own.kind == "id") and not (match.other and theirs.kind == "id")
         ]
         if found:
-            return _Agreed(own, theirs, found[0], _only(own, theirs, found, names, others, partners))
+            places = [_places_of_usual(own, theirs, names, others, match) for match in found]
+            _refuse_differing(own, theirs, found, places, partners)
+            return _Agreed(own, theirs, found[0], places[0])
     raise ListingError(no_pair(ways[0], partners, of))
 
 
 def _places(names: Sequence[str], others: Sequence[str], match: Match) -> Any:
     own, other = match.own, match.other
-    cores = pd.Index([own.core(name) for name in names] if own else names)
-    return pd.Index([other.core(name) for name in others] if other else others).get_indexer(cores)
+    return pd.Index(other.cores(others)).get_indexer(pd.Index(own.cores(names)))
 
 
-def _only(
-    own: Calls, theirs: Calls, found: Sequence[Match], names: Sequence[str], others: Sequence[str], partners: RoleFiles
-) -> Any:
-    """The places of the partners. Raises ListingError where the matches do not agree on them."""
-    first, *further = [_places(names, others, match) for match in found]
-    for places, match in zip(further, found[1:], strict=True):
+def _places_of_usual(own: Calls, theirs: Calls, names: Sequence[str], others: Sequence[str], match: Match) -> Any:
+    """The same, of files with a usual ending alone: no other has a partner."""
+    mine, yours = (
+        np.flatnonzero(calls.usual) if calls.usual else np.arange(len(calls.names)) for calls in (own, theirs)
+    )
+    found = _places(own.usual_of(names), theirs.usual_of(others), match)
+    places = np.full(len(names), -1)
+    places[mine[found >= 0]] = yours[found[found >= 0]]
+    return places
+
+
+def _refuse_differing(
+    own: Calls, theirs: Calls, found: Sequence[Match], ways: Sequence[Any], partners: RoleFiles
+) -> None:
+    """Raise ListingError where the matches do not agree on the places of the partners."""
+    first = ways[0]
+    for places, match in zip(ways[1:], found[1:], strict=True):
         differing = np.flatnonzero(first != places)
         if not differing.size:
             continue
@@ -175,7 +190,6 @@ def _only(
             f"{_where(found[0], partners)}, or with {other} where {_where(match, partners)}; write the part that is "
             f"the id as {{id}}, for example {{id}}_mask.png, or name the pairs in a manifest"
         )
-    return first
 
 
 def _where(match: Match, partners: RoleFiles) -> str:
@@ -183,10 +197,9 @@ def _where(match: Match, partners: RoleFiles) -> str:
     return " and ".join(said)
 
 
-def _naming(calls: Calls, affixes: Affixes, partners: RoleFiles | None) -> str:
+def _naming(calls: Calls, affixes: Affixes, urls: pd.Series) -> str:
     if calls.kind == "folder":
-        stems = {file_name(url).split(".")[0] for url in partners.files[partners.role][:1]} if partners else {"*"}
-        return affixes.named("{id}") + "/" + "".join(stems)
+        return f"{affixes.named('{id}')}/{stem(urls.iloc[0])}"
     return affixes.named("{id}") if affixes else ""
 
 
@@ -207,6 +220,15 @@ def _with_fields(rows: pd.DataFrame, partners: RoleFiles, places: Any, of: str) 
             )
         rows[name] = rows[name].fillna(fields[name])
     return rows
+
+
+def _refuse_repeated(ids: Sequence[str], partners: RoleFiles, of: str) -> None:
+    if len(set(ids)) < len(ids):
+        twice = next(name for name, count in Counter(ids).items() if count > 1)
+        raise ListingError(
+            f"{partners.source}: two {of}s would be called {twice!r} by what their names have in common with those of "
+            f"{partners.names}; name the files that are meant, for example with *.png, or the pairs in a manifest"
+        )
 
 
 def _and_more(count: int) -> str:
@@ -242,6 +264,8 @@ class _LeftOver:
 def _forms(agreed: _Agreed, partners: RoleFiles, of: str) -> list[Note]:
     """Partners that were found although their names are other bytes."""
     match, names = agreed.match, agreed.theirs.names
+    if all(map(str.isascii, (*agreed.own.names, *names))):
+        return []
     if match.own or match.other:
         pairs = [(composed(name) != name, composed(names[at]) != names[at], name)
                  for name, at in zip(agreed.own.names, agreed.places, strict=True) if at >= 0]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -158,3 +159,9 @@ def _field_name(segment: str, name: str) -> str:
 def composed(name: str) -> str:
     """A name in composed form (NFC): macOS writes é as e with an accent behind it, others as one letter."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def all_composed(names: Sequence[str]) -> Sequence[str]:
+    """Names in composed form."""
+    # Of a million names nearly all are ASCII, and most often all.
+    return names if all(map(str.isascii, names)) else [composed(name) for name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from segscale.errors import ListingError
 from segscale.storage.enumeration import first_of
-from segscale.storage.file_names import stem
+from segscale.storage.file_names import may_hold_an_array, stem
 from segscale.storage.given_tables import refuse_confusable
 from segscale.storage.listing import Note, list_files
 from segscale.storage.name_fields import ID, Fields, differing_note
@@ -23,6 +23,13 @@ class Calls:
     kind: Literal["id", "given", "stem", "folder", "path"]
     """The text of the field {id}, or what a manifest says; of the path the stem, the folder, or all but the ending."""
     names: tuple[str, ...]
+    usual: tuple[bool, ...] = ()
+    """Whether the ending of a file is one of images and label maps, of which alone it may be expected that all are
+    called alike: beside predictions lies a summary. Empty where no ending tells them from others."""
+
+    def usual_of(self, names: Sequence[str]) -> Sequence[str]:
+        """Those of the names."""
+        return [name for name, kept in zip(names, self.usual, strict=True) if kept] if self.usual else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +93,12 @@ def _by_id(pattern: str, relative: list[str], ids: list[str]) -> Calls:
 
 def _ways(pattern: str, relative: list[str]) -> Iterator[Calls]:
     """Stems, folders and paths, where they tell the files apart."""
-    stems = [stem(path) for path in relative]
+    stems, usual = [stem(path) for path in relative], _usual(relative)
     folders = [path.rpartition("/")[0] for path in relative]
     n_stems = len(set(stems))
     if n_stems == len(stems):
         refuse_confusable(pattern, stems, "names")
-        yield Calls("stem", tuple(stems))
+        yield Calls("stem", tuple(stems), usual)
     if n_stems == 1 and all(folders) and len(set(folders)) == len(folders):
         refuse_confusable(pattern, folders, "names")
         yield Calls("folder", tuple(folders))
@@ -104,7 +111,12 @@ def _ways(pattern: str, relative: list[str]) -> Iterator[Calls]:
         raise ListingError(_same_stem(pattern, relative, paths))
     if n_stems < len(stems):
         refuse_confusable(pattern, paths, "names")
-    yield Calls("path", tuple(paths))
+    yield Calls("path", tuple(paths), usual)
+
+
+def _usual(relative: list[str]) -> tuple[bool, ...]:
+    usual = tuple(map(may_hold_an_array, relative))
+    return usual if any(usual) and not all(usual) else ()
 
 
 def _same_stem(pattern: str, relative: list[str], stems: list[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts
@@ -50,8 +51,16 @@ def _fill(counted: list[OverlapCounts | OtherT], waiting: dict[int, LabelPair], 
     for place, pair in waiting.items():
         places_of.setdefault(pair.reference.shape, []).append(place)
     for places in places_of.values():
-        references = np.stack([waiting[place].reference for place in places])
-        label_maps = np.stack([waiting[place].label_map for place in places])
-        stack = count_overlaps(references, n_classes=n_classes, label_maps=label_maps, ignore_index=IGNORED)
+        stack = count_overlaps(
+            _stacked([waiting[place].reference for place in places]),
+            n_classes=n_classes,
+            label_maps=_stacked([waiting[place].label_map for place in places]),
+            ignore_index=IGNORED,
+        )
         for row, place in enumerate(places):
             counted[place] = stack.image(row)
+
+
+def _stacked(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Without a copy of one that is alone, as large ones are."""
+    return images[0][np.newaxis] if len(images) == 1 else np.stack(images)

@@ -35,7 +35,8 @@ _TIME = re.compile(r"about \S+ (s|minutes|hours) on \d+ workers?")
 def disc(rows: float, columns: float, radius: float) -> NDArray[np.float64]:
     """Distance of each pixel to the edge of a disc, positive inside."""
     y, x = np.indices(SIZE)
-    return radius - np.hypot(y - rows, x - columns)
+    inside: NDArray[np.float64] = radius - np.hypot(y - rows, x - columns)
+    return inside
 
 
 def drawn(number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

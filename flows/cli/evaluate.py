@@ -43,16 +43,15 @@ def evaluate_command(
     settings: tuple[str, ...],
     **chosen: Any,
 ) -> int:
-    """Two folders in, a report out: existing predictions against references, without a configuration.
+    """Two folders in, a report out; no configuration.
 
-    The configuration that this was is written beside the report, as evaluate.toml.
+    Existing predictions are counted against references. The configuration that this was is written beside the report,
+    as evaluate.toml.
     """
     prepare_process(quiet)
     _refuse_places(context.args)
     from segscale.flows.checks.paths import check_sources
-    from segscale.flows.cli.jobs import exit_code, finish
     from segscale.flows.cli.option_words import option_words
-    from segscale.flows.cli.route import run_job
     from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings, with_strata
     from segscale.flows.workers import start_early
 
@@ -61,12 +60,16 @@ def evaluate_command(
         given["classes"] = tuple(name.strip() for name in classes.split(","))
     with option_words():
         asked = FolderPair(**{"predictions": "", "references": "", **given}, settings=parsed_settings(settings))
-        pair = with_strata(asked)
-        config = config_of(pair)
+        config = config_of(asked)
         check_sources(config)
         start_early(config)
+        # From here on libraries of tables are loaded, which takes longer than all that is refused above.
         from segscale.flows import evaluate
+        from segscale.flows.cli.jobs import exit_code, finish
+        from segscale.flows.cli.route import run_job
 
+        pair = with_strata(asked)
+        config = config_of(pair)
         result = run_job(evaluate, config, prefect=False)
     if pair != asked:
         logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by) or "none")

@@ -23,9 +23,9 @@ from segscale.flows.cli.terminal import DONE, FAILURES, logger, prepare_process
 @click.option("--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Default: stdout.")
 @options.quiet
 def init_command(folders: tuple[str, ...], output: Path | None, quiet: bool) -> int:
-    """Look into folders and write a commented configuration; what was assumed stands beside each key.
+    """Draft a configuration from what lies in folders.
 
-    Exits 1 where something is left for you to decide, which stands at the top.
+    What was assumed stands beside each key. Exits 1 where something is left for you to decide, which stands at the top.
     """
     prepare_process(quiet)
     from segscale.errors import ConfigError

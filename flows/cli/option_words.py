@@ -31,7 +31,7 @@ def option_words() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(in_options(str(error))) from error
+        raise ConfigError(*(in_options(str(one)) for one in error.args)) from error
     except FirstImagesError as error:
         raise FirstImagesError(in_options(str(error))) from error
 

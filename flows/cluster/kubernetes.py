@@ -8,8 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.config.cluster_keys import THREADS
 from segscale.flows.config.sections import Cluster
@@ -27,6 +25,8 @@ def check_kubernetes(config: Cluster) -> None:
 
 def read_spec(path: str) -> dict[str, Any]:
     """The DaskCluster resource in a YAML file. Raises ConfigError for anything else."""
+    import yaml
+
     try:
         # Read as a stream: of a text, an error would quote the line, and that may be a pod's password.
         with Path(path).open(encoding="utf-8") as file:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuffled_orders, summarize
-from segscale.tasks.metrics.count_columns import Int64Array
+from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 from segscale.tasks.metrics.folds import fold_codes, mean_of_folds
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
 from segscale.tasks.metrics.metric_table import METRICS, Metric
@@ -91,15 +91,15 @@ def batch_summed(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd
     return table(rows, BATCH_SUMMED_COLUMNS)
 
 
-def mean_missing_as_zero(metric: Metric, sample: Sample, settings: ScoreSettings) -> float:
-    """The mean with missing predictions as 0, and in units that have other images as missed; NaN if it is not known."""
-    counts, n_missing = sample.counts, sample.n_missing
-    if not metric.has_worst_score_zero or metric.is_unknown(counts, settings):
-        return np.nan
+def _with_missing(metric: Metric, sample: Sample, defined: Float64Array, settings: ScoreSettings) -> float:
+    """The mean with missing predictions as 0, and in units that have other images as missed; NaN if it is not known.
+
+    defined: the scores of the sound images that have one.
+    """
     if sample.partly_missed is not None:
-        counts = counts.with_missed(sample.partly_missed)
-    scores = metric.score(counts, settings)
-    return mean_with_zeros(scores[~np.isnan(scores)], n_missing)
+        scores = metric.score(sample.counts.with_missed(sample.partly_missed), settings)
+        defined = scores[~np.isnan(scores)]
+    return mean_with_zeros(defined, sample.n_missing)
 
 
 def _image_means(sample: Sample, n_failed: int, folds: Int64Array | None, settings: ScoreSettings) -> list[Row]:
@@ -124,7 +124,7 @@ def _image_means(sample: Sample, n_failed: int, folds: Int64Array | None, settin
                 "mean": mean(scores),
                 **spread(scores),
                 "mean_failed_as_zero": mean_with_zeros(defined, n_failed) if has_worst else np.nan,
-                "mean_missing_as_zero": mean_missing_as_zero(metric, sample, settings),
+                "mean_missing_as_zero": _with_missing(metric, sample, defined, settings) if has_worst else np.nan,
                 "mean_of_folds": of_folds,
                 "n_folds": n_folds,
                 "n_defined": defined.size,

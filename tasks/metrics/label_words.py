@@ -104,10 +104,12 @@ def _equal(words: Uint64Array, label: int) -> Uint64Array:
 def _sums(words: Uint64Array) -> Int64Array:
     """How many pixels are 1, in each row (N, words)."""
     n_whole = words.shape[1] // _RUN * _RUN
-    runs = words[:, :n_whole].reshape(len(words), -1, _RUN).sum(axis=2)
-    return _sums_of_bytes(runs) + _sums_of_bytes(words[:, n_whole:].sum(axis=1, keepdims=True))
+    runs, rest = words[:, :n_whole].reshape(len(words), -1, _RUN), words[:, n_whole:]
+    whole = _sums_of_bytes(np.add.reduce(runs, axis=2))
+    return whole + _sums_of_bytes(np.add.reduce(rest, axis=1, keepdims=True)) if rest.size else whole
 
 
 def _sums_of_bytes(words: Uint64Array) -> Int64Array:
     halves = (words & _EVERY_OTHER) + ((words >> np.uint64(8)) & _EVERY_OTHER)
-    return ((halves * _PAIRS) >> np.uint64(48)).sum(axis=1).astype(np.int64)
+    sums: Int64Array = np.add.reduce((halves * _PAIRS) >> np.uint64(48), axis=1).view(np.int64)
+    return sums

@@ -80,7 +80,7 @@ def count_codes(
 @compiled
 def _add_cells(references: Uint64Array, codes: Uint64Array, ignore_bits: Any, cells: Uint32Array) -> bool:
     """Count each pixel in the cell of its label and code, in any of the copies; whether a label was none."""
-    wrong = np.uint64(0)
+    wrong: Any = np.uint64(0)
     for i in range(references.size):
         labels, code = references[i], codes[i]
         highest = labels & ignore_bits
@@ -96,7 +96,7 @@ def _add_cells(references: Uint64Array, codes: Uint64Array, ignore_bits: Any, ce
             shift = np.uint64(8 * place)
             row, one = (rows >> shift) & LOWEST, (code >> shift) & LOWEST
             cells[place % COPIES, row * np.uint64(BINS) + one] += np.uint32(1)
-    return wrong != 0
+    return bool(wrong != 0)
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ _IGNORED = 255
 """The value that the passes over two classes know as ignored."""
 _MOST_PIXELS = 2**31
 """Of an image; its cells have 32 bits."""
+
+
+_ARRAYS = (*CLASS_COLUMNS, "histogram_foreground", "histogram_background")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +57,9 @@ class StackCounts:
 
     def image(self, place: int) -> OverlapCounts:
         """The counts of one image."""
-        by_class = [getattr(self, name)[place] for name in CLASS_COLUMNS]
-        histograms = self.histogram_foreground[place], self.histogram_background[place]
-        return OverlapCounts(self.n_pixels, int(self.n_ignored[place]), *by_class, *histograms)
+        return OverlapCounts(
+            self.n_pixels, int(self.n_ignored[place]), *[getattr(self, name)[place] for name in _ARRAYS]
+        )
 
 
 def count_overlaps(
@@ -179,10 +182,15 @@ def _count_codes(
     counts, soft, histograms, refused = count_codes(words, in_words(codes)[0], n_filled, ignored is not None, edge)
     n_pixels = math.prod(references.shape[1:])
     return StackCounts(
-        n_pixels,
-        n_pixels - counts[:, 4].sum(axis=1),
-        *(counts[:, row] for row in range(4)),
-        *(soft[:, row] for row in range(3)),
+        n_pixels=n_pixels,
+        n_ignored=n_pixels - counts[:, 4].sum(axis=1),
+        true_positive=counts[:, 0],
+        false_positive=counts[:, 1],
+        false_negative=counts[:, 2],
+        true_negative=counts[:, 3],
+        soft_intersection=soft[:, 0],
+        soft_prediction_sum=soft[:, 1],
+        soft_prediction_squared_sum=soft[:, 2],
         reference_sum=counts[:, 4],
         histogram_foreground=histograms[:, 1:],
         histogram_background=histograms[:, :1],
@@ -191,15 +199,11 @@ def _count_codes(
 
 def _no_images(n_classes: int, kind: str, n_pixels: int) -> StackCounts:
     n_histograms = 0 if kind == "label_map" else 1 if n_classes == 2 else n_classes
-    counts, soft = np.zeros((0, n_classes), np.int64), np.zeros((0, n_classes))
-    histograms = np.zeros((0, n_histograms, BINS), np.int64)
-    no_numbers = np.zeros(0, np.int64)
-    return StackCounts(n_pixels, no_numbers, *[counts] * 4, *[soft] * 3, counts, histograms, histograms)
+    nothing = _joined([OverlapCounts.zero(n_classes, n_histograms=n_histograms)])
+    arrays = {name: getattr(nothing, name)[:0] for name in ("n_ignored", *_ARRAYS)}
+    return StackCounts(n_pixels, **arrays)
 
 
 def _joined(counts: Sequence[OverlapCounts]) -> StackCounts:
-    columns = {
-        field.name: np.stack([np.asarray(getattr(one, field.name)) for one in counts])
-        for field in fields(StackCounts)[1:]
-    }
-    return StackCounts(counts[0].n_pixels, **columns)
+    arrays = {name: np.stack([getattr(one, name) for one in counts]) for name in _ARRAYS}
+    return StackCounts(counts[0].n_pixels, np.array([one.n_ignored for one in counts]), **arrays)

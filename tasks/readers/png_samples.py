@@ -56,7 +56,9 @@ def _inflated(structure: PngStructure, data: bytes) -> NDArray[np.uint8] | None:
     if window < _LARGEST_WINDOW and n_inflated > 1 << (8 + window):
         return None
     with suppress(imagecodecs.DeflateError):
-        inflated: NDArray[np.uint8] = imagecodecs.deflate_decode(stream, out=np.empty(n_inflated, np.uint8))
+        # Its types know neither views nor arrays.
+        decode: Any = imagecodecs.deflate_decode
+        inflated: NDArray[np.uint8] = decode(stream, out=np.empty(n_inflated, np.uint8))
         return inflated.reshape(structure.height, -1) if inflated.size == n_inflated else None
     return None
 

@@ -11,7 +11,7 @@ import pytest
 from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import load_config
 from segscale.flows.dataset import list_dataset
-from segscale.flows.draft import draft, is_manifest
+from segscale.flows.draft import draft, manifest_columns
 from segscale.flows.preview import preview
 from tests.drawn_pairs import IDS, disc, draw, save
 
@@ -61,7 +61,7 @@ def test_a_manifest_with_semicolons_and_columns(tmp_path: Path) -> None:
     draw(tmp_path, {"reference": "m/{id}.png", "prediction": "p/{id}.png"})
     rows = [f"{name};m/{name}.png;p/{name}.png;{'AB'[number % 2]};{number}" for number, name in enumerate(IDS)]
     (tmp_path / "list.csv").write_text("\n".join(["image_id;reference;prediction;site;age", *rows]))
-    assert is_manifest(str(tmp_path / "list.csv"))
+    assert manifest_columns(str(tmp_path / "list.csv")) == {"image_id", "reference", "prediction"}
     document, text = drafted(tmp_path)
     assert document["dataset"]["manifest"] == "list.csv"
     assert document["metrics"] == {"group_by": ["site"]}
@@ -76,7 +76,7 @@ def test_tables_that_name_pairs(tmp_path: Path, encoding: str) -> None:
         ("id,age\n", False),
     ):
         (tmp_path / "t.csv").write_text(text, encoding=encoding)
-        assert is_manifest(str(tmp_path / "t.csv")) is is_one
+        assert ({"image_id", "reference"} <= manifest_columns(str(tmp_path / "t.csv"))) is is_one
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_what_only_the_user_knows_is_said_and_left_open(tmp_path: Path) -> None:
     draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/unet/{id}.png"})
     draw(tmp_path, {"prediction": "preds/other/{id}.png"})
     proposed = draft([str(tmp_path)], str(tmp_path))
-    assert any(line.startswith("model.path: no predictions") for line in proposed.undecided)
+    assert any(line.startswith("predictions.path: several places may be meant") for line in proposed.undecided)
     assert '# path = "preds/unet"' in proposed.text
     assert '# path = "preds/other"' in proposed.text
-    assert "# To be decided: model.path" in proposed.text
+    assert "# To be decided: predictions.path" in proposed.text
 
 
 def test_names_that_nothing_pairs_are_refused(tmp_path: Path) -> None:

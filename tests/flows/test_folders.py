@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segscale.errors import ConfigError
-from segscale.flows.draft import is_label_map, is_manifest
+from segscale.flows.draft import is_label_map, manifest_columns
 from segscale.flows.folders import Sources, look, sources_in
 from tests.drawn_pairs import disc, draw, noise, save
 
@@ -16,7 +16,7 @@ IDS = ("a1", "a2", "a3")
 
 
 def found(*folders: Path) -> Sources:
-    return sources_in([str(folder) for folder in folders], is_manifest, is_label_map)
+    return sources_in([str(folder) for folder in folders], manifest_columns, is_label_map)
 
 
 def chosen(folder: Path, sources: Sources) -> dict[str, str]:
@@ -105,6 +105,21 @@ def test_a_table_that_names_pairs_wins(tmp_path: Path) -> None:
     (tmp_path / "two.tsv").write_text("image_id\treference\n")
     sources = found(tmp_path)
     assert (sources.chosen, len(sources.open)) == ((), 2)
+
+
+def test_predictions_beside_a_table_that_names_none(tmp_path: Path) -> None:
+    draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"}, IDS)
+    (tmp_path / "list.csv").write_text("image_id,reference\na1,masks/a1.png\n")
+    assert chosen(tmp_path, found(tmp_path)) == {"manifest": "list.csv", "prediction": "preds"}
+
+
+def test_stores_and_reports_are_no_part_of_a_set(tmp_path: Path) -> None:
+    draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"}, IDS)
+    (tmp_path / "out" / "store" / "ledger").mkdir(parents=True)
+    draw(tmp_path, {"prediction": "out/store/catalog/{id}.png", "reference": "out/reports/a/b/gt/{id}.png"}, IDS)
+    (tmp_path / "out" / "reports" / "a" / "b" / "per_image.parquet").touch()
+    sources = found(tmp_path)
+    assert (chosen(tmp_path, sources), sources.open) == ({"reference": "masks", "prediction": "preds"}, ())
 
 
 def test_files_that_say_nothing_are_looked_at(tmp_path: Path) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from segscale.errors import ConfigError
 from segscale.flows import trial
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.preview import Preview, as_json, describe, preview
+from segscale.flows.preview import Preview, describe, preview
 from tests.drawn_pairs import IDS, SIZE, disc, draw, noise, save
 
 
@@ -31,6 +31,12 @@ def config_of(folder: Path, **sections: dict[str, Any]) -> EvaluationConfig:
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     return draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"})
+
+
+def redraw(folder: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+    """Predictions that are made of their references."""
+    for number, name in enumerate(IDS):
+        save(folder / "preds" / f"{name}.png", change(disc(number)))
 
 
 def facts(found: Preview) -> dict[str, str]:
@@ -74,13 +80,13 @@ SPOILED: list[Any] = [
     ),
     pytest.param(lambda f: (f / "work").write_text("a file"), "fails", "store.path: ", id="no folder to write to"),
     pytest.param(
-        lambda f: [save(f / f"preds/{name}.png", disc(number)) for number, name in enumerate(IDS)],
+        lambda f: redraw(f, lambda pixels: pixels),
         "warns",
         "12 of 12 predictions looked at are their references, byte for byte",
         id="copies",
     ),
     pytest.param(
-        lambda f: [save(f / f"preds/{name}.png", np.roll(disc(number), 15, axis=1)) for number, name in enumerate(IDS)],
+        lambda f: redraw(f, lambda pixels: np.roll(pixels, 15, axis=1)),
         "warns",
         "meet none of their references",
         id="of other images",
@@ -129,10 +135,3 @@ def test_images_beside_are_not_decoded(pairs: Path) -> None:
 def test_images_are_tried_until_the_time_is_over(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
     assert facts(preview(config_of(pairs)))["looked at"] == "1 of 12 images, counted on trial"
-
-
-def test_as_json(pairs: Path) -> None:
-    (pairs / "preds" / "case03.png").unlink()
-    document = json.loads(as_json(preview(config_of(pairs))))
-    assert set(document) == {"facts", "remarks"}
-    assert document["remarks"] == [{"severity": "fails", "text": "1 of 12 images have no prediction: case03"}]

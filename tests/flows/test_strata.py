@@ -18,7 +18,7 @@ TABLE = pd.DataFrame(
         "empty": None,
     }
 )
-NAMES = list(TABLE)
+NAMES = [str(name) for name in TABLE]
 
 
 @pytest.mark.parametrize(

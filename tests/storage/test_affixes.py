@@ -57,6 +57,7 @@ def test_what_a_whole_side_shares_is_found(names: str, others: str, patterns: tu
         pytest.param("siteA_1 siteA_2", "siteB_1 siteB_2", id="another site's numbers"),
         pytest.param("a_x b_x", "a_y b_y", id="words that nobody knows on both sides"),
         pytest.param("p0 p1", "p0_mask p1_edge", id="a suffix that only some have"),
+        pytest.param("P1 P2", "p1 p2", id="upper and lower case"),
         pytest.param("cat dog", "catx dogx", id="the end of a word is no suffix"),
         pytest.param("a b c d e f", "a_pred x_pred y_pred z_pred", id="fewer than half"),
         pytest.param("mask", "pred", id="nothing would be left"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segscale.storage.file_names import confusable, differing_by_case, is_litter, stem
+from segscale.storage.file_names import confusable, differing_by_case, is_litter, may_hold_an_array, stem
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,13 @@ from segscale.storage.file_names import confusable, differing_by_case, is_litter
 )
 def test_stem(name: str, expected: str) -> None:
     assert stem(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "may"), [("a.PNG", True), ("a.nii.gz", True), ("s/a.npz", True), ("summary.json", False), ("a", False)]
+)
+def test_what_may_hold_an_array(name: str, may: bool) -> None:
+    assert may_hold_an_array(name) is may
 
 
 @pytest.mark.parametrize(

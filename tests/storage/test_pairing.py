@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
+import fsspec
 import pandas as pd
 import pytest
 
@@ -84,19 +86,19 @@ def test_ids_that_are_given_stay_however_the_partners_are_called(tmp_path: Path)
         pytest.param(
             ["i/c1/image.png", "i/c2/image.png", "r/c1/mask.png", "r/c2/mask.png"],
             {"c1": ("image.png", "mask.png"), "c2": ("image.png", "mask.png")},
-            "references: stems repeat, so that they are called by their folders, such as c1",
+            "references: called by their folders, such as c1, as stems alone do not do",
             id="a folder for each case",
         ),
         pytest.param(
             ["i/c1.png", "i/c2.png", "r/c1/mask.png", "r/c2/mask.png"],
             {"c1": ("c1.png", "mask.png"), "c2": ("c2.png", "mask.png")},
-            "references: stems repeat, so that they are called by their folders, such as c1",
+            "references: called by their folders, such as c1, as stems alone do not do",
             id="a folder for each reference alone",
         ),
         pytest.param(
             ["i/s/1.png", "i/t/1.png", "i/t/2.png", "r/s/1.png", "r/t/1.png", "r/t/2.png"],
             {"s/1": ("1.png", "1.png"), "t/1": ("1.png", "1.png"), "t/2": ("2.png", "2.png")},
-            "references: stems repeat, so that they are called by their paths, such as s/1",
+            "references: called by their paths, such as s/1, as stems alone do not do",
             id="the same numbers in two folders",
         ),
         pytest.param(
@@ -108,7 +110,7 @@ def test_ids_that_are_given_stay_however_the_partners_are_called(tmp_path: Path)
         pytest.param(
             ["i/c1/image.png", "r/c1/mask.png"],
             {"c1": ("image.png", "mask.png")},
-            "images: stems repeat, so that they are called by their folders, such as c1",
+            "images: called by their folders, such as c1, as stems alone do not do",
             id="a single case",
         ),
     ],
@@ -133,6 +135,50 @@ def test_equal_stems_are_the_ids_as_ever(tmp_path: Path, names: list[str], ids: 
     assert list(_paired(make(tmp_path, *names)).images["image_id"]) == ids
 
 
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        pytest.param(
+            ["i/a_img.png", "i/b_img.png", "r/a_seg.png", "r/b_seg.png", "r/summary.json"],
+            {"a": ("a_img.png", "a_seg.png"), "b": ("b_img.png", "b_seg.png")},
+            id="beside references",
+        ),
+        pytest.param(
+            ["i/a_img.png", "i/summary_img.png", "r/a_seg.png", "r/x_seg.png", "r/summary.json"],
+            {"a": ("a_img.png", "a_seg.png"), "summary": ("summary_img.png", "")},
+            id="called as an image is without its suffix",
+        ),
+        pytest.param(
+            ["i/a_0000.png", "i/b_0000.png", "i/dataset.json", "r/a.png", "r/b.png"],
+            {"a": ("a_0000.png", "a.png"), "b": ("b_0000.png", "b.png"), "dataset": ("dataset.json", "")},
+            id="beside images",
+        ),
+    ],
+)
+def test_a_file_of_another_ending_need_not_be_called_as_all_are(
+    tmp_path: Path, names: list[str], pairs: dict[str, tuple[str, str]]
+) -> None:
+    """It has no partner, and is said."""
+    found = _paired(make(tmp_path, *names))
+    assert _pairs(found) == pairs
+    assert [note for note in found.notes if note.warns]
+
+
+def test_two_images_that_would_have_one_id_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, "i/a_img.png", "i/b_img.png", "i/a.json", "r/a_seg.png", "r/b_seg.png")
+    with pytest.raises(ListingError, match=r"two images would be called 'a' .* for example with \*.png"):
+        _paired(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["memory://{}/*/{{id}}_m.png", "memory://{}/{{site}}/{{id}}_m.png"])
+def test_fields_of_any_file_system(pattern: str) -> None:
+    name = uuid.uuid4().hex
+    fsspec.filesystem("memory").pipe({f"/{name}/s/a_m.png": b"1", f"/{name}/t/b_m.png": b"2", f"/{name}/t/c.png": b"3"})
+    found = role_files(pattern.format(name), "image")
+    assert found.calls[0].names == ("a", "b")
+    assert found.fields.to_dict("list") == ({"site": ["s", "t"]} if "site" in pattern else {})
+
+
 def test_what_became_of_a_role_is_told(tmp_path: Path) -> None:
     make(tmp_path, "i/a.png", "i/b.png", "i/c.png", "r/a_m.png", "r/b_m.png", "r/x_m.png", "r/y_m.png")
     found = _paired(tmp_path)
@@ -151,10 +197,11 @@ def test_what_is_told_by_patterns(tmp_path: Path) -> None:
 
 
 def test_a_pattern_meets_a_folder_whose_names_share_a_suffix(tmp_path: Path) -> None:
+    """What {id} says is taken whole: nothing is cut from it."""
     make(tmp_path, "i/a_img.png", "i/b_img.png", "r/a_seg.png", "r/b_seg.png")
     assert list(_paired(tmp_path, "i/{id}_img.png").images["image_id"]) == ["a", "b"]
     with pytest.raises(ListingError, match=r"no common stem: images are called a_img"):
-        _paired(tmp_path, "i/{id}.png", "r/{id}.png"), "what {id} says is taken whole"
+        _paired(tmp_path, "i/{id}.png", "r/{id}.png")
 
 
 def test_without_an_id_a_pattern_leaves_the_stem(tmp_path: Path) -> None:
@@ -185,16 +232,12 @@ def test_fields_of_two_roles(tmp_path: Path) -> None:
         pytest.param(
             "{id}.png", ["{id}.png", "b.png"], r"is the name of a file or folder.*'\[\{\]id\}.png'", id="literal"
         ),
-        pytest.param("{id}", ["a.tif", "a.png/x"], "same|expected", id="a folder among the names"),
     ],
 )
 def test_patterns_that_do_not_say_which_file_is_which(
     tmp_path: Path, pattern: str, names: list[str], words: str
 ) -> None:
     make(tmp_path, *names)
-    if pattern == "{id}":
-        assert role_files(str(tmp_path / pattern), "image").calls[0].names == ("a.tif",)
-        return
     with pytest.raises(ListingError, match=words):
         role_files(str(tmp_path / pattern), "image")
 
@@ -252,6 +295,8 @@ def test_stems_that_nobody_can_tell_apart_are_refused(tmp_path: Path, names: tup
             "images have the suffix '_left', references the suffix '_right'", id="words of which none tells a kind",
         ),
         pytest.param(["case1.png"], ["case001.png"], "their numbers have other zeros before them", id="zeros"),
+        pytest.param(["1.png", "2.png"], ["m_01.png", "m_02.png"], "have other zeros", id="zeros behind a prefix"),
+        pytest.param(["P0.png"], ["p0.png"], "they differ in upper and lower case", id="upper and lower case"),
         pytest.param(["x.png"], ["quite.png"], "images are called x, references quite", id="nothing alike"),
         pytest.param(["s/1.png", "t/1.png"], ["1.png"], "images are called s, t, references 1", id="only folders"),
     ],

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from segscale.tasks import pair_counts
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, LabelPair, count_prediction, read_prediction
@@ -50,3 +57,40 @@ def test_a_prediction_is_read_or_counted() -> None:
         assert isinstance(found, LabelPair) is of_labels
         counts = [count_prediction(reference, data, name, counting)]
         assert count_pairs([found], 2) == counts
+
+
+def test_many_pairs_wait_for_each_other_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_counts, "_PIXELS_TOGETHER", 3 * 64)
+    generator = np.random.default_rng(0)
+    pairs = [LabelPair(*generator.integers(0, 2, (2, 1, 8, 8)).astype(np.uint8)) for _ in range(8)]
+    sizes: list[int] = []
+    count_overlaps = pair_counts.count_overlaps
+
+    def counted(references: NDArray[np.uint8], **given: Any) -> Any:
+        sizes.append(len(references))
+        return count_overlaps(references, **given)
+
+    monkeypatch.setattr(pair_counts, "count_overlaps", counted)
+    assert count_pairs(iter(pairs), 2) == [one.count(2) for one in pairs]
+    assert sizes == [3, 3, 2]
+
+
+LOOK = """
+import sys
+import numpy as np
+from segscale.tasks.labels import LabelRule
+from segscale.tasks.pair_counts import count_pairs
+from segscale.tasks.prediction_file import Counting, read_prediction
+from segscale.tasks.reference_file import read_reference
+data = sys.stdin.buffer.read()
+reference = read_reference(data, "r.png", LabelRule(2))
+counts, = count_pairs([read_prediction(reference, data, "p.png", Counting(0.5, LabelRule(2)))], 2)
+print(counts.true_positive.tolist(), "numba" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_few_label_maps_are_counted_without_numba() -> None:
+    data = png(np.eye(9, dtype=np.uint8))
+    answer = subprocess.run([sys.executable, "-c", LOOK], input=data, capture_output=True, check=True)
+    assert answer.stdout.decode().strip() == "[72, 9] False"

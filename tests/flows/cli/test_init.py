@@ -64,7 +64,9 @@ def test_exit_codes_of_check(here: Path, segscale_here: Callable[..., Outcome]) 
     (here / "data" / "case01_pred.png").unlink()
     ended = segscale_here("check", "drafted.toml", "--json")
     assert ended.code == 1
-    assert [remark["severity"] for remark in json.loads(ended.out)["remarks"]] == ["fails"]
+    document = json.loads(ended.out)
+    assert document["remarks"] == [{"severity": "fails", "text": "1 of 12 images have no prediction: case01"}]
+    assert {"name": "size", "text": "24x32 (height x width)"} in document["facts"]
     (here / "drafted.toml").write_text("[dataset]\n")
     ended = segscale_here("check", "drafted.toml")
     assert (ended.code, ended.out) == (2, "")

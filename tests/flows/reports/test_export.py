@@ -38,7 +38,8 @@ def read_again(data: bytes, like: pd.DataFrame) -> pd.DataFrame:
     table = csv.read_csv(
         io.BytesIO(data), parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=options
     )
-    return table.replace_schema_metadata(schema.metadata).to_pandas()
+    again: pd.DataFrame = table.replace_schema_metadata(schema.metadata).to_pandas()
+    return again
 
 
 def test_every_table_is_read_again_as_it_was(tmp_path: Path) -> None:

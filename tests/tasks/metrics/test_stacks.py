@@ -59,7 +59,7 @@ def stacks(draw: st.DrawFn, n_least: int = 0) -> Stack:
     several = (n_classes,) if kind == "probabilities" and n_classes > 2 else ()
     predictions = drawn(n_classes) if kind == "label_map" else drawn(256, several)
     if kind == "probabilities" and n_images:
-        predictions[(slice(None), *[0] * (predictions.ndim - 1))] = draw(st.integers(2, 255))
+        predictions.reshape(n_images, -1)[:, 0] = draw(st.integers(2, 255))
     if draw(st.booleans()):
         references, predictions = np.asfortranarray(references), np.asfortranarray(predictions)
     threshold = draw(st.integers(0, 255)) / 256

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.errors import DataError, UnreadableImage
@@ -141,9 +140,9 @@ def assert_the_same(data: bytes) -> None:
             if isinstance(slow, str):
                 assert quick == slow
                 continue
-            pixels: list[NDArray[Any]] = [one if method == "stored_values" else one.pixels for one in (quick, slow)]
-            assert pixels[0].dtype == pixels[1].dtype
-            np.testing.assert_array_equal(*pixels)
+            ours, theirs = (one if method == "stored_values" else one.pixels for one in (quick, slow))
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @settings(max_examples=100)
