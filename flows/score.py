@@ -71,7 +71,10 @@ def score_files(run: Run) -> StageSummary:
     listing = run.told_listing()
     if "prediction" not in listing or not listing["prediction"].astype(bool).any():
         raise ConfigError("predictions.path: expected predictions of the images of this data set, found none for any")
-    catalog = None if run.config.dataset.rescan else read_planned(run.store, run.catalog_name, _made_from(run, listing))
+    catalog = None
+    # Without what was kept of the files as a whole (`rescan`, or a repair has set it aside) it is found again.
+    if run.look().is_kept:
+        catalog = read_planned(run.store, run.catalog_name, _made_from(run, listing))
     if catalog is not None:
         logger.info("score: all %d images are unchanged, no file was read", len(listing))
         run.renew_catalog(lambda: catalog)
@@ -224,6 +227,8 @@ class _Sources:
         columns = {name: [value for files in self._found for value in files[name]] for name in MEMORY_COLUMNS}
         if not columns["url"]:
             return
-        found = pd.DataFrame(columns).sort_values(["role", "url", "version"], ignore_index=True)
+        # A file may stand for several images.
+        found = pd.DataFrame(columns).drop_duplicates(["role", "url", "version"], keep="last")
+        found = found.sort_values(["role", "url", "version"], ignore_index=True)
         remember_files(self._memory, self._remembered, found[found["sha256"] != ""])
         self._found, self._kept = [], time.monotonic()

@@ -50,6 +50,8 @@ class Looked:
     """The sha256 of the listing, of what was asked of it, and of how it was looked at."""
     catalog: str
     """The name of the catalog that it is kept beside."""
+    is_kept: bool = True
+    """Whether the store holds it already; else files were looked at just now."""
 
     def keep(self, store: ObjectStore) -> None:
         """Write it into the store, for the next run and for commands that list nothing."""
@@ -64,12 +66,13 @@ def look(config: EvaluationConfig, store: ObjectStore, listing: pd.DataFrame, *,
     name = catalog_name(config, scored=scored)
     listing_sha256, kept = frame_sha256(listing), _kept(store, name)
     made_from = _made_from(config, listing, listing_sha256)
-    if kept is not None and kept[0] == made_from and not config.dataset.rescan:
+    is_kept = kept is not None and kept[0] == made_from and not config.dataset.rescan
+    if kept is not None and is_kept:
         reading = Reading.from_facts(kept[1])
     else:
         reading = survey(config, listing, scored=scores_predictions(config, listing))
     _warn(reading)
-    return Looked(reading, listing_sha256, made_from, name)
+    return Looked(reading, listing_sha256, made_from, name, is_kept)
 
 
 def _made_from(config: EvaluationConfig, listing: pd.DataFrame, listing_sha256: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from segscale.errors import ConfigError, WorkLostError
@@ -23,13 +24,13 @@ from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.flows.shards.retry import Finished, Limits, Lost
 from segscale.flows.stage import StageSummary
-from segscale.storage.catalog import read_catalog
+from segscale.storage.catalog import SourceMemory, read_catalog
 from segscale.storage.ledger import Ledger
 from segscale.storage.listing import list_files
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import open_runs
 from segscale.storage.sources import ROLES
-from segscale.tasks import score
+from segscale.tasks import scan, score
 
 N_IMAGES, SIDE = 12, 8
 FOLDERS = {"image": "images", "reference": "masks", "prediction": "ours"}
@@ -418,6 +419,43 @@ def test_a_file_that_changes_while_a_set_is_read_is_read_again_by_the_next_run(
     second = reported(config, NOBODY)
     per_image = open_runs(second.path, "per_image").query("class_index == 1").set_index("image_id")
     assert per_image.loc["case05", "true_positive"] == 3 * 3
+
+
+def test_what_was_kept_of_the_files_as_a_whole_is_found_again_without_reading_them(
+    folder: Path, bench: Bench, read: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A repair sets it aside where it is damaged; what it warned of is said again."""
+    (folder / "masks" / "case05.png").unlink()
+    drawn = np.zeros((SIDE, SIDE), np.uint8)
+    drawn[:3, :3] = 255
+    extra = [(274, 3, 1, 3, True)]
+    tifffile.imwrite(folder / "masks" / "case05.tif", drawn, photometric="minisblack", extratags=extra)
+    config = configure(folder, references="masks")
+    done(config, bench)
+    (kept,) = [name for name in config.store.open().names("catalog") if name.endswith(".json")]
+    before = config.store.open().read(f"catalog/{kept}")
+    config.store.open().remove(f"catalog/{kept}")
+    read.clear()
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "segscale"):
+            done(config, NOBODY)
+        assert "0 of 12 images, 1 of 12 references" in caplog.text
+        assert config.store.open().read(f"catalog/{kept}") == before
+    assert read == []
+
+
+def test_a_file_that_stands_for_several_images_is_remembered_once(folder: Path, bench: Bench) -> None:
+    rows = "".join(f"c{n},masks/case00.png,ours/case{n:02d}.png\n" for n in range(N_IMAGES))
+    (folder / "set.csv").write_text(f"image_id,reference,prediction\n{rows}")
+    config = configure(folder, images=False)
+    dataset = config.dataset.changed(manifest=str(folder / "set.csv"), references="", same_files=True)
+    predictions = config.predictions.model_copy(update={"path": ""})
+    config = config.model_copy(update={"dataset": dataset, "predictions": predictions})
+    done(config, bench)
+    known = SourceMemory(config.store.open(), scan.CODE_VERSION).recall()
+    assert not known.duplicated(["role", "url", "version"]).any()
+    assert len(known) == 1 + N_IMAGES
 
 
 def test_a_report_alone_is_of_what_was_scored(folder: Path, bench: Bench, read: list[str]) -> None:

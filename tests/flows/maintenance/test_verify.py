@@ -502,7 +502,7 @@ def test_a_run_that_is_not_finished_is_no_finding(run: Finished) -> None:
 
 def test_a_store_that_holds_nothing_is_refused(run: Finished, tmp_path: Path) -> None:
     empty = run.config.model_copy(update={"store": run.config.store.model_copy(update={"path": f"{tmp_path}/none"})})
-    with pytest.raises(ConfigError, match="run it first"):
+    with pytest.raises(ConfigError, match="run score first"):
         inspect(empty, full=False)
     with pytest.raises(ConfigError, match="expected a store"):
         clean_store(empty, 0)
