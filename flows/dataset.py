@@ -90,7 +90,7 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
 def _in_order(images: pd.DataFrame) -> list[str]:
     """What names files, then the groups."""
     own = ["image_id", *(name for role in ROLES for name in (role, f"{role}_version") if name in images)]
-    return [*own, *(name for name in images if name not in own)]
+    return [*own, *(name for name in map(str, images) if name not in own)]
 
 
 def _of_manifest(config: EvaluationConfig) -> DatasetListing:
@@ -105,7 +105,7 @@ def _of_manifest(config: EvaluationConfig) -> DatasetListing:
             f"model.path: a network sees images, and the manifest names none: expected a column image in "
             f"{dataset.manifest}, or no model"
         )
-    taken = sorted(set(images) & REPORT_COLUMNS - set(_OWN))
+    taken = sorted(set(map(str, images)) & REPORT_COLUMNS - set(_OWN))
     if taken:
         raise ConfigError(f"dataset.manifest: column {taken[0]!r} would collide with a column of the report; rename it")
     if config.predictions.path and "prediction" in images:
