@@ -83,7 +83,7 @@ def test_every_command_runs(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copytree(folder / "reports", tmp_path / "reports")
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         program, *arguments = shlex.split(line)
         assert program == "segscale"
