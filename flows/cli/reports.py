@@ -33,7 +33,7 @@ REPORT = "reports/lesions/0a1b2c3d4e5f"
 @click.option("--empty", metavar="POLICY", help="Score where both masks are empty: nan, one, zero or smooth.")
 @click.option("--by", "group_by", multiple=True, metavar="COLUMN", help="Strata: a group column; may be repeated.")
 @click.option("--unit", metavar="COLUMN", help="Units of evaluation: a group column; their counts are summed.")
-@click.option("--folds", metavar="COLUMN", help="Folds: a group column; their mean stands beside that of cases.")
+@click.option("--folds", metavar="COLUMN", help="Folds: a group column; the mean of folds stands beside the mean.")
 @options.as_json
 def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
     """New scores from a report alone: no images, no model. What is not given stays as in the run."""

@@ -42,7 +42,7 @@ def _frame(frame_of: Frames, images: Sequence[Image], **columns: Any) -> pd.Data
     whole, frame = frame_of(counts, **columns), frame_of(counts, failed=lost, **columns)
     lacking = np.repeat(np.array(states) == MISSING, 2)
     broken = np.repeat(np.array(states) == BROKEN, 2)
-    about = {PREDICTION_MISSING: lacking, REFERENCE_PIXELS: whole["reference_sum"].mask(broken)}
+    about: dict[str, Any] = {PREDICTION_MISSING: lacking, REFERENCE_PIXELS: whole["reference_sum"].mask(broken)}
     return frame.assign(**about).astype({PREDICTION_MISSING: "boolean"})
 
 
@@ -284,11 +284,14 @@ def test_what_makes_no_units_is_refused_by_name(
 def test_runs_are_compared_by_unit_as_their_sums_are(
     frame_of: Frames, row_of: Rows, images: list[Image], others: list[Image]
 ) -> None:
-    both = [(one, other, patient) for (one, patient, _), (other, _, _) in zip(images, others, strict=False)]
+    both: list[tuple[Counts, Counts, int]] = [
+        (one, other, patient) for (one, patient, _), (other, _, _) in zip(images, others, strict=False)
+    ]
     same = [((0, 0, tp + fn), (min(other[0], tp + fn), other[1], max(tp + fn - other[0], 0)), patient)
             for (tp, _, fn), other, patient in both]  # fmt: skip
     hashes = {"image_sha256": "", "reference_sha256": "r"}
-    a, b = (_frame(frame_of, [(pair[run], pair[2], OK) for pair in same], **hashes) for run in (0, 1))
+    a = _frame(frame_of, [(one, patient, OK) for one, _, patient in same], **hashes)
+    b = _frame(frame_of, [(other, patient, OK) for _, other, patient in same], **hashes)
     settings = ScoreSettings(unit="patient", bootstrap=10)
     found = compare(a, b, settings, settings).differences
     plain = compare(a, b, settings.changed(unit=""), settings).differences
@@ -299,7 +302,9 @@ def test_runs_are_compared_by_unit_as_their_sums_are(
     np.testing.assert_allclose(row["difference"], images_row["difference"], rtol=1e-12)
     assert row["n_pairs"] == len({patient for *_, patient in same})
     sums = pd.DataFrame([(patient, *one, *other) for one, other, patient in same]).groupby(0).sum()
-    scores = [[_dice(*row, "nan") for row in sums[columns].to_numpy()] for columns in ([1, 2, 3], [4, 5, 6])]
+    scores = [
+        [_dice(tp, fp, fn, "nan") for tp, fp, fn in sums[columns].to_numpy()] for columns in ([1, 2, 3], [4, 5, 6])
+    ]
     differences = np.array(scores[1]) - np.array(scores[0])
     expected = np.nanmean(differences) if np.isfinite(differences).any() else np.nan
     mean = row_of(found, unit="patient", class_index=1, metric="dice", aggregation="per_sample")
