@@ -71,6 +71,6 @@ def draw_small(pairs: Pairs, number: int) -> None:
     centre, radii = generator.uniform(16, 48, 2), generator.uniform(3, 16, 2)
     mask = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 < 1
     pixels = np.where(mask, FOREGROUND, 0).astype(np.uint8)
-    shifted = np.roll(pixels, tuple(generator.integers(-2, 3, 2)), (0, 1))
+    shifted = np.roll(pixels, tuple(generator.integers(1, 3, 2)), (0, 1))
     for place, one in ((pairs.references, pixels), (pairs.predictions, shifted)):
         Image.fromarray(one).save(place / f"case_{number:06d}.png", compress_level=1)

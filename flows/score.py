@@ -35,7 +35,7 @@ from segscale.storage.quarantine import quarantined
 from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import scan, score
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.score import Content, ScoreDone, Scoring, sizes_in
+from segscale.tasks.score import ScoreDone, Scoring, sizes_in
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
 from segscale.tasks.shard_plan import orientations
 
@@ -110,11 +110,14 @@ def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
 def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageSummary:
     scoring = scoring_of(run, listing)
     plan = plan_scores(listing, sources.known(), scoring, run.config.store.shard_images, _left_out(run.store))
-    read: dict[str, tuple[str, tuple[Content, ...]]] = {}
+    keys = {key: key for key in plan.shards}
+    unread: dict[str, Failure] = {}
 
     def take(planned: str, done: ScoreDone) -> None:
         sources.take(done.files)
-        read[planned] = done.key, done.contents
+        plan.learn(planned, done.contents)
+        keys[planned] = done.key
+        unread.update({one.image_id: one.failure for one in done.contents if one.failure is not None})
 
     planned = {key: _shard_plan(run.config, plan, key) for key in plan.shards}
     first = _first_images_of(run, plan)
@@ -122,24 +125,19 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
         summary = run_stage(score.STAGE, planned, plan.job, work.score_shard, run, scoring, first=first, take=take)
     finally:
         sources.remember()
-    run.counted = Counted(
-        score.STAGE, tuple(read[key][0] if key in read else key for key in plan.shards), run.config.predictions.label
-    )
-    sources.recall()
-    # Before the catalog: whoever finds that reads no file, and says what was found about them all the same.
-    run.found_turned(_turned(listing, sources.known()))
-    catalog = run.renew_catalog(lambda: catalog_of(listing, _scored_shards(run.store, plan, read)))
+    run.counted = Counted(score.STAGE, tuple(keys.values()), run.config.predictions.label)
+    catalog = run.renew_catalog(lambda: catalog_of(listing, plan, _scored_shards(run.store, plan, keys), unread))
     write_catalog(run.store, run.catalog_name, catalog, _made_from(run, listing) if is_whole(listing, catalog) else "")
+    sources.recall()
+    # After the catalog: whoever finds what is kept of the files as a whole believes that it is of this one.
+    run.found_turned(_turned(listing, sources.known()))
     return summary
 
 
-def _scored_shards(
-    store: ObjectStore, plan: ScorePlan, read: Mapping[str, tuple[str, Sequence[Content]]]
-) -> Iterator[ScoredShard]:
+def _scored_shards(store: ObjectStore, plan: ScorePlan, keys: Mapping[str, str]) -> Iterator[ScoredShard]:
     ledger = Ledger(store)
     for planned, places in plan.shards.items():
-        key, contents = read[planned] if planned in read else (planned, plan.contents(planned))
-        yield ScoredShard(key, places, contents, sizes_in(ledger.read(score.STAGE, key).facts))
+        yield ScoredShard(keys[planned], places, sizes_in(ledger.read(score.STAGE, keys[planned]).facts))
 
 
 def _made_from(run: Run, listing: pd.DataFrame) -> str:

@@ -287,7 +287,9 @@ def _no_text(n_rows: int) -> pd.Series[str]:
 def _failures(counted: Counted, catalog: pd.DataFrame) -> pd.DataFrame:
     frame = counted.frame
     first = frame[(frame["status"] == "failed") & (frame["image_id"] != frame["image_id"].shift())]
-    source = catalog["image"].iloc[pd.Index(catalog["image_id"]).get_indexer(first["image_id"])]
+    # Where no images are named the reference stands for the image.
+    sources = catalog["image"].where(catalog["image"] != "", catalog["reference"])
+    source = sources.iloc[pd.Index(catalog["image_id"]).get_indexer(first["image_id"])]
     return pd.DataFrame(
         {
             "image_id": first["image_id"],

@@ -11,6 +11,7 @@ from segscale.errors import DataError, MissingFile
 from segscale.storage import shards
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import content_key
+from segscale.storage.local_files import is_local
 from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
 from segscale.storage.sources import ROLES, file_name, read_file
@@ -160,6 +161,11 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
 
 
+def _is_about_the_file(url: str, error: OSError) -> bool:
+    """Whether trying again soon would change nothing: a server may give in a minute what it does not give now."""
+    return is_local(url) or isinstance(error, FileNotFoundError | PermissionError)
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     """The files of an image in memory."""
@@ -180,7 +186,7 @@ def _read(files: ImageFiles, job: ScoreJob) -> _Read:
         try:
             data[role] = read_file(url)
         except OSError as error:
-            if job.is_content:
+            if job.is_content or not _is_about_the_file(url, error):
                 raise
             facts.append(unread(role, url, version, error))
     hashes = {role: hashlib.sha256(data[role]).hexdigest() if role in data else "" for role in ROLES}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,8 @@ from segscale.storage.ledger import content_key
 from segscale.storage.sources import ROLES
 from segscale.tasks.score import STAGE, Content, ImageFiles, ScoreJob, Scoring, shard_key
 
+SHARDS, LEAST_IMAGES = 8, 8
+"""So many shards a set has at least, unless they would hold fewer images than that."""
 Places = npt.NDArray[np.int64]
 Hashes = Mapping[str, npt.NDArray[np.object_]]
 LeftOut = Mapping[tuple[str, ...], Failure]
@@ -30,7 +32,7 @@ class ScorePlan:
     files: pa.Table
     """`files_of` the listing."""
     hashes: Hashes
-    """By role the sha256 of each image's file: "" where there is none, None where it was not read yet."""
+    """By role the sha256 of each image's file: "" where there is none, None until it is read."""
     left_out: LeftOut
     shards: Mapping[str, Places]
     """The places of their images in the listing, by their keys: of the content where all of it was read, else of the
@@ -43,9 +45,10 @@ class ScorePlan:
         left_out = {one: self.left_out[one] for files in images for one in self._left_out_of.get(files.image_id, ())}
         return ScoreJob(key, images, are_known(self.hashes, places), left_out)
 
-    def contents(self, key: str) -> list[Content]:
-        """What is counted in a shard all of whose files were read."""
-        return contents_at(self.files, self.hashes, self.shards[key], self.left_out)
+    def learn(self, key: str, contents: Sequence[Content]) -> None:
+        """Take in what the files of a shard were found to hold."""
+        for index, role in enumerate(ROLES):
+            self.hashes[role][self.shards[key]] = [one.hashes[index] for one in contents]
 
     @cached_property
     def _left_out_of(self) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -60,13 +63,13 @@ def plan_scores(
 ) -> ScorePlan:
     """The shards of a listing; `sources` is what is known of files (`MEMORY_COLUMNS`).
 
-    Which images go together depends on their ids alone: a changed file costs its own shard.
+    Which images go together depends on their ids alone, and on how many there are: a changed file costs its own shard.
     """
     files = files_of(listing)
     hashes = {role: known_hashes(listing, sources, role) for role in ROLES}
     ids = listing["image_id"].to_list()
     shards = {}
-    for leaf in catalogs.pack(ids, [1] * len(ids), shard_images):
+    for leaf in catalogs.pack(ids, [1] * len(ids), shard_size(len(ids), shard_images)):
         places = np.asarray(leaf, np.int64)
         if are_known(hashes, places):
             key = shard_key(contents_at(files, hashes, places, left_out), scoring)
@@ -74,6 +77,18 @@ def plan_scores(
             key = content_key({"stage": STAGE, "unread": [ids[place] for place in leaf]})
         shards[key] = places
     return ScorePlan(files, hashes, left_out, shards)
+
+
+def shard_size(n_images: int, most: int) -> int:
+    """How many images a shard holds at most: `most`, or of a small set fewer, so that several workers have some.
+
+    A power of two, that a set which grows keeps its shards until it has doubled.
+
+    >>> [shard_size(n_images, 128) for n_images in (3, 100, 503, 2000)]
+    [8, 8, 32, 128]
+    """
+    share = n_images // SHARDS
+    return min(most, max(LEAST_IMAGES, 1 << (share.bit_length() - 1) if share else 0))
 
 
 def known_hashes(listing: pd.DataFrame, sources: pd.DataFrame, role: str) -> npt.NDArray[np.object_]:
@@ -125,25 +140,29 @@ class ScoredShard:
 
     key: str
     places: Places
-    contents: Sequence[Content]
     sizes: Sequence[Sequence[int]]
     """(D, H, W) of each image, zeros where nobody knows."""
 
 
-def catalog_of(listing: pd.DataFrame, shards: Iterable[ScoredShard]) -> pd.DataFrame:
-    """The catalog of a listing whose shards are all committed, in its order."""
+def catalog_of(
+    listing: pd.DataFrame, plan: ScorePlan, shards: Iterable[ScoredShard], unread: Mapping[str, Failure]
+) -> pd.DataFrame:
+    """The catalog of a listing whose shards are all committed, in its order.
+
+    `unread` are the images with a file that could not be fetched, by their ids.
+    """
     n_images = len(listing)
-    texts = {name: np.full(n_images, "", object) for name in (*(f"{role}_sha256" for role in ROLES), "shard", *REASON)}
+    texts = {"shard": np.full(n_images, "", object), **{name: np.full(n_images, "", object) for name in REASON}}
     numbers = {name: np.zeros(n_images, np.int64) for name in ("depth", "height", "width", "row")}
     for shard in shards:
         places = shard.places
         texts["shard"][places], numbers["row"][places] = shard.key, np.arange(len(places))
-        for index, role in enumerate(ROLES):
-            texts[f"{role}_sha256"][places] = [one.hashes[index] for one in shard.contents]
+        for name, sides in zip(("depth", "height", "width"), zip(*shard.sizes, strict=True), strict=True):
+            numbers[name][places] = sides
+    for place, failure in _failures(listing, plan, unread):
         for name in REASON:
-            texts[name][places] = [getattr(one.failure, name) if one.failure else "" for one in shard.contents]
-        for index, name in enumerate(("depth", "height", "width")):
-            numbers[name][places] = [size[index] for size in shard.sizes]
+            texts[name][place] = getattr(failure, name)
+    texts |= {f"{role}_sha256": plan.hashes[role] for role in ROLES}
     planned = listing.assign(
         **{name: pd.Series(values, listing.index, dtype="str") for name, values in texts.items()},
         **{name: pd.Series(values, listing.index) for name, values in numbers.items()},
@@ -154,6 +173,17 @@ def catalog_of(listing: pd.DataFrame, shards: Iterable[ScoredShard]) -> pd.DataF
     versions = {f"{role}_version" for role in ROLES}
     groups = [name for name in listing.columns if name not in catalogs.COLUMNS and name not in versions]
     return planned[[*catalogs.COLUMNS, *groups]]
+
+
+def _failures(listing: pd.DataFrame, plan: ScorePlan, unread: Mapping[str, Failure]) -> Iterator[tuple[int, Failure]]:
+    """The places of images of which nothing is decoded, and why."""
+    suspects = {image_id for image_id, *_ in plan.left_out} | unread.keys()
+    for place in np.flatnonzero(listing["image_id"].isin(suspects)):
+        image_id = str(listing["image_id"].iloc[place])
+        hashes = (str(plan.hashes[role][place]) for role in ROLES)
+        failure = plan.left_out.get((image_id, *hashes), unread.get(image_id))
+        if failure is not None:
+            yield int(place), failure
 
 
 def of_catalog(catalog: pd.DataFrame) -> ScorePlan:

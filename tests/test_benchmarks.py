@@ -231,3 +231,22 @@ def test_what_a_run_costs_beside_its_images_is_measured() -> None:
         median, lowest, highest = rates(printed, name)
         assert 0 < lowest <= median <= highest
     assert len(re.findall(r"^driver, MB at a tenth; peak after +\d+ +\d+$", printed, re.MULTILINE)) == 2
+
+
+@pytest.mark.nightly(part="benchmarks")
+def test_folders_are_scored_beside_the_formula() -> None:
+    command = [
+        sys.executable,
+        BENCHMARKS / "scoring.py",
+        "--only",
+        "small",
+        "stacks",
+        "--rounds",
+        "1",
+        "--share",
+        "0.002",
+    ]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = re.findall(r"^(now|now, unchanged|label maps, .*|codes, .*?)  +([\d.]+)", answer.stdout, re.MULTILINE)
+    assert len(rows) == 6
+    assert all(float(median) > 0 for _, median in rows)

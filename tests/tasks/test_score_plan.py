@@ -17,7 +17,16 @@ from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.scan import SourceFacts
 from segscale.tasks.score import Content, Scoring
-from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
+from segscale.tasks.score_plan import (
+    ScoredShard,
+    ScorePlan,
+    catalog_of,
+    contents_at,
+    is_whole,
+    of_catalog,
+    plan_scores,
+    shard_size,
+)
 
 N_IMAGES, SHARD_IMAGES = 40, 8
 SCORING = Scoring(LabelRule(2), Counting(0.5, LabelRule(2)), has_images=True)
@@ -128,7 +137,7 @@ def test_what_is_left_out_is_in_the_key_and_in_the_job_of_its_shard() -> None:
     before, after = _plan(listing), _plan(listing, left_out=left_out)
     (key,) = after.shards.keys() - before.shards.keys()
     assert after.job(key).left_out == {name: HELD for name in left_out if name[0] == "case7"}
-    assert {one.image_id: one.failure for one in after.contents(key)}["case7"] == HELD
+    assert {one.image_id: one.failure for one in _contents(after, key)}["case7"] == HELD
     others = after.shards.keys() & before.shards.keys()
     assert len(others) == len(after.shards) - 1
     assert not any(after.job(one).left_out for one in others)
@@ -151,25 +160,31 @@ def test_jobs_name_the_files_of_their_images(roles: Sequence[str]) -> None:
     assert sorted(seen) == sorted(rows)
 
 
-def _scored(plan: ScorePlan, failed: Sequence[str] = ()) -> list[ScoredShard]:
-    """The shards of a plan as they come back, each image of its own size."""
-    found = []
-    for key, places in plan.shards.items():
-        contents = [
-            replace(one, hashes=(one.hashes[0], "", one.hashes[2]), failure=Failure("score", "OSError", "refused"))
-            if one.image_id in failed
-            else one
-            for one in plan.contents(key)
-        ]
-        found.append(ScoredShard(key, places, contents, [(1, 10 + int(place), 20) for place in places]))
-    return found
+def _contents(plan: ScorePlan, key: str) -> list[Content]:
+    return contents_at(plan.files, plan.hashes, plan.shards[key], plan.left_out)
+
+
+def _catalog(listing: pd.DataFrame, plan: ScorePlan, failed: Sequence[str] = ()) -> pd.DataFrame:
+    """As it comes of a plan whose shards come back, each image of its own size; of some the reference was not read."""
+    refused, unread = Failure("score", "OSError", "refused"), {}
+    for key in plan.shards:
+        contents = _contents(plan, key)
+        for place, one in enumerate(contents):
+            if one.image_id in failed:
+                contents[place] = replace(one, hashes=(one.hashes[0], "", one.hashes[2]), failure=refused)
+                unread[one.image_id] = refused
+        plan.learn(key, contents)
+    shards = [
+        ScoredShard(key, places, [(1, 10 + int(place), 20) for place in places]) for key, places in plan.shards.items()
+    ]
+    return catalog_of(listing, plan, shards, unread)
 
 
 @pytest.mark.parametrize("roles", [ROLES, ("reference", "prediction")], ids=["with images", "without"])
 def test_the_catalog_says_of_every_image_what_it_was_made_of(roles: Sequence[str]) -> None:
     listing = _listing(roles=roles).assign(site=[f"s{number % 3}" for number in range(N_IMAGES)])
     plan = _plan(listing)
-    catalog = catalog_of(listing, _scored(plan))
+    catalog = _catalog(listing, plan)
     assert catalog.columns.to_list() == [*COLUMNS, "site"]
     assert catalog["image_id"].to_list() == listing["image_id"].to_list()
     for role in ROLES:
@@ -190,10 +205,10 @@ def test_a_catalog_leads_back_to_its_shards() -> None:
     listing.loc[3, "prediction_version"] = ""
     left_out = {("case7", *(f"{role}:case7" for role in ROLES)): HELD}
     plan = _plan(listing, left_out=left_out)
-    back = of_catalog(catalog_of(listing, _scored(plan)))
+    back = of_catalog(_catalog(listing, plan))
     assert back.shards.keys() == plan.shards.keys()
     for key in plan.shards:
-        assert back.contents(key) == plan.contents(key)
+        assert _contents(back, key) == _contents(plan, key)
         job = back.job(key)
         assert job.is_content
         assert job.left_out == plan.job(key).left_out
@@ -204,17 +219,33 @@ def test_a_catalog_of_files_that_could_not_be_read_is_not_whole() -> None:
     listing = _listing()
     listing.loc[3, "prediction_version"] = ""
     plan = _plan(listing)
-    assert is_whole(listing, catalog_of(listing, _scored(plan))), "a file that is not there is no file to read"
-    unread = catalog_of(listing, _scored(plan, failed=["case5"]))
+    assert is_whole(listing, _catalog(listing, plan)), "a file that is not there is no file to read"
+    unread = _catalog(listing, plan, failed=["case5"])
     assert not is_whole(listing, unread)
     assert unread.set_index("image_id").loc["case5", "error"] == "refused"
     # A repair leaves out what could not be read then, so that the same shard comes of it.
     back = of_catalog(unread)
     (key,) = (key for key, places in back.shards.items() if 5 in places)
-    contents = {one.image_id: one for one in back.contents(key)}
+    contents = {one.image_id: one for one in _contents(back, key)}
     assert contents["case5"] == Content(
         "case5",
         ("case5.png",) * 3,
         ("image:case5", "", "prediction:case5"),
         Failure("score", "OSError", "refused"),
     )
+
+
+@pytest.mark.parametrize(
+    ("n_images", "most", "expected"),
+    [
+        pytest.param(1, 128, 8, id="one image"),
+        pytest.param(100, 128, 8, id="a hundred volumes are work for several"),
+        pytest.param(503, 128, 32, id="between powers of two"),
+        pytest.param(1023, 128, 64, id="just below the most"),
+        pytest.param(1024, 128, 128, id="from here on the most"),
+        pytest.param(10**6, 128, 128, id="a large set"),
+        pytest.param(100, 4, 4, id="no more than asked for"),
+    ],
+)
+def test_a_small_set_has_small_shards(n_images: int, most: int, expected: int) -> None:
+    assert shard_size(n_images, most) == expected
