@@ -86,12 +86,9 @@ def test_no_image_is_lost(frame_of: Frames) -> None:
         "": 5, "reference_volume=0": 1, "reference_volume=(0,5)": 1, "reference_volume=[5,40)": 1,
         "reference_volume=[40,inf)": 1, "reference_volume=unknown": 1,
     }  # fmt: skip
-    assert rows.loc["reference_volume=[40,inf)", ["n_failed", "n_missing", "mean_missing_as_zero"]].tolist() == [
-        1,
-        1,
-        0,
-    ]
-    assert rows.loc["reference_volume=unknown", ["n_failed", "n_missing"]].tolist() == [1, 0]
+    counted = rows[["n_failed", "n_missing", "mean_missing_as_zero"]].to_dict("index")
+    assert counted["reference_volume=[40,inf)"] == {"n_failed": 1, "n_missing": 1, "mean_missing_as_zero": 0.0}
+    assert (rows["n_failed"]["reference_volume=unknown"], rows["n_missing"]["reference_volume=unknown"]) == (1, 0)
 
 
 def test_several_classes_are_added_up(frame_of: Frames) -> None:
