@@ -50,7 +50,7 @@ def imported(_: str, work: Path) -> object:
 
 STAGES = {
     "start": Stage("run", imported, imports="pydantic"),
-    "processes": Stage("run", imported, imports="segscale.flows.worker.warm"),
+    "processes": Stage("run", imported, imports="segscale.tasks.pair_counts"),
     "cluster": Stage("run", imported, cluster=True, imports="distributed.nanny"),
     "scan": Stage("run", lambda shown, _: "files to look at" in shown, model=True),
     "ingest": Stage("run", in_ledger("ingest"), model=True),
