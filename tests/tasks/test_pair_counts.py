@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segscale.tasks import pair_counts
 from segscale.tasks.labels import IGNORED, LabelRule
+from segscale.tasks.metrics.stacks import count_overlaps
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, LabelPair, count_prediction, read_prediction
 from tests.tasks.encoded import npy, png
@@ -64,7 +65,6 @@ def test_many_pairs_wait_for_each_other_only_so_long(monkeypatch: pytest.MonkeyP
     generator = np.random.default_rng(0)
     pairs = [LabelPair(*generator.integers(0, 2, (2, 1, 8, 8)).astype(np.uint8)) for _ in range(8)]
     sizes: list[int] = []
-    count_overlaps = pair_counts.count_overlaps
 
     def counted(references: NDArray[np.uint8], **given: Any) -> Any:
         sizes.append(len(references))
@@ -79,6 +79,7 @@ LOOK = """
 import sys
 import numpy as np
 from segscale.tasks.labels import LabelRule
+from segscale.tasks.metrics.stacks import count_overlaps
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.reference_file import read_reference
