@@ -1,9 +1,7 @@
-"""The rows of a PNG, out of compressed scanlines that were inflated as a whole: filters undone, small samples unpacked.
+"""The rows of a PNG, out of compressed scanlines that were inflated as a whole: their filters undone.
 
 Specification: PNG (Third Edition), W3C, sections 7.2 and 9.
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +12,10 @@ NONE, SUB, UP, AVERAGE, PAETH = range(5)
 
 
 @compiled
-def unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int, bit_depth: int, rows: NDArray[np.uint8]) -> bool:
-    """Fill rows, uint8 (height, samples, or bytes of them), from scanlines (height, 1 + bytes), which are used up.
+def unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int, rows: NDArray[np.uint8]) -> bool:
+    """Fill rows, uint8 (height, bytes), from scanlines (height, 1 + bytes), which are used up.
 
-    Samples of fewer than 8 bits become bytes; wider ones keep their bytes as they stand. False where a scanline names a
-    filter that does not exist; the rows are void then.
+    False where a scanline names a filter that does not exist; the rows are void then.
     """
     for y in range(len(scanlines)):
         line, above = scanlines[y, 1:], scanlines[max(y - 1, 0), 1:]
@@ -39,12 +36,9 @@ def unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int, bit_depth: int, row
             _add_paeth(line, above, pixel_bytes)
         elif kind != NONE:
             return False
-        if bit_depth < 8:
-            _unpack(line, bit_depth, rows[y])
-        else:
-            row = rows[y]
-            for i in range(line.size):
-                row[i] = line[i]
+        row = rows[y]
+        for i in range(line.size):
+            row[i] = line[i]
     return True
 
 
@@ -81,12 +75,3 @@ def _add_paeth(line: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: i
             line[i] += np.uint8(up)
         else:
             line[i] += np.uint8(corner)
-
-
-@compiled
-def _unpack(line: NDArray[np.uint8], bit_depth: int, row: Any) -> None:
-    """Samples of 1, 2 or 4 bits as bytes; the first one has the highest bits."""
-    largest, together = np.uint8((1 << bit_depth) - 1), 8 // bit_depth
-    for x in range(row.size):
-        shift = 8 - bit_depth * (x % together + 1)
-        row[x] = (line[x // together] >> shift) & largest

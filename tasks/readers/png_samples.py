@@ -77,10 +77,22 @@ def _unfiltered(structure: PngStructure, scanlines: NDArray[np.uint8]) -> NDArra
     """As the compiled loop decodes them; None where a filter does not exist."""
     from segscale.tasks.readers.png_rows import unfilter
 
-    width, samples = structure.width, structure.samples
-    pixel_bytes = max(1, samples * structure.bit_depth // 8)
-    rows = np.empty((len(scanlines), width * samples * (2 if structure.bit_depth == 16 else 1)), np.uint8)
-    if not unfilter(scanlines, pixel_bytes, structure.bit_depth, rows):
+    depth, samples = structure.bit_depth, structure.samples
+    rows = np.empty((len(scanlines), scanlines.shape[1] - 1), np.uint8)
+    if not unfilter(scanlines, max(1, samples * depth // 8), rows):
         return None
-    stored: NDArray[Any] = rows.view(">u2").astype(np.uint16) if structure.bit_depth == 16 else rows
-    return stored.reshape(len(scanlines), width, samples)
+    stored: NDArray[Any] = rows
+    if depth == 16:
+        stored = rows.view(">u2").astype(np.uint16)
+    elif depth < 8:
+        stored = _unpacked(rows, depth)[:, : structure.width]
+    return stored.reshape(len(scanlines), structure.width, samples)
+
+
+def _unpacked(rows: NDArray[np.uint8], bit_depth: int) -> NDArray[np.uint8]:
+    """Samples of 1, 2 or 4 bits as bytes; the first one of a byte has its highest bits."""
+    if bit_depth == 1:
+        return np.unpackbits(rows, axis=1)
+    shifts = np.arange(8 - bit_depth, -1, -bit_depth, dtype=np.uint8)
+    samples: NDArray[np.uint8] = (rows[:, :, np.newaxis] >> shifts) & np.uint8(2**bit_depth - 1)
+    return samples.reshape(len(rows), -1)
