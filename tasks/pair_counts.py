@@ -19,7 +19,7 @@ _PIXELS_TOGETHER = 2**20
 """Pixels that wait until they are counted: many times what a call costs, and no more memory than a small image."""
 
 
-def count_pairs(found: Iterable[LabelPair | OtherT], n_classes: int) -> list[OverlapCounts | OtherT]:
+def count_pairs(found: Iterable[LabelPair | OverlapCounts | OtherT], n_classes: int) -> list[OverlapCounts | OtherT]:
     """What was found of each image, in the order of the images, with the counts in the place of label pairs.
 
     Everything else (counts of probabilities, failures) is passed on as it is. `found` is taken one by one, so that of a

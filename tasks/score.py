@@ -147,7 +147,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             sizes.append(by(size))
             yield one
 
-    counted = count_pairs(found(), scoring.references.n_classes)
+    counted: list[OverlapCounts | FailedImage] = count_pairs(found(), scoring.references.n_classes)
     n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:

@@ -237,7 +237,7 @@ def test_what_a_run_costs_beside_its_images_is_measured() -> None:
 def test_folders_are_scored_beside_the_formula() -> None:
     command = [
         sys.executable,
-        BENCHMARKS / "scoring.py",
+        str(BENCHMARKS / "scoring.py"),
         "--only",
         "small",
         "stacks",

@@ -32,7 +32,7 @@ def warm_up() -> None:
     PNGs until there is much to decode; here it is worth the while from the start.
     """
     with _without_blas():
-        unfilter(np.zeros((8, 9), np.uint8), 1, 8, np.empty((8, 8), np.uint8))
+        unfilter(np.zeros((8, 9), np.uint8), 1, np.empty((8, 8), np.uint8))
         EFFORT.spent = EFFORT.worth_loading
         rule = LabelRule(2)
         reference = read_reference(_PNG, "warm.png", rule)

@@ -29,8 +29,9 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.listing import list_files
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import open_runs
-from segscale.storage.sources import ROLES
+from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import scan, score
+from segscale.tasks.reference_file import read_reference
 
 N_IMAGES, SIDE = 12, 8
 FOLDERS = {"image": "images", "reference": "masks", "prediction": "ours"}
@@ -108,7 +109,7 @@ def bench() -> Bench:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that workers have read, role/name."""
     found: list[str] = []
-    true = score.read_file
+    true = read_file
 
     def reading(url: str) -> bytes:
         found.append("/".join(url.split("/")[-2:]))
@@ -181,8 +182,8 @@ def test_every_file_is_read_once_and_nothing_lies_in_zarr(
 
 def test_counts_do_not_hang_on_images(folder: Path, bench: Bench) -> None:
     results = [reported(configure(folder, images=images, name=f"{images}"), bench) for images in (True, False)]
-    tables = [open_runs(result.path, "per_sample").drop(columns=["run_id", "dataset"]) for result in results]
-    pd.testing.assert_frame_equal(*tables)
+    with_images, without = (open_runs(one.path, "per_sample").drop(columns=["run_id", "dataset"]) for one in results)
+    pd.testing.assert_frame_equal(with_images, without)
 
 
 def test_nothing_changed_reads_no_file_and_asks_no_worker(folder: Path, bench: Bench, read: list[str]) -> None:
@@ -312,7 +313,7 @@ def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
     folder: Path, bench: Bench, read: list[str], monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     config = configure(folder)
-    refused, true = f"{FOLDERS[role]}/case05.png", score.read_file
+    refused, true = f"{FOLDERS[role]}/case05.png", read_file
 
     def refusing(url: str) -> bytes:
         data = true(url)
@@ -338,7 +339,7 @@ def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
 
 def dying_at(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Workers die where they decode the references of these images."""
-    true = score.read_reference
+    true = read_reference
 
     def deadly(data: bytes, name: str, *given: Any) -> Any:
         if name in names:
@@ -404,7 +405,7 @@ def test_a_file_that_changes_while_a_set_is_read_is_read_again_by_the_next_run(
     folder: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was read is what is counted; the next listing shows another version."""
-    config, true = configure(folder), score.read_file
+    config, true = configure(folder), read_file
 
     def changing(url: str) -> bytes:
         if url.endswith("ours/case05.png"):

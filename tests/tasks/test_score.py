@@ -17,7 +17,7 @@ from segscale.storage import parts
 from segscale.storage.catalog import MEMORY_COLUMNS
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger
-from segscale.storage.sources import ROLES
+from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import score
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.score import ScoreDone, ScoreJob, Scoring, score_shard, sizes_in
@@ -342,7 +342,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
     data = make_set(
         dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), predictions=dict.fromkeys(names, _mask())
     )
-    scoring, read = _scoring(data), score.read_file
+    scoring, read = _scoring(data), read_file
     (job,) = _jobs(data, scoring)
 
     def refused(url: str) -> bytes:
@@ -396,9 +396,16 @@ def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: p
     content = tuple(hashlib.sha256(_file(data, role, "a.png").read_bytes()).hexdigest() for role in ROLES)
     held = Failure("score", "WorkerDied", "a worker died at it")
     seen: list[str] = []
-    for place, name in ((score, "read_reference"), (score, "read_prediction")):
-        true = getattr(place, name)
-        monkeypatch.setattr(place, name, lambda *given, true=true: seen.append(str(given)) or true(*given))
+
+    def watched(true: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(*given: Any) -> Any:
+            seen.append(str(given))
+            return true(*given)
+
+        return reading
+
+    for name in ("read_reference", "read_prediction"):
+        monkeypatch.setattr(score, name, watched(getattr(score, name)))
     for known in (False, True):
         seen.clear()
         (job,) = _jobs(data, scoring, known=known, left_out={("a", *content): held})
