@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import platform
 import threading
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -40,7 +40,6 @@ from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, 
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
-_PAGE_MODULE = "segscale.tasks.report_html.page"
 _FETCHED_AT_ONCE = 8
 _PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
@@ -253,14 +252,18 @@ def _run_record(
 
 def load_page() -> None:
     """Load what draws the page, for half a second, in a thread: worth it where the driver waits for workers anyhow."""
-    threading.Thread(target=importlib.import_module, args=(_PAGE_MODULE,), name="page", daemon=True).start()
+    threading.Thread(target=_page, name="page", daemon=True).start()
+
+
+def _page() -> ModuleType:
+    from segscale.tasks.report_html import page
+
+    return page
 
 
 def _render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
     # Only who writes a page pays for matplotlib.
-    from segscale.tasks.report_html.page import render_report
-
-    return render_report(tables.frames, run, tables.findings)
+    return _page().render_report(tables.frames, run, tables.findings)
 
 
 def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -43,13 +43,23 @@ class Raised:
         return stand_in(self.text)
 
 
+def packed(message: Any) -> bytes:
+    """A message as bytes. Both ends are processes of one driver, over a socket that has no name: nobody else writes."""
+    return pickle.dumps(message)
+
+
+def unpacked(data: bytes) -> Any:
+    """The message in such bytes."""
+    return pickle.loads(data)
+
+
 def pack_error(error: BaseException) -> bytes:
     """`Raised`, as a message; not every class of errors comes back as it was sent."""
     try:
-        message = pickle.dumps(Raised(error))
-        pickle.loads(message)
+        message = packed(Raised(error))
+        unpacked(message)
     except Exception:  # noqa: BLE001  # whatever the class of somebody's error does
-        return pickle.dumps(Raised(None, type(error).__name__, str(error), isinstance(error, PermanentError)))
+        return packed(Raised(None, type(error).__name__, str(error), isinstance(error, PermanentError)))
     return message
 
 
@@ -123,7 +133,7 @@ class Channel:
                 data = b""
             self.has_ended = not data
             messages += self._incoming.add(data)
-        return [pickle.loads(message) for message in messages]
+        return [unpacked(message) for message in messages]
 
     def close(self) -> None:
         self._socket.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import selectors
 import time
 from collections import deque
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from segscale.errors import ClusterLostError
-from segscale.flows.processes.messages import Done, Raised, Ready
+from segscale.flows.processes.messages import Done, Raised, Ready, packed
 from segscale.flows.processes.pool import Pool, Worker
 from segscale.flows.shards.retry import (
     UNLIMITED,
@@ -109,7 +108,7 @@ class _Stream:
         if worker.is_ready and not worker.in_hand:
             worker.since = time.monotonic()
         worker.in_hand.append(attempt)
-        worker.channel.send(pickle.dumps((self._work, attempt.job, *self._arguments)))
+        worker.channel.send(packed((self._work, attempt.job, *self._arguments)))
         self._listen(worker)
 
     def _listen(self, worker: Worker) -> None:

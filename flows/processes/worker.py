@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import select
 import socket
@@ -12,7 +11,7 @@ from typing import NoReturn
 
 import psutil
 
-from segscale.flows.processes.messages import Done, Incoming, Ready, framed, pack_error
+from segscale.flows.processes.messages import Done, Incoming, Ready, framed, pack_error, packed, unpacked
 
 LOOK_SECONDS = 0.1
 """So often a worker looks at its memory, and whether the driver is there."""
@@ -26,15 +25,15 @@ def work_for(driver: socket.socket, memory_bytes: int) -> NoReturn:
     """Do what comes until the other end is closed; then this process ends, whatever it is at."""
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(driver, jobs, memory_bytes), name="driver", daemon=True).start()
-    driver.sendall(framed(pickle.dumps(Ready())))
+    driver.sendall(framed(packed(Ready())))
     while True:
         driver.sendall(framed(_answer(jobs.get())))
 
 
 def _answer(message: bytes) -> bytes:
     try:
-        work, *arguments = pickle.loads(message)
-        return pickle.dumps(Done(work(*arguments)))
+        work, *arguments = unpacked(message)
+        return packed(Done(work(*arguments)))
     except BaseException as error:  # noqa: BLE001  # the driver decides what becomes of the shard
         return pack_error(error)
 

@@ -74,7 +74,9 @@ def test_a_shard_that_ends_no_worker_alone_is_done() -> None:
 def test_what_was_committed_and_taken_away_is_lost(tmp_path: Path) -> None:
     done = Finished("shard", ShardDone("shard", 1, 0), 1)
     workers = SimpleNamespace(stream=lambda *_, **__: [done])
-    run: Any = SimpleNamespace(store=ObjectStore(str(tmp_path)), workers=workers, observer=UNOBSERVED)
+    run: Any = SimpleNamespace(
+        store=ObjectStore(str(tmp_path)), workers=workers, observer=UNOBSERVED, be_busy=lambda: None
+    )
     planned = {"shard": ShardPlan(1, 1.0, dict)}
     with pytest.raises(
         WorkLostError, match=r"predict: 1 of 1 shards were committed and are not any more, .* run again"

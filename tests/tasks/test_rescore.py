@@ -155,14 +155,14 @@ def test_only_what_is_needed_is_read() -> None:
         pytest.param({"folds": "fold"}, r"folds: expected a group column .* got 'fold'", id="no folds"),
         pytest.param({"group_by": ("reference_volume:3,2",)}, "group_by: expected edges in pixels", id="no edges"),
         pytest.param({"group_by": ("status",)}, r"one of \['patient_id', 'site'\], got 'status'", id="no group"),
-        pytest.param({"tversky_alpha": -1.0}, "tversky_alpha: input should be greater", id="a weight below 0"),
+        pytest.param({"tversky_alpha": -1.0}, "tversky_alpha: expected a number greater", id="a weight below 0"),
+        pytest.param({"smooth": float("nan")}, "smooth: expected a finite number", id="smooth that is no number"),
         pytest.param(
-            {"smooth": float("nan")}, "smooth: input should be a finite number", id="smooth that is no number"
+            {"batch_sizes": (0,)},
+            "batch_sizes, value 1: expected a number greater than or equal to 1",
+            id="batches of none",
         ),
-        pytest.param(
-            {"batch_sizes": (0,)}, "batch_sizes.0: input should be greater than or equal to 1", id="batches of none"
-        ),
-        pytest.param({"empty": "two"}, "empty: input should be 'nan', 'one'", id="an unknown policy"),
+        pytest.param({"empty": "two"}, 'empty: expected "nan", "one"', id="an unknown policy"),
     ],
 )
 def test_wrong_changes_are_refused(changes: dict[str, Any], words: str) -> None:

@@ -41,7 +41,7 @@ def job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of a job, whose other checks find nothing and whose workers must not be asked for."""
     module = JOBS[request.param]
     for name in ("require_catalog", "check_model"):
-        monkeypatch.setattr(module, name, lambda *_: None, raising=False)
+        monkeypatch.setattr(module, name, lambda *_, **__: None, raising=False)
     monkeypatch.setattr(Workers, "client", property(lambda _: pytest.fail("the cluster was asked for")))
     return module
 

@@ -34,11 +34,15 @@ def test_head_weights_are_taken_as_given() -> None:
         pytest.param({"head_weights": (0.5, 0.5)}, "one for each head", id="a weight too many"),
         pytest.param({"filters": (2, 3, 4), "head_weights": (1.0, 0.0)}, "last above 0", id="measured only"),
         pytest.param({"head_weights": (-1.0,)}, "head_weights", id="a head is pushed away"),
-        pytest.param({"loss": "focal"}, "loss: input should be", id="no such loss"),
-        pytest.param({"reduction_axes": "batch_summed"}, "reduction_axes: input should be", id="no such reduction"),
-        pytest.param({"schedule": "step"}, "schedule: input should be", id="no such schedule"),
-        pytest.param({"precision": "float64"}, "precision: input should be", id="no such precision"),
-        pytest.param({"keep": "first"}, "keep: input should be", id="no such epoch to keep"),
+        pytest.param({"loss": "focal"}, 'loss: expected "dice_cross_entropy"', id="no such loss"),
+        pytest.param(
+            {"reduction_axes": "batch_summed"},
+            'reduction_axes: expected "per_sample" or "batch"',
+            id="no such reduction",
+        ),
+        pytest.param({"schedule": "step"}, 'schedule: expected "cosine" or "constant"', id="no such schedule"),
+        pytest.param({"precision": "float64"}, 'precision: expected "float32"', id="no such precision"),
+        pytest.param({"keep": "first"}, 'keep: expected "best" or "last"', id="no such epoch to keep"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
