@@ -289,7 +289,9 @@ def refuses(command: Any, phantoms: Path, tmp_path: Path, write_config: Callable
     assert outcome.code == 2, outcome.err
     assert outcome.out == ""
     assert words in outcome.err
-    assert len(outcome.err.strip().splitlines()) == 1, outcome.err
+    begun, wrong = outcome.err.strip().splitlines()
+    assert begun.startswith("run: data set phantom"), "something is said at once"
+    assert wrong.startswith("segscale: ")
     assert not (tmp_path / "store").is_dir() or not list((tmp_path / "store").iterdir())
     assert not (tmp_path / "reports").exists()
 
