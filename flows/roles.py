@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 
 _WORDS_OF = {
     "image": """image images img imgs imagestr imagests imagesva scan scans input inputs raw photo photos picture
@@ -51,8 +52,12 @@ def set_name(path: str, otherwise: str = "images") -> str:
 
     >>> set_name("/data/Liver 2024/labelsTr/{id}.png")
     'Liver-2024'
+    >>> set_name("cases/{id}/mask.png")
+    'cases'
     """
-    folders = [part for part in path.split("/") if not any(letter in part for letter in "*?{:")]
+    # What comes behind a part that stands for many folders is called the same in each of them.
+    folders = [*takewhile(lambda part: not any(letter in part for letter in "*?{"), path.split("/"))]
+    folders = [part for part in folders if ":" not in part]
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", telling_name(reversed(folders))).strip("-._")
     return plain[:100] or otherwise
 

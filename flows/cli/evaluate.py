@@ -70,7 +70,7 @@ def evaluate_command(
 
         pair = with_strata(asked)
         config = config_of(pair)
-        result = run_job(evaluate, config, prefect=False)
+        result = run_job(evaluate, config, prefect=None)
     if pair != asked:
         logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by) or "none")
     keep_configuration(pair, config, result.path)

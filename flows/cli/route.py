@@ -32,8 +32,8 @@ class Job(Protocol):
         """Check, then do the work."""
 
 
-class WithoutPrefect(Observer):
-    """Says that a job is not shown in Prefect, once its checks have found nothing."""
+class OnTerminal(Observer):
+    """Says what was listed."""
 
     def listed(self, roles: Sequence[RoleSummary]) -> None:
         """The first line of a run."""
@@ -41,22 +41,27 @@ class WithoutPrefect(Observer):
 
         logger.info("%s", in_words(roles))
 
+
+class WithoutPrefect(OnTerminal):
+    """Says that a job is not shown in Prefect, once its checks have found nothing."""
+
     def turn(self) -> AbstractContextManager[None]:
         """Nobody else is waited for."""
         logger.info("prefect: left out, PREFECT_API_URL is not set; --prefect goes through a flow")
         return nullcontext()
 
 
-def run_job(job: Job, config: EvaluationConfig, prefect: bool) -> Any:
+def run_job(job: Job, config: EvaluationConfig, prefect: bool | None) -> Any:
     """What the job returns. It goes through its Prefect flow where a server is configured or `prefect` asks for it.
 
-    One line says which way. Raises ConfigError where a configured server does not answer.
+    One line says which way, but for a command that cannot be asked for it (None) where no server is configured. Raises
+    ConfigError where a configured server does not answer.
     """
     from segscale.flows.prefect.server import check_answers, configured_server
 
     server = configured_server()
     if server is None and not prefect:
-        return job.run(config, WithoutPrefect())
+        return job.run(config, OnTerminal() if prefect is None else WithoutPrefect())
     # Before Prefect is imported, and perhaps a server started, for what cannot run.
     job.check(config)
     if server is None:

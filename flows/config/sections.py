@@ -141,6 +141,8 @@ class Dataset(Section):
             raise ValueError("expected either references, with or without images, or a manifest")
         if not self.manifest and not self.references:
             raise ValueError("references: expected them beside images (or a manifest)")
+        if any(not name.strip() for name in self.classes):
+            raise ValueError(f"classes: expected a name for each, got {as_toml(self.classes)}")
         if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
             raise ValueError(
                 f"classes: expected 2 to 255 different names, got {len(self.classes)}: {as_toml(self.classes)}"

@@ -24,7 +24,7 @@ RUN_KEYS = (
 )  # fmt: skip
 CONFIG_SECTIONS = ("dataset", "predictions", "model", "metrics")
 """What of the configuration is shown: all that says what was evaluated, and not where the work was done."""
-PATHS = frozenset({"images", "references", "manifest", "path"})
+PATHS = frozenset({"images", "references", "manifest", "columns", "path"})
 """Keys of these sections that say where something lies: their last part says what it is."""
 MAX_FAILURES = 50
 
