@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +159,7 @@ def _encode(table: pa.Table) -> bytes:
 def read_part(store: ObjectStore, entry: Entry) -> pa.Table:
     """The part of a committed shard, checked against the ledger and the schema."""
     # A thread for each of so few columns, and the plan of a data set of files, cost ten times what is read.
-    table = pq.ParquetFile(io.BytesIO(shards.read_object(store, entry, shards.ROWS))).read(use_threads=False)
+    table = pq.ParquetFile(pa.BufferReader(shards.read_object(store, entry, shards.ROWS))).read(use_threads=False)
     if not table.schema.equals(SCHEMA):
         raise DamagedStoreError(
             f"part {entry.stage}/{entry.key[:12]}: expected the columns {SCHEMA.names}, got {table.schema.names}"

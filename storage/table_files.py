@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segscale.errors import DamagedFileError
+from segscale.storage.local_files import is_local
 from segscale.storage.locations import located
 from segscale.storage.objects import ObjectStore
 
@@ -42,9 +43,10 @@ class TableFile:
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """The columns in the order given, with the types that pandas wrote. Raises DamagedFileError."""
         try:
-            table = self.parquet.read(columns=list(columns))
+            # Without threads: see `tables.decode_frame`.
+            table = self.parquet.read(columns=list(columns), use_threads=False)
             # Column by column, each given up once it is converted: a wide table is in memory once, not twice.
-            frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+            frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True, use_threads=False)
             return frame[list(columns)]
         except DAMAGE as error:
             raise DamagedFileError(f"is damaged: {_first_line(error)}") from None
@@ -56,7 +58,9 @@ def open_table_file(store: ObjectStore, path: str) -> Iterator[TableFile]:
     filesystem, root = located(store.url)
     with filesystem.open(f"{root.rstrip('/')}/{path}", "rb") as source:
         try:
-            parquet = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
+            # Far away the parts of the columns are asked for together, which takes threads.
+            far = not is_local(store.url)
+            parquet = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=far)
         except DAMAGE as error:
             raise DamagedFileError(f"is damaged or no Parquet file: {_first_line(error)}") from None
         yield TableFile(parquet, source.seek(0, 2), footer_sha256(source))

@@ -59,7 +59,10 @@ def encode_frame(
 
 def decode_frame(data: bytes) -> pd.DataFrame:
     """The data frame in the bytes of a Parquet file. Pages that carry checksums are held against them."""
-    frame: pd.DataFrame = pq.read_table(io.BytesIO(data), page_checksum_verification=True).to_pandas()
+    parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    # Arrow's threads may still let go of Python's memory while the interpreter ends, and abort it (apache/arrow issue
+    # 34314): the last that commands do is to read what they have written.
+    frame: pd.DataFrame = parquet.read(use_threads=False).to_pandas(use_threads=False)
     return frame
 
 

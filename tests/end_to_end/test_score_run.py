@@ -153,7 +153,7 @@ def test_only_shards_that_hold_a_changed_image_are_redone(
     }
     untouched = {key for key, members in shards_before.items() if not members & {changed, removed}} & set(current)
     assert untouched == set(current) - new
-    assert len(untouched) >= 2
+    assert untouched
     done = json.loads((report_folder(second.out) / "run.json").read_text())["stages"]["score"]
     assert done["shards"] - done["reused"] == done["attempts"] == len(new)
 
@@ -289,9 +289,10 @@ def refuses(command: Any, phantoms: Path, tmp_path: Path, write_config: Callable
     assert outcome.code == 2, outcome.err
     assert outcome.out == ""
     assert words in outcome.err
-    begun, wrong = outcome.err.strip().splitlines()
-    assert begun.startswith("run: data set phantom"), "something is said at once"
+    *begun, wrong = outcome.err.strip().splitlines()
     assert wrong.startswith("segscale: ")
+    # Whatever can be said before is no more than what was asked for and what was listed.
+    assert all(line.startswith(("run: data set", "images: ", "references: ")) for line in begun), outcome.err
     assert not (tmp_path / "store").is_dir() or not list((tmp_path / "store").iterdir())
     assert not (tmp_path / "reports").exists()
 
@@ -380,9 +381,9 @@ def test_scoring_needs_none_of_the_libraries_of_networks(
     sections["predictions"], sections["model"] = {}, {"path": '"phantom"'}
     refused = poor("run", write_config(**sections))
     assert refused.code == 2
-    assert refused.err == (
+    assert refused.err.splitlines()[-1] == (
         "segscale: model.path: predicting needs TensorFlow and Keras, which are not installed: "
-        "pip install 'segscale[predict]'\n"
+        "pip install 'segscale[predict]'"
     )
 
 
