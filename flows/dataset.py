@@ -114,7 +114,7 @@ def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     if not config.predictions.path:
         return listed
     of = "image" if names_images(images) else "reference"
-    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)
+    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)[0]
 
 
 def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
@@ -135,9 +135,9 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
         first = role_files(pattern, of)
     rows = pd.concat([first.files, first.fields], axis=1)
     listed = DatasetListing(rows, first.notes, (RoleSummary(of, pattern, len(rows)),))
-    calls = first.calls
+    calls, paths = first.calls, first.paths
     for role, key, pattern in others:
-        listed = _with_partners(listed, role, key, pattern, of, calls)
+        listed, paths = _with_partners(listed, role, key, pattern, of, calls, paths)
         calls = ()
     if not dataset.images:
         for place, name in enumerate(("image", "image_version"), start=1):
@@ -146,17 +146,23 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
 
 
 def _with_partners(
-    listed: DatasetListing, role: str, key: str, pattern: str, of: str, calls: Sequence[Calls] = ()
-) -> DatasetListing:
+    listed: DatasetListing,
+    role: str,
+    key: str,
+    pattern: str,
+    of: str,
+    calls: Sequence[Calls] = (),
+    paths: Sequence[str] = (),
+) -> tuple[DatasetListing, tuple[str, ...]]:
+    """The listing with the files of a role, and where the files of its rows lie, as `pair` takes it."""
     with _named(key):
         _check_fields(pattern)
         partners = role_files(pattern, role)
-        paired = pair(listed.images, partners, of, calls)
+        paired = pair(listed.images, partners, of, calls, paths)
     first, *others = listed.roles
     named = replace(first, naming=paired.naming) if paired.naming else first
-    return DatasetListing(
-        paired.images, (*listed.notes, *partners.notes, *paired.notes), (named, *others, paired.summary)
-    )
+    notes = (*listed.notes, *partners.notes, *paired.notes)
+    return DatasetListing(paired.images, notes, (named, *others, paired.summary)), paired.paths
 
 
 def _check_fields(pattern: str) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import product, takewhile
 
 # What people write beside the name of an image to say what kind of file it is.
-_ROLE_WORDS = frozenset(
+ROLE_WORDS = frozenset(
     {
         "image", "images", "img", "imgs", "im", "photo", "photos", "scan", "scans", "picture", "input", "inputs", "raw",
-        "orig", "original", "ct", "mr", "mri", "us", "xray",
+        "orig", "original",
         "mask", "masks", "seg", "segs", "segm", "segmented", "segmentation", "segmentations", "label", "labels",
         "labelmap", "lbl", "gt", "ground", "truth", "groundtruth", "reference", "references", "ref", "refs",
         "annotation", "annotations", "annotated", "anno", "ann", "manual", "expert",
@@ -20,6 +20,8 @@ _ROLE_WORDS = frozenset(
         "prob", "probs", "probability", "probabilities",
     }
 )  # fmt: skip
+# And of what an image was taken by: no difference of names in one folder, but one of folders.
+_MODALITIES = frozenset({"ct", "mr", "mri", "us", "xray"})
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _SAMPLE = 1000
 """So many names tell whether affixes are worth being held against all of them."""
@@ -75,7 +77,7 @@ def are_of_one(own: Affixes, other: Affixes) -> bool:
     behind = [_WORD.findall(affixes.suffix)[::-1] for affixes in (own, other)]
     n_before, n_behind = _n_alike(*before), _n_alike(*behind)
     words = [one[n_before:] + two[n_behind:] for one, two in zip(before, behind, strict=True)]
-    return any(all(word.lower() in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
+    return any(all(word.lower() in ROLE_WORDS | _MODALITIES or _is_channel(word) for word in side) for side in words)
 
 
 def _n_alike(one: Sequence[str], other: Sequence[str]) -> int:

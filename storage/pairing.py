@@ -15,12 +15,12 @@ from segscale.errors import ListingError
 from segscale.storage.affixes import Affixes, Match, matches
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import stem
+from segscale.storage.folders_of_pairs import contradicting
 from segscale.storage.listing import Note
 from segscale.storage.nearby import Nearness
 from segscale.storage.no_pair import no_pair
 from segscale.storage.patterns import all_composed, composed
 from segscale.storage.role_files import Calls, RoleFiles
-from segscale.storage.sources import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,27 @@ class Pairing:
     naming: str = ""
     """Of the images themselves, as in their summary."""
     notes: tuple[Note, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Of each image below its root; its partner's where it lies in no folder. "" where folders have no say."""
 
 
-def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Sequence[Calls] = ()) -> Pairing:
+def pair(
+    images: pd.DataFrame,
+    partners: RoleFiles,
+    of: str = "image",
+    calls: Sequence[Calls] = (),
+    paths: Sequence[str] = (),
+) -> Pairing:
     """`images` with the URL and the version of each one's partner as columns, `role` and `role`_version.
 
     `images` has the column image_id, or may be called in the ways of `calls`, and the pairs decide: the id is then what
-    their names have in common. `of` is what its rows are called. A missing partner has the URL and the version "".
-    Fields of the partners become columns, None where the partner is missing.
+    their names have in common. `of` is what its rows are called, `paths` is where they lie, as Pairing has it. A
+    missing partner has the URL and the version "". Fields of the partners become columns, None where the partner is missing.
 
     Names that are equal are a pair. Where none are, what all names of a side have before or behind the id is found
-    from the names. Raises ListingError where no image has a partner, where names can be paired in two ways, and where a
-    field stands for another text than in the files before.
+    from the names. Raises ListingError where no image has a partner, where names can be paired in two ways, where the
+    folders of a pair by stems contradict each other, and where a field stands for another text than in the files
+    before.
     """
     given = not calls
     agreed = _agreed(calls or [Calls("given", tuple(images["image_id"]))], partners, of)
@@ -71,6 +80,10 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
         _refuse_repeated(ids, partners, of)
     rows = images if given else images.assign(image_id=ids)[["image_id", *images]]
     role, places = partners.role, agreed.places
+    theirs = [partners.paths[place] if place >= 0 else "" for place in places]
+    paths = paths or [""] * len(images)
+    if agreed.by_stem:
+        _refuse_contradicting(paths, theirs, partners)
     used = np.zeros(len(partners.files), dtype=bool)
     used[places[places >= 0]] = True
     padded = partners.files.reindex(places).fillna("").set_axis(rows.index)
@@ -79,7 +92,7 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
     left_over = _LeftOver(
         [ids[place] for place in np.flatnonzero(places < 0)],
         [agreed.theirs.names[place] for place in np.flatnonzero(~used)],
-        [file_name(url) for url in partners.files[role][~used]],
+        [partners.shown[place] for place in np.flatnonzero(~used)],
     )
     notes = [*agreed.said(partners, of), *left_over.notes(partners, of), *_forms(agreed, partners, of)]
     n_absent, n_unused = len(left_over.absent), len(left_over.names)
@@ -87,7 +100,9 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
         role, partners.source, len(rows) - n_absent, n_absent, tuple(left_over.absent[:SHOWN]), n_unused,
         tuple(left_over.files[:SHOWN]), _naming(agreed.theirs, agreed.match.other, partners.files[role]),
     )  # fmt: skip
-    return Pairing(rows, summary, "" if given else _naming(agreed.own, agreed.match.own, rows[of]), tuple(notes))
+    naming = "" if given else _naming(agreed.own, agreed.match.own, rows[of])
+    paths = [path if "/" in path else other for path, other in zip(paths, theirs, strict=True)]
+    return Pairing(rows, summary, naming, tuple(notes), tuple(paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,12 @@ class _Agreed:
     match: Match
     places: Any
     """Of each name its partner's, or -1."""
+
+    @property
+    def by_stem(self) -> bool:
+        """Whether nothing of the folders has a say."""
+        kinds = {self.own.kind, self.theirs.kind}
+        return "stem" in kinds and "folder" not in kinds
 
     @property
     def ids(self) -> list[str]:
@@ -228,6 +249,19 @@ def _refuse_repeated(ids: Sequence[str], partners: RoleFiles, of: str) -> None:
         raise ListingError(
             f"{partners.source}: two {of}s would be called {twice!r} by what their names have in common with those of "
             f"{partners.names}; name the files that are meant, for example with *.png, or the pairs in a manifest"
+        )
+
+
+def _refuse_contradicting(paths: Sequence[str], theirs: Sequence[str], partners: RoleFiles) -> None:
+    """Raise ListingError for files that are paired by their stems and lie in folders of different names."""
+    found = contradicting(paths, theirs)
+    if found:
+        path, other = found[0]
+        raise ListingError(
+            f"{partners.source}: {other} would be paired with {path} by its name alone, and their folders differ"
+            f"{_and_more(len(found))}: expected folders called alike on both sides; rename them, or write a pattern "
+            f"with {{id}} where the names alone decide, for example {partners.role}s/**/{{id}}.png, or name the pairs "
+            "in a manifest"
         )
 
 
