@@ -23,6 +23,9 @@ ROLE_WORDS = frozenset(
 # And of what an image was taken by: no difference of names in one folder, but one of folders.
 _MODALITIES = frozenset({"ct", "mr", "mri", "us", "xray"})
 _WORD = re.compile(r"[^\W\d_]+|\d+")
+# An affix that begins or ends with a sign takes in all of these; brackets stay with what is in them.
+_SEPARATORS = frozenset("_-. /")
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _SAMPLE = 1000
 """So many names tell whether affixes are worth being held against all of them."""
 
@@ -59,7 +62,9 @@ class Affixes:
         return bool(self.prefix or self.suffix)
 
     def __str__(self) -> str:
-        said = [f"begin with {self.prefix}"] * bool(self.prefix) + [f"end in {self.suffix}"] * bool(self.suffix)
+        # A blank at an end is seen in quotes alone.
+        prefix, suffix = (repr(text) if re.search(r"\s", text) else text for text in (self.prefix, self.suffix))
+        said = [f"begin with {prefix}"] * bool(self.prefix) + [f"end in {suffix}"] * bool(self.suffix)
         return " and ".join(said)
 
 
@@ -186,7 +191,7 @@ def _common_beginning(names: Sequence[str]) -> str:
 def _ends_before(prefix: str, behind: set[str]) -> bool:
     last = prefix[-1]
     if not last.isalnum():
-        return all(letter.isalnum() for letter in behind)
+        return last not in _OPENING and _has_word(prefix) and not any(letter in _SEPARATORS for letter in behind)
     return (last.isalpha() and all(letter.isdigit() for letter in behind)) or (
         last.islower() and all(letter.isupper() for letter in behind)
     )
@@ -195,10 +200,15 @@ def _ends_before(prefix: str, behind: set[str]) -> bool:
 def _begins_behind(suffix: str, before: set[str]) -> bool:
     first = suffix[0]
     if not first.isalnum():
-        return all(letter.isalnum() for letter in before)
+        return first not in _CLOSING and _has_word(suffix) and not any(letter in _SEPARATORS for letter in before)
     return (first.isalpha() and all(letter.isdigit() for letter in before)) or (
         first.isupper() and all(letter.islower() for letter in before)
     )
+
+
+def _has_word(affix: str) -> bool:
+    # Signs alone belong to the name: of "IMG (1)" the bracket is no suffix.
+    return any(map(str.isalnum, affix))
 
 
 def _unlike(own: Sequence[_End], other: Sequence[_End]) -> list[tuple[_End, _End]]:

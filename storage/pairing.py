@@ -66,7 +66,8 @@ def pair(
 
     `images` has the column image_id, or may be called in the ways of `calls`, and the pairs decide: the id is then what
     their names have in common. `of` is what its rows are called, `paths` is where they lie, as Pairing has it. A
-    missing partner has the URL and the version "". Fields of the partners become columns, None where the partner is missing.
+    missing partner has the URL and the version "". Fields of the partners become columns, None where the partner is
+    missing.
 
     Names that are equal are a pair. Where none are, what all names of a side have before or behind the id is found
     from the names. Raises ListingError where no image has a partner, where names can be paired in two ways, where the
