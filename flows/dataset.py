@@ -14,7 +14,7 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.columns import join_columns
-from segscale.storage.enumeration import SHOWN, counted, first_of
+from segscale.storage.enumeration import SHOWN, counted, first_of, printable
 from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
 from segscale.storage.listing import Note
@@ -84,7 +84,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         of = "images" if names_images(listed.images) else "references"
         text = f"{of}: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
-    return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
+    notes = (*listed.notes, *shared_files(listed.images))
+    return replace(listed, notes=tuple(Note(printable(note.text), note.warns) for note in notes))
 
 
 def _in_order(images: pd.DataFrame) -> list[str]:
@@ -181,7 +182,8 @@ def _named(key: str) -> Iterator[None]:
     try:
         yield
     except (ListingError, UrlError, OSError, ImportError) as error:
-        raise ConfigError(f"{key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{key}: {printable(said)}") from None
 
 
 @contextmanager

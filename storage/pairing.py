@@ -16,8 +16,8 @@ from segscale.storage.affixes import Affixes, Match, matches
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import stem
 from segscale.storage.folders_of_pairs import contradicting
+from segscale.storage.left_over import LeftOver
 from segscale.storage.listing import Note
-from segscale.storage.nearby import Nearness
 from segscale.storage.no_pair import no_pair
 from segscale.storage.patterns import all_composed, composed
 from segscale.storage.role_files import Calls, RoleFiles
@@ -90,7 +90,7 @@ def pair(
     padded = partners.files.reindex(places).fillna("").set_axis(rows.index)
     rows = pd.concat([rows, padded], axis=1)
     rows = _with_fields(rows, partners, places, of)
-    left_over = _LeftOver(
+    left_over = LeftOver(
         [ids[place] for place in np.flatnonzero(places < 0)],
         [agreed.theirs.names[place] for place in np.flatnonzero(~used)],
         [partners.shown[place] for place in np.flatnonzero(~used)],
@@ -268,32 +268,6 @@ def _refuse_contradicting(paths: Sequence[str], theirs: Sequence[str], partners:
 
 def _and_more(count: int) -> str:
     return f" (and {count - 1} more differ)" if count > 1 else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _LeftOver:
-    """What had no partner."""
-
-    absent: list[str]
-    """Ids without a file."""
-    names: list[str]
-    """Of files without an image, as they are called."""
-    files: list[str]
-    """The same as they are on the disk."""
-
-    def notes(self, partners: RoleFiles, of: str) -> list[Note]:
-        """A line for each side that has some."""
-        notes = []
-        if self.absent:
-            near, files = Nearness(self.names), dict(zip(self.names, self.files, strict=True))
-            shown = [f"{name} (there is {files[found]})" if (found := near.to(name)) else name
-                     for name in self.absent[:SHOWN]]  # fmt: skip
-            n, verb = len(self.absent), "has" if len(self.absent) == 1 else "have"
-            notes.append(Note(f"{partners.names}: {counted(n, of)} {verb} none: {first_of(shown, n)}"))
-        if self.names:
-            n, verb = len(self.names), "has" if len(self.names) == 1 else "have"
-            notes.append(Note(f"{partners.names}: {n} {verb} no {of}: {first_of(self.files[:SHOWN], n)}"))
-        return notes
 
 
 def _forms(agreed: _Agreed, partners: RoleFiles, of: str) -> list[Note]:
