@@ -21,6 +21,8 @@ def contradicting(paths: Sequence[str], others: Sequence[str]) -> list[tuple[str
     >>> contradicting(["p0/1.png"], ["p1/1.png"])
     [('p0/1.png', 'p1/1.png')]
     """
+    if not any("/" in path for path in paths) or not any("/" in path for path in others):
+        return []
     said = {path.rpartition("/")[0] for path in (*paths, *others)}
     meant = {folder: _meant(folder) for folder in said}
     found = []

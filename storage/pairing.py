@@ -81,7 +81,7 @@ def pair(
         _refuse_repeated(ids, partners, of)
     rows = images if given else images.assign(image_id=ids)[["image_id", *images]]
     role, places = partners.role, agreed.places
-    theirs = [partners.paths[place] if place >= 0 else "" for place in places]
+    theirs = _at(places, partners.paths)
     paths = paths or [""] * len(images)
     if agreed.by_stem:
         _refuse_contradicting(paths, theirs, partners)
@@ -93,7 +93,7 @@ def pair(
     left_over = LeftOver(
         [ids[place] for place in np.flatnonzero(places < 0)],
         [agreed.theirs.names[place] for place in np.flatnonzero(~used)],
-        [partners.shown[place] for place in np.flatnonzero(~used)],
+        _at(np.flatnonzero(~used), partners.shown),
     )
     notes = [*agreed.said(partners, of), *left_over.notes(partners, of), *_forms(agreed, partners, of)]
     n_absent, n_unused = len(left_over.absent), len(left_over.names)
@@ -223,6 +223,11 @@ def _naming(calls: Calls, affixes: Affixes, urls: pd.Series) -> str:
     if calls.kind == "folder":
         return f"{affixes.named('{id}')}/{stem(urls.iloc[0])}"
     return affixes.named("{id}") if affixes else ""
+
+
+def _at(places: Any, names: Sequence[str]) -> list[str]:
+    """The name at each place; "" for -1."""
+    return [names[place] if place >= 0 else "" for place in places.tolist()]
 
 
 def _with_fields(rows: pd.DataFrame, partners: RoleFiles, places: Any, of: str) -> pd.DataFrame:
