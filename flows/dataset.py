@@ -14,7 +14,7 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.columns import join_columns
-from segscale.storage.enumeration import SHOWN, counted, first_of
+from segscale.storage.enumeration import SHOWN, counted, first_of, printable
 from segscale.storage.file_names import differing_by_case
 from segscale.storage.ledger import content_key
 from segscale.storage.listing import Note
@@ -84,7 +84,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         of = "images" if names_images(listed.images) else "references"
         text = f"{of}: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
-    return replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
+    notes = (*listed.notes, *shared_files(listed.images))
+    return replace(listed, notes=tuple(Note(printable(note.text), note.warns) for note in notes))
 
 
 def _in_order(images: pd.DataFrame) -> list[str]:
@@ -114,7 +115,7 @@ def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     if not config.predictions.path:
         return listed
     of = "image" if names_images(images) else "reference"
-    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)
+    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)[0]
 
 
 def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
@@ -135,9 +136,9 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
         first = role_files(pattern, of)
     rows = pd.concat([first.files, first.fields], axis=1)
     listed = DatasetListing(rows, first.notes, (RoleSummary(of, pattern, len(rows)),))
-    calls = first.calls
+    calls, paths = first.calls, first.paths
     for role, key, pattern in others:
-        listed = _with_partners(listed, role, key, pattern, of, calls)
+        listed, paths = _with_partners(listed, role, key, pattern, of, calls, paths)
         calls = ()
     if not dataset.images:
         for place, name in enumerate(("image", "image_version"), start=1):
@@ -146,17 +147,23 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
 
 
 def _with_partners(
-    listed: DatasetListing, role: str, key: str, pattern: str, of: str, calls: Sequence[Calls] = ()
-) -> DatasetListing:
+    listed: DatasetListing,
+    role: str,
+    key: str,
+    pattern: str,
+    of: str,
+    calls: Sequence[Calls] = (),
+    paths: Sequence[str] = (),
+) -> tuple[DatasetListing, tuple[str, ...]]:
+    """The listing with the files of a role, and where the files of its rows lie, as `pair` takes it."""
     with _named(key):
         _check_fields(pattern)
         partners = role_files(pattern, role)
-        paired = pair(listed.images, partners, of, calls)
+        paired = pair(listed.images, partners, of, calls, paths)
     first, *others = listed.roles
     named = replace(first, naming=paired.naming) if paired.naming else first
-    return DatasetListing(
-        paired.images, (*listed.notes, *partners.notes, *paired.notes), (named, *others, paired.summary)
-    )
+    notes = (*listed.notes, *partners.notes, *paired.notes)
+    return DatasetListing(paired.images, notes, (named, *others, paired.summary)), paired.paths
 
 
 def _check_fields(pattern: str) -> None:
@@ -175,7 +182,8 @@ def _named(key: str) -> Iterator[None]:
     try:
         yield
     except (ListingError, UrlError, OSError, ImportError) as error:
-        raise ConfigError(f"{key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{key}: {printable(said)}") from None
 
 
 @contextmanager

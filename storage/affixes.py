@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import product, takewhile
 
 # What people write beside the name of an image to say what kind of file it is.
-_ROLE_WORDS = frozenset(
+ROLE_WORDS = frozenset(
     {
         "image", "images", "img", "imgs", "im", "photo", "photos", "scan", "scans", "picture", "input", "inputs", "raw",
-        "orig", "original", "ct", "mr", "mri", "us", "xray",
+        "orig", "original",
         "mask", "masks", "seg", "segs", "segm", "segmented", "segmentation", "segmentations", "label", "labels",
         "labelmap", "lbl", "gt", "ground", "truth", "groundtruth", "reference", "references", "ref", "refs",
         "annotation", "annotations", "annotated", "anno", "ann", "manual", "expert",
@@ -20,7 +20,12 @@ _ROLE_WORDS = frozenset(
         "prob", "probs", "probability", "probabilities",
     }
 )  # fmt: skip
+# And of what an image was taken by: no difference of names in one folder, but one of folders.
+_MODALITIES = frozenset({"ct", "mr", "mri", "us", "xray"})
 _WORD = re.compile(r"[^\W\d_]+|\d+")
+# An affix that begins or ends with a sign takes in all of these; brackets stay with what is in them.
+_SEPARATORS = frozenset("_-. /")
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _SAMPLE = 1000
 """So many names tell whether affixes are worth being held against all of them."""
 
@@ -57,7 +62,9 @@ class Affixes:
         return bool(self.prefix or self.suffix)
 
     def __str__(self) -> str:
-        said = [f"begin with {self.prefix}"] * bool(self.prefix) + [f"end in {self.suffix}"] * bool(self.suffix)
+        # A blank at an end is seen in quotes alone.
+        prefix, suffix = (repr(text) if re.search(r"\s", text) else text for text in (self.prefix, self.suffix))
+        said = [f"begin with {prefix}"] * bool(self.prefix) + [f"end in {suffix}"] * bool(self.suffix)
         return " and ".join(said)
 
 
@@ -75,7 +82,7 @@ def are_of_one(own: Affixes, other: Affixes) -> bool:
     behind = [_WORD.findall(affixes.suffix)[::-1] for affixes in (own, other)]
     n_before, n_behind = _n_alike(*before), _n_alike(*behind)
     words = [one[n_before:] + two[n_behind:] for one, two in zip(before, behind, strict=True)]
-    return any(all(word.lower() in _ROLE_WORDS or _is_channel(word) for word in side) for side in words)
+    return any(all(word.lower() in ROLE_WORDS | _MODALITIES or _is_channel(word) for word in side) for side in words)
 
 
 def _n_alike(one: Sequence[str], other: Sequence[str]) -> int:
@@ -184,7 +191,7 @@ def _common_beginning(names: Sequence[str]) -> str:
 def _ends_before(prefix: str, behind: set[str]) -> bool:
     last = prefix[-1]
     if not last.isalnum():
-        return all(letter.isalnum() for letter in behind)
+        return last not in _OPENING and _has_word(prefix) and not any(letter in _SEPARATORS for letter in behind)
     return (last.isalpha() and all(letter.isdigit() for letter in behind)) or (
         last.islower() and all(letter.isupper() for letter in behind)
     )
@@ -193,10 +200,15 @@ def _ends_before(prefix: str, behind: set[str]) -> bool:
 def _begins_behind(suffix: str, before: set[str]) -> bool:
     first = suffix[0]
     if not first.isalnum():
-        return all(letter.isalnum() for letter in before)
+        return first not in _CLOSING and _has_word(suffix) and not any(letter in _SEPARATORS for letter in before)
     return (first.isalpha() and all(letter.isdigit() for letter in before)) or (
         first.isupper() and all(letter.islower() for letter in before)
     )
+
+
+def _has_word(affix: str) -> bool:
+    # Signs alone belong to the name: of "IMG (1)" the bracket is no suffix.
+    return any(map(str.isalnum, affix))
 
 
 def _unlike(own: Sequence[_End], other: Sequence[_End]) -> list[tuple[_End, _End]]:

@@ -45,6 +45,8 @@ def join_columns(images: pd.DataFrame, url: str, taken: Collection[str] = ()) ->
         raise ListingError(
             f"{url}: column {refused[0]!r} would collide with a column of the listing or of the report; rename it"
         )
+    if table.empty:
+        raise ListingError(f"{url}: expected a row for each image, found no rows below the names of the columns")
     check_ids(url, table[name], name)
     known = pd.Index([composed(str(one)) for one in table[name]])
     wanted = pd.Index([composed(one) for one in images["image_id"]])

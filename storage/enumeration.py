@@ -21,6 +21,17 @@ def have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
+def printable(text: str) -> str:
+    r"""A text of somebody's file for a terminal, on which control characters do things.
+
+    >>> printable("a b"), printable("a\x1b[2J")
+    ('a b', 'a\\x1b[2J')
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def first_of(names: Sequence[str], total: int = 0) -> str:
     """The first names of many, and how many more there are; `total` where not all of them are given.
 
@@ -28,4 +39,4 @@ def first_of(names: Sequence[str], total: int = 0) -> str:
     'a, b, c and 1 more'
     """
     more = (total or len(names)) - len(names[:SHOWN])
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(printable, names[:SHOWN])) + (f" and {more} more" if more > 0 else "")

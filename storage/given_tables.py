@@ -8,13 +8,14 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from segscale.errors import ListingError
-from segscale.storage.enumeration import counted, first_of
+from segscale.storage.enumeration import counted, first_of, printable
 from segscale.storage.file_names import confusable
 from segscale.storage.listing import Note
 from segscale.storage.local_files import not_utf8
@@ -25,6 +26,9 @@ from segscale.storage.sources import read_file
 _TEXTUAL = (str, bool, int, float, Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
 # As pandas calls what has no name, above all its own numbering of the rows.
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+# The first bytes of a workbook, packed as today or as before 2007.
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 def read_given(url: str, wanted: Sequence[str], what: str = "manifest") -> TextTable:
@@ -40,6 +44,8 @@ def read_given(url: str, wanted: Sequence[str], what: str = "manifest") -> TextT
         raise ListingError(f"{url}: expected a {what}, found none") from None
     except OSError as error:
         raise ListingError(f"{url}: expected a {what} that can be read: {error.strerror or error}") from None
+    if data.startswith(_EXCEL):
+        raise ListingError(f"{url}: expected a CSV or Parquet {what}, this is an Excel file: save it as CSV UTF-8")
     parsed = _parsed(url, data, wanted, what)
     table, blanks = _without_blanks(parsed.table)
     notes = list(parsed.notes)
@@ -48,13 +54,15 @@ def read_given(url: str, wanted: Sequence[str], what: str = "manifest") -> TextT
     numbering = [name for name in table.columns if _UNNAMED.fullmatch(name) and _numbers_rows(table[name])]
     if numbering:
         table = table.drop(columns=numbering)
-        text = f"{what}: a column without a name that numbers the rows from 0, as pandas writes one, left out"
+        text = f"{what}: a column without a name that numbers the rows, as pandas writes its index, left out"
         notes.append(Note(text, warns=False))
     return TextTable(table, tuple(notes))
 
 
 def _numbers_rows(column: pd.Series) -> bool:
-    return column.astype(str).tolist() == [str(place) for place in range(len(column))]
+    """Whether it is an index: integers that rise from row to row, with gaps where rows were left out."""
+    texts = [str(value) for value in column]
+    return all(map(_INTEGER.fullmatch, texts)) and all(int(one) < int(two) for one, two in pairwise(texts))
 
 
 def check_ids(url: str, identifiers: pd.Series, name: str = "image_id") -> None:
@@ -82,7 +90,7 @@ def refuse_confusable(url: str, names: Iterable[str], what: str) -> None:
 
 def seen(table: pd.DataFrame) -> str:
     """The columns of a table, for a message."""
-    names = [str(name) for name in table.columns]
+    names = [printable(str(name)) for name in table.columns]
     return ", ".join(names[:_SEEN]) + (f" and {len(names) - _SEEN} more" if len(names) > _SEEN else "")
 
 

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -53,8 +54,9 @@ class TextTable:
         rows = _rows(url, text[start:], 1 if hint else 0, separator)
         header = next(rows).cells
         names = _names(url, header)
-        notes = _stripped(header, what)
-        return _table(url, names, _Sorted.of(rows, len(names)), what, notes)
+        found = _Sorted.of(rows, len(names))
+        _refuse_other_separator(url, found.single, len(names), separator)
+        return _table(url, names, found, what, _stripped(header, what))
 
 
 class _Row(NamedTuple):
@@ -71,6 +73,8 @@ class _Sorted:
     empty: list[int] = field(default_factory=list)
     """Lines of rows in which nothing is written."""
     short: list[int] = field(default_factory=list)
+    single: list[_Row] = field(default_factory=list)
+    """Short ones of one cell."""
     long: list[_Row] = field(default_factory=list)
     """Rows of more cells than there are columns."""
 
@@ -83,6 +87,8 @@ class _Sorted:
                 continue
             if len(row.cells) < n_columns:
                 found.short.append(row.line)
+                if len(row.cells) == 1:
+                    found.single.append(row)
             elif len(row.cells) > n_columns:
                 found.long.append(row)
             found.cells.append(row.cells)
@@ -133,7 +139,29 @@ def _separator(url: str, text: str, wanted: Sequence[str], what: str) -> str:
             f"{url}: expected names of columns with one separator between them, got {both} in {header[:60]!r}, either "
             "of which finds as many columns that are known; use one of them alone"
         )
+    _refuse_odd_name(url, columns[best], best, wanted)
     return best
+
+
+def _refuse_odd_name(url: str, names: Sequence[str], separator: str, wanted: Sequence[str]) -> None:
+    """Raise for a name in which another separator stands beside a column that is known."""
+    for name, other in product(names, SEPARATORS):
+        parts = [part.strip() for part in name.split(other)]
+        if len(parts) > 1 and set(parts) & set(wanted):
+            raise ListingError(
+                f"{url}: expected names of columns with one separator between them, got {SEPARATORS[separator]}, and "
+                f"{SEPARATORS[other]} in {name!r}; use one of them alone"
+            )
+
+
+def _refuse_other_separator(url: str, rows: Sequence[_Row], n_columns: int, separator: str) -> None:
+    """Raise for a row of one cell that another separator takes apart into as many as there are columns."""
+    for row, other in product(rows, SEPARATORS):
+        if len(next(csv.reader(row.cells, delimiter=other), [])) == n_columns > 1:
+            raise ListingError(
+                f"{url}: line {row.line}: expected {SEPARATORS[separator]} between the cells, as in the names of the "
+                f"columns, got {SEPARATORS[other]} in {row.cells[0][:60]!r}; use one separator in all lines"
+            )
 
 
 def _plain(text: str, separator: str) -> pd.DataFrame | None:

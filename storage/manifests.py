@@ -66,6 +66,13 @@ def _check(url: str, table: pd.DataFrame, *, needs_images: bool) -> None:
     needs_images = needs_images and "prediction" not in table
     needed = [name for name in MANIFEST_COLUMNS[:3] if name != "image" or needs_images]
     missing = [name for name in needed if name not in table.columns]
+    if "image" in missing:
+        missing = [*(name for name in missing if name != "image"), "image", "prediction"]
+        raise ListingError(
+            f"{url}: expected the columns image_id, reference, and prediction (files to be scored) or image (files "
+            f"that a network is to predict), separated by commas, semicolons or tabs; {', '.join(missing[:-1])} and "
+            f"{missing[-1]} are missing, found {seen(table)}"
+        )
     if missing:
         raise ListingError(
             f"{url}: expected the columns {', '.join(needed)}, separated by commas, semicolons or tabs; "

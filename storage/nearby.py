@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from segscale.storage.enumeration import SHOWN, counted, first_of
-from segscale.storage.file_names import is_hidden, is_litter
+from segscale.storage.file_names import is_hidden, is_litter, may_hold_an_array, stem
 from segscale.storage.patterns import composed
 
 # Names are compared with so many others at most, where one only wants to be helpful.
@@ -114,12 +114,13 @@ def _common_ending(names: Sequence[str]) -> str:
 
 
 def _affixes(name: str, known: set[str]) -> Iterable[Affix]:
-    """The longest name of the known ones that this one begins or ends with."""
-    for cut in range(len(name) - 1, 0, -1):
+    """The longest name of the known ones that this one begins or ends with, no number cut."""
+    cuts = [cut for cut in range(1, len(name)) if not (name[cut - 1].isdigit() and name[cut].isdigit())]
+    for cut in reversed(cuts):
         if name[:cut] in known:
             yield Affix(name[cut:], True, name, name[:cut])
             break
-    for cut in range(1, len(name)):
+    for cut in cuts:
         if name[cut:] in known:
             yield Affix(name[:cut], False, name, name[cut:])
             break
@@ -131,19 +132,61 @@ class Nearness:
 
     names: Sequence[str]
     _plain: dict[str, str] = field(default_factory=dict)
+    """By the words of each, and by the words with no zeros before numbers."""
 
     def to(self, wanted: str) -> str:
-        """The name that was probably meant; "" where none is near."""
+        """The name that was probably meant; "" where none is near.
+
+        It has the same words; or the same but for zeros before numbers; or more or fewer at one end, but no number that
+        the other has not.
+        """
         if not self._plain:
-            self._plain.update({_folded(name): name for name in reversed(self.names)})
-        folded = _folded(wanted)
-        if folded in self._plain:
-            return self._plain[folded]
-        near = Affix.between([wanted], self.names[:_COMPARED])
-        if near:
-            return near.longer if near.shorter == wanted else near.shorter
-        return next(iter(near_names(wanted, list(self.names[:_COMPARED]))), "")
+            words = [_words(name) for name in self.names]
+            for known in (map(_unpadded, words), words):
+                self._plain.update({_joined(one): name for one, name in zip(known, self.names, strict=True)})
+        asked = _words(wanted)
+        if not asked:
+            return ""
+        for one in (asked, _unpadded(asked)):
+            if found := self._plain.get(_joined(one)):
+                return found
+        cut = {name: left for name in self.names[:_COMPARED] if (left := _left(asked, _words(name)))}
+        return min(cut, key=lambda name: len("".join(cut[name])), default="")
 
 
-def _folded(name: str) -> str:
-    return re.sub(r"[\W_]+", "", composed(name).casefold())
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Words and numbers of a name, without the ending of a file."""
+    bare = stem(name) if may_hold_an_array(name) else name
+    return tuple(_WORD.findall(_CAPITAL.sub("_", composed(bare)).casefold()))
+
+
+def _joined(words: tuple[str, ...]) -> str:
+    """Words run into each other, for people write them with and without signs between; numbers do not."""
+    return "".join(f"<{word}>" if word.isdigit() else word for word in words)
+
+
+def _unpadded(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word.lstrip("0") or "0" if word.isdigit() else word for word in words)
+
+
+def _left(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """What the longer has at one end beside the shorter; () where it is no affix of it."""
+    shorter, longer = sorted(map(_unpadded, (one, other)), key=len)
+    n = len(shorter)
+    if not n or n == len(longer):
+        return ()
+    padded = max(one, other, key=len)
+    if longer[:n] == shorter and not _is_number(padded[n]):
+        return padded[n:]
+    if longer[-n:] == shorter and not _is_number(padded[-n - 1]):
+        return padded[:-n]
+    return ()
+
+
+def _is_number(word: str) -> bool:
+    """But for a channel 0, as nnU-Net has it."""
+    return word.isdigit() and (len(word) < 3 or bool(word.strip("0")))

@@ -15,12 +15,12 @@ from segscale.errors import ListingError
 from segscale.storage.affixes import Affixes, Match, matches
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.file_names import stem
+from segscale.storage.folders_of_pairs import contradicting
+from segscale.storage.left_over import LeftOver
 from segscale.storage.listing import Note
-from segscale.storage.nearby import Nearness
 from segscale.storage.no_pair import no_pair
 from segscale.storage.patterns import all_composed, composed
 from segscale.storage.role_files import Calls, RoleFiles
-from segscale.storage.sources import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,28 @@ class Pairing:
     naming: str = ""
     """Of the images themselves, as in their summary."""
     notes: tuple[Note, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Of each image below its root; its partner's where it lies in no folder. "" where folders have no say."""
 
 
-def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Sequence[Calls] = ()) -> Pairing:
+def pair(
+    images: pd.DataFrame,
+    partners: RoleFiles,
+    of: str = "image",
+    calls: Sequence[Calls] = (),
+    paths: Sequence[str] = (),
+) -> Pairing:
     """`images` with the URL and the version of each one's partner as columns, `role` and `role`_version.
 
     `images` has the column image_id, or may be called in the ways of `calls`, and the pairs decide: the id is then what
-    their names have in common. `of` is what its rows are called. A missing partner has the URL and the version "".
-    Fields of the partners become columns, None where the partner is missing.
+    their names have in common. `of` is what its rows are called, `paths` is where they lie, as Pairing has it. A
+    missing partner has the URL and the version "". Fields of the partners become columns, None where the partner is
+    missing.
 
     Names that are equal are a pair. Where none are, what all names of a side have before or behind the id is found
-    from the names. Raises ListingError where no image has a partner, where names can be paired in two ways, and where a
-    field stands for another text than in the files before.
+    from the names. Raises ListingError where no image has a partner, where names can be paired in two ways, where the
+    folders of a pair by stems contradict each other, and where a field stands for another text than in the files
+    before.
     """
     given = not calls
     agreed = _agreed(calls or [Calls("given", tuple(images["image_id"]))], partners, of)
@@ -71,15 +81,19 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
         _refuse_repeated(ids, partners, of)
     rows = images if given else images.assign(image_id=ids)[["image_id", *images]]
     role, places = partners.role, agreed.places
+    theirs = _at(places, partners.paths)
+    paths = paths or [""] * len(images)
+    if agreed.by_stem:
+        _refuse_contradicting(paths, theirs, partners)
     used = np.zeros(len(partners.files), dtype=bool)
     used[places[places >= 0]] = True
     padded = partners.files.reindex(places).fillna("").set_axis(rows.index)
     rows = pd.concat([rows, padded], axis=1)
     rows = _with_fields(rows, partners, places, of)
-    left_over = _LeftOver(
+    left_over = LeftOver(
         [ids[place] for place in np.flatnonzero(places < 0)],
         [agreed.theirs.names[place] for place in np.flatnonzero(~used)],
-        [file_name(url) for url in partners.files[role][~used]],
+        _at(np.flatnonzero(~used), partners.shown),
     )
     notes = [*agreed.said(partners, of), *left_over.notes(partners, of), *_forms(agreed, partners, of)]
     n_absent, n_unused = len(left_over.absent), len(left_over.names)
@@ -87,7 +101,9 @@ def pair(images: pd.DataFrame, partners: RoleFiles, of: str = "image", calls: Se
         role, partners.source, len(rows) - n_absent, n_absent, tuple(left_over.absent[:SHOWN]), n_unused,
         tuple(left_over.files[:SHOWN]), _naming(agreed.theirs, agreed.match.other, partners.files[role]),
     )  # fmt: skip
-    return Pairing(rows, summary, "" if given else _naming(agreed.own, agreed.match.own, rows[of]), tuple(notes))
+    naming = "" if given else _naming(agreed.own, agreed.match.own, rows[of])
+    paths = [path if "/" in path else other for path, other in zip(paths, theirs, strict=True)]
+    return Pairing(rows, summary, naming, tuple(notes), tuple(paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,12 @@ class _Agreed:
     match: Match
     places: Any
     """Of each name its partner's, or -1."""
+
+    @property
+    def by_stem(self) -> bool:
+        """Whether nothing of the folders has a say."""
+        kinds = {self.own.kind, self.theirs.kind}
+        return "stem" in kinds and "folder" not in kinds
 
     @property
     def ids(self) -> list[str]:
@@ -203,6 +225,11 @@ def _naming(calls: Calls, affixes: Affixes, urls: pd.Series) -> str:
     return affixes.named("{id}") if affixes else ""
 
 
+def _at(places: Any, names: Sequence[str]) -> list[str]:
+    """The name at each place; "" for -1."""
+    return [names[place] if place >= 0 else "" for place in places.tolist()]
+
+
 def _with_fields(rows: pd.DataFrame, partners: RoleFiles, places: Any, of: str) -> pd.DataFrame:
     """Raises ListingError where a field and a column of the same name disagree."""
     fields = partners.fields.reindex(places).set_axis(rows.index)
@@ -231,34 +258,21 @@ def _refuse_repeated(ids: Sequence[str], partners: RoleFiles, of: str) -> None:
         )
 
 
+def _refuse_contradicting(paths: Sequence[str], theirs: Sequence[str], partners: RoleFiles) -> None:
+    """Raise ListingError for files that are paired by their stems and lie in folders of different names."""
+    found = contradicting(paths, theirs)
+    if found:
+        path, other = found[0]
+        raise ListingError(
+            f"{partners.source}: {other} would be paired with {path} by its name alone, and their folders differ"
+            f"{_and_more(len(found))}: expected folders called alike on both sides; rename them, or write a pattern "
+            f"with {{id}} where the names alone decide, for example {partners.role}s/**/{{id}}.png, or name the pairs "
+            "in a manifest"
+        )
+
+
 def _and_more(count: int) -> str:
     return f" (and {count - 1} more differ)" if count > 1 else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _LeftOver:
-    """What had no partner."""
-
-    absent: list[str]
-    """Ids without a file."""
-    names: list[str]
-    """Of files without an image, as they are called."""
-    files: list[str]
-    """The same as they are on the disk."""
-
-    def notes(self, partners: RoleFiles, of: str) -> list[Note]:
-        """A line for each side that has some."""
-        notes = []
-        if self.absent:
-            near, files = Nearness(self.names), dict(zip(self.names, self.files, strict=True))
-            shown = [f"{name} (there is {files[found]})" if (found := near.to(name)) else name
-                     for name in self.absent[:SHOWN]]  # fmt: skip
-            n, verb = len(self.absent), "has" if len(self.absent) == 1 else "have"
-            notes.append(Note(f"{partners.names}: {counted(n, of)} {verb} none: {first_of(shown, n)}"))
-        if self.names:
-            n, verb = len(self.names), "has" if len(self.names) == 1 else "have"
-            notes.append(Note(f"{partners.names}: {n} {verb} no {of}: {first_of(self.files[:SHOWN], n)}"))
-        return notes
 
 
 def _forms(agreed: _Agreed, partners: RoleFiles, of: str) -> list[Note]:

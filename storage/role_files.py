@@ -46,6 +46,20 @@ class RoleFiles:
     fields: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Of the pattern, {id} aside: a column of texts for each."""
     notes: tuple[Note, ...] = ()
+    relative: tuple[str, ...] = ()
+    """The path of each below the pattern's root."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The same where folders may say which file is which; "" throughout where {id} says it."""
+        return ("",) * len(self.files) if self.calls[0].kind == "id" else self.relative
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What a message calls each file: its name, or its path below the root where stems repeat."""
+        bare = [path.rpartition("/")[2] for path in self.relative]
+        repeated = len(set(map(stem, bare))) < len(bare)
+        return self.relative if repeated else tuple(bare)
 
     @property
     def names(self) -> str:
@@ -75,7 +89,8 @@ def role_files(pattern: str, role: str) -> RoleFiles:
     relative = files["relative"].tolist()
     ways = [_by_id(pattern, relative, fields[ID].tolist())] if ID in fields else list(_ways(pattern, relative))
     named = pd.DataFrame({role: files["url"], f"{role}_version": files["version"]})
-    return RoleFiles(role, pattern, named, tuple(ways), fields.drop(columns=ID, errors="ignore"), tuple(notes))
+    fields = fields.drop(columns=ID, errors="ignore")
+    return RoleFiles(role, pattern, named, tuple(ways), fields, tuple(notes), tuple(relative))
 
 
 def _by_id(pattern: str, relative: list[str], ids: list[str]) -> Calls:

@@ -140,7 +140,7 @@ def test_a_manifest_without_images(
 @pytest.mark.parametrize(
     ("header", "sections", "words"),
     [
-        pytest.param("image_id,reference", {}, "image is missing", id="nothing to score"),
+        pytest.param("image_id,reference", {}, "image and prediction are missing", id="nothing to score"),
         pytest.param(
             "image_id,reference,prediction",
             {"model": {"path": "phantom"}},
@@ -456,3 +456,44 @@ def test_an_image_twice_in_a_manifest(tmp_path: Path) -> None:
     text = f"{HEAD}\nx,a.png,b.png\ny,a.png,c.png\n"
     assert "dataset.manifest: the images 'x' and 'y' are the same file" in _refusal(_of_manifest(tmp_path, text))
     assert len(list_dataset(_of_manifest(tmp_path, text, {"same_files": True})).images) == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        pytest.param(
+            ["images/p0/a.png", "masks/p1/a.png", "p/p0/a.png"],
+            "dataset.references: masks/**/*.png: p1/a.png would be paired with p0/a.png by its name alone",
+            id="of an image and its reference",
+        ),
+        pytest.param(
+            ["images/p0/a.png", "masks/p0/a.png", "p/p1/a.png"],
+            "predictions.path: p/**/*.png: p1/a.png would be paired with p0/a.png by its name alone",
+            id="of an image and its prediction",
+        ),
+        pytest.param(
+            ["images/a.png", "masks/p0/a.png", "p/p1/a.png"],
+            "predictions.path: p/**/*.png: p1/a.png would be paired with p0/a.png by its name alone",
+            id="of a reference and a prediction of an image in no folder",
+        ),
+    ],
+)
+def test_folders_of_all_roles_agree(tmp_path: Path, files: list[str], words: str) -> None:
+    _make(tmp_path, *files)
+    dataset = {"images": "images/**/*.png", "references": "masks/**/*.png"}
+    said = _refusal(_config(tmp_path, dataset, predictions={"path": "p/**/*.png"}))
+    assert words in said.replace(f"{tmp_path}/", "")
+    by_id = {role: pattern.replace("*.png", "{id}.png") for role, pattern in dataset.items()}
+    found = list_dataset(_config(tmp_path, by_id, predictions={"path": "p/**/{id}.png"}))
+    assert found.images["image_id"].tolist() == ["a"]
+
+
+def test_no_control_character_of_a_file_is_in_what_is_said(tmp_path: Path) -> None:
+    _make(tmp_path, "images/a.png", "masks/a.png", "masks/\x1b[2J.png")
+    said = _said(_config(tmp_path))
+    assert said == [r"references: 1 has no image: \x1b[2J.png"]
+    (tmp_path / "t.csv").write_text("id,\x1b[2J\na,\x07\nz\x07,1\n")
+    said = _said(_config(tmp_path, {"columns": "t.csv"}))
+    assert all(map(str.isprintable, said))
+    (tmp_path / "t.csv").write_text("\x1b[2J,x\na,b\n")
+    assert _refusal(_config(tmp_path, {"columns": "t.csv"})).isprintable()

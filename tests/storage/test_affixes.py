@@ -38,6 +38,12 @@ def _found(names: str, others: str) -> list[tuple[str, str]]:
         pytest.param("case_1_img case_2_img", "case_1_seg", ("*_img", "*_seg"), id="a single one"),
         pytest.param("lung_img_1 lung_img_2", "lung_mask_1 lung_mask_2", ("lung_img_*", "lung_mask_*"), id="shared"),
         pytest.param("x/p0_img y/p0_img", "x/p0_seg y/p0_seg", ("*_img", "*_seg"), id="in folders"),
+        pytest.param("I(1) I(2)", "I(1)_mask I(2)_mask", ("*", "*_mask"), id="behind a bracket"),
+        pytest.param("I(1)_img J(1)_img", "I(1)_seg J(1)_seg", ("*_img", "*_seg"), id="behind one that all have"),
+        pytest.param("I(1) J(1)", "I(1)_mask J(1)_mask", ("*", "*_mask"), id="a bracket is no suffix"),
+        pytest.param("(1)I (1)J", "mask_(1)I mask_(1)J", ("*", "mask_*"), id="before a bracket"),
+        pytest.param("a1 a2", "a1(mask) a2(mask)", ("*", "*(mask)"), id="in brackets"),
+        pytest.param("a+ b+", "a+_mask b+_mask", ("*", "*_mask"), id="behind any sign"),
         pytest.param("c1/images/x c2/images/x", "c1/masks/x c2/masks/x", ("*/images/x", "*/masks/x"), id="of folders"),
     ],
 )
@@ -66,6 +72,25 @@ def test_what_a_whole_side_shares_is_found(names: str, others: str, patterns: tu
 )
 def test_what_only_looks_like_a_pair_is_none(names: str, others: str) -> None:
     assert _found(names, others) == []
+
+
+@pytest.mark.parametrize("sign", [")", "+", "#", "_", "-"])
+def test_signs_alone_are_no_affix(sign: str) -> None:
+    """They may be a part of the name."""
+    assert matches(["a", "b"], [f"a{sign}", f"b{sign}"]) == []
+    assert matches(["a", "b"], [f"{sign}a", f"{sign}b"]) == []
+
+
+def test_names_with_blanks_are_cut_at_the_suffix_alone() -> None:
+    images = [f"IMG {place} (1)" for place in range(3)]
+    found = matches(images, [f"{name}_mask" for name in images])
+    assert found[0] == Match(Affixes(), Affixes("", "_mask"))
+    assert all(match.own.core(images[0]) in (images[0], "IMG 0") for match in found)
+
+
+def test_an_affix_with_blanks_is_quoted() -> None:
+    assert str(Affixes("a ", "_b")) == "begin with 'a ' and end in _b"
+    assert str(Affixes("", " mask")) == "end in ' mask'"
 
 
 def test_two_readings_are_both_returned() -> None:

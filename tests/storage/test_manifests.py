@@ -286,6 +286,9 @@ def test_an_index_of_parquet_that_has_a_name_is_a_column(tmp_path: Path) -> None
     ("text", "site"),
     [
         pytest.param(f",{HEAD},site\n0,1,a,b,x\n1,2,c,d,y\n", ["x", "y"], id="to_csv of pandas"),
+        pytest.param(f",{HEAD},site\n1,1,a,b,x\n2,2,c,d,y\n", ["x", "y"], id="from 1"),
+        pytest.param(f",{HEAD},site\n3,1,a,b,x\n9,2,c,d,y\n", ["x", "y"], id="what a filter left of it"),
+        pytest.param(f",{HEAD},site\n-1,1,a,b,x\n0,2,c,d,y\n", ["x", "y"], id="from below 0"),
         pytest.param(f"Unnamed: 0,{HEAD},site\n0,1,a,b,x\n1,2,c,d,y\n", ["x", "y"], id="read and written again"),
         pytest.param(f"Unnamed: 0.1,Unnamed: 0,{HEAD},site\n0,0,1,a,b,x\n1,1,2,c,d,y\n", ["x", "y"], id="twice"),
         pytest.param(f';{HEAD};site\n"0";1;a;b;x\n1;2;c;d;y\n'.replace(",", ";"), ["x", "y"], id="quoted"),
@@ -295,24 +298,24 @@ def test_the_numbering_of_pandas_is_no_column(tmp_path: Path, text: str, site: l
     found = read_manifest(_manifest(tmp_path, text))
     assert [name for name in map(str, found.images) if "Unnamed" in name] == []
     assert list(found.images["site"]) == site
-    assert "numbers the rows from 0, as pandas writes one, left out" in found.notes[0].text
+    assert "numbers the rows, as pandas writes its index, left out" in found.notes[0].text
 
 
-@pytest.mark.parametrize("numbers", [("1", "2"), ("0", "2"), ("a", "b")])
+@pytest.mark.parametrize("numbers", [("2", "1"), ("1", "1"), ("01", "02"), ("1.5", "2"), ("1", ""), ("a", "b")])
 def test_another_column_without_a_name_stays(tmp_path: Path, numbers: tuple[str, str]) -> None:
     text = f",{HEAD}\n{numbers[0]},1,a,b\n{numbers[1]},2,c,d\n"
-    assert list(read_manifest(_manifest(tmp_path, text)).images["Unnamed: 0"]) == list(numbers)
+    assert list(read_manifest(_manifest(tmp_path, text)).images["Unnamed: 0"].fillna("")) == list(numbers)
 
 
 def test_the_numbering_of_pandas_in_parquet(tmp_path: Path) -> None:
-    table = pd.DataFrame({"Unnamed: 0": [0, 1], "image_id": [7, 8], "image": ["a", "b"], "reference": ["c", "d"]})
+    table = pd.DataFrame({"Unnamed: 0": [3, 7], "image_id": [7, 8], "image": ["a", "b"], "reference": ["c", "d"]})
     table.to_parquet(tmp_path / "m.parquet")
     assert "Unnamed: 0" not in read_manifest(str(tmp_path / "m.parquet")).images
 
 
 def test_the_columns_that_were_seen_stand_in_the_error(tmp_path: Path) -> None:
     names = ["image_id", "img", "mask", *(f"c{place}" for place in range(20))]
-    with pytest.raises(ListingError, match=r"image is missing, found image_id, img, mask, c0, .*c16 and 3 more"):
+    with pytest.raises(ListingError, match=r"are missing, found image_id, img, mask, c0, .*c16 and 3 more"):
         read_manifest(_manifest(tmp_path, ",".join(names) + "\n"))
 
 
@@ -321,10 +324,14 @@ def test_the_columns_that_were_seen_stand_in_the_error(tmp_path: Path) -> None:
     [
         pytest.param("image_id,image;reference", "commas and semicolons", id="one name each"),
         pytest.param("image_id;image\treference", "semicolons and tabs", id="semicolons and tabs"),
+        pytest.param(
+            "image_id,reference,prediction;note", "commas, and semicolons in 'prediction;note'", id="one odd name"
+        ),
+        pytest.param("image_id;reference;note,image", "semicolons, and commas in 'note,image'", id="behind another"),
     ],
 )
 def test_a_header_of_two_separators_is_refused_with_both(tmp_path: Path, header: str, both: str) -> None:
-    with pytest.raises(ListingError, match=f"one separator between them, got {both} in"):
+    with pytest.raises(ListingError, match=f"one separator between them, got {both}"):
         read_manifest(_manifest(tmp_path, f"{header}\n1,2\n"))
 
 
@@ -342,3 +349,42 @@ def test_another_separator_within_names_and_cells_is_kept(tmp_path: Path, header
     assert [images[name][0] for name in map(str, images) if name not in MANIFEST_COLUMNS and "version" not in name] == [
         note
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(
+            "image_id;reference;prediction\nc0,r/0.png,p/0.png\n",
+            r"line 2: expected semicolons .* got commas in 'c0,r/0.png,p/0.png'",
+            id="all rows by commas",
+        ),
+        pytest.param("image_id,image,reference\n1;a;b\n", "line 2: expected commas .* got semicolons", id="semicolons"),
+        pytest.param("image_id,image,reference\n1,a,b\n2\tc\td\n", "line 3: .* got tabs", id="one row of two"),
+    ],
+)
+def test_rows_of_another_separator_than_the_header_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ListingError, match=f"{words}.*use one separator in all lines"):
+        read_manifest(_manifest(tmp_path, text))
+
+
+def test_without_images_and_predictions_both_are_named_and_what_they_are_for(tmp_path: Path) -> None:
+    url = _manifest(tmp_path, "image_id,reference\n1,a.png\n")
+    words = r"prediction \(files to be scored\) or image \(files that a network .*; image and prediction are missing"
+    with pytest.raises(ListingError, match=f"{words}, found image_id, reference"):
+        read_manifest(url)
+    assert len(read_manifest(url, needs_images=False).images) == 1
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.xlsx", "m.parquet"])
+@pytest.mark.parametrize("start", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"])
+def test_an_excel_file_is_no_manifest(tmp_path: Path, name: str, start: bytes) -> None:
+    (tmp_path / name).write_bytes(start + bytes(64))
+    with pytest.raises(ListingError, match="this is an Excel file: save it as CSV UTF-8"):
+        read_manifest(str(tmp_path / name))
+
+
+def test_control_characters_are_shown_as_they_are_written_in_text(tmp_path: Path) -> None:
+    with pytest.raises(ListingError) as caught:
+        read_manifest(_manifest(tmp_path, "image_id,\x1b[2Jimg,mask\n1,a,b\n"))
+    assert r"found image_id, \x1b[2Jimg, mask" in str(caught.value)

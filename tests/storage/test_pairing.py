@@ -18,7 +18,7 @@ from tests.storage.made_files import make
 def _paired(folder: Path, images: str = "i", partners: str = "r", role: str = "reference") -> Pairing:
     found = role_files(str(folder / images), "image")
     rows = pd.concat([found.files, found.fields], axis=1)
-    return pair(rows, role_files(str(folder / partners), role), calls=found.calls)
+    return pair(rows, role_files(str(folder / partners), role), calls=found.calls, paths=found.paths)
 
 
 def _notes(folder: Path) -> list[str]:
@@ -126,13 +126,60 @@ def test_names_of_whole_folders(tmp_path: Path, names: list[str], pairs: dict[st
     ("names", "ids"),
     [
         pytest.param(["i/a_0000.png", "r/a_0000.png"], ["a_0000"], id="equal names, whatever their ends"),
-        pytest.param(["i/x/a.png", "i/y/b.png", "r/a.png", "r/z/b.png"], ["a", "b"], id="in other folders"),
+        pytest.param(["i/x/a.png", "i/y/b.png", "r/a.png", "r/b.png"], ["a", "b"], id="folders on one side alone"),
+        pytest.param(["i/x/a.png", "i/y/b.png", "r/x/a.png", "r/y/b.png"], ["a", "b"], id="none that contradict"),
+        pytest.param(["i/images/s/a.png", "r/s/masks/a.png"], ["a"], id="words of roles say nothing"),
+        pytest.param(["i/s_images/a.png", "r/s_labels/a.png"], ["a"], id="nor do they within a name"),
+        pytest.param(["i/imagesTr/a.png", "r/labelsTr/a.png"], ["a"], id="nor before a capital"),
+        pytest.param(["i/ct/a.png", "r/masks/a.png"], ["a"], id="a role has no site to contradict"),
         pytest.param(["i/a.png", "i/b.png", "r/a.png", "r/b_seg.png"], ["a", "b"], id="one equal name is enough"),
         pytest.param(["i/c/seg.png", "r/c/seg.png"], ["seg"], id="a single one in a folder"),
     ],
 )
 def test_equal_stems_are_the_ids_as_ever(tmp_path: Path, names: list[str], ids: list[str]) -> None:
     assert list(_paired(make(tmp_path, *names)).images["image_id"]) == ids
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        pytest.param(
+            [f"{folder}/{place}.png" for folder in ("i/p0", "r/p1") for place in range(6)],
+            r"p1/0.png would be paired with p0/0.png by its name alone, and their folders differ \(and 5 more differ\)",
+            id="of another patient",
+        ),
+        pytest.param(["i/c0/mask.png", "r/c7/mask.png"], "c7/mask.png would .* c0/mask.png", id="a case each"),
+        pytest.param(
+            ["i/p0/0.png", "i/p1/1.png", "r/p1/0.png", "r/p0/1.png"], "p1/0.png would .* p0/0.png", id="exchanged"
+        ),
+        pytest.param(
+            ["i/p0/0.png", "i/p1/1.png", "r/p0/0.png", "r/p9/1.png"], "p9/1.png would .* p1/1.png", id="one of two"
+        ),
+        pytest.param(["i/ct/0.png", "r/mr/0.png"], "mr/0.png would .* ct/0.png", id="a modality is no role"),
+        pytest.param(["i/P0/0.png", "r/p0/0.png"], "p0/0.png would .* P0/0.png", id="case counts, as in names"),
+        pytest.param(
+            ["i/p0/0.png", "i/p0/1.png", "r/p1/0_mask.png", "r/p1/1_mask.png"], "p1/0_mask.png", id="with a suffix"
+        ),
+        pytest.param(["i/s/p0/0.png", "r/t/p0/0.png"], "t/p0/0.png", id="two sites may have one patient's name"),
+    ],
+)
+def test_folders_that_contradict_each_other_are_refused(tmp_path: Path, names: list[str], words: str) -> None:
+    make(tmp_path, *names)
+    with pytest.raises(ListingError, match=rf"{words}.*references/\*\*/\{{id\}}.png.*manifest"):
+        _paired(tmp_path)
+
+
+def test_with_an_id_the_names_alone_decide(tmp_path: Path) -> None:
+    make(tmp_path, "i/p0/0.png", "i/p0/1.png", "r/p1/0.png", "r/p1/1.png")
+    assert list(_paired(tmp_path, "i/**/{id}.png", "r/**/{id}.png").images["image_id"]) == ["0", "1"]
+    assert list(_paired(tmp_path, "i", "r/**/{id}.png").images["image_id"]) == ["0", "1"], "one side is enough"
+
+
+def test_left_over_files_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    make(tmp_path, "i/p0/0.png", "i/p1/0.png", "r/p0/0.png", "r/p1/0.png", "r/p2/0.png", "r/p3/0.png")
+    found = _paired(tmp_path)
+    assert found.summary.unused == ("p2/0.png", "p3/0.png")
+    assert "references: 2 have no image: p2/0.png, p3/0.png" in [note.text for note in found.notes]
 
 
 @pytest.mark.parametrize(
