@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from segscale.errors import ConfigError, ListingError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
-from segscale.flows.config.written import PATHS, Key, file_text, seen_from
+from segscale.flows.config.written import PATHS, Key, file_text, is_untouched, seen_from, stamped
 from segscale.flows.roles import role_of, set_name
 from segscale.storage.objects import ObjectStore
 
@@ -175,15 +175,16 @@ _WHY = {
 def keep_configuration(pair: FolderPair, config: EvaluationConfig, report: str) -> None:
     """Write what a report was made of beside its tables, and say where it lies.
 
-    Another file of the name was edited by somebody, or names the same files at another place: it stays.
+    That of another run under the same name is replaced, for the tables were; what somebody edited stays.
     """
     store = ObjectStore(report)
-    text = written(pair, config, report).encode()
-    if not store.exists(FILE):
-        store.write(FILE, text)
-    elif store.read(FILE) != text:
-        logger.warning("%s/%s: is another configuration than this, and stays as it is", report, FILE)
+    text = stamped(written(pair, config, report)).encode()
+    held = store.read(FILE) if store.exists(FILE) else None
+    if held is not None and held != text and not is_untouched(held):
+        logger.warning("%s/%s: was edited and stays as it is: it may not be what the report was made of", report, FILE)
         return
+    if held != text:
+        store.write(FILE, text)
     logger.info("configuration: %s/%s", report, FILE)
 
 
