@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscale.errors import ConfigError, ListingError
+from segscale.flows import arguments
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, is_untouched, seen_from, stamped
@@ -190,13 +191,13 @@ def keep_configuration(pair: FolderPair, config: EvaluationConfig, report: str) 
 
 def evaluate(
     *,
-    predictions: str,
-    references: str,
-    by: str = "",
-    group_by: Sequence[str] = (),
+    predictions: str | os.PathLike[str],
+    references: str | os.PathLike[str],
+    by: str | os.PathLike[str] = "",
+    group_by: str | Sequence[str] = (),
     unit: str = "",
     classes: Sequence[str] = CLASSES,
-    output: str = OUTPUT,
+    output: str | os.PathLike[str] = OUTPUT,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """Existing predictions against references, without a configuration; what `segscale evaluate` does.
@@ -205,7 +206,7 @@ def evaluate(
         predictions: folder, pattern with ``{id}`` or URL of label maps or probabilities.
         references: the same of label maps. They are the set: one without a prediction is a missing prediction.
         by: a CSV or Parquet file with image_id and further columns of the images.
-        group_by: columns whose values are strata; where there are none, those of few values (2 to 12).
+        group_by: column or columns whose values are strata; where there are none, those of few values (2 to 12).
         unit: a column such as the patient, whose images are summed for further scores.
         classes: names, the background first.
         output: folder of all that is written: counts in ``store``, reports in ``reports``.
@@ -223,18 +224,19 @@ def evaluate(
     from segscale.storage.reports import open_report
 
     asked = FolderPair(
-        predictions=predictions,
-        references=references,
-        by=by,
-        group_by=tuple(group_by),
-        unit=unit,
-        classes=tuple(classes),
-        output=output,
-        settings=settings or {},
+        predictions=arguments.path_text("predictions", predictions),
+        references=arguments.path_text("references", references),
+        by=arguments.path_text("by", by, optional=True),
+        group_by=arguments.names("group_by", group_by, one_will_do=True),
+        unit=arguments.text("unit", unit),
+        classes=arguments.names("classes", classes),
+        output=arguments.path_text("output", output),
+        settings=arguments.sections(settings),
     )
-    pair = with_strata(asked)
-    config = config_of(pair)
-    result = job.run(config)
+    with arguments.EVALUATE.spoken():
+        pair = with_strata(asked)
+        config = config_of(pair)
+        result = job.run(config)
     keep_configuration(pair, config, result.path)
     return open_report(result.path)
 
