@@ -53,6 +53,15 @@ def test_every_table_is_read_again_as_it_was(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(again, table, check_exact=True)
 
 
+def test_where_nothing_can_be_written_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").touch()
+    for place in ("t.csv", "t.csv/deep"):
+        with pytest.raises(ConfigError, match=r"expected a place .*/t\.csv is a file, no folder"):
+            export(FIXTURE, folder=str(tmp_path / place))
+        with pytest.raises(ConfigError, match=r"expected a place .*/t\.csv is a file, no folder"):
+            export(FIXTURE, file=str(tmp_path / place / "summary.json"))
+
+
 @given(
     st.lists(
         st.tuples(
