@@ -142,10 +142,23 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
 """What each kind of refusal expected, by what pydantic calls it."""
 
 
+def _listed(value: str | int | float) -> list[str | int | float]:
+    """What was probably meant by a value where a list is expected: names or numbers between commas, each its own.
+
+    >>> _listed("a, b"), _listed("1,8"), _listed("reference_volume:0,100"), _listed(8)
+    (['a', 'b'], [1, 8], ['reference_volume:0,100'], [8])
+    """
+    # In bins of sizes commas stand between their edges.
+    if not isinstance(value, str) or "," not in value or ":" in value:
+        return [value]
+    parts = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+    return [int(part) for part in parts] if all(re.fullmatch(r"-?\d+", part) for part in parts) else [*parts]
+
+
 def _remedy(kind: str, error: ErrorDetails) -> str:
     value = error["input"]
     if kind in ("tuple_type", "list_type") and isinstance(value, str | int | float):
-        return f"; write {as_toml([value])}"
+        return f"; write {_toml(_listed(value))}"
     if kind == "string_type" and not isinstance(value, list | dict):
         return f"; write {as_toml(_toml(value))}"
     if kind == "bool_type" and str(value).lower() in ("true", "false", "1", "0"):
