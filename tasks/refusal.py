@@ -79,14 +79,14 @@ def _unknown(place: tuple[int | str, ...], value: object, record: type[BaseModel
         section = section_of(section, str(part)) or section
     known = list(section.model_fields)
     if not sections and isinstance(value, Mapping):
-        return f"unknown section; {_meant(name, known, '[{}]') or _there_are(f'[{one}]' for one in known)}"
+        return f"unknown section; {_meant(name, known, '[{}]') or there_are(f'[{one}]' for one in known)}"
     meant = _meant(name, known, "{}")
     homes = [one for one in record.model_fields if name in getattr(section_of(record, one), "model_fields", {})]
     if homes and not (meant and sections):
         return f"unknown key; {name} stands below {' or '.join(f'[{home}]' for home in homes)}"
     if not sections:
         return "unknown key; every key stands below a section, such as [dataset]"
-    return f"unknown key; {meant or _there_are(known)}"
+    return f"unknown key; {meant or there_are(known)}"
 
 
 def section_of(record: type[BaseModel], name: str) -> type[BaseModel] | None:
@@ -101,8 +101,14 @@ def _meant(name: str, known: Iterable[str], form: str) -> str:
     return f"did you mean {form.format(nearest[0])}?" if nearest else ""
 
 
-def _there_are(names: Iterable[str]) -> str:
-    return f"there are {', '.join(names)}"
+def there_are(names: Iterable[object]) -> str:
+    """A clause that names what can be chosen from.
+
+    >>> there_are(["site", "age"]), there_are(["site"]), there_are([])
+    ('there are site, age', 'there is site', 'there are none')
+    """
+    listed = [str(name) for name in names]
+    return f"there {'is' if len(listed) == 1 else 'are'} {', '.join(listed) or 'none'}"
 
 
 def _choices(context: Mapping[str, Any]) -> str:

@@ -19,6 +19,20 @@ EVALUATE = Words(OPTIONS, lambda key, value: f"--set '{key} = {value}'")
 option_words = EVALUATE.spoken
 
 
+RESCORE = {
+    "threshold": "--threshold",
+    "tversky_alpha": "--alpha",
+    "tversky_beta": "--beta",
+    "smooth": "--smooth",
+    "batch_sizes": "--batch-size",
+    "empty": "--empty",
+    "group_by": "--by",
+    "unit": "--unit",
+    "folds": "--folds",
+}
+"""What settings of scores are called where a written report is read."""
+
+
 def in_options(text: str) -> str:
     """A message about keys of a configuration in the words of `segscale evaluate`.
 

@@ -16,6 +16,23 @@ _KEY = re.compile(
 )
 
 
+@contextmanager
+def settings_spoken(name_of: Mapping[str, str]) -> Iterator[None]:
+    """What is raised about settings of scores, which stand at the beginning of what is said, is raised about these."""
+    known = "|".join(name_of)
+    head = re.compile(rf"(^|; )((?:{known})(?:, (?:{known}))*)(?=(?:, value \d+)?: )")
+    own = re.compile(rf"\bmetrics\.({known})\b")
+
+    def said(text: str) -> str:
+        text = head.sub(lambda match: match[1] + ", ".join(name_of[one] for one in match[2].split(", ")), text)
+        return own.sub(lambda match: name_of[match[1]], text)
+
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(*(said(str(one)) for one in error.args)) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What keys are called where there is no configuration."""
