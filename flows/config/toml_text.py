@@ -71,7 +71,7 @@ def _in_words(message: str, text: str) -> str:
 
 def _straight(line: str) -> str:
     """What is said of a line with the quotes of printed text, which a word processor puts there; "" for any other."""
-    straight = line.translate(str.maketrans(dict.fromkeys(_PRINTED, _QUOTE)))
+    straight = line.translate(str.maketrans(_PRINTED, _QUOTE * len(_PRINTED)))
     if straight == line:
         return ""
     try:
