@@ -30,6 +30,7 @@ from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.prediction_file import Counting
+from segscale.tasks.refusal import there_are
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.survey import Reading
 
@@ -65,7 +66,7 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
     """The images of a data set, each with its files. Raises ConfigError, which names the key."""
     dataset = config.dataset
     if dataset.layout not in BUILT_LAYOUTS:
-        raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; use one of {list(BUILT_LAYOUTS)}")
+        raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; {there_are(BUILT_LAYOUTS)}")
     check_apart(config)
     listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
     if dataset.columns:
@@ -204,8 +205,8 @@ def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
         unknown = [name for name in names if name and name not in groups]
         if unknown:
             raise ConfigError(
-                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern: "
-                f"one of {groups}, got {unknown[0]!r}"
+                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, "
+                f"got {unknown[0]!r}; {there_are(groups)}"
             )
 
 

@@ -62,7 +62,7 @@ def draft(folders: Sequence[str], file_folder: str) -> Draft:
     base = os.path.realpath(file_folder)
     keys, undecided = _places(sources, folders, base), []
     if not any(source.role in ("reference", "manifest") for source in sources.chosen):
-        undecided = [f"references: several places may be meant: {_all_of(sources.open)}"]
+        undecided = [f"references: {sources.doubt or f'several places may be meant: {_all_of(sources.open)}'}"]
         return _written(keys, undecided, base)
     nothing_to_score = [_no_predictions(sources)]
     if not {"image", "prediction", "manifest"}.intersection(source.role for source in sources.chosen):
@@ -117,8 +117,15 @@ def _places(sources: Sources, folders: Sequence[str], base: str) -> list[Key]:
     shared = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
     keys = [Key("dataset", "name", set_name(shared), "names the folder of the reports; any will do")]
     keys += [Key(*_KEY_OF[one.role], one.pattern, one.why) for one in sources.chosen]
+    if not {"reference", "manifest"}.intersection(one.role for one in sources.chosen):
+        # Whatever says nothing of itself may be the references.
+        keys += [
+            Key("dataset", "references", one.pattern, f"or is it this: {one.why}", is_open=True)
+            for one in sources.open
+            if one.role in (LABELS, "")
+        ]
     keys += [Key(*_KEY_OF[one.role], one.pattern, f"or is it this: {one.why}", is_open=True) for one in sources.open]
-    if not {"prediction", "manifest"}.intersection(one.role for one in sources.chosen):
+    if not {"predictions", "manifest"}.intersection(name for key in keys for name in (key.section, key.name)):
         keys.append(Key("model", "path", "model.keras", "a network to predict with; no predictions were found", True))
     return [
         *keys,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscale.errors import ConfigError, ListingError
+from segscale.flows import arguments
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
-from segscale.flows.config.written import PATHS, Key, file_text, seen_from
+from segscale.flows.config.written import PATHS, Key, file_text, is_untouched, seen_from, stamped
 from segscale.flows.roles import role_of, set_name
 from segscale.storage.objects import ObjectStore
 
@@ -175,27 +176,28 @@ _WHY = {
 def keep_configuration(pair: FolderPair, config: EvaluationConfig, report: str) -> None:
     """Write what a report was made of beside its tables, and say where it lies.
 
-    Another file of the name was edited by somebody, or names the same files at another place: it stays.
+    That of another run under the same name is replaced, for the tables were; what somebody edited stays.
     """
     store = ObjectStore(report)
-    text = written(pair, config, report).encode()
-    if not store.exists(FILE):
-        store.write(FILE, text)
-    elif store.read(FILE) != text:
-        logger.warning("%s/%s: is another configuration than this, and stays as it is", report, FILE)
+    text = stamped(written(pair, config, report)).encode()
+    held = store.read(FILE) if store.exists(FILE) else None
+    if held is not None and held != text and not is_untouched(held):
+        logger.warning("%s/%s: was edited and stays as it is: it may not be what the report was made of", report, FILE)
         return
+    if held != text:
+        store.write(FILE, text)
     logger.info("configuration: %s/%s", report, FILE)
 
 
 def evaluate(
     *,
-    predictions: str,
-    references: str,
-    by: str = "",
-    group_by: Sequence[str] = (),
+    predictions: str | os.PathLike[str],
+    references: str | os.PathLike[str],
+    by: str | os.PathLike[str] = "",
+    group_by: str | Sequence[str] = (),
     unit: str = "",
     classes: Sequence[str] = CLASSES,
-    output: str = OUTPUT,
+    output: str | os.PathLike[str] = OUTPUT,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """Existing predictions against references, without a configuration; what `segscale evaluate` does.
@@ -204,7 +206,7 @@ def evaluate(
         predictions: folder, pattern with ``{id}`` or URL of label maps or probabilities.
         references: the same of label maps. They are the set: one without a prediction is a missing prediction.
         by: a CSV or Parquet file with image_id and further columns of the images.
-        group_by: columns whose values are strata; where there are none, those of few values (2 to 12).
+        group_by: column or columns whose values are strata; where there are none, those of few values (2 to 12).
         unit: a column such as the patient, whose images are summed for further scores.
         classes: names, the background first.
         output: folder of all that is written: counts in ``store``, reports in ``reports``.
@@ -222,18 +224,19 @@ def evaluate(
     from segscale.storage.reports import open_report
 
     asked = FolderPair(
-        predictions=predictions,
-        references=references,
-        by=by,
-        group_by=tuple(group_by),
-        unit=unit,
-        classes=tuple(classes),
-        output=output,
-        settings=settings or {},
+        predictions=arguments.path_text("predictions", predictions),
+        references=arguments.path_text("references", references),
+        by=arguments.path_text("by", by, optional=True),
+        group_by=arguments.names("group_by", group_by, one_will_do=True),
+        unit=arguments.text("unit", unit),
+        classes=arguments.names("classes", classes),
+        output=arguments.path_text("output", output),
+        settings=arguments.sections(settings),
     )
-    pair = with_strata(asked)
-    config = config_of(pair)
-    result = job.run(config)
+    with arguments.EVALUATE.spoken():
+        pair = with_strata(asked)
+        config = config_of(pair)
+        result = job.run(config)
     keep_configuration(pair, config, result.path)
     return open_report(result.path)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segscale.errors import ConfigError
-from segscale.flows.roles import role_of
+from segscale.flows.roles import affixes, role_of
+from segscale.flows.spread import Spread, spreads_in
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import is_hidden, is_litter, stem
 from segscale.storage.sources import ROLES
@@ -24,7 +24,6 @@ DEPTH = 3
 """So many folders below one that is named are looked into."""
 MOST_FOLDERS = 2000
 """And so many at most; cases beyond these are as those before them."""
-_SIGN = re.compile(r"([_\-. ]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,8 @@ class Sources:
     """One of each role at most."""
     open: tuple[Source, ...] = ()
     """What may be meant as well, or instead: nobody but the user knows."""
+    doubt: str = ""
+    """Why there are no references among the chosen; "" where several places may be meant."""
 
     def of(self, role: str) -> Source | None:
         """The one of a role; None where there is none."""
@@ -124,16 +125,35 @@ def sources_in(
     folders = [folder for tree in trees.values() for folder in tree]
     tables = {path: columns_of(path) for folder in folders for path in _below(folder, folder.tables)}
     manifests = {path: columns for path, columns in tables.items() if {"image_id", "reference"} <= columns}
-    candidates: list[Source] = []
-    for root, tree in trees.items():
+    spreads = spreads_in(
+        {root: [(folder.path, folder.files) for folder in tree if folder.files] for root, tree in trees.items()}
+    )
+    covered = frozenset[str]().union(*(one.folders for one in spreads))
+    candidates = [Source(one.role, one.pattern, one.why, one.names) for one in spreads]
+    for root, whole in trees.items():
+        tree = [folder for folder in whole if folder.path not in covered]
         candidates += list(_of_cases(root, tree)) or [
             source for folder in tree if folder.files for source in _of_folder(folder, root, is_labels)
         ]
     if manifests:
         return _of_manifests(manifests, candidates)
-    if not any(source.role == "reference" for source in candidates):
+    if repeated := [one for one in spreads if one.repeated]:
+        return Sources((), tuple(candidates), _cannot_tell_apart(repeated[0]))
+    if any(source.role == "reference" for source in candidates):
+        return _chosen(candidates)
+    if {source.role for source in candidates} <= {"image"}:
         raise ConfigError(_no_references(folders))
-    return _chosen(candidates)
+    places = first_of([source.pattern for source in candidates])
+    return Sources((), tuple(candidates), f"no name says which are references: {places}; write which is which")
+
+
+def _cannot_tell_apart(spread: Spread) -> str:
+    one, other = spread.repeated
+    return (
+        f"{one} and {other} have the same name, so that no pattern tells them apart: name the files in a manifest, a "
+        "table with the columns image_id, reference and prediction (dataset.manifest), or put the folder's name before "
+        f"theirs and write {spread.pattern}"
+    )
 
 
 def _below(folder: Folder, names: Iterable[str]) -> list[str]:
@@ -168,7 +188,7 @@ def _of_folder(folder: Folder, root: str, is_labels: Callable[[str], bool]) -> I
     named = next((part for part in reversed(parts) if role_of(part)), "")
     parted: dict[tuple[str, str], list[str]] = {}
     for name in folder.files:
-        parted.setdefault(_affixes(name) or ("", ""), []).append(name)
+        parted.setdefault(affixes(name) or ("", ""), []).append(name)
     said = {role_of(before + after) for before, after in parted} - {""}
     place = glob.escape(folder.path)
     if said - {role_of(named)} and (len(parted) > 1 or not named):
@@ -195,29 +215,6 @@ def _of_affixes(place: str, parted: Mapping[tuple[str, str], Sequence[str]]) -> 
         ids = frozenset(stem(name).removeprefix(before).removesuffix(after) for name in names)
         if n_of_role[role] == 1 or len(names) > 1:
             yield Source(role, pattern, f"the names have {before or after} in common", ids)
-
-
-def _affixes(name: str) -> tuple[str, str] | None:
-    """What stands before and behind the id in the name of a file, one of them empty; None where neither says a role.
-
-    >>> _affixes("case_1_pred_mask.png"), _affixes("mask_1.png"), _affixes("case_1.png")
-    (('', '_pred_mask'), ('mask_', ''), None)
-    """
-    parts = _SIGN.split(stem(name))
-    words, signs = parts[::2], parts[1::2]
-    n_words = len(words)
-    n_last = next((n for n, word in enumerate(reversed(words)) if not role_of(word)), n_words)
-    if 0 < n_last < n_words:
-        return "", "".join(_joined(words[-n_last:], signs[-n_last:], signs_first=True))
-    n_first = next((n for n, word in enumerate(words) if not role_of(word)), n_words)
-    if 0 < n_first < n_words:
-        return "".join(_joined(words[:n_first], signs[:n_first], signs_first=False)), ""
-    return None
-
-
-def _joined(words: Sequence[str], signs: Sequence[str], *, signs_first: bool) -> Iterator[str]:
-    for word, sign in zip(words, signs, strict=True):
-        yield from (sign, word) if signs_first else (word, sign)
 
 
 def _of_cases(root: str, tree: Sequence[Folder]) -> Iterator[Source]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
+
+from segscale.storage.file_names import stem
 
 _WORDS_OF = {
     "image": """image images img imgs imagestr imagests imagesva scan scans input inputs raw photo photos picture
@@ -17,6 +19,8 @@ _WORDS_OF = {
 # Words that are used of references and of predictions alike (seg, segmentation) say nothing.
 _ROLE_OF_WORD = {word: role for role, words in _WORDS_OF.items() for word in words.split()}
 _TELLING_NOTHING = frozenset({"tr", "ts", "va", "train", "test", "val", "seg", "segs", "segmentation", "data"})
+_SPLITS = frozenset(["tr", "ts", "va", "train", "training", "test", "testing", "val", "valid", "validation", "dev"])
+_SIGN = re.compile(r"([_\-. ]+)")
 _LETTERS = re.compile(r"[A-Za-z]+")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -35,6 +39,39 @@ def role_of(name: str) -> str:
     if len(said) > 1:
         said -= {"reference"}
     return next(iter(said), "")
+
+
+def is_split(name: str) -> bool:
+    """Whether a name says which part of a data set it is, and nothing more.
+
+    >>> is_split("train"), is_split("test_1"), is_split("p0")
+    (True, True, False)
+    """
+    words = _words(name)
+    return bool(words) and _SPLITS.issuperset(words)
+
+
+def affixes(name: str) -> tuple[str, str] | None:
+    """What stands before and behind the id in the name of a file, one of them empty; None where neither says a role.
+
+    >>> affixes("case_1_pred_mask.png"), affixes("mask_1.png"), affixes("case_1.png")
+    (('', '_pred_mask'), ('mask_', ''), None)
+    """
+    parts = _SIGN.split(stem(name))
+    words, signs = parts[::2], parts[1::2]
+    n_words = len(words)
+    n_last = next((n for n, word in enumerate(reversed(words)) if not role_of(word)), n_words)
+    if 0 < n_last < n_words:
+        return "", "".join(_joined(words[-n_last:], signs[-n_last:], signs_first=True))
+    n_first = next((n for n, word in enumerate(words) if not role_of(word)), n_words)
+    if 0 < n_first < n_words:
+        return "".join(_joined(words[:n_first], signs[:n_first], signs_first=False)), ""
+    return None
+
+
+def _joined(words: Sequence[str], signs: Sequence[str], *, signs_first: bool) -> Iterator[str]:
+    for word, sign in zip(words, signs, strict=True):
+        yield from (sign, word) if signs_first else (word, sign)
 
 
 def telling_name(names: Iterable[str]) -> str:

@@ -98,8 +98,8 @@ def _check_roots(url: str, table: pd.DataFrame, role: str, roots: DataRoots) -> 
     for identifier, path in zip(table["image_id"], table[role], strict=True):
         if path and not roots.hold(path):
             raise ListingError(
-                f"{url}: the {role} of {identifier!r} leads out of the data roots {list(roots.urls)}: {path}; put it "
-                "there, or name its folder in dataset.roots"
+                f"{url}: the {role} of {identifier!r} leads out of the data roots ({', '.join(roots.urls)}): {path}; "
+                "put it there, or name its folder in dataset.roots"
             )
 
 

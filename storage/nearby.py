@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import Counter
@@ -56,6 +57,20 @@ def _near_folder(folder: str) -> str:
         return f"{said}; {same[0]!r} is of that name in another Unicode form: write it as it is on the disk"
     near = near_names(name, others)
     return f"{said}; {parent} holds {first_of(near)}" if near else said
+
+
+def why_not_written(path: str, error: OSError) -> str:
+    """A clause for somebody who could not write at a local path: what lies there or above it, and forbids it."""
+    nearest = next(
+        (place for place in (Path(path), *Path(path).absolute().parents) if os.path.lexists(place)), Path("/")
+    )
+    if not nearest.is_dir():
+        return f"{nearest} is a file, no folder; name another place"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"nothing may be written in {nearest}"
+    if error.errno == errno.ENOENT:
+        return f"no folder can be made in {nearest}"
+    return f"{nearest}: {error.strerror or error}"
 
 
 def near_names(wanted: str, names: list[str]) -> list[str]:

@@ -124,7 +124,8 @@ class Report:
 
     def _facts(self, file: str, run: Mapping[str, Any]) -> Mapping[str, Any]:
         if file not in run["files"]:
-            raise ReportError(f"{self.path}: expected one of {sorted(run['files'])}, got {file[:-8]!r}")
+            there = ", ".join(sorted(run["files"]))
+            raise ReportError(f"{self.path}: expected a table of this report, got {file[:-8]!r}; there are {there}")
         facts: Mapping[str, Any] = run["files"][file]
         return facts
 
@@ -158,7 +159,7 @@ def open_runs(path: str, table: str, columns: Sequence[str] | None = None) -> pd
     Raises ReportError where there is no finished run, none with that table, or a damaged one among them.
     """
     if table not in TABLES:
-        raise ReportError(f"{path}: expected one of {list(TABLES)}, got {table!r}")
+        raise ReportError(f"{path}: expected a table of reports, got {table!r}; there are {', '.join(TABLES)}")
     reports = find_reports(path)
     if not reports:
         raise ReportError(f"{path}: expected finished runs (folders with {RUN}), found none")

@@ -121,10 +121,16 @@ def is_full_scale(value: int, dtype: np.dtype[Any]) -> bool:
     return value in (1, FULL_8_BITS, largest)
 
 
-def two_values_expected(values: Iterable[int]) -> str:
-    """What files may mean that hold other values than the two that two classes need, and what to do about each."""
-    found = sorted({int(value) for value in values})
-    shown = ", ".join(str(value) for value in found[:8]) + (", ..." if len(found) > 8 else "")
+def two_values_expected(values: Iterable[int], of_all: Iterable[int] = ()) -> str:
+    """What files may mean that hold other values than the two that two classes need, and what to do about each.
+
+    `values` are those of one file, `of_all` of all files looked at, where these hold more.
+    """
+    own = sorted({int(value) for value in values})
+    # What is to be written has to do for every file.
+    found = sorted({int(value) for value in of_all}.union(own))
+    shown = _first(found)
+    said = shown if found == own else f"{_first(own)}, and {shown} in all files looked at"
     named = f"dataset.label_values = [{shown}]"
     readings = [
         f"the two classes ({named})" if len(found) == 2 else f"classes (name them in dataset.classes, and {named})",
@@ -140,8 +146,12 @@ def two_values_expected(values: Iterable[int]) -> str:
         readings.insert(0, f"pixels that are not to be counted (dataset.ignore_label = {FULL_8_BITS})")
     return (
         "expected 0 and one other value for two classes, where 1 and full scale count as one, found the values "
-        f"{shown}. They may be {', '.join(readings[:-1])}, or {readings[-1]}"
+        f"{said}. They may be {', '.join(readings[:-1])}, or {readings[-1]}"
     )
+
+
+def _first(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
 
 
 def _numbers(labels: NDArray[Any], rule: LabelRule) -> NDArray[Any]:

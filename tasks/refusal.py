@@ -79,14 +79,14 @@ def _unknown(place: tuple[int | str, ...], value: object, record: type[BaseModel
         section = section_of(section, str(part)) or section
     known = list(section.model_fields)
     if not sections and isinstance(value, Mapping):
-        return f"unknown section; {_meant(name, known, '[{}]') or _there_are(f'[{one}]' for one in known)}"
+        return f"unknown section; {_meant(name, known, '[{}]') or there_are(f'[{one}]' for one in known)}"
     meant = _meant(name, known, "{}")
     homes = [one for one in record.model_fields if name in getattr(section_of(record, one), "model_fields", {})]
     if homes and not (meant and sections):
         return f"unknown key; {name} stands below {' or '.join(f'[{home}]' for home in homes)}"
     if not sections:
         return "unknown key; every key stands below a section, such as [dataset]"
-    return f"unknown key; {meant or _there_are(known)}"
+    return f"unknown key; {meant or there_are(known)}"
 
 
 def section_of(record: type[BaseModel], name: str) -> type[BaseModel] | None:
@@ -101,8 +101,14 @@ def _meant(name: str, known: Iterable[str], form: str) -> str:
     return f"did you mean {form.format(nearest[0])}?" if nearest else ""
 
 
-def _there_are(names: Iterable[str]) -> str:
-    return f"there are {', '.join(names)}"
+def there_are(names: Iterable[object]) -> str:
+    """A clause that names what can be chosen from.
+
+    >>> there_are(["site", "age"]), there_are(["site"]), there_are([])
+    ('there are site, age', 'there is site', 'there are none')
+    """
+    listed = [str(name) for name in names]
+    return f"there {'is' if len(listed) == 1 else 'are'} {', '.join(listed) or 'none'}"
 
 
 def _choices(context: Mapping[str, Any]) -> str:
@@ -142,10 +148,23 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
 """What each kind of refusal expected, by what pydantic calls it."""
 
 
+def _listed(value: str | int | float) -> list[str | int | float]:
+    """What was probably meant by a value where a list is expected: names or numbers between commas, each its own.
+
+    >>> _listed("a, b"), _listed("1,8"), _listed("reference_volume:0,100"), _listed(8)
+    (['a', 'b'], [1, 8], ['reference_volume:0,100'], [8])
+    """
+    # In bins of sizes commas stand between their edges.
+    if not isinstance(value, str) or "," not in value or ":" in value:
+        return [value]
+    parts = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+    return [int(part) for part in parts] if all(re.fullmatch(r"-?\d+", part) for part in parts) else [*parts]
+
+
 def _remedy(kind: str, error: ErrorDetails) -> str:
     value = error["input"]
     if kind in ("tuple_type", "list_type") and isinstance(value, str | int | float):
-        return f"; write {as_toml([value])}"
+        return f"; write {_toml(_listed(value))}"
     if kind == "string_type" and not isinstance(value, list | dict):
         return f"; write {as_toml(_toml(value))}"
     if kind == "bool_type" and str(value).lower() in ("true", "false", "1", "0"):

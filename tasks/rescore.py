@@ -32,6 +32,7 @@ from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from segscale.tasks.metrics.statistics import mean, mean_with_zeros
 from segscale.tasks.metrics.units import levels, with_units
+from segscale.tasks.refusal import there_are
 
 KEYS = ("image_id", "class_index", "head")
 ABOUT_MISSING = (PREDICTION_MISSING, REFERENCE_PIXELS)
@@ -87,12 +88,20 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
     settings = own.changed(**asked) if changes.unit is None else own.changed(cluster_by="", **asked)
     needed = {*KEYS, "class_name", "status", *COUNTS}
     if not needed <= set(columns):
-        raise ArgumentError(f"per_image: expected the columns of a report, {sorted(needed - set(columns))} are missing")
+        raise ArgumentError(
+            f"per_image: expected the columns of a report, got none called {', '.join(sorted(needed - set(columns)))}"
+        )
     groups = list(columns[columns.index("image_id") + 1 : columns.index("class_index")])
-    for key, asked_for in (("by", settings.group_columns), ("unit", (settings.unit,)), ("folds", (settings.folds,))):
+    for key, asked_for in (
+        ("group_by", settings.group_columns),
+        ("unit", (settings.unit,)),
+        ("folds", (settings.folds,)),
+    ):
         unknown = [column for column in asked_for if column and column not in groups]
         if unknown:
-            raise ArgumentError(f"{key}: expected a group column of this report, one of {groups}, got {unknown[0]!r}")
+            raise ArgumentError(
+                f"{key}: expected a group column of this report, got {unknown[0]!r}; {there_are(groups)}"
+            )
     index = None
     if changes.threshold is not None:
         assert threshold_count is not None

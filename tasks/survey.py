@@ -127,6 +127,12 @@ def kind_of(predictions: Iterable[Seen]) -> Kind:
     return "labels" if whole else "floats"
 
 
+def _values(one: Seen, files: Iterable[Seen], ignored: int | None) -> tuple[set[int], set[int]]:
+    """The counted values of a file, and of all files together."""
+    of_file = {file: {*file.labels, *([0] if file.zero else [])} - {ignored} for file in (one, *files)}
+    return of_file[one], set[int]().union(*of_file.values())
+
+
 def two_values_of(files: Sequence[Seen], ignored: int | None) -> tuple[int, ...]:
     """The label values of two classes that nobody gave values, from what files hold: () for 0 and 1, or full scale.
 
@@ -138,8 +144,7 @@ def two_values_of(files: Sequence[Seen], ignored: int | None) -> tuple[int, ...]
         counted = [value for value in one.labels if value != ignored]
         scaled = scaled and one.full_scale.issuperset(counted)
         if len(counted) > 1:
-            held = (0, *counted) if one.zero and ignored != 0 else counted
-            raise ConfigError(f"dataset.label_values: {one.name}: {two_values_expected(held)}")
+            raise ConfigError(f"dataset.label_values: {one.name}: {two_values_expected(*_values(one, files, ignored))}")
         first |= {value: first.get(value, one) for value in counted}
     if scaled:
         return ()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from segscale.errors import ConfigError, StoreRefusedError
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.storage.nearby import why_not_written
 from segscale.storage.objects import ObjectStore
 
 logger = logging.getLogger("segscale")
@@ -49,4 +50,6 @@ def _probe(key: str, path: str, attempt: Callable[[], None]) -> None:
             raise OSError(error.errno, f"{key}: {path}: {error.strerror}") from error
         # Every kind of store has errors of its own kind for the same few mistakes.
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        if isinstance(error, OSError) and error.errno and "://" not in path:
+            reason = why_not_written(path, error)
         raise ConfigError(f"{key}: expected a folder or URL that can be written, got {path}: {reason}") from error

@@ -86,7 +86,9 @@ def check_model(config: EvaluationConfig) -> None:
         raise
     check_facts(config, facts["n_classes"], facts["channels"], facts["rescales"])
     if facts["levels"] and config.model.level not in [*facts["levels"], "all"]:
-        raise ConfigError(f'model.level: expected one of {facts["levels"]} or "all", got {config.model.level}')
+        raise ConfigError(
+            f'model.level: expected {", ".join(map(str, facts["levels"]))} or "all", got {config.model.level}'
+        )
 
 
 def _check_backend(backend: str) -> None:

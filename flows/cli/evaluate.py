@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -55,6 +56,7 @@ def evaluate_command(
     from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings, with_strata
     from segscale.flows.workers import start_early
 
+    _refuse_empty({"classes": classes, **chosen})
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     if classes:
         given["classes"] = tuple(name.strip() for name in classes.split(","))
@@ -81,6 +83,15 @@ def evaluate_command(
 
     print(report_as_json(open_report(result.path)))
     return exit_code(config, result)
+
+
+def _refuse_empty(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option with an empty text, as a variable of a shell that nobody set leaves it."""
+    for name, value in given.items():
+        if value == "" or (isinstance(value, tuple) and "" in value):
+            raise click.UsageError(
+                f"--{name.replace('_', '-')}: got an empty text; leave the option out, or name something"
+            )
 
 
 def _refuse_places(places: list[str]) -> None:

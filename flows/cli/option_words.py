@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from segscale.errors import ConfigError, FirstImagesError
+from segscale.flows.config.spoken import Words
 
 OPTIONS = {
     "dataset.references": "--references",
@@ -19,21 +15,22 @@ OPTIONS = {
     "report.path": "--output",
 }
 """All other keys are set with --set."""
-_VALUE = r"\[[^\]]*\]|\"[^\"]*\"|-?\d[\d.]*"
-_KEY = re.compile(
-    rf"\b((?:dataset|predictions|metrics|store|cluster|report|model)\.[a-z_]+)(?P<value> = (?:{_VALUE}))?"
-)
+EVALUATE = Words(OPTIONS, lambda key, value: f"--set '{key} = {value}'")
+option_words = EVALUATE.spoken
 
 
-@contextmanager
-def option_words() -> Iterator[None]:
-    """What a run raises about keys is raised about options."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(*(in_options(str(one)) for one in error.args)) from error
-    except FirstImagesError as error:
-        raise FirstImagesError(in_options(str(error))) from error
+RESCORE = {
+    "threshold": "--threshold",
+    "tversky_alpha": "--alpha",
+    "tversky_beta": "--beta",
+    "smooth": "--smooth",
+    "batch_sizes": "--batch-size",
+    "empty": "--empty",
+    "group_by": "--by",
+    "unit": "--unit",
+    "folds": "--folds",
+}
+"""What settings of scores are called where a written report is read."""
 
 
 def in_options(text: str) -> str:
@@ -42,7 +39,4 @@ def in_options(text: str) -> str:
     >>> print(in_options('dataset.references: 0, 7; set dataset.foreground = "any"'))
     --references: 0, 7; set --set 'dataset.foreground = "any"'
     """
-    return _KEY.sub(
-        lambda match: f"--set '{match[0]}'" if match["value"] else OPTIONS.get(match[1], match[1]),
-        text.removeprefix("evaluate: "),
-    )
+    return EVALUATE.say(text)

@@ -37,9 +37,12 @@ REPORT = "reports/lesions/0a1b2c3d4e5f"
 @options.as_json
 def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
     """New scores from a report alone: no images, no model. What is not given stays as in the run."""
+    from segscale.flows.cli.option_words import RESCORE
+    from segscale.flows.config.spoken import settings_spoken
     from segscale.flows.reports import rescore
 
-    rescoring = rescore.open_rescoring(report, rescore.changes_of(changes))
+    with settings_spoken(RESCORE):
+        rescoring = rescore.open_rescoring(report, rescore.changes_of(changes))
     print(rescore.to_json(rescoring) if as_json else rescore.describe(rescoring))
     if as_json:
         print("\n".join(rescoring.notes), file=sys.stderr)
@@ -59,10 +62,12 @@ def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
 @options.as_json
 def compare_command(report_a: str, report_b: str, by: tuple[str, ...], as_json: bool) -> int:
     """Two runs over the same images, compared image by image."""
+    from segscale.flows.config.spoken import settings_spoken
     from segscale.flows.reports.compare import compare_reports, describe
     from segscale.flows.reports.tables import tables_as_json
 
-    found = compare_reports(report_a, report_b, by)
+    with settings_spoken({"group_by": "--by"}):
+        found = compare_reports(report_a, report_b, by)
     print(tables_as_json(found.tables) if as_json else describe(found))
     return DONE
 

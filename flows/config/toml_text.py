@@ -10,6 +10,9 @@ from typing import Any
 from segscale.errors import ConfigError
 
 BACKSLASH = 'a backslash in "..." begins a special letter; write {slashes}, or in single quotes {quoted}'
+_QUOTE = '"'
+_PRINTED = "‘’‚‛“”„‟«»‹›`"  # noqa: RUF001
+"""Quotes that are none in TOML."""
 _PLACE = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 _QUOTED = re.compile(r'"([^"\n]*\\[^"\n]*)"')
 _BARE = re.compile(r"=\s*([^\s\"'\[{#][^#]*?)\s*(?:#.*)?$")
@@ -63,7 +66,20 @@ def _in_words(message: str, text: str) -> str:
     if number > 1 and not lines[number - 1].strip():
         number -= 1
     line = lines[number - 1].strip()
-    return f"line {number}: {line[:100]}: {_advice(what, line) or _said(what)}"
+    return f"line {number}: {line[:100]}: {_straight(line) or _advice(what, line) or _said(what)}"
+
+
+def _straight(line: str) -> str:
+    """What is said of a line with the quotes of printed text, which a word processor puts there; "" for any other."""
+    straight = line.translate(str.maketrans(_PRINTED, _QUOTE * len(_PRINTED)))
+    if straight == line:
+        return ""
+    try:
+        tomllib.loads(straight)
+    except tomllib.TOMLDecodeError:
+        begins = re.search(rf"=\s*[\[{{]?\s*[{_PRINTED}]", line)
+        return f"these quotes are those of printed text; write {_QUOTE} around texts" if begins else ""
+    return f"these quotes are those of printed text; write {straight}"
 
 
 def _advice(what: str, line: str) -> str:

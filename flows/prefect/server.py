@@ -46,7 +46,9 @@ def configured_server() -> Server | None:
     profiles, asked = document.get("profiles", {}), os.environ.get("PREFECT_PROFILE")
     if asked and asked not in {*profiles, NO_SERVER}:
         # Prefect takes its default in silence, and the run would go past the server that is meant.
-        raise ConfigError(f"PREFECT_PROFILE: expected one of the profiles {sorted(profiles)} of {path}, got {asked!r}")
+        raise ConfigError(
+            f"PREFECT_PROFILE: expected one of the profiles {', '.join(sorted(profiles))} of {path}, got {asked!r}"
+        )
     name = asked or document.get("active")
     profile = profiles.get(name) if isinstance(name, str) else None
     named = profile.get(SETTING) if isinstance(profile, dict) else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from segscale.errors import ConfigError
 from segscale.flows.reports.tables import readable_reports
+from segscale.storage.nearby import why_not_written
 from segscale.storage.reports import Report, open_report
 from segscale.storage.table_csv import encode_csv
 from segscale.tasks.metrics.nnunet_summary import COLUMNS, nnunet_summary
@@ -72,7 +73,11 @@ def _refuse_standing(files: Iterable[Path]) -> None:
 
 
 def _write_new(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Whatever came there meanwhile stays.
-    with file.open("xb") as opened:
-        opened.write(data)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Whatever came there meanwhile stays.
+        with file.open("xb") as opened:
+            opened.write(data)
+    except OSError as error:
+        reason = why_not_written(str(file.parent), error)
+        raise ConfigError(f"{file}: expected a place that can be written: {reason}") from None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from segscale.flows.config.spoken import settings_spoken
 from segscale.flows.reports.compare import compare_reports
 from segscale.flows.reports.diagnose import diagnose_path
 from segscale.flows.reports.export import summary_of
@@ -74,7 +75,8 @@ def compare(report_a: str, report_b: str, *, by: tuple[str, ...] = ()) -> dict[s
     Raises:
         ConfigError: a report cannot be read, or the two do not match.
     """
-    return compare_reports(report_a, report_b, by).tables
+    with settings_spoken({"group_by": "by"}):
+        return compare_reports(report_a, report_b, by).tables
 
 
 def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:

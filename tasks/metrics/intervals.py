@@ -18,6 +18,7 @@ from segscale.tasks.metrics.metric_table import METRICS, Metric
 from segscale.tasks.metrics.panel import IMAGE, Panel, Sample, Stratum
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import levels
+from segscale.tasks.refusal import there_are
 
 MIN_UNITS = 10
 """Below this many units an interval would claim more than they can tell."""
@@ -112,7 +113,7 @@ def _units(panel: Panel, stratum: Stratum, cluster_by: str) -> Units:
         return Units(np.arange(n_ok), np.arange(n_ok + places.size), "", unknown)
     if cluster_by not in panel.images.columns:
         raise ArgumentError(
-            f"cluster_by: expected a column of per_image, got {cluster_by!r}; there are {list(panel.images.columns)}"
+            f"cluster_by: expected a column of per_image, got {cluster_by!r}; {there_are(panel.images.columns)}"
         )
     ok = panel.images[cluster_by].iloc[stratum.images]
     every = pd.concat([ok, panel.missing[cluster_by].iloc[places]]) if places.size else ok

@@ -123,7 +123,7 @@ def aggregate(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> 
 def curve_metric(name: str) -> Metric:
     """A metric by name; ValueError for one that `thresholds.parquet` cannot say."""
     if name not in CURVE_METRICS:
-        raise ArgumentError(f"metric: expected one of {CURVE_METRICS}, got {name!r}")
+        raise ArgumentError(f"metric: expected {' or '.join(CURVE_METRICS)}, got {name!r}")
     return next(metric for metric in METRICS if metric.name == name)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.errors import ArgumentError
+from segscale.tasks.refusal import there_are
 
 COLUMNS = (
     "image_id", "class_index", "head", "status", "true_positive", "false_positive", "false_negative", "true_negative",
@@ -34,9 +35,10 @@ def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, int], head: str
     """
     heads = list(dict.fromkeys(per_image["head"].astype(str)))
     if head is None and len(heads) > 1:
-        raise ArgumentError(f"head: expected one of {heads}, whose predictions are meant; got none")
+        raise ArgumentError(f"head: expected the one whose predictions are meant, got none; {there_are(heads)}")
     if head is not None and head not in heads:
-        raise ArgumentError(f"head: expected one of {heads}, got {head!r}")
+        known = there_are(heads) if any(heads) else "its predictions are of one head without a name; leave it out"
+        raise ArgumentError(f"head: expected a head of this report, got {head!r}; {known}")
     rows = per_image[
         ((per_image["class_index"] > 0) & (per_image["status"] == "ok")).to_numpy(bool)
         & (per_image["head"].astype(str) == (heads[0] if head is None else head)).to_numpy(bool)

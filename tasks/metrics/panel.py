@@ -14,6 +14,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
 from segscale.tasks.metrics.per_image import is_ok
 from segscale.tasks.metrics.size_strata import COLUMN, UNKNOWN, SizeStrata, is_size
+from segscale.tasks.refusal import there_are
 
 IMAGE = "image"
 """What stands in the column `unit` where images are evaluated."""
@@ -261,8 +262,6 @@ def _summed(name: str, classes: list[ClassCounts]) -> ClassCounts:
 
 def _as_text(images: pd.DataFrame, column: str) -> NDArray[np.object_]:
     if column not in images.columns:
-        raise ArgumentError(
-            f"group_by: expected a column of per_image, got {column!r}; there are {list(images.columns)}"
-        )
+        raise ArgumentError(f"group_by: expected a column of per_image, got {column!r}; {there_are(images.columns)}")
     values = images[column]
     return np.where(values.isna(), "", values.astype(object).map(str)).astype(object)

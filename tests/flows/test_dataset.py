@@ -286,7 +286,7 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
         pytest.param(
             f"{HEAD},site\n1,a,b,x\n",
             {"metrics": {"group_by": ["side"]}},
-            "a field of a pattern: one of ['site'], got 'side'",
+            "a field of a pattern, got 'side'; there is site",
             id="unknown group",
         ),
         pytest.param(
@@ -304,13 +304,13 @@ def test_only_a_split_is_listed(tmp_path: Path) -> None:
         pytest.param(
             f"{HEAD},site\n1,a,b,x\n",
             {"metrics": {"unit": "patient"}},
-            "a field of a pattern: one of ['site'], got 'patient'",
+            "a field of a pattern, got 'patient'; there is site",
             id="unknown unit",
         ),
         pytest.param(
             f"{HEAD}\n1,a,b\n",
             {"metrics": {"folds": "fold", "group_by": ["reference_volume:0,9"]}},
-            "a field of a pattern: one of [], got 'fold'",
+            "a field of a pattern, got 'fold'; there are none",
             id="unknown folds, and sizes that are no column",
         ),
         pytest.param(
@@ -360,7 +360,7 @@ def test_files_have_no_groups(tmp_path: Path) -> None:
     _make(tmp_path, "images/a.png", "masks/a.png")
     message = _refusal(_config(tmp_path, metrics={"group_by": ["site"]}))
     assert message.startswith("metrics.group_by: expected a column of the manifest or of dataset.columns")
-    assert message.endswith("one of [], got 'site'")
+    assert message.endswith("got 'site'; there are none")
 
 
 def test_the_window_counts_only_where_it_is_used(tmp_path: Path) -> None:

@@ -90,6 +90,28 @@ def test_an_edited_file_stays(here: Path, caplog: pytest.LogCaptureFixture) -> N
     assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
 
 
+def test_the_file_of_another_run_is_replaced_with_its_report(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    draw(here, {"prediction": "others/{id}.png"})
+    run = here / "run"
+    for predictions in ("preds", "others"):
+        pair = FolderPair(predictions, "masks", settings={"report": {"run_id": "z"}})
+        with caplog.at_level(logging.INFO, "segscale"):
+            keep_configuration(pair, config_of(pair), str(run))
+        assert load_config(run / FILE).predictions.path == str(here / predictions)
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
+
+
+@pytest.mark.parametrize("edit", [b" ", b"\n", b"# mine\n"])
+def test_any_edit_keeps_the_file(here: Path, edit: bytes) -> None:
+    pair = FolderPair("preds", "masks")
+    keep_configuration(pair, config_of(pair), str(here / "run"))
+    edited = (here / "run" / FILE).read_bytes() + edit
+    (here / "run" / FILE).write_bytes(edited)
+    other = FolderPair("others", "masks")
+    keep_configuration(other, config_of(other), str(here / "run"))
+    assert (here / "run" / FILE).read_bytes() == edited
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

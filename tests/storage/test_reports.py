@@ -115,9 +115,7 @@ def test_a_lost_table_is_noticed(store: ObjectStore) -> None:
 
 
 def test_an_unknown_table_is_named(store: ObjectStore) -> None:
-    with pytest.raises(
-        ReportError, match=r"expected one of \['gap\.parquet', 'per_image\.parquet'\], got 'thresholds'"
-    ):
+    with pytest.raises(ReportError, match=r"got 'thresholds'; there are gap\.parquet, per_image\.parquet"):
         _write(store).table("thresholds")
 
 
@@ -126,7 +124,7 @@ def test_writing_again_replaces_the_report(store: ObjectStore) -> None:
     report = write_report(store, {"per_image.parquet": encode_report_table(FRAME.iloc[:1])}, {"run_id": "2"})
     assert len(report.table("per_image")) == 1
     assert report.is_whole()
-    with pytest.raises(ReportError, match="expected one of"):
+    with pytest.raises(ReportError, match="expected a table of"):
         report.table("gap")
 
 
@@ -264,7 +262,7 @@ def test_foreign_and_newer_tables_are_refused(
 @pytest.mark.parametrize("columns", [None, ["image_id"]], ids=["whole", "columns"])
 def test_a_lost_or_unknown_table(store: ObjectStore, columns: list[str] | None) -> None:
     report = _write_run(store.url, gap=IDENTIFIED)
-    with pytest.raises(ReportError, match=r"expected one of \['gap\.parquet'\], got 'thresholds'"):
+    with pytest.raises(ReportError, match=r"got 'thresholds'; there are gap\.parquet"):
         report.table("thresholds", columns)
     store.remove("gap.parquet")
     with pytest.raises(ReportError, match=r"gap\.parquet stands in run\.json and is missing"):
@@ -317,7 +315,7 @@ def test_columns_that_only_some_runs_have_are_null_in_the_others(runs: ObjectSto
     [
         pytest.param("/nothing", "gap", "expected finished runs .* found none", id="no runs"),
         pytest.param("/nuclei/unfinished", "gap", "expected finished runs .* found none", id="an unfinished run"),
-        pytest.param("", "scores", "expected one of .*per_image.*, got 'scores'", id="no such table"),
+        pytest.param("", "scores", "got 'scores'; there are .*per_image", id="no such table"),
         pytest.param("", "failures", r"none of the 3 finished runs has failures\.parquet", id="nobody wrote it"),
     ],
 )

@@ -44,6 +44,9 @@ def test_two_values(files: list[Seen], expected: tuple[int, ...]) -> None:
     [
         pytest.param([labels(1), labels(1, 2)], "reference a.npy: ", id="the file is named"),
         pytest.param([labels(1, 2, 4)], "dataset.label_values = [0, 1, 2, 4]", id="classes"),
+        pytest.param([labels(1, 3), labels(2)], "found the values 0, 1, 3, and 0, 1, 2, 3 in all files looked at. "
+                     "They may be classes (name them in dataset.classes, and dataset.label_values = [0, 1, 2, 3])",
+                     id="values of other files"),
         pytest.param([labels(*range(1, 30), dtype="uint16")], 'dataset.foreground = "any"', id="instances"),
         pytest.param([labels(1, 254, 255)], "interpolated or saved as JPEG", id="JPEG"),
         pytest.param([labels(1, 255)], "dataset.ignore_label = 255", id="white beside 1 in one file"),

@@ -66,8 +66,16 @@ REFUSED = [
         (*BOTH, "--output", "preds/out"), "--output: .*lies in a folder that --predictions lists", id="inside"
     ),
     pytest.param(
-        (*BOTH, "--output", "noids.csv"), "--output: expected a folder or URL that can be written", id="a file"
+        (*BOTH, "--output", "noids.csv"),
+        r"--output: expected .* written, got .*noids\.csv is a file, no folder",
+        id="a file",
     ),
+    pytest.param((*BOTH, "--output", "noids.csv/deep"), r"noids\.csv is a file, no folder", id="below a file"),
+    pytest.param((*BOTH, "--output", "/proc/nothing"), "no folder can be made in /proc", id="where none can be made"),
+    pytest.param((*BOTH, "--output", ""), "--output: got an empty text", id="an empty folder"),
+    pytest.param((*BOTH, "--classes", ""), "--classes: got an empty text", id="empty classes"),
+    pytest.param((*BOTH, "--group-by", ""), "--group-by: got an empty text", id="an empty column"),
+    pytest.param(("--predictions", "", "--references", "masks"), "--predictions: got an empty text", id="empty"),
     pytest.param((*BOTH, "--set", "metrics.x=1"), "metrics.x: unknown key", id="an unknown key"),
     pytest.param((*BOTH, "--set", "x"), "--set: expected section.key=value", id="no key"),
     pytest.param((*BOTH, "--set", "metrics.threshold=2"), "metrics.threshold: .* got 2", id="out of range"),

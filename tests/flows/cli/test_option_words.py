@@ -6,7 +6,9 @@ import pytest
 
 from segscale.errors import ConfigError, ContradictionError, FirstImagesError
 from segscale.flows.cli.evaluate import evaluate_command
-from segscale.flows.cli.option_words import OPTIONS, in_options, option_words
+from segscale.flows.cli.option_words import OPTIONS, RESCORE, in_options, option_words
+from segscale.flows.cli.reports import rescore_command
+from segscale.flows.config.spoken import settings_spoken
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,21 @@ def test_errors_stay_what_they_are_for_the_exit_code() -> None:
 def test_every_option_is_one_of_the_command() -> None:
     known = {name for option in evaluate_command.params for name in option.opts}
     assert set(OPTIONS.values()) | {"--set"} <= known
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("group_by: expected a group column", "--by: expected a group column"),
+        ("batch_sizes, value 1: expected a number", "--batch-size, value 1: expected a number"),
+        ("tversky_alpha, tversky_beta: expected one above 0", "--alpha, --beta: expected one above 0"),
+        ("smooth: a number; empty: a policy", "--smooth: a number; --empty: a policy"),
+        ("unit: of a site in one patient_id (metrics.folds)", "--unit: of a site in one patient_id (--folds)"),
+        ("r/run.json: metrics: unit: unknown", "r/run.json: metrics: unit: unknown"),
+    ],
+)
+def test_settings_are_called_by_the_options_of_rescore(message: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught, settings_spoken(RESCORE):
+        raise ConfigError(message)
+    assert str(caught.value) == expected
+    assert set(RESCORE.values()) <= {name for option in rescore_command.params for name in option.opts}

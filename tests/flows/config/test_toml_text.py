@@ -17,6 +17,11 @@ WINDOWS = r"""write "C:/data/*.png", or in single quotes 'C:\data\*.png'"""
     [
         pytest.param('[a]\nx = "C:\\data\\*.png"\n', WINDOWS, id="a path of Windows"),
         pytest.param('[a]\nx = "C:\\users\\x"\n', '"C:/users/x"', id="one that looks like a letter by its number"),
+        pytest.param("x = ‘ref’\n", 'write x = "ref"', id="printed quotes"),  # noqa: RUF001
+        pytest.param("x = any # the user’s\n", 'text stands in quotes; write "any"', id="in a remark"),  # noqa: RUF001
+        pytest.param("x = [“a”, „b“]\n", 'write x = ["a", "b"]', id="printed quotes in a list"),
+        pytest.param('x = "a”\n', 'write x = "a"', id="a printed quote at the end"),
+        pytest.param("x = “a\n", 'those of printed text; write " around texts', id="one printed quote"),
         pytest.param("[a]\nx = any\n", 'line 2: x = any: text stands in quotes; write "any"', id="text without quotes"),
         pytest.param("[a]\nx = True # so\n", "write true, in small letters", id="true of Python"),
         pytest.param("[a]\nx = None\n", "leave the key out", id="None"),

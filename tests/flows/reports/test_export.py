@@ -53,6 +53,15 @@ def test_every_table_is_read_again_as_it_was(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(again, table, check_exact=True)
 
 
+def test_where_nothing_can_be_written_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").touch()
+    for place in ("t.csv", "t.csv/deep"):
+        with pytest.raises(ConfigError, match=r"expected a place .*/t\.csv is a file, no folder"):
+            export(FIXTURE, folder=str(tmp_path / place))
+        with pytest.raises(ConfigError, match=r"expected a place .*/t\.csv is a file, no folder"):
+            export(FIXTURE, file=str(tmp_path / place / "summary.json"))
+
+
 @given(
     st.lists(
         st.tuples(
@@ -130,7 +139,7 @@ def test_the_mean_over_labels_is_undefined_where_one_is(write_run: WriteRun) -> 
 def test_of_several_heads_one_is_named(write_run: WriteRun) -> None:
     table = per_image(write_run("a", LESIONS))
     both = pd.concat([table.assign(head="head_1"), table.assign(head="head_2", true_positive=0)])
-    with pytest.raises(ValueError, match=r"expected one of \['head_1', 'head_2'\], whose predictions are meant"):
+    with pytest.raises(ValueError, match=r"expected the one whose predictions are meant, .*there are head_1, head_2"):
         nnunet_summary(both, {0: 0, 1: 1})
     with pytest.raises(ValueError, match="got 'head_3'"):
         nnunet_summary(both, {0: 0, 1: 1}, "head_3")
@@ -158,7 +167,11 @@ def test_the_command_says_what_a_report_cannot_tell(segscale_here: Any, tmp_path
     [
         pytest.param([FIXTURE], "expected --csv DIR or --nnunet FILE", id="neither"),
         pytest.param(["none", "--csv", "x"], "none: expected a report", id="no report"),
-        pytest.param([FIXTURE, "--nnunet", "x.json", "--head", "h"], "head: expected one of ['']", id="no such head"),
+        pytest.param(
+            [FIXTURE, "--nnunet", "x.json", "--head", "h"],
+            "of one head without a name; leave it out",
+            id="no such head",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(

@@ -92,7 +92,7 @@ def test_units_that_cannot_be_made_are_one_line(tmp_path: Path, capsys: pytest.C
     assert run(["rescore", report.path, "--folds", "patient_id", "--unit", "site"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "unit: expected all images of a site in one patient_id (metrics.folds), got site" in said.err
+    assert "unit: expected all images of a site in one patient_id (--folds), got site" in said.err
 
 
 def test_options_change_the_scores(two: Report, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,16 +125,18 @@ def test_several_classes_at_a_threshold_are_no_argmax(
     [
         pytest.param(["--threshold", "0.7"], "nearest: 0.6875 (44/64) and 0.703125 (45/64)", id="not kept"),
         pytest.param(["--threshold", "half"], "'half' is not a valid float", id="no number"),
-        pytest.param(["--by", "status"], "expected a group column of this report", id="no group"),
-        pytest.param(["--empty", "two"], 'empty: expected "nan", "one", "zero" or "smooth", got "two"', id="no policy"),
-        pytest.param(["--batch-size", "0"], "batch_sizes, value 1: expected a number greater", id="an empty batch"),
+        pytest.param(["--by", "status"], "--by: expected a group column of this report", id="no group"),
+        pytest.param(
+            ["--empty", "two"], '--empty: expected "nan", "one", "zero" or "smooth", got "two"', id="no policy"
+        ),
+        pytest.param(["--batch-size", "0"], "--batch-size, value 1: expected a number greater", id="an empty batch"),
         pytest.param(
             ["--batch-size", "9" * 20, "--json"],
-            "batch_sizes, value 1: expected a number less",
+            "--batch-size, value 1: expected a number less",
             id="a batch beyond all integers",
         ),
-        pytest.param(["--alpha", "0", "--beta", "0"], "tversky_alpha, tversky_beta: expected", id="no weights"),
-        pytest.param(["--smooth", "nan"], "smooth: expected a finite number, got nan", id="no smooth"),
+        pytest.param(["--alpha", "0", "--beta", "0"], "--alpha, --beta: expected", id="no weights"),
+        pytest.param(["--smooth", "nan"], "--smooth: expected a finite number, got nan", id="no smooth"),
     ],
 )
 def test_wrong_values_end_with_one_line(
