@@ -263,7 +263,8 @@ def _page() -> ModuleType:
 
 def _render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
     # Only who writes a page pays for matplotlib.
-    return _page().render_report(tables.frames, run, tables.findings)
+    rendered: bytes = _page().render_report(tables.frames, run, tables.findings)
+    return rendered
 
 
 def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

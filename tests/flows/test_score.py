@@ -313,7 +313,8 @@ def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
     folder: Path, bench: Bench, read: list[str], monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     config = configure(folder)
-    refused, true = f"{FOLDERS[role]}/case05.png", vars(score)["read_file"]
+    refused = f"{FOLDERS[role]}/case05.png"
+    true: Callable[[str], bytes] = vars(score)["read_file"]
 
     def refusing(url: str) -> bytes:
         data = true(url)
@@ -405,7 +406,8 @@ def test_a_file_that_changes_while_a_set_is_read_is_read_again_by_the_next_run(
     folder: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was read is what is counted; the next listing shows another version."""
-    config, true = configure(folder), vars(score)["read_file"]
+    config = configure(folder)
+    true: Callable[[str], bytes] = vars(score)["read_file"]
 
     def changing(url: str) -> bytes:
         if url.endswith("ours/case05.png"):
