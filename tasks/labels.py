@@ -130,7 +130,7 @@ def two_values_expected(values: Iterable[int], of_all: Iterable[int] = ()) -> st
     # What is to be written has to do for every file.
     found = sorted({int(value) for value in of_all}.union(own))
     shown = _first(found)
-    said = shown if found == own else f"{_first(own)}, and {shown} in all files looked at"
+    said = shown if shown == _first(own) else f"{_first(own)}, and {shown} in all files looked at"
     named = f"dataset.label_values = [{shown}]"
     readings = [
         f"the two classes ({named})" if len(found) == 2 else f"classes (name them in dataset.classes, and {named})",

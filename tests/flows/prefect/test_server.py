@@ -85,7 +85,7 @@ def test_profiles_that_cannot_be_read_are_named(home: Path, text: str) -> None:
 def test_a_profile_that_is_none_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "profiles.toml").write_text(PROFILES)
     monkeypatch.setenv("PREFECT_PROFILE", "tema")
-    with pytest.raises(ConfigError, match=r"PREFECT_PROFILE: expected one of .*'own', 'team'.*got 'tema'"):
+    with pytest.raises(ConfigError, match=r"PREFECT_PROFILE: expected one of the profiles .*own, team of .*got 'tema'"):
         configured_server()
 
 
