@@ -45,10 +45,11 @@ def start_early(config: EvaluationConfig) -> None:
     store = config.store.path
     if _asks_for_none(config.cluster) and scores and is_local(store) and not Path(store, "ledger").exists():
         _early.append(_new_pool(config.cluster))
-        atexit.register(_end_early)
+        atexit.register(end_early)
 
 
-def _end_early() -> None:
+def end_early() -> None:
+    """End the processes that were started early and that no run has taken."""
     while _early:
         _early.pop().close()
 

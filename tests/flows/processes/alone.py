@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from unittest import mock
 
 from segscale.flows.config.sections import Cluster
-from segscale.flows.workers import Workers
+from segscale.flows.workers import Workers, end_early
 
 
 @contextmanager
 def two_processes(memory_bytes: int = 2 * 10**12) -> Iterator[Workers]:
     """Of a machine with so much memory."""
+    # A command that another test has run in this process may have started some and not taken them.
+    end_early()
     machine = "segscale.flows.cluster.machine"
     with (
         mock.patch(f"{machine}.core_count", return_value=2),

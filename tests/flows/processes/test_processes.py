@@ -175,7 +175,7 @@ def test_processes_are_started_early_where_there_is_work_for_sure(tmp_path: Path
         dataset = {"name": "n", "images": "i/*.png", "references": "r/*.png"}
         start_early(EvaluationConfig.model_validate({"dataset": dataset, **sections}))
         started = len(workers_module._early)
-        workers_module._end_early()
+        workers_module.end_early()
         return started
 
     predictions, store = {"path": "p/*.png"}, {"path": str(tmp_path / "store")}
