@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segscale.tasks.metrics.settings import BINS
+from segscale.tasks.metrics.bins import BINS
 
 LABELS, PROBABILITIES = "labels", "probabilities"
 

@@ -14,7 +14,8 @@ from segscale.flows.config.toml_text import special_letters
 from segscale.storage.locations import redacted, refuse_secrets
 from segscale.storage.objects import ObjectStore
 from segscale.storage.patterns import Pattern
-from segscale.tasks.metrics.settings import BINS, ScoreSettings
+from segscale.tasks.metrics.bins import BINS
+from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 

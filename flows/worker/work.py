@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from segscale.storage.objects import ObjectStore
-from segscale.tasks import ingest, predict, scan, score
-from segscale.tasks.ingest import ShardDone
-from segscale.tasks.predict import Prediction, PredictJob
+from segscale.tasks import scan
 from segscale.tasks.scan import SourceFacts
-from segscale.tasks.score import ScoreDone, ScoreJob, Scoring
-from segscale.tasks.shard_plan import IngestJob, Preparation
 
-_Done = TypeVar("_Done", ShardDone, ScoreDone)
+# What a worker never does it does not load: of a few hundred files that would take longer than they do.
+if TYPE_CHECKING:
+    from segscale.tasks.ingest import ShardDone
+    from segscale.tasks.predict import Prediction, PredictJob
+    from segscale.tasks.score import ScoreDone, ScoreJob, Scoring
+    from segscale.tasks.shard_plan import IngestJob, Preparation
+
+_Done = TypeVar("_Done", "ShardDone", "ScoreDone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,15 @@ def scan_files(job: ScanJob) -> list[SourceFacts]:
 
 def ingest_shard(job: IngestJob, store: ObjectStore, preparation: Preparation) -> ShardDone:
     """`segscale.tasks.ingest.ingest_shard`, timed."""
+    from segscale.tasks import ingest
+
     return _timed(lambda: ingest.ingest_shard(store, job, preparation))
 
 
 def score_shard(job: ScoreJob, store: ObjectStore, scoring: Scoring) -> ScoreDone:
     """`segscale.tasks.score.score_shard`, timed."""
+    from segscale.tasks import score
+
     return _timed(lambda: score.score_shard(store, job, scoring))
 
 
@@ -52,6 +59,7 @@ def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -
     """`segscale.tasks.predict.predict_shard` with this worker's engine, timed."""
     # Of Dask, which the other work knows nothing of.
     from segscale.flows.worker.engine_plugin import plugin_of
+    from segscale.tasks import predict
 
     return _timed(lambda: predict.predict_shard(store, job, prediction, plugin_of(prediction).engine_for(prediction)))
 

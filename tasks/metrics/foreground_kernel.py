@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.tasks.compiled import compiled
+from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.pixel_runs import (
-    BINS,
     ZERO,
     Float32Array,
     Float64Array,

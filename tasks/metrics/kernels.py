@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segscale.tasks.compiled import compiled
+from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.foreground_kernel import (
     BLOCK,
     CELLS,
@@ -26,7 +27,6 @@ from segscale.tasks.metrics.foreground_kernel import (
     sums_of_lanes,
 )
 from segscale.tasks.metrics.pixel_runs import (
-    BINS,
     ZERO,
     Float32Array,
     Float64Array,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics import settings
+from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.overlap_inputs import (
     label_codes,
     native_labels,
@@ -25,7 +25,6 @@ Float64Array = NDArray[np.float64]
 
 MAX_CLASSES = 256
 """As many as uint8 labels can name."""
-BINS = settings.BINS
 """Bins of the probability histograms; bin k holds k/256 <= p < (k+1)/256, the last one p = 1 as well."""
 
 

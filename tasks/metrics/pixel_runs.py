@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.tasks.compiled import before_compiling, compiled
-from segscale.tasks.metrics import settings
+from segscale.tasks.metrics.bins import BINS
 
 IntegerArray = NDArray[np.integer[Any]]
 Int64Array = NDArray[np.int64]
@@ -16,7 +16,6 @@ Uint32Array = NDArray[np.uint32]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 
-BINS = settings.BINS
 ZERO = np.float32(0)
 TWO_AS_BITS = np.uint32(0x40000000)
 SMALLEST_NORMAL_HALF = np.float32(2.0**-14)

@@ -11,8 +11,6 @@ from segscale.tasks.metrics import size_strata
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
-BINS = 256
-"""Of the histograms of probabilities, and codes of a probability in 8 bits: bin k holds k/256 <= p < (k+1)/256."""
 MAX_BATCH_SIZE = 2**63 - 1
 """More images than this no table can hold."""
 

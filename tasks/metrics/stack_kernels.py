@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.tasks.compiled import compiled
+from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.foreground_kernel import by_class, sums_of_codes
 from segscale.tasks.metrics.label_words import WORD
-from segscale.tasks.metrics.pixel_runs import BINS, Float64Array, Int64Array, Uint32Array
+from segscale.tasks.metrics.pixel_runs import Float64Array, Int64Array, Uint32Array
 
 Uint64Array = NDArray[np.uint64]
 

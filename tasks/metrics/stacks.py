@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from segscale.errors import ArgumentError
+from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.label_words import MOST_CLASSES, WORD, Uint8Array, Uint64Array, count_few_labels, in_words
 from segscale.tasks.metrics.overlap import (
-    BINS,
     CLASS_COLUMNS,
     MAX_CLASSES,
     Float64Array,

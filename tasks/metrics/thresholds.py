@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.overlap import BINS
+from segscale.tasks.metrics.bins import BINS
 
 Int64Array = NDArray[np.int64]
 

@@ -9,7 +9,8 @@ import pytest
 from segscale.storage import parts
 from segscale.storage.failures import Failure
 from segscale.tasks.counting import class_pixels, count_rows, failed_rows
-from segscale.tasks.metrics.overlap import BINS, OverlapCounts, count_overlap
+from segscale.tasks.metrics.bins import BINS
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0], [0, 0, 255, 0]], np.uint8)
 FOREGROUND = np.array([[0.75, 0.25, 0.5, 0.0], [0.0, 0.0, 1.0, 0.0]], np.float32)

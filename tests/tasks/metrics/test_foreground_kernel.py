@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.foreground_kernel import BLOCK, FLUSH_BLOCKS, GROUP, LANES, UNIFORM, count_two_classes
 from segscale.tasks.metrics.kernels import count_argmax
-from segscale.tasks.metrics.pixel_runs import BINS
 
 HALF = np.float32(0.5)
 IGNORED = 2

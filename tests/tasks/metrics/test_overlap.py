@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.overlap import BINS, OverlapCounts, count_overlap
+from segscale.tasks.metrics.bins import BINS
+from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 
 REFERENCE = np.array([[1, 1, 0, 0]], np.uint8)
 PROBABILITIES = np.array([[0.9, 0.25, 0.5, 0.0]], np.float32)
