@@ -41,12 +41,10 @@ from segscale.tasks.metrics.stacks import count_overlaps
 DATA = Path(os.environ.get("SEGSCALE_DATA", ROOT.parent / "shared" / "data")) / "nuclei"
 CASES = ("nuclei", "pairs", "small", "stacks")
 MAIN = """
-import resource, sys
-from segscale.flows.cli.main import run
-code = run(sys.argv[1:])
-print("MEMORY", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.stdout.flush(), sys.stderr.flush()
-raise SystemExit(code)
+import atexit, resource, sys
+from segscale.flows.cli.main import main
+atexit.register(lambda: print("MEMORY", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
+main()
 """
 NNUNET = """
 import sys
