@@ -24,12 +24,13 @@ import numpy as np
 from made_images import Setting, made_images
 from PIL import Image
 
+from segscale.tasks.compiled import EFFORT
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.stacks import count_overlaps
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, read_prediction
-from segscale.tasks.readers import png_samples, read_label_map
+from segscale.tasks.readers import read_label_map
 from segscale.tasks.reference_file import read_reference
 
 RULE = LabelRule(2)
@@ -94,7 +95,7 @@ def reading(files: Sequence[bytes]) -> Works:
     """Ways to the pixels of a file; those of others check less."""
 
     def read(worth_loading: int) -> None:
-        png_samples.EFFORT.worth_loading = worth_loading
+        EFFORT.worth_loading = worth_loading
         for data in files:
             read_label_map(data, "a.png")
 
@@ -108,10 +109,10 @@ def reading(files: Sequence[bytes]) -> Works:
 
 def pairs(files: Sequence[bytes]) -> Works:
     """From the bytes of two files to the counts of a pair."""
-    png_samples.EFFORT.worth_loading = 0
+    EFFORT.worth_loading = 0
 
     def read_pairs() -> Any:
-        png_samples.EFFORT.worth_loading = 0
+        EFFORT.worth_loading = 0
         for data in files:
             hashlib.sha256(data).hexdigest(), hashlib.sha256(data).hexdigest()
             reference = read_reference(data, "r.png", RULE)

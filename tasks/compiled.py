@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from threading import RLock
@@ -17,6 +18,25 @@ _TO_BE_TOLD: list[Callable[[], None]] = []
 PACKAGES = ("metrics", "readers")
 """Of `tasks`, where functions are compiled."""
 logger = logging.getLogger("segscale")
+
+
+@dataclass(slots=True)
+class Effort:
+    """What a process has done without compiled loops, which take a third of a second to load."""
+
+    spent: int = 0
+    """Bytes read or counted."""
+    worth_loading: int = 2**27
+    """Bytes on which they would have saved that third of a second."""
+
+    def spend(self, n_bytes: int) -> bool:
+        """Take note of so many bytes; whether from now on the loops are worth loading."""
+        self.spent += n_bytes
+        return self.spent >= self.worth_loading
+
+
+EFFORT = Effort()
+"""Of this process."""
 
 
 def compiled(function: FunctionT) -> FunctionT:

@@ -18,7 +18,7 @@ IGNORED = 255
 """Class index of reference pixels that count in nothing."""
 FULL_8_BITS = 255
 """White, as 8-bit files have it; wider types often hold what came from 8 bits."""
-_NO_CLASS = 254
+NO_CLASS = 254
 """What stands for a value that is refused, in tables; of more classes than this no table is made."""
 _SHOWN = 5
 
@@ -53,19 +53,19 @@ def to_class_indices(labels: NDArray[Any], rule: LabelRule, name: str = "labels"
 
 def _indices_of_bytes(labels: NDArray[Any], rule: LabelRule) -> NDArray[np.uint8] | None:
     """The same of labels of 8 bits, looked up; None for others, and where one of them has to be refused."""
-    if labels.dtype not in (np.uint8, np.bool_) or rule.n_classes > _NO_CLASS:
+    if labels.dtype not in (np.uint8, np.bool_) or rule.n_classes > NO_CLASS:
         return None
     stored = bytearray(labels.view(np.uint8))
     if rule.found and not rule.values and 1 in stored and FULL_8_BITS in stored:
         return None
-    indices = stored.translate(_index_of_each_byte(rule, labels.dtype == np.bool_))
-    return None if _NO_CLASS in indices else np.frombuffer(indices, np.uint8).reshape(labels.shape)
+    indices = stored.translate(index_of_each_byte(rule, labels.dtype == np.bool_))
+    return None if NO_CLASS in indices else np.frombuffer(indices, np.uint8).reshape(labels.shape)
 
 
 @cache
-def _index_of_each_byte(rule: LabelRule, is_bool: bool) -> bytes:
-    """What the rule makes of each value by itself, `_NO_CLASS` where it refuses it."""
-    table = bytearray([_NO_CLASS]) * 256
+def index_of_each_byte(rule: LabelRule, is_bool: bool) -> bytes:
+    """What the rule makes of each value by itself, `NO_CLASS` where it refuses it."""
+    table = bytearray([NO_CLASS]) * 256
     for value in range(2 if is_bool else 256):
         with suppress(DataError, ContradictionError):
             table[value] = _to_indices(np.array([value], np.bool_ if is_bool else np.uint8), rule, "")[0]

@@ -24,7 +24,13 @@ def read_reference(data: bytes, name: str, rule: LabelRule, size: Sequence[int] 
     Raises DataError where the file cannot be used or does not fit its image, ContradictionError where the set cannot be
     what it was taken for.
     """
-    labels = read_label_map(data, name)
+    return reference_of(read_label_map(data, name), name, rule, size)
+
+
+def reference_of(
+    labels: NDArray[Any], name: str, rule: LabelRule, size: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """The same of what `read_label_map` has read of the file."""
     try:
         return class_indices(labels, _own_size(labels, rule.n_classes, name) if size is None else size, rule, name)
     except ContradictionError as error:

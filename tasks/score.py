@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from numpy.typing import NDArray
+
 from segscale.errors import DataError, MissingFile
 from segscale.storage import shards
 from segscale.storage.failures import Failure
@@ -16,13 +18,16 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
 from segscale.storage.sources import ROLES, file_name, read_file
 from segscale.tasks.axes import by
+from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels, encode_counted
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
-from segscale.tasks.reference_file import read_reference
+from segscale.tasks.readers import read_label_map, stores_floats
+from segscale.tasks.reference_file import reference_of
 from segscale.tasks.scan import SourceFacts, facts_of, unread
+from segscale.tasks.stored_pair import count_stored, is_simple
 
 STAGE = "score"
 CODE_VERSION = 6
@@ -219,7 +224,12 @@ def _score_image(
                 return NOWHERE, FailedImage(Failure(STAGE, header.error_type, header.error))
             size = header.depth, header.height, header.width
         data, name = _data_of("reference", files, read)
-        reference = read_reference(data, name, scoring.references, size)
+        labels = read_label_map(data, name)
+        counts = _counts_at_once(labels, size, files, read, scoring)
+        if counts is not None:
+            depth, height, width = labels.shape
+            return (depth, height, width), counts
+        reference = reference_of(labels, name, scoring.references, size)
     except DataError as error:
         return size or NOWHERE, FailedImage(Failure.of(STAGE, error))
     depth, height, width = reference.shape
@@ -229,6 +239,27 @@ def _score_image(
     except DataError as error:
         pixels = class_pixels(reference, scoring.references.n_classes)
         return (depth, height, width), FailedImage(Failure.of(STAGE, error), pixels)
+
+
+def _counts_at_once(
+    labels: NDArray[Any], size: Size | None, files: ImageFiles, read: _Read, scoring: Scoring
+) -> OverlapCounts | None:
+    """The counts of two ordinary label maps; None where they are not, or something has to be said of them.
+
+    As soon as the compiled loop is worth loading.
+    """
+    data, name = read.data.get("prediction", b""), file_name(files.prediction[0])
+    if not (data and EFFORT.spend(labels.size) and is_simple(labels, size, scoring.references)):
+        return None
+    if scoring.counting.kind == "probabilities" or stores_floats(data, name):
+        return None
+    try:
+        predicted = read_label_map(data, name)
+    except DataError:
+        return None
+    if not is_simple(predicted, labels.shape, scoring.counting.labels):
+        return None
+    return count_stored(labels, predicted, scoring.references, scoring.counting.labels)
 
 
 def _data_of(role: str, files: ImageFiles, read: _Read) -> tuple[bytes, str]:

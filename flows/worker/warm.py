@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numpy as np
 
 from segscale.flows.worker import work  # noqa: F401  # loaded here, it is loaded in every worker
+from segscale.tasks import score  # noqa: F401
+from segscale.tasks.compiled import EFFORT, before_compiling
 from segscale.tasks.counting import encode_counted
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, read_prediction
-from segscale.tasks.readers.png_rows import unfilter
-from segscale.tasks.readers.png_samples import EFFORT
+from segscale.tasks.readers import read_label_map
 from segscale.tasks.reference_file import read_reference
+from segscale.tasks.stored_pair import count_stored
 
 _PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d494844520000000200000002080000000057dd52f8"
@@ -28,29 +26,30 @@ _BLAS = "scipy.linalg.cython_blas"
 def warm_up() -> None:
     """Count a pair of label maps, and load the compiler's machinery: whatever a first call would load is there then.
 
-    It takes a third of a second, while the driver loads too. A process of its own would wait with the compiled loop of
-    PNGs until there is much to decode; here it is worth the while from the start.
+    It takes half a second, while the driver loads too. A process of its own would wait with the compiled loops until
+    there is much to do; here they are worth the while from the start.
     """
-    with _without_blas():
-        unfilter(np.zeros((8, 9), np.uint8), 1, np.empty((8, 8), np.uint8))
-        EFFORT.spent = EFFORT.worth_loading
-        rule = LabelRule(2)
-        reference = read_reference(_PNG, "warm.png", rule)
-        pair = read_prediction(reference, _PNG, "warm.png", Counting(0.5, rule))
-        encode_counted(["warm"], "", count_pairs([pair], 2), 2)
+    EFFORT.spent = EFFORT.worth_loading
+    rule = LabelRule(2)
+    labels = read_label_map(_PNG, "warm.png")
+    count_stored(labels, labels, rule, rule)
+    reference = read_reference(_PNG, "warm.png", rule)
+    pair = read_prediction(reference, _PNG, "warm.png", Counting(0.5, rule))
+    encode_counted(["warm"], "", count_pairs([pair], 2), 2)
 
 
-@contextmanager
-def _without_blas() -> Iterator[None]:
-    """Numba looks for the linear algebra of scipy when it is first called, which takes as long to load as all the rest.
+@before_compiling
+def _load_without_blas() -> None:
+    """Numba looks for the linear algebra of scipy when it is first used, which takes as long to load as all the rest.
 
     Nothing of it is compiled here; in a process of others something may be, so this is for workers alone.
     """
+    from numba.core.registry import cpu_target
+
     if _BLAS in sys.modules:
-        yield
         return
     sys.modules[_BLAS] = None  # type: ignore[assignment]  # this is how an import is refused
     try:
-        yield
+        cpu_target.target_context.refresh()
     finally:
         del sys.modules[_BLAS]

@@ -13,65 +13,85 @@ NONE, SUB, UP, AVERAGE, PAETH = range(5)
 
 @compiled
 def unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int, rows: NDArray[np.uint8]) -> bool:
-    """Fill rows, uint8 (height, bytes), from scanlines (height, 1 + bytes), which are used up.
+    """Fill rows, uint8 (height, bytes), from scanlines (height, 1 + bytes).
 
     False where a scanline names a filter that does not exist; the rows are void then.
     """
+    nothing = np.zeros(rows.shape[1], np.uint8)
     for y in range(len(scanlines)):
-        line, above = scanlines[y, 1:], scanlines[max(y - 1, 0), 1:]
+        line, row = scanlines[y, 1:], rows[y]
+        above = rows[y - 1] if y > 0 else nothing
         kind = scanlines[y, 0]
-        # Above the first row are zeros.
-        if y == 0 and kind == UP:
-            kind = np.uint8(NONE)
-        elif y == 0 and kind == PAETH:
-            kind = np.uint8(SUB)
-        if kind == SUB:
-            _add_left(line, pixel_bytes)
+        if kind == NONE:
+            for i in range(line.size):
+                row[i] = line[i]
+        elif kind == SUB:
+            _add_left(line, row, pixel_bytes)
         elif kind == UP:
             for i in range(line.size):
-                line[i] += above[i]
+                row[i] = line[i] + above[i]
         elif kind == AVERAGE:
-            _add_average(line, above, pixel_bytes, y == 0)
+            _add_average(line, above, row, pixel_bytes)
+        elif kind == PAETH and pixel_bytes == 1:
+            _add_paeth_of_bytes(line, above, row)
         elif kind == PAETH:
-            _add_paeth(line, above, pixel_bytes)
-        elif kind != NONE:
+            _add_paeth(line, above, row, pixel_bytes)
+        else:
             return False
-        row = rows[y]
-        for i in range(line.size):
-            row[i] = line[i]
     return True
 
 
 @compiled
-def _add_left(line: NDArray[np.uint8], pixel_bytes: int) -> None:
+def _add_left(line: NDArray[np.uint8], row: NDArray[np.uint8], pixel_bytes: int) -> None:
     if pixel_bytes == 1:
         left = np.uint8(0)
         for i in range(line.size):
             left = np.uint8(left + line[i])
-            line[i] = left
+            row[i] = left
     else:
+        row[:pixel_bytes] = line[:pixel_bytes]
         for i in range(pixel_bytes, line.size):
-            line[i] += line[i - pixel_bytes]
+            row[i] = line[i] + row[i - pixel_bytes]
 
 
 @compiled
-def _add_average(line: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int, is_first: bool) -> None:
+def _add_average(line: NDArray[np.uint8], above: NDArray[np.uint8], row: NDArray[np.uint8], pixel_bytes: int) -> None:
     for i in range(line.size):
-        left = np.int32(line[i - pixel_bytes]) if i >= pixel_bytes else np.int32(0)
-        up = np.int32(0) if is_first else np.int32(above[i])
-        line[i] += np.uint8((left + up) >> 1)
+        left = np.int32(row[i - pixel_bytes]) if i >= pixel_bytes else np.int32(0)
+        row[i] = line[i] + np.uint8((left + np.int32(above[i])) >> 1)
 
 
 @compiled
-def _add_paeth(line: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> None:
+def _add_paeth_of_bytes(line: NDArray[np.uint8], above: NDArray[np.uint8], row: NDArray[np.uint8]) -> None:
+    """Of masks nearly all is a run in which nothing changes, neither along the row nor from the one above."""
+    left, corner = np.uint8(0), np.uint8(0)
+    i, n = 0, line.size
+    while i < n:
+        if left == corner:
+            while i < n and line[i] == 0 and above[i] == left:
+                row[i] = left
+                i += 1
+            if i == n:
+                return
+        left = np.uint8(line[i] + _nearest(left, above[i], corner))
+        corner = above[i]
+        row[i] = left
+        i += 1
+
+
+@compiled
+def _add_paeth(line: NDArray[np.uint8], above: NDArray[np.uint8], row: NDArray[np.uint8], pixel_bytes: int) -> None:
     for i in range(min(pixel_bytes, line.size)):
-        line[i] += above[i]
+        row[i] = line[i] + above[i]
     for i in range(pixel_bytes, line.size):
-        left, up, corner = np.int32(line[i - pixel_bytes]), np.int32(above[i]), np.int32(above[i - pixel_bytes])
-        to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-        if to_left <= to_up and to_left <= to_corner:
-            line[i] += np.uint8(left)
-        elif to_up <= to_corner:
-            line[i] += np.uint8(up)
-        else:
-            line[i] += np.uint8(corner)
+        row[i] = line[i] + _nearest(row[i - pixel_bytes], above[i], above[i - pixel_bytes])
+
+
+@compiled
+def _nearest(left: np.uint8, up: np.uint8, corner: np.uint8) -> np.uint8:
+    """That of the three which is nearest to left + up - corner; of equally near ones the first in this order."""
+    a, b, c = np.int32(left), np.int32(up), np.int32(corner)
+    to_left, to_up, to_corner = abs(b - c), abs(a - c), abs(a + b - 2 * c)
+    if to_left <= to_up and to_left <= to_corner:
+        return left
+    return up if to_up <= to_corner else corner

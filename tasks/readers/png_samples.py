@@ -1,30 +1,18 @@
 """The samples of an ordinary PNG, decoded at a multiple of the speed of decoders that know every kind."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.tasks.compiled import EFFORT
 from segscale.tasks.readers.png_structure import GREY, PALETTE, PngStructure
 
 _LARGEST_WINDOW = 7
 """Of the head of a zlib stream: 2^(8 + 7) bytes. Of a smaller one decoders differ in whether to look back beyond it."""
 _FILE_COST = 2**12
 """Bytes that take as long as what is done once for each file."""
-
-
-@dataclass(slots=True)
-class _Effort:
-    """How much this process has decoded without the compiled loop, which takes half a second to load."""
-
-    spent: int = 0
-    worth_loading: int = 2**28
-    """Bytes on which it would have saved that half second."""
-
-
-EFFORT = _Effort()
 
 
 def plain_samples(structure: PngStructure, data: bytes) -> NDArray[Any] | None:
@@ -36,10 +24,9 @@ def plain_samples(structure: PngStructure, data: bytes) -> NDArray[Any] | None:
     """
     if not structure.is_plain or (structure.bit_depth == 16 and structure.colour_type != GREY):
         return None
-    if EFFORT.spent >= EFFORT.worth_loading:
+    if EFFORT.spend(structure.inflated_bytes + _FILE_COST):
         scanlines = _inflated(structure, data)
         return None if scanlines is None else _unfiltered(structure, scanlines)
-    EFFORT.spent += structure.inflated_bytes + _FILE_COST
     if structure.bit_depth < 8 or structure.colour_type == PALETTE or _inflated(structure, data) is None:
         return None
     return _without_loop(structure, data)

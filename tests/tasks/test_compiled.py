@@ -68,6 +68,6 @@ def test_the_compiler_is_imported_with_the_first_call_alone() -> None:
 
 def test_functions_are_compiled_where_their_sources_are_looked_at() -> None:
     tasks = Path(compiled.__file__).parent
-    users = {path for path in tasks.rglob("*.py") if "tasks.compiled import" in path.read_text(encoding="utf-8")}
+    users = {path for path in tasks.rglob("*.py") if "@compiled" in path.read_text(encoding="utf-8")}
     assert users
     assert {path.relative_to(tasks).parts[0] for path in users} <= set(compiled.PACKAGES)

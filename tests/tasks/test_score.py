@@ -404,7 +404,7 @@ def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: p
 
         return reading
 
-    for name in ("read_reference", "read_prediction"):
+    for name in ("read_label_map", "read_prediction"):
         monkeypatch.setattr(score, name, watched(getattr(score, name)))
     for known in (False, True):
         seen.clear()

@@ -9,11 +9,11 @@ CODE = """
 import sys, threading
 from segscale.flows.worker.warm import warm_up
 from segscale.tasks.readers.png_rows import unfilter
-from segscale.tasks.readers.png_samples import EFFORT
+from segscale.tasks.compiled import EFFORT
 warm_up()
 loaded = set(sys.modules)
 warm_up()
-heavy = ("dask", "distributed", "prefect", "tensorflow", "matplotlib", "scipy.linalg")
+heavy = ("dask", "distributed", "prefect", "tensorflow", "matplotlib", "pydantic", "scipy.linalg")
 print([name for name in heavy if name in loaded], threading.active_count(), len(set(sys.modules) - loaded))
 import scipy.linalg.cython_blas
 print(len(unfilter.dispatcher.signatures), EFFORT.spent >= EFFORT.worth_loading)

@@ -1,0 +1,78 @@
+"""The compiled pass over two label maps as they are stored: their values are looked up and counted at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.tasks.compiled import compiled
+from segscale.tasks.metrics.label_words import WORD
+from segscale.tasks.metrics.pixel_runs import Int64Array
+
+Uint8Array = NDArray[np.uint8]
+
+EACH, LOWEST = np.uint64(0x0101010101010101), np.uint64(0xFF)
+IGNORED, UNKNOWN, WHITE = 0, 1, 2
+"""Kinds of values behind the classes: not counted, no class, and 255 where it is class 1 unless 1 is there as well."""
+BESIDE_CLASSES = 3
+
+
+@compiled
+def count_stored_pair(
+    reference: Uint8Array, prediction: Uint8Array, of_reference: Uint8Array, of_prediction: Uint8Array, n_classes: int
+) -> tuple[Int64Array, int]:
+    """The counts of a pair by class, int64 (5, C), and its counted pixels.
+
+    In the order true and false positive, false and true negative, reference. -1 pixels, and void counts, where
+    something has to be said of the pair: a value that is no class, 1 beside white, or an ignored pixel of the
+    prediction where the reference has a class.
+
+    reference, prediction: (N,), contiguous. of_reference, of_prediction: (256,), the kind of each value: a class, or
+    C + one of those beside them.
+    """
+    pixels = _by_kind(reference, prediction, of_reference, of_prediction, n_classes + BESIDE_CLASSES)
+    ignored, unknown, white = n_classes + IGNORED, n_classes + UNKNOWN, n_classes + WHITE
+    counts = np.zeros((5, n_classes), np.int64)
+    of_kind, predicted_of_kind = pixels.sum(axis=1), pixels.sum(axis=0)
+    if (
+        of_kind[unknown] + predicted_of_kind[unknown] > 0
+        or predicted_of_kind[ignored] > pixels[ignored, ignored]
+        or (of_kind[white] > 0 and of_kind[1] > 0)
+        or (predicted_of_kind[white] > 0 and predicted_of_kind[1] > 0)
+    ):
+        return counts, -1
+    pixels[1] += pixels[white]
+    pixels[:, 1] += pixels[:, white]
+    n_counted = 0
+    for c in range(n_classes):
+        in_reference, in_prediction = pixels[c, :n_classes].sum(), pixels[:n_classes, c].sum()
+        counts[0, c], counts[4, c] = pixels[c, c], in_reference
+        counts[1, c], counts[2, c] = in_prediction - pixels[c, c], in_reference - pixels[c, c]
+        n_counted += in_reference
+    for c in range(n_classes):
+        counts[3, c] = n_counted - counts[0, c] - counts[1, c] - counts[2, c]
+    return counts, n_counted
+
+
+@compiled
+def _by_kind(
+    reference: Uint8Array, prediction: Uint8Array, of_reference: Uint8Array, of_prediction: Uint8Array, n_kinds: int
+) -> Int64Array:
+    """Pixels by the kind of their reference and of their prediction, int64 (n_kinds, n_kinds)."""
+    counts = np.zeros((n_kinds, n_kinds), np.int64)
+    n_words = reference.size // WORD
+    words, predicted_words = reference[: n_words * WORD].view(np.uint64), prediction[: n_words * WORD].view(np.uint64)
+    i = 0
+    while i < n_words:
+        labels, predicted = words[i], predicted_words[i]
+        start = i
+        i += 1
+        # Most words hold one and the same label eight times, as those around them do.
+        if labels == (labels & LOWEST) * EACH and predicted == (predicted & LOWEST) * EACH:
+            while i < n_words and words[i] == labels and predicted_words[i] == predicted:
+                i += 1
+            counts[of_reference[labels & LOWEST], of_prediction[predicted & LOWEST]] += (i - start) * WORD
+        else:
+            for place in range(start * WORD, i * WORD):
+                counts[of_reference[reference[place]], of_prediction[prediction[place]]] += 1
+    for place in range(n_words * WORD, reference.size):
+        counts[of_reference[reference[place]], of_prediction[prediction[place]]] += 1
+    return counts
