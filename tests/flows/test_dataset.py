@@ -24,7 +24,8 @@ from segscale.storage.pairing import RoleSummary
 from segscale.storage.shards import commit_shard
 from segscale.tasks.counting import failed_rows
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import Identity, Layout, build_tables, collect
+from segscale.tasks.report import Identity, build_tables
+from segscale.tasks.run_counts import Layout, collect
 from segscale.tasks.shard_plan import Preparation
 
 FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
