@@ -90,7 +90,7 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ListingError, match=r"expected a .*manifest"):
         read_manifest(str(tmp_path))
     (tmp_path / "m.parquet").write_bytes(b"PAR1 torn")
-    with pytest.raises(ListingError, match="CSV or Parquet manifest"):
+    with pytest.raises(ListingError, match="CSV or Parquet manifest: Parquet magic bytes not found"):
         read_manifest(str(tmp_path / "m.parquet"))
 
 
