@@ -14,7 +14,8 @@ from segscale.storage.catalog import COLUMNS
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import Counted, Identity, Layout, build_tables
+from segscale.tasks.report import Identity, build_tables
+from segscale.tasks.run_counts import Counted, Layout
 
 SIDE = 256
 LARGEST_SHARE = 0.3

@@ -25,7 +25,7 @@ from unittest import mock
 way, counts = sys.argv[1], json.loads(sys.argv[2])
 begin = time.perf_counter()
 from segscale.flows import workers as module
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 early = None
 if way == "early":
     module._early.append(module._new_pool(Cluster()))

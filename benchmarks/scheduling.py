@@ -39,8 +39,8 @@ from distributed import Client
 from made_set import made_files, made_listing
 from made_work import StandIn, nothing, record, stand_in
 
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.evaluation import parse_config
-from segscale.flows.config.sections import Cluster
 from segscale.flows.predict import plan_predict
 from segscale.flows.run import Run
 from segscale.flows.scan import _scan_jobs

@@ -76,9 +76,9 @@ class Watch:
         image_id = self._first.image_ids[0]
         failure = self._failures[image_id]
         n_first = len(self._failures)
-        which = f"all {n_first} images" if n_first == self._first.n_images else (
-            f"all of the first {n_first} of {self._first.n_images} images"
-        )  # fmt: skip
+        which = f"all of the first {n_first} of {self._first.n_images} images"
+        if n_first == self._first.n_images:
+            which = "the only image" if n_first == 1 else f"all {n_first} images"
         return (
             f"{self._stage}: {which} failed with {failure.error_type}, e.g. {one_line(image_id)}: {failure.error}; no "
             "report was written; mend the files or the configuration and run again, or set report.max_failure_rate = 1 "

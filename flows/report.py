@@ -36,7 +36,8 @@ from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
 from segscale.tasks.predict import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
-from segscale.tasks.report import Identity, Layout, ReportTables, build_tables, collect
+from segscale.tasks.report import Identity, ReportTables, build_tables
+from segscale.tasks.run_counts import Layout, collect
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"

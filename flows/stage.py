@@ -14,6 +14,7 @@ from segscale.flows.run import Run
 from segscale.flows.shards.bisection import ending_of, find_poison
 from segscale.flows.shards.retry import Finished, Limits, Lost
 from segscale.flows.workers import Workers
+from segscale.storage.enumeration import counted
 from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import Held, quarantine
 
@@ -93,7 +94,7 @@ def run_stage(
     if not pending:
         logger.info("%s: all %d shards are committed, nothing to do", stage, len(planned))
         return summary
-    logger.info("%s: %d shards to do, %d committed before", stage, len(pending), summary.reused)
+    logger.info("%s: %s to do, %d committed before", stage, counted(len(pending), "shard"), summary.reused)
     run.be_busy()
     bench = _Bench(stage, planned, make_job, work, run.workers, (run.store, *arguments))
     lost: list[Lost] = []

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from segscale.flows.cluster.needs import Needs, is_local
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.config.sections import Cluster
 from segscale.flows.shards.retry import UNLIMITED, Finished, Job, Limits, Lost
 
 if TYPE_CHECKING:

@@ -103,7 +103,9 @@ def _parsed(url: str, data: bytes, wanted: Sequence[str], what: str) -> TextTabl
     try:
         table = pd.read_parquet(io.BytesIO(data))
     except (ValueError, OSError) as error:
-        raise ListingError(f"{url}: expected a CSV or Parquet {what}: {error}") from None
+        # Where pandas has read the bytes from is nobody's concern.
+        reason = str(error).rpartition("'<Buffer>': ")[2]
+        raise ListingError(f"{url}: expected a CSV or Parquet {what}: {reason}") from None
     # What was made an index with `set_index` is a column like others.
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     table = table.reset_index(level=named) if named else table

@@ -42,8 +42,12 @@ def readings(shape: Sequence[int], size: Sequence[int], channels: Collection[int
     return ways
 
 
-def laid_over(values: NDArray[Any], size: Sequence[int], channels: Collection[int], name: str) -> NDArray[Any]:
+def laid_over(
+    values: NDArray[Any], size: Sequence[int], channels: Collection[int], name: str, under: str = "image"
+) -> NDArray[Any]:
     """`values` as (D, H, W), or as (D, H, W, C) where they are a stack of C channels.
+
+    `under` is what messages call that which has the size: an image, or the reference of a prediction.
 
     Raises DataError, with the shapes that would do, where they fit in no way or in more than one.
     """
@@ -51,7 +55,7 @@ def laid_over(values: NDArray[Any], size: Sequence[int], channels: Collection[in
         return values  # no stack has as few axes
     ways = readings(values.shape, size, channels)
     if len(ways) != 1:
-        raise DataError(f"{name}: {_expected(values.shape, tuple(size), channels, bool(ways))}")
+        raise DataError(f"{name}: {_expected(values.shape, tuple(size), channels, bool(ways), under)}")
     way = ways[0]
     if not way.n_channels:
         return values.reshape(tuple(size))
@@ -65,10 +69,10 @@ def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(side for side in shape if side != 1)
 
 
-def _expected(shape: tuple[int, ...], size: tuple[int, ...], channels: Collection[int], fits: bool) -> str:
+def _expected(shape: tuple[int, ...], size: tuple[int, ...], channels: Collection[int], fits: bool, under: str) -> str:
     flat = size[1:] if size[0] == 1 else size
     counts = " or ".join(str(count) for count in sorted(channels) if count)
-    plain = f"the size of its image {by(flat)}" if 0 in channels else f"the size of its image {by(flat)}, stacked"
+    plain = f"the size of its {under} {by(flat)}" + ("" if 0 in channels else ", stacked")
     is_deeper = len(_squeezed(shape)) > len(_squeezed(size))
     places = "before, behind or after the depth" if size[0] > 1 else "before or behind"
     stacked = f", with {counts} channels {places}" if counts and (is_deeper or 0 not in channels) else ""

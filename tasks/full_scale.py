@@ -33,7 +33,8 @@ def agree(dtypes: npt.NDArray[np.object_], stated: npt.NDArray[np.int64]) -> Ful
     for dtype in sorted(set(dtypes[stated != 0]) - {""}):
         of_type = dtypes == dtype
         found, counts = np.unique(stated[of_type & (stated != UNDECIDED)], return_counts=True)
-        shown = f"{int(np.count_nonzero(of_type))} images of type {dtype}"
+        n_images = int(np.count_nonzero(of_type))
+        shown = f"{n_images} {'image' if n_images == 1 else 'images'} of type {dtype}"
         if len(found) == 1 and found[0] > 0:
             values[of_type] = found[0]
             agreed.append(f"{shown}: full scale {found[0]}, as all that say something do (sBIT, MaxSampleValue)")

@@ -92,13 +92,15 @@ def _to_indices(labels: NDArray[Any], rule: LabelRule, name: str) -> NDArray[np.
     return indices
 
 
-def class_indices(labels: NDArray[Any], size: Sequence[int], rule: LabelRule, name: str) -> NDArray[np.uint8]:
-    """The class indices (D, H, W) of a label file, laid over an image of `size` (D, H, W).
+def class_indices(
+    labels: NDArray[Any], size: Sequence[int], rule: LabelRule, name: str, under: str = "image"
+) -> NDArray[np.uint8]:
+    """The class indices (D, H, W) of a label file, laid over an image (or what `under` names) of `size` (D, H, W).
 
     Its axes of length 1 may stand anywhere; a stack with a plane for each class, of which exactly one is set at every
     pixel, is read as well. Raises DataError and ContradictionError as `to_class_indices`.
     """
-    laid = laid_over(labels, size, {0, rule.n_classes}, name)
+    laid = laid_over(labels, size, {0, rule.n_classes}, name, under)
     return to_class_indices(laid, rule, name) if laid.ndim == len(size) else _of_planes(laid, name)
 
 

@@ -25,7 +25,7 @@ def turned_unlike(orientations: Mapping[str, npt.NDArray[np.int64]], image_ids: 
         for role, found in orientations.items()
     )
     return (
-        f"{counts} carry an orientation (EXIF, TIFF tag 274); each file is turned as viewers show it. Of "
-        f"{int(np.count_nonzero(unlike))} images one file is turned and another says nothing, the first is "
+        f"{counts} carry an orientation (EXIF, TIFF tag 274); each file is turned as viewers show it. One "
+        f"file is turned and another says nothing at {int(np.count_nonzero(unlike))} of {len(unlike)} images, first at "
         f"{image_ids[int(unlike.argmax())]!r}: look whether the two lie on each other in a viewer"
     )

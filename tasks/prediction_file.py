@@ -88,7 +88,7 @@ def read_prediction(
 
 def _indices(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> NDArray[np.uint8]:
     """The class indices of a label map that lies over a reference."""
-    indices = class_indices(labels, reference.shape, counting.labels, name)
+    indices = class_indices(labels, reference.shape, counting.labels, name, "reference")
     if counting.labels.ignored is None:
         return indices
     held = indices == IGNORED
@@ -115,7 +115,7 @@ def _read_probabilities(
             f"{name}: one number a pixel for {n_classes} classes; expected {n_classes} channels of probabilities "
             'before or behind: of label maps saved as floats set predictions.kind = "labels"'
         )
-    values = laid_over(read.values, reference.shape, {0, 2} if n_classes == 2 else {n_classes}, name)
+    values = laid_over(read.values, reference.shape, {0, 2} if n_classes == 2 else {n_classes}, name, "reference")
     counted = reference != IGNORED
     stacked = values.ndim > reference.ndim
     probabilities = checked(

@@ -61,7 +61,8 @@ def counts_in_words(n_images: int, n_failed: int, n_missing: Any) -> str:
     which = (
         f"{missing} of them without a usable prediction; see failures.parquet" if missing else "see failures.parquet"
     )
-    return f"{n_images} images, {n_failed} failed" + (f" ({which})" if n_failed else "")
+    images = "1 image" if n_images == 1 else f"{n_images} images"
+    return f"{images}, {n_failed} failed" + (f" ({which})" if n_failed else "")
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from segscale.errors import ConfigError, UnreadableImage
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.tasks.metrics.count_columns import COUNTS, CountColumns
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.phantom import write_phantoms

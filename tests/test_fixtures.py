@@ -177,7 +177,7 @@ def test_a_run_goes_on_in_an_old_store(tmp_path: Path) -> None:
     shutil.copy(folder / "other_predictions" / "case0.png", folder / "predictions" / "case0.png")
     outcome = _segscale(folder, "run", "config.toml", "--run-id", "changed")
     assert outcome.returncode == 0, outcome.stderr
-    assert "score: 1 shards to do, 2 committed before" in outcome.stderr
+    assert "score: 1 shard to do, 2 committed before" in outcome.stderr
     counts = ["true_positive", "false_positive", "false_negative", "true_negative", "reference_sum", "status"]
     before, after = (
         open_report(str(report)).table("per_image").set_index(["image_id", "class_index"])[counts]

@@ -32,6 +32,7 @@ SEES_STORAGE = (
     "segscale.tasks.predict",
     "segscale.tasks.score",
     "segscale.tasks.report",
+    "segscale.tasks.run_counts",
     "segscale.tasks.train",
     "segscale.tasks.samples",
     "segscale.tasks.counting",

@@ -22,8 +22,8 @@ from zarr.storage import MemoryStore
 
 from segscale.errors import ConfigError, UnreadableImage
 from segscale.flows.cluster.kubernetes import read_spec
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.evaluation import load_config, parse_config
-from segscale.flows.config.sections import Cluster
 from segscale.flows.prefect.serve import read_deployments
 from segscale.flows.report import recorded
 from segscale.storage.ledger import Entry, Ledger

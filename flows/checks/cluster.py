@@ -8,7 +8,7 @@ from segscale.errors import ConfigError
 from segscale.flows.cluster.address import check_address
 from segscale.flows.cluster.kubernetes import check_kubernetes
 from segscale.flows.cluster.slurm import check_slurm
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.tasks.engines.hardware import visible_gpus
 
 

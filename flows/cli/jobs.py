@@ -13,6 +13,7 @@ from segscale.flows.cli import options
 from segscale.flows.cli.help import examples
 from segscale.flows.cli.route import run_job, through_prefect
 from segscale.flows.cli.terminal import DONE, FAILURES, prepare_process
+from segscale.storage.enumeration import counted
 
 if TYPE_CHECKING:
     from segscale.flows.config.evaluation import EvaluationConfig
@@ -146,8 +147,8 @@ def demo_command(output: Path, images: int, quiet: bool) -> int:
 
 def _stage_done(config: EvaluationConfig, summary: Any) -> int:
     print(
-        f"{summary.stage}: {summary.shards} shards, {summary.reused} of them done before; "
-        f"{summary.images} images now, {summary.failed} failed"
+        f"{summary.stage}: {counted(summary.shards, 'shard')}, {summary.reused} of them done before; "
+        f"{counted(summary.images, 'image')} now, {summary.failed} failed"
     )
     return FAILURES if summary.failed > config.report.max_failure_rate * summary.images else DONE
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segscale.errors import ClusterLostError, ConfigError
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -14,8 +14,8 @@ from segscale.flows.cluster.local import gpu_cluster, local_cluster
 from segscale.flows.cluster.needs import Needs
 from segscale.flows.cluster.preflight import check_workers
 from segscale.flows.cluster.slurm import describe_jobs, slurm_cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.cluster_keys import OWN_MACHINE
-from segscale.flows.config.sections import Cluster
 
 _STARTS = {"local": local_cluster, "gpus": gpu_cluster, "slurm": slurm_cluster, "kubernetes": kubernetes_cluster}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from segscale.errors import ClusterLostError, ConfigError
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.cluster_keys import THREADS
-from segscale.flows.config.sections import Cluster
 
 
 def check_kubernetes(config: Cluster) -> None:

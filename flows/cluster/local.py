@@ -17,7 +17,7 @@ from segscale.errors import ConfigError
 from segscale.flows.cluster import tied
 from segscale.flows.cluster.apart import deaf
 from segscale.flows.cluster.machine import local_workers, memory_bytes
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.tasks.engines.hardware import visible_gpus
 
 TIED = tied.__name__

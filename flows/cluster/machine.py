@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 
 # A worker that holds a compiled network, its activations and a shard.
 WORKER_BYTES = 3 * 1000**3

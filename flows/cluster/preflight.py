@@ -19,7 +19,7 @@ from distributed import Client
 from segscale.errors import ClusterLostError, ConfigError, StoreUnusableError
 from segscale.flows.cluster.needs import Needs
 from segscale.flows.cluster.scheduler import workers_of
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.storage.objects import ObjectStore
 
 PACKAGES = ("dask", "distributed", "numpy", "numba", "pandas", "pyarrow", "zarr", "segscale")

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from segscale.errors import ClusterLostError, ConfigError
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.cluster_keys import THREADS, lifetime_seconds, longest_shard_seconds
-from segscale.flows.config.sections import Cluster
 
 if TYPE_CHECKING:
     from distributed.security import Security

@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar
 from pydantic import ValidationError, model_validator
 
 from segscale.errors import ConfigError
-from segscale.flows.config.sections import Cluster, Dataset, Metrics, Model, Predictions, Report, Store
+from segscale.flows.config.cluster import Cluster
+from segscale.flows.config.sections import Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.toml_text import read_toml
 from segscale.flows.config.training import Train
 from segscale.storage.patterns import escaped

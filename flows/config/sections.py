@@ -2,106 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from segscale.errors import ListingError
-from segscale.flows.config.cluster_keys import unused_key, walltime_seconds
 from segscale.flows.config.prediction_name import folder_label
-from segscale.flows.config.toml_text import special_letters
-from segscale.storage.locations import redacted, refuse_secrets
+from segscale.flows.config.values import NAME, NAMED, Folder, Name, Names, NonNegative, Place, spelled
 from segscale.storage.objects import ObjectStore
-from segscale.storage.patterns import Pattern
 from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-
-
-def _spelled(pattern: str, words: str) -> AfterValidator:
-    """A text that the pattern fits; what fits not is refused in words, for nobody reads patterns."""
-
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"expected {words}, got {as_toml(text)}")
-        return text
-
-    return AfterValidator(check)
-
-
-_NAMED = "letters A to Z, digits, dots, dashes and underscores, with a letter or digit at the beginning"
-Name = Annotated[str, Field(max_length=100), _spelled(NAME, _NAMED)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-
-
-def _typed_place(place: str) -> str:
-    if advice := special_letters(place):
-        raise ValueError(f"expected a path, got {as_toml(place)}: {advice}")
-    return place
-
-
-# What is refused is shown by whoever validates (Prefect too), so it is refused without its secrets.
-Place = Annotated[
-    str,
-    AfterValidator(_typed_place),
-    AfterValidator(refuse_secrets),
-    BeforeValidator(lambda url: redacted(url) if isinstance(url, str) else url),
-]
-Folder = Annotated[Place, Field(min_length=1)]
-
-
-def _readable(pattern: str) -> str:
-    try:
-        Pattern.of(pattern)
-    except ListingError as error:
-        raise ValueError(str(error)) from None
-    return pattern
-
-
-Names = Annotated[Place, AfterValidator(_readable)]
-"""A folder, a file or a pattern."""
-
-
-def _shown_address(address: object) -> object:
-    return (
-        re.sub(r"^(\w+://)?.*@", r"\1***@", redacted(address), flags=re.DOTALL) if isinstance(address, str) else address
-    )
-
-
-def _without_secrets(address: str) -> str:
-    if "@" in address or "?" in address:
-        raise ValueError(
-            f"expected tcp://HOST:PORT or tls://HOST:PORT without user, password or query, got {as_toml(address)}; "
-            "addresses are logged, and Dask asks for none: leave it out, and use tls_ca, tls_cert and tls_key"
-        )
-    return address
-
-
-# As with places: shown without its secrets by whoever refuses it.
-Address = Annotated[str, AfterValidator(_without_secrets), BeforeValidator(_shown_address)]
-
-
-def _shown_lines(lines: object) -> object:
-    is_lines = isinstance(lines, list | tuple) and all(isinstance(line, str) for line in lines)
-    return lines if is_lines else "***"
-
-
-# What jobs are told may hold a token: what is no such line is refused without being shown.
-Lines = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_shown_lines)]
-Directive = Annotated[
-    str,
-    _spelled(r"-[^\n]+", 'an option of sbatch that begins with a dash, such as "--gres=gpu:1"'),
-    BeforeValidator(lambda line: line if re.fullmatch(r"-[^\n]+", line) else "***"),
-]
-Directives = Annotated[tuple[Directive, ...], Field(strict=False), BeforeValidator(_shown_lines)]
 MAX_LEVEL = 8
-# A worker ends before its job does, and needs time to start.
-MIN_WALLTIME_SECONDS = 120
 Level = int | Literal["all"]
 Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
@@ -255,76 +168,10 @@ class Store(Section):
         return ObjectStore(self.path, self.single_driver)
 
 
-class Cluster(Section):
-    """The workers. Which kind uses which key: `segscale.flows.config.cluster_keys`."""
-
-    kind: Literal["local", "gpus", "address", "slurm", "kubernetes"] = "local"
-    workers: Annotated[int, Field(ge=0)] = 0
-    adaptive: bool = False
-    """From one worker to `workers`, as there is work."""
-    wait_seconds: Positive = 300.0
-    """How long workers may take to come, and to answer."""
-    address: Address = ""
-    shard_seconds: NonNegative = 0.0
-    """After which a shard is given up by its worker; 0: by its pixels."""
-    resources: dict[str, NonNegative] = {}  # noqa: RUF012 - pydantic copies it
-    """What each worker must offer at least, as `dask worker --resources` gives it."""
-    tls_ca: str = ""
-    tls_cert: str = ""
-    tls_key: str = ""
-    cores: Annotated[int, Field(ge=1)] = 1
-    """Of each worker."""
-    memory: Annotated[str, _spelled(r"[1-9][0-9]*(\.[0-9]+)? ?[kMGT]i?B", 'a size such as "4GB" or "500 MiB"')] = "4GB"
-    """Of each worker."""
-    queue: str = ""
-    account: str = ""
-    walltime: str = "01:00:00"
-    interface: str = ""
-    directives: Directives = ()
-    """Further options of sbatch."""
-    prologue: Lines = ()
-    """Shell commands of a job before its worker starts."""
-    job_folder: str = ""
-    """A folder that all machines share, for the logs of jobs and the keys of their connection."""
-    image: str = ""
-    namespace: str = ""
-    spec: str = ""
-    """A file with a DaskCluster resource."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        # By value: a configuration that went through a scheduler comes with every key written out.
-        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
-        if unused := unused_key(self.kind, given):
-            raise ValueError(unused)
-        if self.kind == "address":
-            self._check_address()
-        if self.kind in ("slurm", "kubernetes") and not self.workers and not self.spec:
-            raise ValueError(f'workers: expected how many at most, 1 or more, with kind = "{self.kind}", got 0')
-        if self.kind == "slurm" and walltime_seconds(self.walltime) < MIN_WALLTIME_SECONDS:
-            raise ValueError(f"walltime: expected {MIN_WALLTIME_SECONDS} seconds or more, got {as_toml(self.walltime)}")
-        if self.kind == "kubernetes" and bool(self.image) == bool(self.spec):
-            raise ValueError("image, spec: expected the image of the workers, or a file with a DaskCluster")
-        if self.spec and {"cores", "memory"}.intersection(given):
-            raise ValueError("cores, memory: stand in the file that spec names; leave them out")
-        return self
-
-    def _check_address(self) -> None:
-        if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://[^\s/?#]+:\d+", self.address):
-            raise ValueError(
-                f'address: expected one like tcp://HOST:PORT with kind = "address", got {as_toml(self.address)}'
-            )
-        tls = (self.tls_ca, self.tls_cert, self.tls_key)
-        if any(tls) and not all(tls):
-            raise ValueError("tls_ca, tls_cert, tls_key: expected all three or none")
-        if any(tls) and not self.address.startswith(("tls://", "wss://")):
-            raise ValueError(f"address: expected tls://HOST:PORT with tls_ca, got {as_toml(self.address)}")
-
-
 class Report(Section):
     """Where the tables go, and how many failures a run may have."""
 
     path: Folder = "reports"
-    run_id: Annotated[str, Field(max_length=100), _spelled(rf"({NAME})?", _NAMED)] = ""
+    run_id: Annotated[str, Field(max_length=100), spelled(rf"({NAME})?", NAMED)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0

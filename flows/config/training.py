@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from segscale.flows.config.sections import Place
+from segscale.flows.config.values import Place
 from segscale.tasks.training.settings import Augmentation, Recipe, SplitRule
 
 

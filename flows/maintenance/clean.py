@@ -9,6 +9,7 @@ from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.maintenance.verify import in_threads, is_named
 from segscale.flows.report import reports_folder
+from segscale.storage.enumeration import counted
 from segscale.storage.garbage import COMMITTED, Litter, by_age, committed_in, remove, sort_files, torn_reports
 from segscale.storage.objects import ObjectStore
 from segscale.storage.set_aside import store_clock
@@ -86,9 +87,10 @@ def describe(cleaning: Cleaning) -> str:
 def _lines(cleaning: Cleaning) -> Iterator[str]:
     verb = "would remove" if cleaning.dry_run else "removed"
     for litter in cleaning.removed:
-        yield f"{verb} {litter.place}: {len(litter.files)} files, {litter.size_bytes} bytes"
+        yield f"{verb} {litter.place}: {counted(len(litter.files), 'file')}, {litter.size_bytes} bytes"
     for path, reason in cleaning.kept:
         yield f"kept {path}: {reason}"
     for path in cleaning.foreign:
         yield f"foreign file {path}: left where it is"
-    yield f"{verb} {len(cleaning.removed)} leftovers of {cleaning.removed_bytes} bytes, kept {cleaning.n_young} younger"
+    removed = f"{counted(len(cleaning.removed), 'leftover')} of {cleaning.removed_bytes} bytes"
+    yield f"{verb} {removed}, kept {cleaning.n_young} younger"

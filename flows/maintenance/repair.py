@@ -182,16 +182,16 @@ def describe(repair: Repair) -> str:
 def _lines(repair: Repair) -> Iterator[str]:
     yield from map(str, repair.remaining)
     done = ", ".join(f"{stage.shards} of {stage.stage}" for stage in repair.stages) or "none"
-    yield f"set aside {len(repair.moved)} files; shards done again: {done}"
+    yield f"set aside {counted(len(repair.moved), 'file')}; shards done again: {done}"
     if repair.lifted:
         yield f"no longer quarantined, the next run tries them again: {', '.join(repair.lifted)}"
     if repair.forgotten:
         yield f"{counted(len(repair.forgotten), 'changed source file')}: the next run takes them as they are now"
     if repair.elsewhere:
         yield (
-            f"{repair.elsewhere} shards set aside belong to other data sets or settings: "
+            f"{counted(repair.elsewhere, 'shard')} set aside, of other data sets or settings: "
             "run their configurations to make them again"
         )
     if repair.report:
         yield f"report written again: {repair.report}"
-    yield f"{len(repair.remaining)} findings remain"
+    yield f"{counted(len(repair.remaining), 'finding')} left"

@@ -22,6 +22,7 @@ from segscale.flows.reports.tables import tables_as_json
 from segscale.flows.run import Run
 from segscale.storage import verification
 from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
+from segscale.storage.enumeration import counted
 from segscale.storage.ledger import Entry, Ledger, record_path
 from segscale.storage.objects import ObjectInfo, ObjectStore
 from segscale.storage.reports import RUN, Report
@@ -178,7 +179,7 @@ def _note_leftovers(
         elif path.kind == "set aside":
             groups.setdefault(("set aside", "/".join(path.path.split("/")[:2])), []).append(size)
     for (kind, place), sizes in groups.items():
-        found = f"{len(sizes)} files of {sum(sizes)} bytes that nobody committed"
+        found = f"{counted(len(sizes), 'file')} of {sum(sizes)} bytes that nobody committed"
         inspection.note(kind, place, found, "segscale clean removes it once it is old enough")
 
 
@@ -265,9 +266,9 @@ def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 def describe(inspection: Inspection) -> str:
     """A line for each finding and note, and one that says what was looked at."""
-    looked_at = ", ".join(f"{count} {name}" for name, count in inspection.checked.items())
+    looked_at = ", ".join(counted(count, name.removesuffix("s")) for name, count in inspection.checked.items())
     lines = [*map(str, inspection.findings), *(f"note: {_as_note(note)}" for note in inspection.notes)]
-    return "\n".join([*lines, f"{len(inspection.findings)} findings; looked at {looked_at}"])
+    return "\n".join([*lines, f"{counted(len(inspection.findings), 'finding')}; looked at {looked_at}"])
 
 
 def _as_note(note: Finding) -> str:

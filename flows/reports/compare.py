@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from segscale.flows.reports.tables import IDENTITY, readable_reports, recorded_settings, whole_table
+from segscale.storage.enumeration import counted
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.compare import Comparison, compare
 from segscale.tasks.metrics.pairing import IMAGE_HASH
@@ -103,7 +104,7 @@ def _run_in_words(run: Any) -> str:
     missing = (
         f", {run.n_missing} of them without a usable prediction" if run.n_missing is not None and run.n_missing else ""
     )
-    return f"{run.side}: {run.path} ({run.n_images} images, {run.n_failed} failed{missing})"
+    return f"{run.side}: {run.path} ({counted(run.n_images, 'image')}, {run.n_failed} failed{missing})"
 
 
 def _caveats(found: ReportComparison) -> list[str]:
@@ -116,11 +117,11 @@ def _caveats(found: ReportComparison) -> list[str]:
         lines.append(f"threshold {thresholds[0]} in a, {thresholds[1]} in b (None: label maps, or classes by argmax)")
     if found.n_by_reference:
         lines.append(
-            f"{found.n_by_reference} images have no image_sha256 in a run: they are the same by their references"
+            f"{counted(found.n_by_reference, 'image')} without image_sha256 in a run: the same by their references"
         )
     if len(found.comparison.unpaired):
         without = "" if found.has_missing else " and enter no difference"
-        lines.append(f"{len(found.comparison.unpaired)} images failed in a run{without}")
+        lines.append(f"{counted(len(found.comparison.unpaired), 'image')} failed in a run{without}")
     if found.has_missing:
         lines.append(
             "per_sample and pooled leave all of them out; per_sample_missing takes those without a usable prediction, "

@@ -13,8 +13,8 @@ import pytest
 
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.cluster.needs import Needs
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.evaluation import load_config
-from segscale.flows.config.sections import Cluster
 from segscale.flows.workers import Workers
 from tests.end_to_end.clusters_page import commands_of
 from tests.end_to_end.dask_programs import DaskPrograms, dask_programs, end

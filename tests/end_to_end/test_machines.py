@@ -142,7 +142,7 @@ def run_at(before: tuple[str, ...], environment: dict[str, str], config: Path) -
 
 def test_little_memory_is_one_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     from segscale.flows.cluster import machine
-    from segscale.flows.config.sections import Cluster
+    from segscale.flows.config.cluster import Cluster
 
     monkeypatch.setattr(machine, "core_count", lambda: 16)
     for gigabytes, workers in ((2, 1), (5, 1), (7, 2), (600, 16)):

@@ -14,7 +14,7 @@ import pytest
 
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.cluster.needs import Needs
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.workers import Workers
 from segscale.tasks.phantom import write_phantoms
 from tests.end_to_end.clusters_page import commands_of

@@ -137,7 +137,7 @@ LOCKED = "import ctypes; ctypes.PyDLL(None).sleep(600)"
 @pytest.mark.slow
 def test_workers_that_hold_pythons_lock_end_with_a_killed_driver(tmp_path: Path) -> None:
     program = (
-        "from segscale.flows.config.sections import Cluster\n"
+        "from segscale.flows.config.cluster import Cluster\n"
         "from segscale.flows.workers import Workers\n"
         "if __name__ == '__main__':\n"
         "    with Workers(Cluster(workers=1)) as workers:\n"

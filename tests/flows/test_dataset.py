@@ -24,8 +24,10 @@ from segscale.storage.pairing import RoleSummary
 from segscale.storage.shards import commit_shard
 from segscale.tasks.counting import failed_rows
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import Identity, Layout, build_tables, collect
+from segscale.tasks.report import Identity, build_tables
+from segscale.tasks.run_counts import Layout, collect
 from segscale.tasks.shard_plan import Preparation
+from tests.storage.made_files import make
 
 FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
 HEAD = "image_id,image,reference"
@@ -41,12 +43,6 @@ def _of_manifest(folder: Path, text: str, dataset: dict[str, Any] | None = None,
     return parse_config({"dataset": manifest} | sections, base=folder, source="config.toml")
 
 
-def _make(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"")
-
-
 def _refusal(config: EvaluationConfig) -> str:
     with pytest.raises(ConfigError) as caught:
         list_dataset(config)
@@ -55,16 +51,16 @@ def _refusal(config: EvaluationConfig) -> str:
 
 
 def test_files_are_listed_with_their_partners(tmp_path: Path) -> None:
-    _make(tmp_path, "images/b.png", "images/a.png", "masks/a.png", "masks/b.png", "p/b.npy")
+    make(tmp_path, "images/b.png", "images/a.png", "masks/a.png", "masks/b.png", "p/b.npy")
     listing = list_dataset(_config(tmp_path, predictions={"path": "p"})).images
     assert list(listing["image_id"]) == ["a", "b"]
     assert [bool(url) for url in listing["prediction"]] == [False, True]
 
 
-@pytest.mark.parametrize("folder", ["plain", "with space", "set [1]", "a*b", "run[12]", "a::b", "50%#1"])
+@pytest.mark.parametrize("folder", ["plain", "with space", "set [1]", "a*b", "run[12]", "a::b", "50%#1", "{site}"])
 @pytest.mark.parametrize("ending", ["", "/*.png"])
 def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folder: str, ending: str) -> None:
-    _make(tmp_path, f"{folder}/images/a.png", f"{folder}/masks/a.png", "run1/images/a.png", "axb/masks/a.png")
+    make(tmp_path, f"{folder}/images/a.png", f"{folder}/masks/a.png", "run1/images/a.png", "axb/masks/a.png")
     (tmp_path / folder / "c.toml").write_text(
         f'[dataset]\nname = "x"\nimages = "images{ending}"\nreferences = "masks{ending}"\n'
     )
@@ -86,7 +82,7 @@ def test_the_folder_of_the_configuration_may_have_any_name(tmp_path: Path, folde
 )
 def test_a_set_that_cannot_be_listed(tmp_path: Path, files: list[str], words: tuple[str, str]) -> None:
     """The key is named, and what is there instead."""
-    _make(tmp_path / "with space", *files)
+    make(tmp_path / "with space", *files)
     message = _refusal(_config(tmp_path / "with space", predictions={"path": "p/*.npy"}))
     assert message.startswith(words[0])
     assert words[1] in message
@@ -100,7 +96,7 @@ def test_layouts_that_are_not_built_are_refused(tmp_path: Path, layout: str) -> 
 
 def test_without_images_the_set_is_the_references(tmp_path: Path) -> None:
     """Existing predictions need none: the columns of images are there, and empty."""
-    _make(tmp_path, "masks/b.png", "masks/a.png", "p/b.npy", "p/z.npy")
+    make(tmp_path, "masks/b.png", "masks/a.png", "p/b.npy", "p/z.npy")
     listing = list_dataset(_config(tmp_path, {"images": ""}, predictions={"path": "p"}))
     columns = ["image_id", "image", "image_version", "reference", "reference_version", "prediction"]
     assert list(listing.images) == [*columns, "prediction_version"]
@@ -129,7 +125,7 @@ def test_without_images_the_set_is_the_references(tmp_path: Path) -> None:
 def test_a_manifest_without_images(
     tmp_path: Path, header: str, cells: str, predictions: dict[str, str], names_any: bool
 ) -> None:
-    _make(tmp_path, "a", "b", "c", "p/1.npy")
+    make(tmp_path, "a", "b", "c", "p/1.npy")
     listing = list_dataset(_of_manifest(tmp_path, f"{header}\n{cells}\n", predictions=predictions))
     assert names_images(listing.images) is names_any
     assert list(listing.images["image"] != "") == list(listing.images["image_version"] != "") == [names_any]
@@ -150,12 +146,12 @@ def test_a_manifest_without_images(
     ],
 )
 def test_images_that_are_needed(tmp_path: Path, header: str, sections: dict[str, Any], words: str) -> None:
-    _make(tmp_path, "b", "c")
+    make(tmp_path, "b", "c")
     assert words in _refusal(_of_manifest(tmp_path, f"{header}\n1,b{',c' * (header.count(',') - 1)}\n", **sections))
 
 
 def test_fields_of_patterns_are_groups(tmp_path: Path) -> None:
-    _make(tmp_path, "masks/a/p1_1.png", "masks/b/p2_2.png", "p/fold3/1.npy")
+    make(tmp_path, "masks/a/p1_1.png", "masks/b/p2_2.png", "p/fold3/1.npy")
     references = "masks/{site}/{patient}_{id}.png"
     config = _config(
         tmp_path, {"images": "", "references": references}, predictions={"path": "p/{fold}/{id}.npy"},
@@ -178,7 +174,7 @@ def test_fields_of_patterns_are_groups(tmp_path: Path) -> None:
     ],
 )
 def test_fields_that_are_refused(tmp_path: Path, references: str, words: str) -> None:
-    _make(tmp_path, "masks/a_b_c.png", "p/1.npy")
+    make(tmp_path, "masks/a_b_c.png", "p/1.npy")
     config = _config(tmp_path, {"images": "", "references": references}, predictions={"path": "p"})
     message = _refusal(config)
     assert message.startswith("dataset.references: ")
@@ -190,13 +186,8 @@ def test_a_name_between_braces_that_is_none_is_refused_by_the_configuration(tmp_
         _config(tmp_path, {"references": "masks/*.{png,tif}"})
 
 
-def test_a_folder_of_the_configuration_that_is_called_like_a_field(tmp_path: Path) -> None:
-    _make(tmp_path, "{site}/images/a.png", "{site}/masks/a_mask.png")
-    assert list(list_dataset(_config(tmp_path / "{site}")).images["image_id"]) == ["a"]
-
-
 def test_columns_of_a_table_are_groups(tmp_path: Path) -> None:
-    _make(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
+    make(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
     (tmp_path / "t.csv").write_text("id;site;age\na;x;3,5\nz;y;4\n")
     listing = list_dataset(_config(tmp_path, {"columns": "t.csv"}, metrics={"group_by": ["site"]}))
     assert listing.images["site"].fillna("none").tolist() == ["x", "none"]
@@ -216,14 +207,14 @@ def test_columns_of_a_table_are_groups(tmp_path: Path) -> None:
     ],
 )
 def test_a_table_that_does_not_fit(tmp_path: Path, text: str | None, words: str) -> None:
-    _make(tmp_path, "images/a.png", "masks/a.png")
+    make(tmp_path, "images/a.png", "masks/a.png")
     if text:
         (tmp_path / "t.csv").write_text(text)
     assert re.match(words, _refusal(_config(tmp_path, {"columns": "t.csv"})))
 
 
 def test_columns_beside_a_manifest_must_be_others(tmp_path: Path) -> None:
-    _make(tmp_path, "a", "b")
+    make(tmp_path, "a", "b")
     (tmp_path / "t.csv").write_text("id,site\n1,x\n")
     config = _of_manifest(tmp_path, f"{HEAD},site\n1,a,b,y\n", {"columns": "t.csv"})
     assert "column 'site' would collide with a column of the listing" in _refusal(config)
@@ -239,14 +230,14 @@ def test_columns_beside_a_manifest_must_be_others(tmp_path: Path) -> None:
     ],
 )
 def test_ids_of_three_roles(tmp_path: Path, names: list[str], ids: list[str]) -> None:
-    _make(tmp_path, *names, *(name.replace("/p", "/q") for name in names))
+    make(tmp_path, *names, *(name.replace("/p", "/q") for name in names))
     images = list_dataset(_config(tmp_path, predictions={"path": "p"})).images
     assert list(images["image_id"]) == [*ids, *(one.replace("p", "q") for one in ids)]
     assert (images["prediction"] != "").all()
 
 
 def test_what_the_names_say_is_told_of_each_role(tmp_path: Path) -> None:
-    _make(tmp_path, "masks/a_mask.png", "masks/b_mask.png", "p/a_pred.npy", "p/b_pred.npy")
+    make(tmp_path, "masks/a_mask.png", "masks/b_mask.png", "p/a_pred.npy", "p/b_pred.npy")
     listing = list_dataset(_config(tmp_path, {"images": ""}, predictions={"path": "p"}))
     assert [(role.role, role.naming, role.n_paired) for role in listing.roles] == [
         ("reference", "{id}_mask", 2),
@@ -255,7 +246,7 @@ def test_what_the_names_say_is_told_of_each_role(tmp_path: Path) -> None:
 
 
 def test_a_manifest_with_predictions_by_stem(tmp_path: Path) -> None:
-    _make(tmp_path, "p/2.npy", "p/extra.npy")
+    make(tmp_path, "p/2.npy", "p/extra.npy")
     config = _of_manifest(tmp_path, f"{HEAD},site\n2,a,b,x\n1,c,d,y\n", predictions={"path": "p/*.npy"})
     listing = list_dataset(config).images
     assert list(listing["image_id"]) == ["2", "1"]
@@ -357,7 +348,7 @@ def test_no_column_of_the_report_is_free() -> None:
 
 
 def test_files_have_no_groups(tmp_path: Path) -> None:
-    _make(tmp_path, "images/a.png", "masks/a.png")
+    make(tmp_path, "images/a.png", "masks/a.png")
     message = _refusal(_config(tmp_path, metrics={"group_by": ["site"]}))
     assert message.startswith("metrics.group_by: expected a column of the manifest or of dataset.columns")
     assert message.endswith("got 'site'; there are none")
@@ -407,7 +398,7 @@ def _said(config: EvaluationConfig) -> list[str]:
 
 
 def test_what_is_left_out_of_each_role_is_said(tmp_path: Path) -> None:
-    _make(tmp_path, "images/a.png", "images/b.png", "images/.c.png", "masks/a.PNG", "masks/d.png", "p/a.npy", "p/B.npy")
+    make(tmp_path, "images/a.png", "images/b.png", "images/.c.png", "masks/a.PNG", "masks/d.png", "p/a.npy", "p/B.npy")
     assert _said(_config(tmp_path, predictions={"path": "p"})) == [
         "images: 1 hidden name left out: .c.png",
         "references: 1 image has none: b",
@@ -418,7 +409,7 @@ def test_what_is_left_out_of_each_role_is_said(tmp_path: Path) -> None:
 
 
 def test_predictions_beside_a_manifest_are_said_as_well(tmp_path: Path) -> None:
-    _make(tmp_path, "a.png", "b.png", "p/1.npy", "p/2.npy", "p/Thumbs.db")
+    make(tmp_path, "a.png", "b.png", "p/1.npy", "p/2.npy", "p/Thumbs.db")
     config = _of_manifest(tmp_path, f"{HEAD}\n1,a.png,b.png\n", predictions={"path": "p"})
     assert _said(config) == [
         "predictions: 1 name of the operating system left out: Thumbs.db",
@@ -428,7 +419,7 @@ def test_predictions_beside_a_manifest_are_said_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [("a", "A"), ("Case_1", "case_1")])
 def test_names_equal_but_for_case_are_said(tmp_path: Path, names: tuple[str, str]) -> None:
-    _make(tmp_path, *(f"{folder}/{name}.png" for folder in ("images", "masks") for name in names))
+    make(tmp_path, *(f"{folder}/{name}.png" for folder in ("images", "masks") for name in names))
     (said,) = _said(_config(tmp_path))
     assert said == f"images: 2 names equal to others but for upper and lower case: {', '.join(sorted(names))}"
 
@@ -444,7 +435,7 @@ def test_names_equal_but_for_case_are_said(tmp_path: Path, names: tuple[str, str
 def test_the_same_file_in_two_roles(
     tmp_path: Path, dataset: dict[str, Any], sections: dict[str, Any], words: str
 ) -> None:
-    _make(tmp_path, "images/a.png", "masks/a.png")
+    make(tmp_path, "images/a.png", "masks/a.png")
     (tmp_path / "linked").symlink_to("images")
     assert _refusal(_config(tmp_path, dataset, **sections)).startswith(words)
     meant = list_dataset(_config(tmp_path, dataset | {"same_files": True}, **sections))
@@ -452,7 +443,7 @@ def test_the_same_file_in_two_roles(
 
 
 def test_an_image_twice_in_a_manifest(tmp_path: Path) -> None:
-    _make(tmp_path, "a.png", "b.png", "c.png")
+    make(tmp_path, "a.png", "b.png", "c.png")
     text = f"{HEAD}\nx,a.png,b.png\ny,a.png,c.png\n"
     assert "dataset.manifest: the images 'x' and 'y' are the same file" in _refusal(_of_manifest(tmp_path, text))
     assert len(list_dataset(_of_manifest(tmp_path, text, {"same_files": True})).images) == 2
@@ -479,7 +470,7 @@ def test_an_image_twice_in_a_manifest(tmp_path: Path) -> None:
     ],
 )
 def test_folders_of_all_roles_agree(tmp_path: Path, files: list[str], words: str) -> None:
-    _make(tmp_path, *files)
+    make(tmp_path, *files)
     dataset = {"images": "images/**/*.png", "references": "masks/**/*.png"}
     said = _refusal(_config(tmp_path, dataset, predictions={"path": "p/**/*.png"}))
     assert words in said.replace(f"{tmp_path}/", "")
@@ -489,7 +480,7 @@ def test_folders_of_all_roles_agree(tmp_path: Path, files: list[str], words: str
 
 
 def test_no_control_character_of_a_file_is_in_what_is_said(tmp_path: Path) -> None:
-    _make(tmp_path, "images/a.png", "masks/a.png", "masks/\x1b[2J.png")
+    make(tmp_path, "images/a.png", "masks/a.png", "masks/\x1b[2J.png")
     said = _said(_config(tmp_path))
     assert said == [r"references: 1 has no image: \x1b[2J.png"]
     (tmp_path / "t.csv").write_text("id,\x1b[2J\na,\x07\nz\x07,1\n")

@@ -78,18 +78,6 @@ def test_a_working_folder_reached_by_a_link(here: Path, monkeypatch: pytest.Monk
     assert load_config(here / FILE).dataset == config.dataset
 
 
-def test_an_edited_file_stays(here: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pair = FolderPair("preds", "masks")
-    config = config_of(pair)
-    with caplog.at_level(logging.INFO, "segscale"):
-        keep_configuration(pair, config, str(here / "run"))
-        keep_configuration(pair, config, str(here / "run"))
-        (here / "run" / FILE).write_text("edited")
-        keep_configuration(pair, config, str(here / "run"))
-    assert (here / "run" / FILE).read_text() == "edited"
-    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
-
-
 def test_the_file_of_another_run_is_replaced_with_its_report(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     draw(here, {"prediction": "others/{id}.png"})
     run = here / "run"
@@ -101,15 +89,25 @@ def test_the_file_of_another_run_is_replaced_with_its_report(here: Path, caplog:
     assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
 
 
-@pytest.mark.parametrize("edit", [b" ", b"\n", b"# mine\n"])
-def test_any_edit_keeps_the_file(here: Path, edit: bytes) -> None:
-    pair = FolderPair("preds", "masks")
-    keep_configuration(pair, config_of(pair), str(here / "run"))
-    edited = (here / "run" / FILE).read_bytes() + edit
-    (here / "run" / FILE).write_bytes(edited)
-    other = FolderPair("others", "masks")
-    keep_configuration(other, config_of(other), str(here / "run"))
+@pytest.mark.parametrize(
+    ("edited", "predictions"),
+    [
+        pytest.param(b"edited", "preds", id="all of it, and the same run again"),
+        pytest.param(b"%b ", "others", id="a blank, and another run"),
+        pytest.param(b"%b\n", "others", id="an empty line"),
+        pytest.param(b"%b# mine\n", "others", id="a remark"),
+    ],
+)
+def test_any_edit_keeps_the_file(here: Path, caplog: pytest.LogCaptureFixture, edited: bytes, predictions: str) -> None:
+    pair, other = FolderPair("preds", "masks"), FolderPair(predictions, "masks")
+    with caplog.at_level(logging.INFO, "segscale"):
+        keep_configuration(pair, config_of(pair), str(here / "run"))
+        keep_configuration(pair, config_of(pair), str(here / "run"))
+        edited = edited.replace(b"%b", (here / "run" / FILE).read_bytes())
+        (here / "run" / FILE).write_bytes(edited)
+        keep_configuration(other, config_of(other), str(here / "run"))
     assert (here / "run" / FILE).read_bytes() == edited
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ SPOILED: list[Any] = [
     pytest.param(
         lambda f: save(f / "preds/case05.png", np.zeros((8, 8), np.uint8)),
         "fails",
-        "1 of 12 images looked at, ValueError: case05: case05.png: expected the size of its image 24x32, got 8x8",
+        "1 of 12 images looked at, ValueError: case05: case05.png: expected the size of its reference 24x32, got 8x8",
         id="another size",
     ),
     pytest.param(

@@ -97,7 +97,7 @@ def test_what_a_run_knows_it_says_at_once_and_again(run: Callable[[EvaluationCon
     assert said[-2] == f"page: {first.path}/report.html"
     assert Path(first.page).is_file()
     assert [line for line in said if line.startswith("  ") and " in " in line and "evidence" not in line] == [
-        "  2 in score, ValueError: e.g. scan_04: scan_04.png: expected the size of its image 24x24, got 24x9",
+        "  2 in score, ValueError: e.g. scan_04: scan_04.png: expected the size of its reference 24x24, got 24x9",
         "  1 in score, MissingFile: scan_01: prediction: expected a file for image scan_01, none could be read",
         "  1 in score, UnreadableImage: scan_07: scan_07.png: the file is empty (0 bytes); expected a PNG image",
     ]

@@ -20,7 +20,7 @@ from segscale.flows.cluster import machine
 from segscale.flows.cluster import slurm as cluster_slurm
 from segscale.flows.cluster.machine import local_workers
 from segscale.flows.cluster.scheduler import expected_workers, neighbours, patience_seconds, worker_count
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.workers import Workers
 
 

@@ -75,12 +75,6 @@ def test_a_listed_url_leads_back_to_its_file(tmp_path: Path, name: str) -> None:
     assert file_version(listing["url"][0]) == listing["version"][0]
 
 
-@pytest.mark.parametrize("folder", ["set [1]", "what?", "a*b"])
-def test_a_folder_may_have_magic_letters_in_its_name(tmp_path: Path, folder: str) -> None:
-    make(tmp_path / folder, "a.png")
-    assert [name.removeprefix(f"{folder}/") for name in _relative(tmp_path / folder)] == ["a.png"]
-
-
 def test_linked_files_are_files(tmp_path: Path) -> None:
     # Data sets under version control are folders of links into a cache.
     make(tmp_path, "cache/0a1b", "set/a.png")
@@ -89,16 +83,17 @@ def test_linked_files_are_files(tmp_path: Path) -> None:
     assert _relative(tmp_path / "set/*.png") == ["a.png", "b.png"]
 
 
-def test_hidden_files_are_left_out(tmp_path: Path) -> None:
-    make(tmp_path, "a.png", ".DS_Store", "._a.png", "sub/.b.png")
-    assert _relative(tmp_path) == ["a.png"]
-    assert _relative(tmp_path / "**/*.png") == ["a.png"]
-
-
-def test_files_in_hidden_folders_are_left_out(tmp_path: Path) -> None:
-    make(tmp_path, "a.png", ".ipynb_checkpoints/a-checkpoint.png", ".git/b.png")
-    assert _relative(tmp_path) == ["a.png"]
-    assert _relative(tmp_path / "**/*.png") == ["a.png"]
+@pytest.mark.parametrize("pattern", ["", "**/*.png"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        pytest.param([".DS_Store", "._a.png", "sub/.b.png"], id="files"),
+        pytest.param([".ipynb_checkpoints/a-checkpoint.png", ".git/b.png"], id="files in hidden folders"),
+    ],
+)
+def test_what_is_hidden_is_left_out(tmp_path: Path, hidden: list[str], pattern: str) -> None:
+    make(tmp_path, "a.png", *hidden)
+    assert _relative(tmp_path / pattern) == ["a.png"]
 
 
 @pytest.mark.parametrize("pattern", ["", "*.png", "none", "none/*.png", ".hidden"])
@@ -143,6 +138,9 @@ def test_files_in_a_bucket_are_listed_and_asked_for(s3_bucket: str) -> None:
         pytest.param("run[ab]/*.png", ["run[ab]/of_ab.png"], id="a folder of the literal name"),
         pytest.param("run[[]ab]/*.png", ["of_ab.png"], id="escaped"),
         pytest.param("run[ab]", ["run[ab]/of_ab.png"], id="as a folder"),
+        pytest.param("set [1]", ["a.png"], id="a set of one letter in the name of a folder"),
+        pytest.param("what?", ["what?/a.png"], id="a question mark in it"),
+        pytest.param("x*y", ["x*y/a.png"], id="a star in it"),
         pytest.param("*/of_2.png", ["fold[2]/of_2.png"], id="below a star"),
         pytest.param("a::b/c#d/*", ["e%20f.png"], id="what means something in URLs"),
         pytest.param("a::b", ["c#d/e%20f.png"], id="in a folder"),
@@ -150,6 +148,7 @@ def test_files_in_a_bucket_are_listed_and_asked_for(s3_bucket: str) -> None:
 )
 def test_names_that_look_like_patterns(tmp_path: Path, pattern: str, found: list[str] | None) -> None:
     make(tmp_path, "fold[2]/of_2.png", "fold2/old.png", "fold3/old.png", "run[ab]/of_ab.png", "a::b/c#d/e%20f.png")
+    make(tmp_path, "set [1]/a.png", "what?/a.png", "x*y/a.png")
     if found is None:
         with pytest.raises(ListingError, match=r"there is no .*fold.3.; .* holds .*fold3"):
             list_files(str(tmp_path / pattern))

@@ -90,7 +90,7 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ListingError, match=r"expected a .*manifest"):
         read_manifest(str(tmp_path))
     (tmp_path / "m.parquet").write_bytes(b"PAR1 torn")
-    with pytest.raises(ListingError, match="CSV or Parquet manifest"):
+    with pytest.raises(ListingError, match="CSV or Parquet manifest: Parquet magic bytes not found"):
         read_manifest(str(tmp_path / "m.parquet"))
 
 
@@ -100,20 +100,27 @@ def test_an_empty_id_in_a_parquet_manifest_is_refused(tmp_path: Path) -> None:
         read_manifest(str(tmp_path / "m.pq"))
 
 
-def test_ids_and_groups_stay_as_they_are_written(tmp_path: Path) -> None:
-    url = _manifest(tmp_path, f"{HEAD},patient_id,site\n001,a,b,007,NA\nNA,c,d,010,EU\n")
+def test_ids_and_groups_stay_as_they_are_written_and_only_an_empty_cell_says_nothing(tmp_path: Path) -> None:
+    url = _manifest(tmp_path, f"{HEAD},patient_id,site\n001,a,b,007,NA\nNA,c,d,010,EU\n3,e,f,,x\n4,g,h,NA,\n")
     listing = read_manifest(url).images
-    assert list(listing["image_id"]) == ["001", "NA"]
-    assert list(listing["patient_id"]) == ["007", "010"]
-    assert list(listing["site"]) == ["NA", "EU"]
+    assert list(listing["image_id"]) == ["001", "NA", "3", "4"]
+    assert [None if pd.isna(cell) else cell for cell in listing["patient_id"]] == ["007", "010", None, "NA"]
+    assert [None if pd.isna(cell) else cell for cell in listing["site"]] == ["NA", "EU", "x", None]
 
 
-def test_only_the_rows_of_a_split(tmp_path: Path) -> None:
-    url = _manifest(tmp_path, f"{HEAD},split\na,a,a,test\nb,b,b,train\nc,c,c,test\n")
-    listing = read_manifest(url, split="test").images
-    assert list(listing["image_id"]) == ["a", "c"]
-    assert list(listing.index) == [0, 1]
-    assert len(read_manifest(url).images) == 3
+@pytest.mark.parametrize(
+    ("splits", "split", "ids"),
+    [
+        pytest.param(["test", "train", "test"], "test", ["a", "c"], id="of two"),
+        pytest.param(["1", "", "2"], "1", ["a"], id="a number, where a row has none"),
+        pytest.param(["test", "train", "test"], "", ["a", "b", "c"], id="none is asked for"),
+    ],
+)
+def test_only_the_rows_of_a_split(tmp_path: Path, splits: list[str], split: str, ids: list[str]) -> None:
+    rows = "".join(f"{name},{name},{name},{of}\n" for name, of in zip("abc", splits, strict=True))
+    listing = read_manifest(_manifest(tmp_path, f"{HEAD},split\n{rows}"), split=split).images
+    assert list(listing["image_id"]) == ids
+    assert list(listing.index) == list(range(len(ids)))
 
 
 @pytest.mark.parametrize(
@@ -127,17 +134,6 @@ def test_only_the_rows_of_a_split(tmp_path: Path) -> None:
 def test_split_errors(tmp_path: Path, rows: str, split: str, words: str) -> None:
     with pytest.raises(ListingError, match=words):
         read_manifest(_manifest(tmp_path, HEAD + rows), split=split)
-
-
-def test_a_numbered_split_where_a_row_has_none(tmp_path: Path) -> None:
-    url = _manifest(tmp_path, f"{HEAD},split\n1,a,b,1\n2,c,d,\n")
-    assert list(read_manifest(url, split="1").images["image_id"]) == ["1"]
-
-
-def test_only_an_empty_cell_says_nothing(tmp_path: Path) -> None:
-    listing = read_manifest(_manifest(tmp_path, f"{HEAD},patient_id\n1,a,a,007\n2,b,b,\n3,c,c,NA\n")).images
-    assert listing["patient_id"].tolist()[::2] == ["007", "NA"]
-    assert listing["patient_id"].isna().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("path", ["a.png/x.png", "x" * 5000], ids=["below a file", "a name too long"])

@@ -60,6 +60,12 @@ def test_what_fits_in_two_ways_is_refused(shape: tuple[int, ...], size: tuple[in
         laid_over(np.zeros(shape), size, channels, "a.npy")
 
 
+def test_what_has_the_size_is_named() -> None:
+    """Where predictions are scored without images there is none whose size could be expected."""
+    with pytest.raises(DataError, match=r"a\.npy: expected the size of its reference 6x7, got 7x6"):
+        laid_over(np.zeros((7, 6)), FLAT, {0}, "a.npy", "reference")
+
+
 @pytest.mark.parametrize(
     ("shape", "size", "channels", "words"),
     [

@@ -12,7 +12,7 @@ from segscale.tasks.orientation import turned_unlike
         pytest.param({"image": [6, 6], "reference": [0, 0]}, "2 of 2 images, 0 of 2 references .* 2 images", id="lost"),
         pytest.param(
             {"image": [0, 0], "reference": [0, 0], "prediction": [0, 3]},
-            "0 of 2 images, 0 of 2 references, 1 of 2 predictions .* 1 images .* 'b'",
+            "0 of 2 images, 0 of 2 references, 1 of 2 predictions .* at 1 of 2 images, first at 'b'",
             id="one prediction",
         ),
         pytest.param({"image": [8, 0], "reference": [-1, 0], "prediction": [0, 0]}, "0 of 1 ref", id="no such file"),

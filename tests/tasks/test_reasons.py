@@ -87,6 +87,7 @@ def test_what_is_told_is_one_line(text: str, shown: str) -> None:
     ("counts", "words"),
     [
         pytest.param((8, 0, 0), "8 images, 0 failed", id="sound"),
+        pytest.param((1, 0, 0), "1 image, 0 failed", id="a single one"),
         pytest.param((8, 2, 0), "8 images, 2 failed (see failures.parquet)", id="broken"),
         pytest.param((8, 2, None), "8 images, 2 failed (see failures.parquet)", id="not known"),
         pytest.param(

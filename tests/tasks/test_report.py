@@ -1,33 +1,34 @@
 import io
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from segscale.storage import parts
-from segscale.storage.catalog import COLUMNS
 from segscale.storage.failures import Failure
-from segscale.storage.ledger import Entry
-from segscale.storage.objects import ObjectStore
-from segscale.storage.shards import commit_shard
-from segscale.tasks.counting import count_rows, failed_rows
+from segscale.tasks.counting import failed_rows
 from segscale.tasks.metrics.headline import headline
-from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.report import Counted, Identity, Layout, build_tables, collect
+from segscale.tasks.report import Identity, build_tables
+from segscale.tasks.run_counts import Layout, collect
+from tests.tasks.made_counts import (
+    Rows,
+    catalog_of,
+    commit_parts,
+    layout_of,
+    made_probabilities,
+    made_reference,
+    memory_store,
+    rows_of,
+    rows_of_failed,
+    rows_of_labels,
+)
 
 IDENTITY = Identity("0a1b2c", "nuclei", "phantom")
 SETTINGS = ScoreSettings(bootstrap=20, batch_sizes=(1, 2))
-TWO = ("background", "lesion")
 COUNT_COLUMNS = [
     "n_pixels", "n_ignored", "true_positive", "false_positive", "false_negative", "true_negative", "reference_sum",
 ]  # fmt: skip
@@ -35,64 +36,11 @@ SCORES = [
     "dice", "iou", "tversky", "soft_dice", "soft_dice_squared", "soft_tversky", "sensitivity", "precision",
     "specificity", "f_beta", "volume_difference",
 ]  # fmt: skip
-SHAPE = (6, 5)
-Rows = list[dict[str, Any]]
-
-
-def _reference(seed: int, n_classes: int = 2) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, n_classes, SHAPE, np.uint8)
-
-
-def _probabilities(seed: int, n_classes: int = 2) -> NDArray[np.float32]:
-    values = np.random.default_rng(seed + 50).random((*SHAPE, n_classes)).astype(np.float32)
-    values[0, :3] = np.array([[0.0], [0.5], [1.0]], np.float32)  # on the edges of bins
-    return values[..., 0] if n_classes == 2 else values
-
-
-def _counted(seed: int, n_classes: int = 2, heads: Sequence[str] = ("last",)) -> Rows:
-    counts = count_overlap(
-        _reference(seed, n_classes), n_classes=n_classes, probabilities=_probabilities(seed, n_classes)
-    )
-    return [row for head in heads for row in count_rows(f"i{seed}", head, counts)]
-
-
-def _labelled(seed: int, head: str = "") -> Rows:
-    return count_rows(
-        f"i{seed}", head, count_overlap(_reference(seed), n_classes=2, label_map=_probabilities(seed) >= 0.5)
-    )
-
-
-def _failed(seed: int, n_classes: int = 2, heads: Sequence[str] = ("last",)) -> Rows:
-    failure = Failure("ingest", "ValueError", f"i{seed}.png: reason")
-    return [row for head in heads for row in failed_rows(f"i{seed}", head, n_classes, failure)]
-
-
-def _catalog(count: int, **groups: list[Any]) -> pd.DataFrame:
-    catalog = pd.DataFrame({name: [""] * count for name in COLUMNS})
-    catalog["image_id"] = [f"i{seed}" for seed in range(count)]
-    catalog["image"] = [f"file:///data/i{seed}.png" for seed in range(count)]
-    catalog["image_sha256"] = [f"{seed:064x}" for seed in range(count)]
-    return catalog.assign(depth=1, height=SHAPE[0], width=SHAPE[1], **groups)
-
-
-def _layout(heads: tuple[str, ...] = ("last",), classes: tuple[str, ...] = TWO, threshold_count: int = 64) -> Layout:
-    return Layout(classes, heads, 0.5, threshold_count)
-
-
-def _commit(store: ObjectStore, *shards: Rows) -> list[Entry]:
-    return [
-        commit_shard(store, "predict", uuid.uuid4().hex * 2, arrays={}, rows=parts.encode_part(rows), facts={})
-        for rows in shards
-    ]
-
-
-def _store() -> ObjectStore:
-    return ObjectStore(f"memory://{uuid.uuid4().hex}")
 
 
 def _build(catalog: pd.DataFrame, layout: Layout, *shards: Rows) -> dict[str, bytes]:
-    store = _store()
-    counted = collect(store, _commit(store, *shards), catalog, layout)
+    store = memory_store()
+    counted = collect(store, commit_parts(store, *shards), catalog, layout)
     return build_tables(counted, catalog, layout, SETTINGS, IDENTITY).encode()
 
 
@@ -100,50 +48,15 @@ def _read(files: Mapping[str, bytes], name: str) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(files[f"{name}.parquet"]))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_rows_are_put_where_the_catalog_wants_them(seed: int) -> None:
-    heads, store = ("first", "last"), _store()
-    rows = [row for image in range(7) for row in _counted(image, heads=heads)]
-    shuffled = [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))]
-    entries = _commit(store, *(shuffled[start : start + 5] for start in range(0, len(shuffled), 5)))
-    counted = collect(store, entries, _catalog(7), _layout(heads))
-    expected = [(row["image_id"], row["head"], row["class_index"]) for row in rows]
-    frame = counted.frame
-    assert list(zip(frame["image_id"], frame["head"], frame["class_index"], strict=True)) == expected
-    for name in parts.COUNTS:
-        assert frame[name].tolist() == [row[name] for row in rows]
-    for name in parts.SOFT_SUMS:
-        assert frame[name].tolist() == [row[name] for row in rows]
-    assert counted.has_histogram.tolist() == [row["class_index"] == 1 for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("shards", "words"),
-    [
-        pytest.param([_counted(0)], "image i1: expected in one part, found 0 times", id="a part is missing"),
-        pytest.param([_counted(0), _counted(1), _counted(0)], "image i0: .* found 2 times", id="an image twice"),
-        pytest.param([_counted(0) + _counted(0) + _counted(1)], "image i0: .* found 2 times", id="twice in a part"),
-        pytest.param([_counted(0), _counted(1)[:1]], "image i1: .* found 0 times", id="a class is missing"),
-        pytest.param([_counted(0), _counted(1), _counted(2)], "does not know", id="an unknown image"),
-        pytest.param([_counted(0), _counted(1, heads=["other"])], "does not know", id="an unknown head"),
-        pytest.param([], "image i0: .* found 0 times", id="no parts"),
-    ],
-)
-def test_every_image_is_in_one_part(shards: list[Rows], words: str) -> None:
-    store = _store()
-    with pytest.raises(ValueError, match=words):
-        collect(store, _commit(store, *shards), _catalog(2), _layout())
-
-
 @pytest.mark.parametrize("threshold_count", [2, 64, 256])
 def test_thresholds_are_those_of_numpy_for_every_k(threshold_count: int) -> None:
-    files = _build(_catalog(3), _layout(threshold_count=threshold_count), _counted(1), _counted(2) + _counted(0))
+    files = _build(catalog_of(3), layout_of(threshold_count=threshold_count), rows_of(1), rows_of(2) + rows_of(0))
     table = _read(files, "thresholds")
     assert table["image_id"].tolist() == ["i0", "i1", "i2"]
     assert set(table["class_index"]) == {1}
     assert len([name for name in table if str(name).startswith("predicted_")]) == threshold_count - 1
     for seed in range(3):
-        foreground, values = _reference(seed) == 1, _probabilities(seed)
+        foreground, values = made_reference(seed) == 1, made_probabilities(seed)
         assert table["reference_sum"][seed] == np.count_nonzero(foreground)
         for k in range(1, threshold_count):
             predicted = values >= np.float32(k / threshold_count)
@@ -152,19 +65,19 @@ def test_thresholds_are_those_of_numpy_for_every_k(threshold_count: int) -> None
 
 
 def test_thresholds_of_several_classes_are_each_against_the_rest() -> None:
-    layout = _layout(classes=("background", "liver", "tumour"), threshold_count=4)
-    table = _read(_build(_catalog(1), layout, _counted(0, 3)), "thresholds")
+    layout = layout_of(classes=("background", "liver", "tumour"), threshold_count=4)
+    table = _read(_build(catalog_of(1), layout, rows_of(0, 3)), "thresholds")
     assert table["class_index"].tolist() == [0, 1, 2]
     for index in range(3):
         for k in range(1, 4):
-            predicted = _probabilities(0, 3)[..., index] >= k / 4
+            predicted = made_probabilities(0, 3)[..., index] >= k / 4
             assert table[f"predicted_{k:03d}"][index] == np.count_nonzero(predicted)
-            hits = np.count_nonzero(predicted & (_reference(0, 3) == index))
+            hits = np.count_nonzero(predicted & (made_reference(0, 3) == index))
             assert table[f"true_positive_{k:03d}"][index] == hits
 
 
 def test_label_maps_have_no_thresholds() -> None:
-    files = _build(_catalog(2), _layout(("",)), _labelled(0), _labelled(1))
+    files = _build(catalog_of(2), layout_of(("",)), rows_of_labels(0), rows_of_labels(1))
     assert "thresholds.parquet" not in files
     table = _read(files, "per_image")
     assert table["threshold"].isna().all()
@@ -173,22 +86,22 @@ def test_label_maps_have_no_thresholds() -> None:
 
 
 def test_label_maps_among_probabilities_have_null_thresholds() -> None:
-    table = _read(_build(_catalog(2), _layout(), _counted(0), _labelled(1, "last")), "thresholds")
+    table = _read(_build(catalog_of(2), layout_of(), rows_of(0), rows_of_labels(1, "last")), "thresholds")
     assert table["predicted_001"].isna().tolist() == [False, True]
-    assert table["reference_sum"][1] == np.count_nonzero(_reference(1))
+    assert table["reference_sum"][1] == np.count_nonzero(made_reference(1))
 
 
 def test_more_pixels_than_a_threshold_holds_are_refused() -> None:
-    rows = _counted(0)
+    rows = rows_of(0)
     rows[1]["histogram_background"] = [2**31, *[0] * (parts.BINS - 1)]
-    _build(_catalog(1), _layout(), rows)  # in the lowest bin, below every threshold that is kept
+    _build(catalog_of(1), layout_of(), rows)  # in the lowest bin, below every threshold that is kept
     rows[1]["histogram_background"] = [0] * (parts.BINS - 1) + [2**31]
     with pytest.raises(ValueError, match="pixels above a threshold"):
-        _build(_catalog(1), _layout(), rows)
+        _build(catalog_of(1), layout_of(), rows)
 
 
 def test_per_image_has_the_columns_of_the_contract() -> None:
-    files = _build(_catalog(1, patient_id=["p"], site=["s"]), _layout(), _counted(0))
+    files = _build(catalog_of(1, patient_id=["p"], site=["s"]), layout_of(), rows_of(0))
     assert _read(files, "per_image").columns.tolist() == [
         "run_id", "dataset", "model", "image_id", "patient_id", "site", "class_index", "class_name", "head", "depth",
         "height", "width", "n_pixels", "n_ignored", "threshold", "true_positive", "false_positive", "false_negative",
@@ -201,9 +114,9 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
 @pytest.mark.parametrize("named", [0, 1, 3])
 def test_without_images_their_hashes_are_null(named: int) -> None:
     """Of a set that names some, an empty text is the hash of a file that is not there."""
-    catalog = _catalog(3)
+    catalog = catalog_of(3)
     catalog.loc[named:, ["image", "image_sha256"]] = ""
-    files = _build(catalog, _layout(), *map(_counted, range(3)))
+    files = _build(catalog, layout_of(), *map(rows_of, range(3)))
     table = _read(files, "per_image")
     assert table["image_sha256"].isna().all() == (named == 0)
     if named:
@@ -213,8 +126,8 @@ def test_without_images_their_hashes_are_null(named: int) -> None:
 
 
 def test_per_image_holds_the_counts() -> None:
-    table = _read(_build(_catalog(2), _layout(), _counted(1), _counted(0)), "per_image")
-    rows = _counted(0) + _counted(1)
+    table = _read(_build(catalog_of(2), layout_of(), rows_of(1), rows_of(0)), "per_image")
+    rows = rows_of(0) + rows_of(1)
     assert table["image_id"].tolist() == ["i0", "i0", "i1", "i1"]
     assert table["class_name"].tolist() == ["background", "lesion"] * 2
     for name in (*COUNT_COLUMNS, *parts.SOFT_SUMS):
@@ -228,42 +141,45 @@ def test_per_image_holds_the_counts() -> None:
 @pytest.mark.parametrize(
     "shards",
     [
-        pytest.param([_counted(0), _counted(1), _counted(2)], id="all sound"),
-        pytest.param([_counted(0), _failed(1), _counted(2)], id="one failed"),
-        pytest.param([_failed(0), _failed(1), _failed(2)], id="all failed"),
-        pytest.param([_labelled(0, "last"), _labelled(1, "last"), _labelled(2, "last")], id="label maps"),
+        pytest.param([rows_of(0), rows_of(1), rows_of(2)], id="all sound"),
+        pytest.param([rows_of(0), rows_of_failed(1), rows_of(2)], id="one failed"),
+        pytest.param([rows_of_failed(0), rows_of_failed(1), rows_of_failed(2)], id="all failed"),
+        pytest.param(
+            [rows_of_labels(0, "last"), rows_of_labels(1, "last"), rows_of_labels(2, "last")], id="label maps"
+        ),
     ],
 )
 def test_types_do_not_depend_on_what_failed(shards: list[Rows]) -> None:
-    catalog = _catalog(3, site=["x", "y", "z"])
-    files = _build(catalog, _layout(), *shards)
+    catalog = catalog_of(3, site=["x", "y", "z"])
+    files = _build(catalog, layout_of(), *shards)
     table = _read(files, "per_image")
     assert {str(table[name].dtype) for name in [*COUNT_COLUMNS, "depth", "height", "width"]} == {"Int64"}
     assert {str(table[name].dtype) for name in (*SCORES, *parts.SOFT_SUMS, "threshold")} == {"float64"}
     indexed = {name: _read(files, name) for name in ("per_image", "per_sample", "batch_summed", "intervals", "gap")}
     assert {str(found["class_index"].dtype) for found in indexed.values()} == {"int64"}
-    whole = _build(catalog, _layout(), _counted(0), _counted(1), _counted(2))
+    whole = _build(catalog, layout_of(), rows_of(0), rows_of(1), rows_of(2))
     for name in ("per_image", "per_sample", "batch_summed", "intervals", "gap"):
         assert _read(files, name).dtypes.to_dict() == _read(whole, name).dtypes.to_dict(), name
 
 
 def test_types_of_the_failures_do_not_depend_on_their_number() -> None:
     none, one = (
-        _read(_build(_catalog(2), _layout(), _counted(0), rows), "failures") for rows in (_counted(1), _failed(1))
+        _read(_build(catalog_of(2), layout_of(), rows_of(0), rows), "failures")
+        for rows in (rows_of(1), rows_of_failed(1))
     )
     assert none.empty
     assert none.dtypes.to_dict() == one.dtypes.to_dict()
 
 
 def test_types_of_the_thresholds_do_not_depend_on_what_failed() -> None:
-    whole = _read(_build(_catalog(2), _layout(), _counted(0), _counted(1)), "thresholds")
-    failed = _read(_build(_catalog(2), _layout(), _counted(0), _failed(1)), "thresholds")
+    whole = _read(_build(catalog_of(2), layout_of(), rows_of(0), rows_of(1)), "thresholds")
+    failed = _read(_build(catalog_of(2), layout_of(), rows_of(0), rows_of_failed(1)), "thresholds")
     assert failed["reference_sum"].isna().tolist() == [False, True]
     assert failed.dtypes.to_dict() == whole.dtypes.to_dict()
 
 
 def test_thresholds_are_stored_as_the_contract_says() -> None:
-    files = _build(_catalog(2), _layout(threshold_count=4), _counted(0), _failed(1))
+    files = _build(catalog_of(2), layout_of(threshold_count=4), rows_of(0), rows_of_failed(1))
     schema = pq.read_schema(io.BytesIO(files["thresholds.parquet"]))
     assert {str(schema.field(name).type) for name in ("class_index", "reference_sum")} == {"int64"}
     pairs = [f"{name}_{k:03d}" for k in (1, 2, 3) for name in ("true_positive", "predicted")]
@@ -272,9 +188,9 @@ def test_thresholds_are_stored_as_the_contract_says() -> None:
 
 
 def test_a_failed_image_is_a_row_of_nulls() -> None:
-    catalog = _catalog(2)
+    catalog = catalog_of(2)
     catalog.loc[1, ["depth", "height", "width"]] = 0
-    files = _build(catalog, _layout(), _counted(0), _failed(1))
+    files = _build(catalog, layout_of(), rows_of(0), rows_of_failed(1))
     table = _read(files, "per_image")
     failed = table[table["image_id"] == "i1"]
     assert len(failed) == 2
@@ -292,7 +208,7 @@ def test_a_failed_image_is_a_row_of_nulls() -> None:
 
 def test_an_image_without_a_prediction_keeps_its_reference() -> None:
     missing = failed_rows("i1", "last", 2, Failure("score", "MissingFile", "prediction: none"), [18, 12])
-    files = _build(_catalog(4), _layout(), _counted(0), missing, _failed(2), _counted(3))
+    files = _build(catalog_of(4), layout_of(), rows_of(0), missing, rows_of_failed(2), rows_of(3))
     table = _read(files, "per_image")
     assert str(table["prediction_missing"].dtype) == "boolean"
     assert table["prediction_missing"].tolist() == [False, False, True, True, *[False] * 4]
@@ -315,12 +231,18 @@ def test_an_image_without_a_prediction_keeps_its_reference() -> None:
 
 def test_a_failure_is_listed_once_whatever_the_heads_and_classes() -> None:
     heads = ("first", "last")
-    files = _build(_catalog(3), _layout(heads), _failed(0, heads=heads), _counted(1, heads=heads), _failed(2, 2, heads))
+    files = _build(
+        catalog_of(3),
+        layout_of(heads),
+        rows_of_failed(0, heads=heads),
+        rows_of(1, heads=heads),
+        rows_of_failed(2, 2, heads),
+    )
     assert _read(files, "failures")["image_id"].tolist() == ["i0", "i2"]
 
 
 def test_every_table_says_what_it_is_of() -> None:
-    files = _build(_catalog(2), _layout(), _counted(0), _failed(1))
+    files = _build(catalog_of(2), layout_of(), rows_of(0), rows_of_failed(1))
     assert sorted(files) == [
         f"{name}.parquet"
         for name in ("batch_summed", "failures", "gap", "intervals", "per_image", "per_sample", "thresholds")
@@ -336,58 +258,23 @@ def test_every_table_says_what_it_is_of() -> None:
 
 
 def test_equal_runs_are_equal_bytes_however_they_were_cut() -> None:
-    rows = [_counted(0), _failed(1), _counted(2), _counted(3)]
-    catalog = _catalog(4, site=["x", None, "x", "y"])
+    rows = [rows_of(0), rows_of_failed(1), rows_of(2), rows_of(3)]
+    catalog = catalog_of(4, site=["x", None, "x", "y"])
     whole = [row for image in rows for row in image]
-    first = _build(catalog, _layout(), *rows)
-    assert _build(catalog, _layout(), *rows) == first
-    assert _build(catalog, _layout(), *rows[::-1]) == first
-    assert _build(catalog, _layout(), whole[3:], whole[:3]) == first
-
-
-@given(data=st.data(), kind=st.sampled_from(["two classes", "three classes", "label maps"]))
-def test_any_batching_order_and_sharding_gives_equal_counts_to_the_last_bit(data: st.DataObject, kind: str) -> None:
-    """Images are counted one by one, as views into batches of any size, and committed in shards of any size."""
-    n_images, n_classes = data.draw(st.integers(1, 9)), 3 if kind == "three classes" else 2
-    layout = _layout(classes=("background", "liver", "tumour")[:n_classes])
-    references = np.stack([_reference(seed, n_classes) for seed in range(n_images)])
-    probabilities = np.stack([_probabilities(seed, n_classes) for seed in range(n_images)])
-    predictions = probabilities >= 0.5 if kind == "label maps" else probabilities
-    argument = "label_map" if kind == "label maps" else "probabilities"
-    failed = data.draw(st.sets(st.integers(0, n_images - 1), max_size=2))
-
-    def counted(order: Sequence[int], cuts: Sequence[int], shards: Sequence[int]) -> Counted:
-        rows: list[Rows] = []
-        for batch in np.split(np.array(order, int), cuts):
-            in_batch = references[batch], predictions[batch]
-            for place, reference, prediction in zip(batch, *in_batch, strict=True):
-                kinds: dict[str, Any] = {argument: prediction}
-                counts = count_overlap(reference, n_classes=n_classes, **kinds)
-                rows.append(_failed(place, n_classes) if place in failed else count_rows(f"i{place}", "last", counts))
-        cut = [[row for image in rows[start:end] for row in image] for start, end in pairwise([0, *shards, n_images])]
-        store = _store()
-        return collect(store, _commit(store, *filter(None, cut)), _catalog(n_images), layout)
-
-    def cuts() -> list[int]:
-        return sorted(data.draw(st.lists(st.integers(0, n_images), max_size=4)))
-
-    one_by_one = counted(range(n_images), range(1, n_images), [])
-    found = counted(data.draw(st.permutations(range(n_images))), cuts(), cuts())
-    pd.testing.assert_frame_equal(found.frame, one_by_one.frame, check_exact=True)
-    for name in ("true_positive", "predicted", "has_histogram"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(one_by_one, name))
-    sums = [one.frame[list(parts.SOFT_SUMS)].to_numpy().tobytes() for one in (found, one_by_one)]
-    assert sums[0] == sums[1]
+    first = _build(catalog, layout_of(), *rows)
+    assert _build(catalog, layout_of(), *rows) == first
+    assert _build(catalog, layout_of(), *rows[::-1]) == first
+    assert _build(catalog, layout_of(), whole[3:], whole[:3]) == first
 
 
 def test_the_index_of_the_catalog_is_no_part_of_a_report() -> None:
-    catalog = _catalog(2, site=["x", "y"])
-    shards = [_counted(0), _failed(1)]
-    assert _build(catalog.set_axis(pd.Index([5, 2])), _layout(), *shards) == _build(catalog, _layout(), *shards)
+    catalog = catalog_of(2, site=["x", "y"])
+    shards = [rows_of(0), rows_of_failed(1)]
+    assert _build(catalog.set_axis(pd.Index([5, 2])), layout_of(), *shards) == _build(catalog, layout_of(), *shards)
 
 
 def test_the_headline_puts_the_averages_side_by_side() -> None:
-    files = _build(_catalog(3), _layout(("a", "b")), *(_counted(seed, heads=("a", "b")) for seed in range(3)))
+    files = _build(catalog_of(3), layout_of(("a", "b")), *(rows_of(seed, heads=("a", "b")) for seed in range(3)))
     table = headline(_read(files, "per_sample"), _read(files, "batch_summed"), "b")
     assert table.columns.tolist() == [
         "class", "metric", "per-sample", "failed as 0", "missing as 0", "batch 1", "batch 2", "pooled",
@@ -396,7 +283,7 @@ def test_the_headline_puts_the_averages_side_by_side() -> None:
     assert set(table["metric"]) == {"dice", "tversky"}
     lesion = table[(table["class"] == "lesion") & (table["metric"] == "dice")]
     assert len(lesion) == 1
-    rows = [_counted(seed)[1] for seed in range(3)]
+    rows = [rows_of(seed)[1] for seed in range(3)]
     weights = [2 * row["true_positive"] + row["false_positive"] + row["false_negative"] for row in rows]
     each = [2 * row["true_positive"] / weight for row, weight in zip(rows, weights, strict=True)]
     assert lesion["per-sample"].item() == pytest.approx(sum(each) / 3, rel=1e-12)

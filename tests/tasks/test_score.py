@@ -184,7 +184,9 @@ _NAN[2, 3] = np.nan
         pytest.param("bad.npy", _probabilities((HEIGHT, WIDTH, 3)), "got 12x9x3", id="channels of another model"),
         pytest.param("bad.npy", _NAN, "1 of 108 probabilities are NaN", id="NaN"),
         pytest.param("bad.npy", _LOGITS, "apply the sigmoid", id="logits"),
-        pytest.param("bad.png", _mask(shape=(HEIGHT + 1, WIDTH)), "expected the size of its image", id="mask too high"),
+        pytest.param(
+            "bad.png", _mask(shape=(HEIGHT + 1, WIDTH)), "expected the size of its reference", id="mask too high"
+        ),
         pytest.param("bad.png", _mask() * 7, "label values 7", id="unlisted value"),
         pytest.param("bad.png", np.stack([_mask(), _mask(), 1 - _mask()], axis=-1), "coloured", id="colours"),
         pytest.param("bad.png", b"", "0 bytes", id="zero bytes"),

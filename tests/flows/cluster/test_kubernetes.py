@@ -12,7 +12,7 @@ from dask_kubernetes.operator import KubeCluster, make_cluster_spec
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.cluster.kubernetes import pod_options
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.workers import Workers
 
 POD = Cluster(kind="kubernetes", workers=3, cores=4, memory="8GB", image="registry/segscale:1", namespace="lab")

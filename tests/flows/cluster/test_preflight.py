@@ -16,8 +16,8 @@ from segscale.flows.cluster.preflight import (
     own_versions,
     probe_name,
 )  # fmt: skip
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.evaluation import parse_config
-from segscale.flows.config.sections import Cluster
 from segscale.storage.objects import ObjectStore
 
 TOKEN = "aa"

@@ -10,8 +10,8 @@ from dask_jobqueue.slurm import SLURMJob
 
 from segscale.errors import ConfigError
 from segscale.flows.cluster.slurm import check_slurm, job_options, lifetime_options
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.cluster_keys import longest_shard_seconds
-from segscale.flows.config.sections import Cluster
 
 
 def script_of(config: Cluster) -> list[str]:

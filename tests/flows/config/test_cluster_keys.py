@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.cluster_keys import KEYS_OF_KIND, unused_key, walltime_seconds
-from segscale.flows.config.sections import Cluster
 
 ADDRESS = {"kind": "address", "address": "tls://h:1"}
 SLURM = {"kind": "slurm", "workers": 1}

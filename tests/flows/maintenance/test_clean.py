@@ -39,10 +39,10 @@ def torn_in(config: EvaluationConfig, dataset: str = "d", hours: float = 2) -> P
 def test_a_torn_write_beside_a_report_goes_and_the_report_stays(config: EvaluationConfig) -> None:
     torn = torn_in(config)
     said = describe(clean_store(config, 1, dry_run=True))
-    assert f"would remove {torn}: 1 files, 5 bytes" in said
+    assert f"would remove {torn}: 1 file, 5 bytes" in said
     assert torn.exists()
     said = describe(clean_store(config, 1))
-    assert said == f"removed {torn}: 1 files, 5 bytes\nremoved 1 leftovers of 5 bytes, kept 0 younger"
+    assert said == f"removed {torn}: 1 file, 5 bytes\nremoved 1 leftover of 5 bytes, kept 0 younger"
     assert [path.name for path in torn.parent.iterdir()] == ["run.json"]
 
 

@@ -390,7 +390,7 @@ def test_what_is_said_names_what_where_expected_found_and_what_to_do(run: Finish
     size = entry.objects[ROWS].size_bytes
     assert line.startswith(f"damaged object: {entry.path}/{ROWS}: expected {size} bytes with sha256 ")
     assert f"found {size // 2} bytes; segscale repair" in line
-    assert count.startswith("1 findings; looked at ")
+    assert count.startswith("1 finding; looked at ")
     document = json.loads(as_json(found))
     assert set(document) == {"findings", "notes", "checked"}
     assert document["findings"][0]["key"] == entry.key
@@ -535,7 +535,7 @@ def test_a_dry_run_removes_nothing_and_says_what_it_would(run: Finished) -> None
     partial.write_bytes(b"123")
     before = snapshot(run.folder)
     said = describe_cleaning(clean_store(run.config, 0, dry_run=True))
-    assert f"would remove {dead}: 1 files, 5 bytes" in said
+    assert f"would remove {dead}: 1 file, 5 bytes" in said
     assert "would remove 2 leftovers of 8 bytes" in said
     assert snapshot(run.folder) == before
     assert "removed 2 leftovers of 8 bytes" in describe_cleaning(clean_store(run.config, 0))

@@ -120,7 +120,7 @@ def test_workers_compute_with_one_thread_unless_the_user_says_otherwise(
 DRIVER = """
 import os, sys, threading
 from unittest import mock
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.workers import Workers
 from tests.flows.stream_work import Deed, do
 

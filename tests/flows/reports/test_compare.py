@@ -27,7 +27,7 @@ def test_a_comparison_on_the_terminal(write_run: WriteRun, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert "b: " in out
     assert "(4 images, 1 failed)" in out
-    assert "1 images failed in a run and enter no difference" in out
+    assert "1 image failed in a run and enter no difference" in out
     lines = [line.split() for line in out.splitlines()]
     pooled = next(line for line in lines if line[:3] == ["lesion", "dice", "pooled"])
     # 112/(112 + 13) and 122/(122 + 8); each of 3 images swapped or not is as far 2 times of 8.

@@ -16,7 +16,7 @@ from distributed import Client
 
 from segscale.errors import ClusterLostError
 from segscale.flows.cluster import scheduler as answers
-from segscale.flows.config.sections import Cluster
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.processes import stream as processes
 from segscale.flows.shards import stream
 from segscale.flows.shards.retry import ATTEMPTS, DEATHS, Finished, Limits, Lost
