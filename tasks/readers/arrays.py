@@ -16,6 +16,7 @@ from segscale.tasks.readers.picture import (
     decoding,
     native_pixels,
     picture_dtype,
+    type_in_words,
 )
 
 _MAGIC = b"\x93NUMPY"
@@ -75,11 +76,11 @@ def read_array_header(data: bytes, name: str) -> ArrayHeader:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
     if dtype.hasobject or dtype.names is not None:
-        raise UnreadableImage(f"{name}: holds {dtype} elements; expected numbers")
+        raise UnreadableImage(f"{name}: holds {type_in_words(dtype)}; expected numbers")
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
     found = len(data) - stream.tell()
     if found < expected:
-        raise UnreadableImage(f"{name}: cut off: {found} of {expected} bytes of shape {shape} {dtype.name}")
+        raise UnreadableImage(f"{name}: cut off: {found} of {expected} bytes of shape {shape}, {type_in_words(dtype)}")
     return ArrayHeader(shape, dtype)
 
 

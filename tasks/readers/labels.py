@@ -9,7 +9,7 @@ from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array
 from segscale.tasks.readers.channels import single_channel
 from segscale.tasks.readers.formats import reader_for
-from segscale.tasks.readers.picture import native_pixels
+from segscale.tasks.readers.picture import native_pixels, type_in_words
 from segscale.tasks.readers.tiff import TiffReader, holds_planes
 
 _INT32 = np.iinfo(np.int32)
@@ -29,7 +29,7 @@ def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArra
         known = labels if missing is None else np.where(np.isnan(labels), missing, labels)
         return _whole_numbers(known, name)
     if labels.dtype.kind not in "biu":
-        raise UnreadableImage(f"{name}: values of type {labels.dtype.name}; expected integers")
+        raise UnreadableImage(f"{name}: values of type {type_in_words(labels.dtype)}; expected integers")
     return native_pixels(labels)
 
 

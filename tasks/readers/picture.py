@@ -80,10 +80,46 @@ def check_signature(data: bytes, name: str, signatures: tuple[bytes, ...], forma
     if not data:
         raise UnreadableImage(f"{name}: the file is empty (0 bytes); expected {format_name}")
     if not data.startswith(signatures):
+        begins_as = _looks_like(data)
+        if begins_as == format_name:
+            raise UnreadableImage(f"{name}: the first bytes of {format_name} are damaged; copy it again, not as text")
         raise UnreadableImage(
-            f"{name}: not {format_name}, whatever its name says: it starts with {data[:8]!r}; "
-            f"expected {' or '.join(repr(signature) for signature in signatures)}"
+            f"{name}: not {format_name}, whatever its name says: it begins as {begins_as}; give it the ending of what "
+            f"it is, or save it as {format_name}"
         )
+
+
+_BEGINNINGS = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"II*\0": "a TIFF image",
+    b"MM\0*": "a TIFF image",
+    b"II+\0": "a TIFF image",
+    b"MM\0+": "a TIFF image",
+    b"\x93NUMPY": "a .npy file of numpy",
+    b"GIF8": "a GIF image",
+    b"BM": "a BMP image",
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive (.npz and Excel files are such)",
+    b"\x1f\x8b": "a file packed with gzip",
+}
+
+
+def _looks_like(data: bytes) -> str:
+    for beginning, words in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return words
+    beginning = data[:64]
+    is_text = beginning.isascii() and all(chr(byte).isprintable() or chr(byte).isspace() for byte in beginning)
+    return "text" if is_text else "no format that is known here"
+
+
+_WORDS_OF_KINDS = {"U": "text", "S": "text", "O": "Python objects", "V": "records", "M": "dates", "m": "durations"}
+
+
+def type_in_words(dtype: np.dtype[Any]) -> str:
+    """What an array holds, as messages say it: numbers by their type, all else in words."""
+    return _WORDS_OF_KINDS.get(dtype.kind, dtype.name)
 
 
 def check_size(header: Header, name: str) -> Header:
@@ -121,7 +157,8 @@ def picture_dtype(dtype: np.dtype[Any], name: str) -> str:
     if (dtype.kind in "iu" and dtype.itemsize <= 4) or (dtype.kind == "f" and dtype.itemsize <= 4):
         return dtype.newbyteorder("=").name
     raise UnreadableImage(
-        f"{name}: pixels of type {dtype.name}; expected bool, integers of 8, 16 or 32 bits, or floats of 16, 32 or 64"
+        f"{name}: pixels of type {type_in_words(dtype)}; expected bool, integers of 8, 16 or 32 bits, or floats of 16, "
+        "32 or 64"
     )
 
 

@@ -10,6 +10,7 @@ from segscale.errors import UnreadableImage
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
 from segscale.tasks.readers.formats import read_picture, reader_for
 from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.picture import type_in_words
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
 
@@ -57,8 +58,8 @@ def read_probabilities(data: bytes, name: str) -> Probabilities:
     stored, full_scale = _shares(data, name)
     if stored.dtype.kind not in "bu" or stored.dtype.itemsize > 2:
         raise UnreadableImage(
-            f"{name}: values of type {stored.dtype.name}; expected probabilities as floats from 0 to 1, or as unsigned "
-            "integers of 8 or 16 bits that stand for their share of full scale"
+            f"{name}: values of type {type_in_words(stored.dtype)}; expected probabilities as floats from 0 to 1, or "
+            "as unsigned integers of 8 or 16 bits that stand for their share of full scale"
         )
     if stored.dtype != np.bool_ and int(stored.max()) == 1:
         raise UnreadableImage(

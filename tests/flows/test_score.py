@@ -31,7 +31,7 @@ from segscale.storage.quarantine import lift
 from segscale.storage.reports import open_runs
 from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import scan, score
-from segscale.tasks.reference_file import read_reference
+from segscale.tasks.readers import read_label_map
 
 N_IMAGES, SIDE = 12, 8
 FOLDERS = {"image": "images", "reference": "masks", "prediction": "ours"}
@@ -340,14 +340,14 @@ def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
 
 def dying_at(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Workers die where they decode the references of these images."""
-    true = read_reference
+    true = read_label_map
 
     def deadly(data: bytes, name: str, *given: Any) -> Any:
         if name in names:
             raise WorkerDies
         return true(data, name, *given)
 
-    monkeypatch.setattr(score, "read_reference", deadly)
+    monkeypatch.setattr(score, "read_label_map", deadly)
 
 
 def test_an_image_that_ends_workers_is_left_out_until_its_files_change(

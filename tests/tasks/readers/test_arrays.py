@@ -46,7 +46,8 @@ def test_pictures(stored: NDArray[Any], shape: tuple[int, ...], dtype: str, full
         pytest.param(np.ones((1, 5, 6, 2)), "2 channels", id="two channels"),
         pytest.param(np.ones((5, 6), np.int64), "pixels of type int64", id="64 bits"),
         pytest.param(np.ones((0, 6)), "no pixels", id="no rows"),
-        pytest.param(np.ones(3, [("a", "u1")]), "expected numbers", id="records"),
+        pytest.param(np.ones(3, [("a", "u1")]), "holds records; expected numbers", id="records"),
+        pytest.param(np.array([["a", "b"]]), "pixels of type text", id="text"),
     ],
 )
 def test_refused_pictures(stored: NDArray[Any], message: str) -> None:
@@ -56,7 +57,7 @@ def test_refused_pictures(stored: NDArray[Any], message: str) -> None:
 
 def test_python_objects_are_never_unpickled() -> None:
     data = npy(np.array([{}], object), allow_pickle=True)
-    with pytest.raises(UnreadableImage, match="holds object elements; expected numbers"):
+    with pytest.raises(UnreadableImage, match="holds Python objects; expected numbers"):
         read_array(data, "a.npy")
 
 

@@ -20,7 +20,10 @@ from segscale.tasks.readers.picture import (
     ("data", "message"),
     [
         pytest.param(b"", "a.png: the file is empty (0 bytes); expected a PNG image", id="empty file"),
-        pytest.param(b"id,path\n1,x", "it starts with b'id,path\\n'", id="text under a picture's name"),
+        pytest.param(b"id,path\n1,x", "a PNG image, whatever its name says: it begins as text; give", id="a table"),
+        pytest.param(b"\xff\xd8\xff\xe0", "it begins as a JPEG image", id="another format"),
+        pytest.param(b"\x89PN\r\n", "it begins as no format", id="nearly the right one"),
+        pytest.param(b"\x00\x01\x02", "it begins as no format that is known here", id="any bytes"),
     ],
 )
 def test_wrong_signature_is_named(data: bytes, message: str) -> None:
