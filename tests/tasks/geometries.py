@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -50,3 +51,20 @@ def positions(geometry: Geometry, size: Size) -> NDArray[np.float64]:
     for axis, index in enumerate(np.indices(size)):
         found += index[..., None] * geometry.spacing[axis] * np.array(geometry.directions[axis])
     return found
+
+
+def backwards(turn: Turn, values: NDArray[Any]) -> NDArray[Any]:
+    """An array that `turn` puts right."""
+    turned = values[tuple(slice(None, None, -1 if flip else None) for flip in turn.flips)]
+    return turned.transpose(*np.argsort(turn.axes), *range(3, values.ndim))
+
+
+def laid(turn: Turn, geometry: Geometry, size: Size) -> tuple[Geometry, Size]:
+    """The geometry and the size of such an array, from where its voxels lie."""
+    places = backwards(turn, positions(geometry, size))
+    first = places[0, 0, 0]
+    steps = [places[1, 0, 0] - first, places[0, 1, 0] - first, places[0, 0, 1] - first]
+    lengths = [float(np.linalg.norm(step)) for step in steps]
+    directions = np.array([step / length for step, length in zip(steps, lengths, strict=True)])
+    d, h, w, _ = places.shape
+    return geometry_of(directions, (lengths[0], lengths[1], lengths[2]), tuple(first)), (d, h, w)

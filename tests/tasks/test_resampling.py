@@ -16,8 +16,7 @@ from segscale.tasks.geometry import Geometry
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.resampling import PARTS, resampling
 from segscale.tasks.turns import turn_onto
-from tests.tasks.geometries import TURNS, UPRIGHT, geometries, geometry_of, rotation, sizes
-from tests.tasks.test_turns import backwards, laid
+from tests.tasks.geometries import TURNS, UPRIGHT, backwards, geometries, geometry_of, laid, rotation, sizes
 
 
 def grid(

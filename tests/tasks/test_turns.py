@@ -5,32 +5,24 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from segscale.tasks.geometry import Geometry, from_ras_affine, ras_affine
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.turns import Turn, nearest_turn, turn_onto
-from tests.tasks.geometries import TURNS, UPRIGHT, geometries, geometry_of, positions, rotation, sizes
+from tests.tasks.geometries import (
+    TURNS,
+    UPRIGHT,
+    backwards,
+    geometries,
+    geometry_of,
+    laid,
+    positions,
+    rotation,
+    sizes,
+)
 
 PLAIN = Geometry((2.0, 1.0, 1.0), UPRIGHT, (-10.0, 20.0, 30.0))
 SIZE = (4, 5, 6)
-
-
-def backwards(turn: Turn, values: NDArray[Any]) -> NDArray[Any]:
-    """An array that `turn` puts right."""
-    turned = values[tuple(slice(None, None, -1 if flip else None) for flip in turn.flips)]
-    return turned.transpose(*np.argsort(turn.axes), *range(3, values.ndim))
-
-
-def laid(turn: Turn, geometry: Geometry, size: Size) -> tuple[Geometry, Size]:
-    """The geometry and the size of such an array, from where its voxels lie."""
-    places = backwards(turn, positions(geometry, size))
-    first = places[0, 0, 0]
-    steps = [places[1, 0, 0] - first, places[0, 1, 0] - first, places[0, 0, 1] - first]
-    lengths = [float(np.linalg.norm(step)) for step in steps]
-    directions = np.array([step / length for step, length in zip(steps, lengths, strict=True)])
-    d, h, w, _ = places.shape
-    return geometry_of(directions, (lengths[0], lengths[1], lengths[2]), tuple(first)), (d, h, w)
 
 
 def test_there_are_48() -> None:
