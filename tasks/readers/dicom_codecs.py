@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,10 @@ from segscale.errors import UnreadableImage
 
 NATIVE: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
 """Transfer syntaxes whose pixels are not compressed by themselves (one deflates the whole file)."""
+
+
+_END: Final = b"\xff\xd9"
+"""Ends streams of JPEG, JPEG-LS and JPEG 2000; decoders fill up with grey what lies behind a cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,10 @@ def decode_frame(
             raise UnreadableImage(
                 f"{name}: a frame holds {rows} x {columns} pixels; expected {shape[0]} x {shape[1]} as the header says"
             )
+        if codec.size is not None and _END not in frame[-16:]:
+            raise UnreadableImage(
+                f"{name}: a frame of {codec.title} is cut off: no end marker in its {len(frame)} bytes"
+            )
         return codec.decode(frame, shape[0] * shape[1] * pixel_bytes, pixel_bytes)
     except (UnreadableImage, MemoryError, ImportError):
         raise
@@ -80,11 +89,20 @@ def _inflate_frame(frame: bytes, expected: int, _: int) -> bytes:
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, expected + 2)
 
 
-def _run_lengths(frame: bytes, _: int, pixel_bytes: int) -> bytes:
+def _run_lengths(frame: bytes, expected: int, pixel_bytes: int) -> bytes:
+    """Runs of each byte of the pixels by itself, the highest first, behind a table of where they begin."""
     import imagecodecs
 
-    # At most 64 bytes come of each, so that nothing has to be claimed first.
-    return bytes(imagecodecs.dicomrle_decode(frame, f"<u{pixel_bytes}"))
+    count, *offsets = struct.unpack_from("<16I", frame)
+    bounds = [*offsets[:count], len(frame)]
+    if count != pixel_bytes or bounds[0] < 64 or sorted(bounds) != bounds:
+        raise ValueError("no table of segments")
+    # At most 64 bytes come of each, so that nothing has to be claimed first. (`dicomrle_decode` trusts the table.)
+    runs = [imagecodecs.packbits_decode(frame[start:stop]) for start, stop in pairwise(bounds)]
+    size = expected // pixel_bytes
+    if pixel_bytes > 1 and not all(size <= len(run) <= size + 1 for run in runs):
+        raise ValueError("segments of other sizes")
+    return np.stack([np.frombuffer(run, np.uint8)[:size] for run in reversed(runs)], axis=-1).tobytes()
 
 
 def _jpeg(frame: bytes, *_: int) -> NDArray[Any]:
@@ -100,15 +118,10 @@ def _jpeg_ls(frame: bytes, *_: int) -> NDArray[Any]:
 
 
 def _jpeg_2000(frame: bytes, *_: int) -> NDArray[Any]:
+    """HTJ2K too, which is a part of JPEG 2000; `htj2k_decode` of imagecodecs passes over errors."""
     import imagecodecs
 
     return np.asarray(imagecodecs.jpeg2k_decode(frame))
-
-
-def _high_throughput(frame: bytes, *_: int) -> NDArray[Any]:
-    import imagecodecs
-
-    return np.asarray(imagecodecs.htj2k_decode(frame))
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int]:
@@ -131,7 +144,7 @@ def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
     return int(bottom - top), int(right - left)
 
 
-_RLE: Final = Codec("RLE", True, _run_lengths, None, "DICOMRLE")
+_RLE: Final = Codec("RLE", True, _run_lengths, None, "PACKBITS")
 _CODECS: Final[Mapping[str, Codec]] = {
     "1.2.840.10008.1.2.5": _RLE,
     "1.2.840.10008.1.2.8.1": Codec("Deflate", True, _inflate_frame, None),
@@ -143,7 +156,7 @@ _CODECS: Final[Mapping[str, Codec]] = {
     "1.2.840.10008.1.2.4.81": Codec("JPEG-LS", False, _jpeg_ls, _jpeg_size, "JPEGLS"),
     "1.2.840.10008.1.2.4.90": Codec("lossless JPEG 2000", True, _jpeg_2000, _jpeg_2000_size, "JPEG2K"),
     "1.2.840.10008.1.2.4.91": Codec("JPEG 2000", False, _jpeg_2000, _jpeg_2000_size, "JPEG2K"),
-    "1.2.840.10008.1.2.4.201": Codec("lossless HTJ2K", True, _high_throughput, _jpeg_2000_size, "HTJ2K"),
-    "1.2.840.10008.1.2.4.202": Codec("lossless HTJ2K", True, _high_throughput, _jpeg_2000_size, "HTJ2K"),
-    "1.2.840.10008.1.2.4.203": Codec("HTJ2K", False, _high_throughput, _jpeg_2000_size, "HTJ2K"),
+    "1.2.840.10008.1.2.4.201": Codec("lossless HTJ2K", True, _jpeg_2000, _jpeg_2000_size, "JPEG2K"),
+    "1.2.840.10008.1.2.4.202": Codec("lossless HTJ2K", True, _jpeg_2000, _jpeg_2000_size, "JPEG2K"),
+    "1.2.840.10008.1.2.4.203": Codec("HTJ2K", False, _jpeg_2000, _jpeg_2000_size, "JPEG2K"),
 }

@@ -49,6 +49,7 @@ def even(data: bytes) -> bytes:
         (DEFLATED_FRAME, deflate, "deflated frames"),
         (J2K, lambda a: imagecodecs.jpeg2k_encode(a, level=0, codecformat="j2k"), "JPEG 2000, its codestream alone"),
         ("1.2.840.10008.1.2.4.91", lambda a: imagecodecs.jpeg2k_encode(a, level=0), "JPEG 2000 in a JP2 container"),
+        ("1.2.840.10008.1.2.4.201", imagecodecs.htj2k_encode, "high-throughput JPEG 2000"),
         (JPEG_LS, imagecodecs.jpegls_encode, "JPEG-LS"),
         ("1.2.840.10008.1.2.4.70", lambda a: imagecodecs.ljpeg_encode(a, bitspersample=12), "lossless JPEG"),
     ],
@@ -102,6 +103,13 @@ def test_single_bits_packed_or_a_byte_each(syntax: str, packed: bool) -> None:
     assert np.array_equal(label_map(read_segmentation(data, "a.dcm"))[0], drawn)
 
 
+def test_twelve_bits_of_lossy_jpeg() -> None:
+    smooth = (np.add.outer(np.arange(48), np.arange(40)) * 40).astype("uint16")
+    coded = even(bytes(imagecodecs.jpeg8_encode(smooth, level=98, bitspersample=12)))
+    data = ct_slice(smooth, 5, "1.2.840.10008.1.2.4.51", compressed=coded, BitsStored=12, HighBit=11)
+    assert np.abs(read_series({"a.dcm": data}, "case").values[0].astype(int) - smooth).max() < 16
+
+
 def test_a_lossy_segmentation_is_refused() -> None:
     drawn = np.zeros((48, 40), "uint8")
     from pydicom.encaps import encapsulate
@@ -123,7 +131,11 @@ def test_a_lossy_segmentation_is_refused() -> None:
             ct_slice(GREYS[:40], 5, J2K, compressed=even(bytes(imagecodecs.jpeg2k_encode(GREYS, level=0)))),
             "a frame holds 48 x 40 pixels; expected 40 x 40 as the header says",
         ),
-        (ct_slice(GREYS, 5, RLE, compressed=even(rle(GREYS[:20]))), "a frame decodes to 1600 bytes"),
+        (ct_slice(GREYS, 5, RLE, compressed=even(rle(GREYS[:20]))), r"a damaged frame of RLE \(ValueError\)"),
+        (
+            ct_slice(GREYS, 5, JPEG_LS, compressed=even(bytes(imagecodecs.jpegls_encode(GREYS))[:2000])),
+            "a frame of lossless JPEG-LS is cut off: no end marker in its 2000 bytes",
+        ),
         (ct_slice(GREYS, 5, JPEG_LS, compressed=b"\xff\xd8" + b"\0" * 40), "a damaged frame of lossless JPEG-LS"),
         (ct_slice(GREYS, 5, DEFLATED_FRAME, compressed=b"\xff" * 40), r"a damaged frame of Deflate \(error\)"),
         (ct_slice(GREYS, 5, DEFLATED_FRAME, compressed=even(deflate(np.zeros(10**7)))), "decodes to 3842 bytes"),
@@ -134,6 +146,27 @@ def test_a_lossy_segmentation_is_refused() -> None:
 def test_refused_frames(data: bytes, sentence: str) -> None:
     with pytest.raises(UnreadableImage, match=sentence):
         read_series({"a.dcm": data}, "case")
+
+
+@pytest.mark.parametrize("place", [0, 3, 4, 8, 9])
+@pytest.mark.parametrize("entry", [0, 1, 63, 2**31, 2**32 - 1])
+def test_run_lengths_whose_table_lies(place: int, entry: int) -> None:
+    coded = bytearray(even(rle(GREYS)))
+    coded[place : place + 4] = struct.pack("<I", entry)
+    with pytest.raises(UnreadableImage, match="damaged frame of RLE"):
+        read_series({"a.dcm": ct_slice(GREYS, 5, RLE, compressed=bytes(coded))}, "case")
+
+
+def test_run_lengths_are_those_of_pydicom() -> None:
+    encoders = pytest.importorskip("pydicom.pixels.encoders")
+    for greys in (GREYS, GREYS.astype("int16") - 2048, (GREYS >> 4).astype("uint8")):
+        bits = 8 * greys.itemsize
+        coded = encoders.RLELosslessEncoder.encode(
+            greys, rows=48, columns=40, samples_per_pixel=1, bits_allocated=bits, bits_stored=bits, number_of_frames=1,
+            pixel_representation=int(greys.dtype.kind == "i"), photometric_interpretation="MONOCHROME2",
+        )  # fmt: skip
+        data = ct_slice(greys, 5, RLE, compressed=even(coded))
+        assert np.array_equal(read_series({"a.dcm": data}, "case").values[0], greys)
 
 
 def test_fewer_frames_than_the_header_claims() -> None:
