@@ -81,7 +81,14 @@ def _geometry(first: Plane, gap: float) -> Geometry:
 
 
 def _heights(planes: Sequence[Plane], name: str) -> NDArray[np.float64]:
-    """Millimetres along the common normal of planes that differ in nothing but position; else UnreadableImage."""
+    """Millimetres along the common normal of parallel planes."""
+    check_parallel(planes, name)
+    heights: NDArray[np.float64] = np.array([plane.position for plane in planes]) @ np.array(planes[0].normal)
+    return heights
+
+
+def check_parallel(planes: Sequence[Plane], name: str) -> None:
+    """Raise UnreadableImage unless planes differ in nothing but position."""
     first = planes[0]
     for plane in planes:
         turned = np.abs(np.subtract((plane.down, plane.across), (first.down, first.across))).max()
@@ -95,8 +102,6 @@ def _heights(planes: Sequence[Plane], name: str) -> NDArray[np.float64]:
                 f"{name}: slices of two spacings, {millimetres(first.spacing)} and {millimetres(plane.spacing)} mm; "
                 "expected one series"
             )
-    heights: NDArray[np.float64] = np.array([plane.position for plane in planes]) @ np.array(first.normal)
-    return heights
 
 
 def _check_even(heights: NDArray[np.float64], name: str) -> None:

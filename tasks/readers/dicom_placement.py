@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.geometry import Geometry
-from segscale.tasks.readers.dicom_grid import TOLERANCE, Grid, patient_matrix
+from segscale.tasks.readers.dicom_grid import TOLERANCE, Grid, check_parallel, patient_matrix
 from segscale.tasks.readers.dicom_planes import Plane
 from segscale.tasks.readers.dicom_words import millimetres
 
@@ -34,6 +34,7 @@ class Placement:
 
 def place_frames(planes: Sequence[Plane], rows: int, columns: int, grid: Grid, name: str) -> Placement:
     """Where frames of one orientation lie in a grid, exactly. UnreadableImage where a pixel has no voxel of its own."""
+    check_parallel(planes, name)
     to_voxels = np.linalg.inv(patient_matrix(grid.geometry))
     first = planes[0]
     steps = to_voxels @ np.array((first.down, first.across)).T * first.spacing

@@ -62,6 +62,8 @@ def group(file: DicomFile, frame: int, keyword: str) -> Any:
 def read_planes(file: DicomFile) -> tuple[Plane, ...]:
     """The plane of each frame, in their order. UnreadableImage where one has no position, or an impossible one."""
     count = frame_count(file)
+    if "MOSAIC" in (file.header.get("ImageType") or ()):
+        raise UnreadableImage(f"{file.name}: a mosaic of many slices in one picture; expected a picture for each slice")
     if "TotalPixelMatrixRows" in file.header:
         raise UnreadableImage(f"{file.name}: tiles of a slide (whole slide microscopy); expected planes of a volume")
     if count > 1 and "PerFrameFunctionalGroupsSequence" not in file.header:

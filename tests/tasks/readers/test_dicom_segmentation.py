@@ -16,7 +16,17 @@ from segscale.tasks.readers.dicom_grid import Grid
 from segscale.tasks.readers.dicom_segmentation import read_segmentation
 from segscale.tasks.readers.dicom_segments import Overlap, label_map, mask, overlaps, probabilities
 from segscale.tasks.readers.dicom_series import read_series_header
-from tests.tasks.readers.dicom_made import CROOKED, FRAME, SERIES, ct_series, segment, segmentation, values
+from tests.tasks.readers.dicom_made import (
+    CROOKED,
+    FRAME,
+    SERIES,
+    ct_series,
+    item,
+    pydicom,
+    segment,
+    segmentation,
+    values,
+)
 
 X, Y = CROOKED[:2]
 GRID = Grid(
@@ -255,7 +265,7 @@ def test_real_segments_are_what_highdicom_reads(data_folder: Path, name: str) ->
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
 @pytest.mark.parametrize("syntax", ENCODINGS)
 def test_every_encoding_that_highdicom_writes(real: Path, kind: str, syntax: str) -> None:
-    hd, pydicom = pytest.importorskip("highdicom"), pytest.importorskip("pydicom")
+    hd = pytest.importorskip("highdicom")
     folder = real / "23x38x3" / "image"
     source = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
     drawn = np.random.default_rng(0).integers(0, 2, (3, 38, 23)).astype("uint8")
@@ -275,3 +285,13 @@ def test_every_encoding_that_highdicom_writes(real: Path, kind: str, syntax: str
     read = read_segmentation(stream.getvalue(), "a.dcm", series_grid(folder))
     volume = probabilities(read, 1) if kind == "FRACTIONAL" else label_map(read)
     assert np.array_equal(volume, drawn)
+
+
+def test_frames_of_two_orientations_are_refused_in_a_grid_too() -> None:
+    header = pydicom.dcmread(io.BytesIO(segmentation([(1, at(0), blob(1)), (1, at(2.5), blob(2))])))
+    turned = item(ImageOrientationPatient=[0, 1, 0, 1, 0, 0])
+    header.PerFrameFunctionalGroupsSequence[1].PlaneOrientationSequence = [turned]
+    stream = io.BytesIO()
+    header.save_as(stream)
+    with pytest.raises(UnreadableImage, match="two orientations"):
+        read_segmentation(stream.getvalue(), "a.dcm", GRID)

@@ -142,6 +142,7 @@ def _tilted() -> dict[str, bytes]:
         (_with("x.dcm", np.zeros((5, 7), "int16")), r"slices of 5 x 6 and 5 x 7 pixels; expected one size"),
         (_with("x.dcm", FrameOfReferenceUID="1.8"), r"slices of several frames of reference"),
         (_with("x.dcm", ImagePositionPatient=None), r"x\.dcm: no ImagePositionPatient of 3 numbers"),
+        (_with("x.dcm", ImageType=["ORIGINAL", "PRIMARY", "MOSAIC"]), r"x\.dcm: a mosaic of many slices"),
         (_with("x.dcm", PixelSpacing=[0.5, 0]), r"x\.dcm: a spacing of \(0\.5, 0\) mm"),
         (_with("x.dcm", PixelSpacing=[0.5, -1]), r"x\.dcm: a spacing of \(0\.5, -1\) mm"),
         (_with("x.dcm", ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), r"expected two unit vectors at a right angle"),
@@ -204,3 +205,39 @@ def test_real_series_are_what_an_independent_reader_reads(data_folder: Path, fol
     assert geometry.spacing[::-1] == pytest.approx(image.GetSpacing())
     assert geometry.origin == pytest.approx(image.GetOrigin())
     assert np.array(geometry.directions[::-1]).T.ravel() == pytest.approx(image.GetDirection())
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        ((1, 0, 0), (0, 1, 0)),
+        ((-1, 0, 0), (0, 1, 0)),
+        ((0, 1, 0), (0, 0, -1)),
+        ((0.8, 0.6, 0), (0, 0, -1)),
+        ((2 / 3, 2 / 3, -1 / 3), (-2 / 3, 1 / 3, -2 / 3)),
+    ],
+    ids=["axial", "axial, normal downward", "sagittal", "turned about the head", "oblique"],
+)
+def test_directions_are_those_of_an_independent_reader(tmp_path: Path, turn: Any) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    across, down = turn
+    normal = np.cross(across, down)
+    volume = values(3)
+    files = {
+        f"{9 - index}.dcm": ct_slice(
+            plane,
+            index,
+            position=[round(float(value), 6) for value in (3, 4, 5) + 2.5 * index * normal],
+            ImageOrientationPatient=[round(float(value), 8) for value in (*across, *down)],
+        )
+        for index, plane in enumerate(volume)
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path)))
+    series = read_series(files, "case")
+    geometry = series.header.grid.geometry
+    assert np.array_equal(series.values, sitk.GetArrayFromImage(image))
+    assert geometry.spacing[::-1] == pytest.approx(image.GetSpacing(), abs=1e-5)
+    assert geometry.origin == pytest.approx(image.GetOrigin(), abs=1e-5)
+    assert np.array(geometry.directions[::-1]).T.ravel() == pytest.approx(image.GetDirection(), abs=1e-5)
