@@ -82,19 +82,21 @@ def read_layout(file: DicomFile) -> PixelLayout:
     return layout
 
 
-def read_frames(file: DicomFile, layout: PixelLayout, lossless_only: bool = False) -> Iterator[NDArray[Any]]:
-    """Stored numbers of each frame, (rows, columns) of `layout.dtype`. UnreadableImage for damage, as it is met.
+def check_lossless(file: DicomFile) -> None:
+    """Raise UnreadableImage where pixels are compressed so that values may have changed, which no label bears."""
+    if file.syntax not in NATIVE and not codec_of(file.syntax, file.name).is_lossless:
+        title = codec_of(file.syntax, file.name).title
+        raise UnreadableImage(
+            f"{file.name}: compressed with {title}, which may change values; expected a lossless codec"
+        )
 
-    With `lossless_only`, as label maps want it, also for a codec that may change values.
-    """
+
+def read_frames(file: DicomFile, layout: PixelLayout) -> Iterator[NDArray[Any]]:
+    """Stored numbers of each frame, (rows, columns) of `layout.dtype`. UnreadableImage for damage, as it is met."""
     if file.syntax in NATIVE:
         yield from (_freed(frame, layout) for frame in _native(file, layout))
         return
     codec = codec_of(file.syntax, file.name)
-    if lossless_only and not codec.is_lossless:
-        raise UnreadableImage(
-            f"{file.name}: compressed with {codec.title}, which may change values; expected a lossless codec"
-        )
     shape, pixel_bytes = (layout.rows, layout.columns), layout.dtype.itemsize
     for frame in _compressed_frames(file, layout):
         yield _freed(_shaped(decode_frame(codec, frame, shape, pixel_bytes, file.name), layout, file.name), layout)

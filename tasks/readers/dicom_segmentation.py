@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.dicom_file import Buffer, DicomFile, hashed_uid, opened
 from segscale.tasks.readers.dicom_grid import Grid, stack_frames
-from segscale.tasks.readers.dicom_pixels import PixelLayout, read_frames, read_layout
+from segscale.tasks.readers.dicom_pixels import PixelLayout, check_lossless, read_frames, read_layout
 from segscale.tasks.readers.dicom_placement import Placement, place_frames
 from segscale.tasks.readers.dicom_planes import Plane, group, read_planes
 from segscale.tasks.readers.picture import Header, check_size
@@ -71,6 +71,7 @@ def read_segmentation(data: Buffer, name: str, reference: Grid | None = None) ->
     the grid, where two frames of a segment lie in one place, and for values that no segment has.
     """
     with opened(data, name) as file:
+        check_lossless(file)
         contents = _contents(file)
         layout = contents.layout
         planes = read_planes(file)
@@ -80,7 +81,7 @@ def read_segmentation(data: Buffer, name: str, reference: Grid | None = None) ->
             grid, notes = reference, _check_reference(file, reference)
         placement = place_frames(planes, layout.rows, layout.columns, grid, name)
         _check_single(contents.segment_of_frame, placement, name)
-        stored = read_frames(file, layout, lossless_only=True)
+        stored = read_frames(file, layout)
         frames = tuple(_frame(*pair, contents, name) for pair in zip(contents.segment_of_frame, stored, strict=True))
     if contents.is_occupancy:
         notes = (*notes, f"{name}: its fractions say how much of a voxel is covered; taken as probabilities")
