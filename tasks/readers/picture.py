@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import SegscaleError, UnreadableImage
+from segscale.tasks.geometry import Geometry
 
 PLANE_PIXELS_LIMIT = 2**29
 """Most pixels of one plane: a slide of 20,000 x 20,000 is read, what claims more is taken for a decompression bomb."""
@@ -33,6 +34,12 @@ class Header:
     """Where samples end, 2^k - 1, if the file says that it is below what their type holds; 0 where it does not.
 
     `readers.UNDECIDED` where only the pixels tell, to `read_stated_maximum`."""
+    geometry: Geometry | None = None
+    """Where the voxels lie; None where the file does not say all of it."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Along depth, height and width; that of `geometry`, or all that a file without one knows; None for nothing."""
+    notes: tuple[str, ...] = ()
+    """What was passed over or assumed and has to be said, a line each, without the name of the file."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -1,0 +1,180 @@
+"""What readers of medical volumes share: a header that was understood, and how its numbers become a picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.errors import UnreadableImage
+from segscale.tasks.geometry import Geometry
+from segscale.tasks.readers.picture import Header, Picture, check_size, native_pixels, picture_dtype
+
+_EXACT = 2.0**53
+"""Up to which float64 holds every whole number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume whose header is read and whose voxels are not."""
+
+    shape: tuple[int, int, int, int]
+    """(D, H, W, C), the stored axes, slowest first; channels 1 or 3."""
+    dtype: np.dtype[Any]
+    """Of the stored numbers, in native byte order."""
+    load: Callable[[], NDArray[Any]]
+    """The stored numbers, as many as `shape` says; UnreadableImage where they are not there."""
+    slope: float = 1.0
+    """What a number means is slope x stored + intercept."""
+    intercept: float = 0.0
+    geometry: Geometry | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    """Along D, H and W; where there is a geometry, its own."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the stored numbers are not what they mean."""
+        return (self.slope, self.intercept) != (1.0, 0.0)
+
+    @property
+    def meant_dtype(self) -> np.dtype[Any]:
+        """Of the numbers as they are meant: as stored, or float64 where these are scaled."""
+        return np.dtype(np.float64) if self.is_scaled else self.dtype
+
+    def stored(self) -> NDArray[Any]:
+        """The stored numbers (D, H, W, C), C-contiguous, in native byte order; perhaps not to be written to."""
+        return native_pixels(self.load()).reshape(self.shape)
+
+    def meant(self) -> NDArray[Any]:
+        """The numbers as they are meant, of `meant_dtype`."""
+        stored = self.stored()
+        if not self.is_scaled:
+            return stored
+        meant = stored.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes inf or NaN is found by whoever needs numbers
+            meant *= self.slope
+            meant += self.intercept
+        return meant
+
+
+class VolumeReader(ABC):
+    """A `Reader` of a format of volumes, and what only these have: numbers as meant, and places in the patient."""
+
+    suffixes: tuple[str, ...]
+
+    @abstractmethod
+    def volume(self, data: bytes, name: str) -> Volume:
+        """What the header says; no voxel is decoded and no memory taken for them."""
+
+    def header(self, data: bytes, name: str) -> Header:
+        """Shape, type and geometry from the header of the file."""
+        return _header(self.volume(data, name), name)
+
+    def read(self, data: bytes, name: str) -> Picture:
+        """Picture whose full scale is 1 for floats, else the largest number of the stored type.
+
+        Scaled numbers (slope x stored + intercept) are computed in float64 and kept as float32. So are integers of 64
+        bits, where that changes none of them; else UnreadableImage.
+        """
+        volume = self.volume(data, name)
+        header = _header(volume, name)
+        meant = volume.meant()
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which normalisation reports
+            pixels = native_pixels(meant.astype(header.dtype, copy=False))
+        if _is_long(volume.meant_dtype):
+            _check_kept(meant, pixels, name)
+        full_scale = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1.0
+        return Picture(pixels, full_scale, header.spacing_mm)
+
+    def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
+        """Label values, (D, H, W, C): as stored, or, where these are scaled, the whole numbers that they mean."""
+        volume = self.volume(data, name)
+        check_size(Header(*volume.shape, volume.meant_dtype.name), name)
+        return _whole_numbers(volume, name) if volume.is_scaled else volume.stored()
+
+    def values(self, data: bytes, name: str) -> NDArray[Any]:
+        """Numbers as they are meant, (D, H, W, C), in the type of the file, or float64 where they are scaled."""
+        volume = self.volume(data, name)
+        check_size(Header(*volume.shape, volume.meant_dtype.name), name)
+        return volume.meant()
+
+    def value_dtype(self, data: bytes, name: str) -> np.dtype[Any]:
+        """The type of what `values` returns."""
+        return self.volume(data, name).meant_dtype
+
+    def orientation(self, data: bytes, name: str) -> int:
+        """0: volumes have a geometry instead."""
+        self.volume(data, name)
+        return 0
+
+
+def exact_bytes(data: bytes | memoryview, n_bytes: int, name: str) -> NDArray[np.uint8]:
+    """Uncompressed voxels: `data` itself, or UnreadableImage where it is longer or shorter than `n_bytes`."""
+    if len(data) < n_bytes:
+        raise UnreadableImage(
+            f"{name}: cut off: {len(data)} of the {n_bytes} bytes of voxels that its header claims; copy it again, or "
+            "its header is wrong"
+        )
+    if len(data) > n_bytes:
+        raise UnreadableImage(
+            f"{name}: {len(data) - n_bytes} bytes behind the {n_bytes} bytes of voxels that its header claims; "
+            "expected none: its header does not fit its voxels"
+        )
+    return np.frombuffer(data, np.uint8)
+
+
+def numbers(raw: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Bytes as numbers of a type with its byte order, in native byte order, copied only where needed."""
+    stored = raw.view(dtype)
+    if not stored.flags.aligned:
+        stored = stored.copy()
+    return native_pixels(stored)
+
+
+def _header(volume: Volume, name: str) -> Header:
+    channels = volume.shape[-1]
+    if channels not in (1, 3):
+        raise UnreadableImage(f"{name}: {channels} channels in shape {volume.shape}; expected 1 or 3")
+    dtype = "float32" if _is_long(volume.meant_dtype) else picture_dtype(volume.meant_dtype, name)
+    spacing = volume.geometry.spacing if volume.geometry else volume.spacing_mm
+    # The stored numbers count too: float64 is kept in half of its size, and must be decoded before.
+    check_size(Header(*volume.shape, volume.meant_dtype.name), name)
+    return Header(*volume.shape, dtype=dtype, geometry=volume.geometry, spacing_mm=spacing, notes=volume.notes)
+
+
+def _is_long(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iu" and dtype.itemsize == 8
+
+
+def _check_kept(stored: NDArray[Any], kept: NDArray[Any], name: str) -> None:
+    # Beyond float64 a number that looks unchanged may have been rounded twice; no picture has such.
+    changed = (kept.astype(np.float64) != stored.astype(np.float64)) | (np.abs(kept) > _EXACT)
+    if changed.any():
+        raise UnreadableImage(
+            f"{name}: {np.count_nonzero(changed)} of {stored.size} pixels are integers of 64 bits that float32 does "
+            f"not hold, for example {stored[changed][0]}; expected integers of 32 bits, or floats: save it as these"
+        )
+
+
+def _whole_numbers(volume: Volume, name: str) -> NDArray[Any]:
+    stored, meant = volume.stored(), volume.meant()
+    known = ~np.isnan(meant)
+    unfit = known & (
+        (np.trunc(meant) != meant) | (np.abs(meant) > _EXACT) | (np.abs(stored.astype(np.float64)) > _EXACT)
+    )
+    if unfit.any():
+        raise UnreadableImage(
+            f"{name}: its numbers are scaled (value = {volume.slope:g} x stored + {volume.intercept:g}), and "
+            f"{np.count_nonzero(unfit)} of {meant.size} become no whole numbers, for example "
+            f"{float(meant[unfit][0]):g} of {stored[unfit][0]}; expected labels: save them as integers without a slope "
+            "(probabilities are read as such)"
+        )
+    if not known.all():
+        return meant
+    largest = float(np.abs(meant).max(initial=0.0))
+    return meant.astype(np.int32 if largest <= np.iinfo(np.int32).max else np.int64)
