@@ -29,6 +29,11 @@ class ArrayHeader:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def n_bytes(self) -> int:
+        """Of all numbers."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
 
 class NumpyReader:
     """Reader of .npy: (height, width), (depth, height, width) or (depth, height, width, channels).
@@ -41,11 +46,7 @@ class NumpyReader:
 
     def header(self, data: bytes, name: str) -> Header:
         """Shape and type from the header of the file."""
-        array = read_array_header(data, name)
-        depth, height, width, channels = _picture_shape(array.shape, name)
-        if channels not in (1, 3):
-            raise UnreadableImage(f"{name}: {channels} channels in shape {array.shape}; expected 1 or 3")
-        return check_size(Header(depth, height, width, channels, picture_dtype(array.dtype, name)), name)
+        return picture_header(read_array_header(data, name), name)
 
     def read(self, data: bytes, name: str) -> Picture:
         """Picture whose full scale is 1 for booleans and floats, else the largest number of the type."""
@@ -67,20 +68,35 @@ class NumpyReader:
         return 0
 
 
+def picture_header(array: ArrayHeader, name: str) -> Header:
+    """Of the picture that an array is; UnreadableImage where its axes leave doubt, or its type cannot be kept."""
+    depth, height, width, channels = _picture_shape(array.shape, name)
+    if channels not in (1, 3):
+        raise UnreadableImage(f"{name}: {channels} channels in shape {array.shape}; expected 1 or 3")
+    return check_size(Header(depth, height, width, channels, picture_dtype(array.dtype, name)), name)
+
+
 def read_array_header(data: bytes, name: str) -> ArrayHeader:
     """Shape and type of a .npy file; UnreadableImage when it is damaged, cut off or holds Python objects."""
     check_signature(data, name, (_MAGIC,), "a .npy file of numpy")
     stream = io.BytesIO(data)
+    header = parse_array_header(stream, name)
+    found = len(data) - stream.tell()
+    if found < header.n_bytes:
+        raise UnreadableImage(
+            f"{name}: cut off: {found} of {header.n_bytes} bytes of shape {header.shape}, {type_in_words(header.dtype)}"
+        )
+    return header
+
+
+def parse_array_header(stream: io.BytesIO, name: str) -> ArrayHeader:
+    """The same of a stream, up to its numbers, however many of them follow."""
     with decoding(name, ".npy file"):
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
     if dtype.hasobject or dtype.names is not None:
         raise UnreadableImage(f"{name}: holds {type_in_words(dtype)}; expected numbers")
-    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    found = len(data) - stream.tell()
-    if found < expected:
-        raise UnreadableImage(f"{name}: cut off: {found} of {expected} bytes of shape {shape}, {type_in_words(dtype)}")
     return ArrayHeader(shape, dtype)
 
 
