@@ -20,6 +20,7 @@ from segscale.flows.survey import survey
 from segscale.flows.trial import Agreement, Trial, try_images
 from segscale.storage.enumeration import counted, first_of
 from segscale.tasks import reasons
+from segscale.tasks.score_plan import pack, shard_size
 from segscale.tasks.survey import DARK, Reading
 
 FEWEST = 10
@@ -160,8 +161,7 @@ def _facts(
     yield Fact("classes", _classes(config, reading))
     if scored:
         yield Fact("predictions are", _kind(config, reading))
-    n_shards = -(-n_images // config.store.shard_images)
-    yield Fact("shards", f"about {n_shards} of up to {counted(config.store.shard_images, 'image')}")
+    yield Fact("shards", _shards(listing.images["image_id"].to_list(), config.store.shard_images, scored=scored))
     n_pixels = max((int(np.prod(size)) for size in sizes), default=0)
     yield Fact(
         "memory", f"{_bytes(n_pixels * _PIXEL_BYTES)} for the largest image looked at, in each worker"
@@ -203,6 +203,12 @@ def _kind(config: EvaluationConfig, reading: Reading) -> str:
             f"label maps where they are integers, and probabilities (threshold {config.metrics.threshold}) where floats"
         )
     return kind + (", as files told" if reading.kind_found else "")
+
+
+def _shards(ids: Sequence[str], most: int, *, scored: bool) -> str:
+    if scored:
+        return f"{len(pack(ids, most))} of up to {counted(shard_size(len(ids), most), 'image')}"
+    return f"about {-(-len(ids) // most)} of up to {counted(most, 'image')}"
 
 
 def _seconds(config: EvaluationConfig, n_images: int, trials: Sequence[Trial]) -> str:
