@@ -14,8 +14,10 @@ import pandas as pd
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.model import check_model
 from segscale.flows.checks.paths import check_sources
+from segscale.flows.cluster.machine import local_workers
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import DatasetListing, counting, list_dataset, names_images, preparation, scores_predictions
+from segscale.flows.progress import duration
 from segscale.flows.survey import survey
 from segscale.flows.trial import Agreement, Trial, try_images
 from segscale.storage.enumeration import counted, first_of
@@ -217,17 +219,12 @@ def _seconds(config: EvaluationConfig, n_images: int, trials: Sequence[Trial]) -
     sound = sound[1:] or sound
     if not sound:
         return "unknown: no image could be counted"
-    workers = config.cluster.workers or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    seconds = _START_SECONDS + n_images * float(np.mean(sound)) / workers
-    return f"about {_duration(seconds)} on {counted(workers, 'worker')}, where nothing is counted yet"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    cluster = config.cluster
+    workers = local_workers(cluster) if cluster.kind == "local" else cluster.workers
+    # How many a cluster has of itself is not known before it is there.
+    on = counted(workers, "worker") if workers else "1 worker, less on more"
+    seconds = _START_SECONDS + n_images * float(np.mean(sound)) / max(1, workers)
+    return f"about {duration(seconds)} on {on}, where nothing is counted yet"
 
 
 def _bytes(number: float) -> str:
