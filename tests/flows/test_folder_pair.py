@@ -79,7 +79,8 @@ def test_a_working_folder_reached_by_a_link(here: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "beside", [pytest.param("masks", id="the data beside the link"), pytest.param("deep/er/masks", id="beside the place")]
+    "beside",
+    [pytest.param("masks", id="the data beside the link"), pytest.param("deep/er/masks", id="beside the place")],
 )
 def test_an_output_reached_by_a_link(here: Path, beside: str) -> None:
     (here / "deep" / "er" / "out").mkdir(parents=True)
