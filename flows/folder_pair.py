@@ -143,7 +143,8 @@ def _parsed(value: str) -> Any:
 def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
     """The configuration as a file in `folder`, of which `load_config` makes the very same one."""
     document = _document(pair)
-    output = os.path.realpath(pair.output) if "://" not in pair.output else pair.output
+    # `load_config` starts from where the file lies, whatever links lead there.
+    place, output = (path if "://" in path else os.path.realpath(path) for path in (folder, pair.output))
     moves_with = os.path.dirname(output)  # noqa: PTH120 - may be a URL
     resolved = config.model_dump(mode="json")
     keys = []
@@ -151,7 +152,7 @@ def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
         for name in names:
             value = resolved[section][name]
             if f"{section}.{name}" in PATHS:
-                value = _placed(value, folder, moves_with)
+                value = _placed(value, place, moves_with)
             keys.append(Key(section, name, value, _WHY.get(f"{section}.{name}", "")))
     heading = (
         f"What segscale evaluate was asked for: segscale run {FILE} is the same run, and does what is missing.",

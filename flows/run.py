@@ -43,7 +43,7 @@ class Counted:
     stage: str
     """The one that counted: predict or score."""
     keys: tuple[str, ...]
-    """Of its shards, in the order of the ingested ones."""
+    """Of its shards, in the order of the plan or of the catalog."""
     model: str = ""
     """Its name; where something else predicted, that of the predictions."""
     plan: EnginePlan | None = None

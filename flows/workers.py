@@ -95,6 +95,8 @@ class Workers:
             from segscale.flows.cluster.client import open_cluster
 
             self._alone = False
+            # What was started early would stay beside the workers of Dask.
+            end_early()
             try:
                 self._client = open_cluster(self._config, self._needs, self._open)
             except BaseException:

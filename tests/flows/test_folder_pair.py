@@ -78,6 +78,20 @@ def test_a_working_folder_reached_by_a_link(here: Path, monkeypatch: pytest.Monk
     assert load_config(here / FILE).dataset == config.dataset
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [pytest.param("masks", id="the data beside the link"), pytest.param("deep/er/masks", id="beside the place")],
+)
+def test_an_output_reached_by_a_link(here: Path, beside: str) -> None:
+    (here / "deep" / "er" / "out").mkdir(parents=True)
+    (here / "link").symlink_to(here / "deep" / "er" / "out")
+    pair = FolderPair("preds", str(here / beside), output="link")
+    config = config_of(pair)
+    keep_configuration(pair, config, str(here / "link"))
+    found = load_config(here / "link" / FILE)
+    assert (found.dataset, found.predictions, found.store) == (config.dataset, config.predictions, config.store)
+
+
 def test_the_file_of_another_run_is_replaced_with_its_report(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     draw(here, {"prediction": "others/{id}.png"})
     run = here / "run"
