@@ -21,7 +21,7 @@ from segscale.tasks.engine_plan import EnginePlan
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED, listed: Run | None = None) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again.
 
-    `listed` has listed it already, and does not keep that.
+    `listed` is a run over the same files that may have listed them; this one takes that over.
 
     Raises ConfigError before anything starts, ClusterLostError where the workers are gone: what was committed stays,
     and the next call does the rest.
