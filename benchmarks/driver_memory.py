@@ -49,12 +49,12 @@ def copy_distinct(png: bytes, number: int) -> bytes:
 
 
 def make_set(source: Path, target: Path, copies: int) -> int:
-    """Write `copies` distinct copies of every image and mask; returns how many images there are."""
+    """Write `copies` distinct copies of every image, and of its mask twice; returns how many images there are."""
     images = sorted((source / "images").glob("*.png"))
-    for folder in ("images", "masks"):
+    for folder, of in (("images", "images"), ("masks", "masks"), ("predictions", "masks")):
         (target / folder).mkdir(parents=True)
         for image in images:
-            data = (source / folder / image.name).read_bytes()
+            data = (source / of / image.name).read_bytes()
             for number in range(copies):
                 (target / folder / f"{image.stem}_{number:03d}.png").write_bytes(copy_distinct(data, number))
     return len(images) * copies
@@ -68,7 +68,7 @@ def measure(source: Path, copies: int, shard_images: int) -> Measurement:
         config = work / "config.toml"
         config.write_text(
             '[dataset]\nname = "copies"\nimages = "images/*.png"\nreferences = "masks/*.png"\n'
-            '[predictions]\npath = "masks/*.png"\n[metrics]\nbootstrap = 0\n'
+            '[predictions]\npath = "predictions/*.png"\n[metrics]\nbootstrap = 0\n'
             f'[store]\npath = "store"\nshard_images = {shard_images}\n[cluster]\nworkers = 2\n'
         )
         command = shutil.which("segscale", path=str(Path(sys.executable).parent)) or "segscale"

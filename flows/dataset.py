@@ -89,6 +89,13 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
     return replace(listed, notes=tuple(Note(printable(note.text), note.warns) for note in notes))
 
 
+def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str]:
+    """Those columns of a listing by patterns that `dataset.columns` brought."""
+    fields = Fields.of(config.dataset.images or config.dataset.references)
+    others = {*_OWN, *(fields.names if fields else ())}
+    return [name for name in map(str, images) if name not in others]
+
+
 def _in_order(images: pd.DataFrame) -> list[str]:
     """What names files, then the groups."""
     own = ["image_id", *(name for role in ROLES for name in (role, f"{role}_version") if name in images)]

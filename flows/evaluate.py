@@ -18,13 +18,15 @@ from segscale.flows.score import score_files
 from segscale.tasks.engine_plan import EnginePlan
 
 
-def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
+def run(config: EvaluationConfig, observer: Observer = UNOBSERVED, listed: Run | None = None) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again.
+
+    `listed` is a run over the same files that may have listed them; this one takes that over.
 
     Raises ConfigError before anything starts, ClusterLostError where the workers are gone: what was committed stays,
     and the next call does the rest.
     """
-    with Run(config, observer) as job:
+    with Run(config, observer, listed=listed) as job:
         job.when_busy = load_page
         _check(job)
         with observer.turn():
@@ -37,9 +39,9 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
             return observer.stage("report", lambda: write_tables(job, stages), retries=2)
 
 
-def check(config: EvaluationConfig) -> None:
+def check(config: EvaluationConfig, listed: Run | None = None) -> None:
     """What can be wrong before a run starts, in one line of a ConfigError: data set, model, cluster, folders."""
-    _check(Run(config))
+    _check(Run(config, listed=listed))
 
 
 def _check(run: Run) -> None:

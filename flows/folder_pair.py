@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segscale.errors import ConfigError, ListingError
+from segscale.errors import ConfigError
 from segscale.flows import arguments
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
@@ -19,6 +19,7 @@ from segscale.flows.roles import role_of, set_name
 from segscale.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
+    from segscale.flows.run import Run
     from segscale.storage.reports import Report
 
 logger = logging.getLogger("segscale")
@@ -45,21 +46,19 @@ class FolderPair:
     """Further keys of a configuration, by section; they win."""
 
 
-def with_strata(pair: FolderPair) -> FolderPair:
-    """The pair with columns of its table as strata where none were named. Raises ConfigError."""
+def with_strata(pair: FolderPair, job: Run) -> FolderPair:
+    """The pair with columns of its table as strata where none were named; then `job`, a run of it, lists the set.
+
+    Raises ConfigError.
+    """
     if not pair.by or pair.group_by or "group_by" in pair.settings.get("metrics", {}):
         return pair
     # What is wrong with the folders is said before libraries of tables are loaded.
+    from segscale.flows.dataset import columns_of_table
     from segscale.flows.strata import columns_of_few_values
-    from segscale.storage.columns import ID_COLUMNS
-    from segscale.storage.given_tables import read_given
 
-    try:
-        table = read_given(_absolute(pair.by), ID_COLUMNS, "table").table
-    except (ListingError, OSError) as error:
-        raise ConfigError(f"dataset.columns: {error}") from None
-    columns = [str(name) for name in table if name not in ID_COLUMNS]
-    few = columns_of_few_values(table, columns, pair.unit)
+    images, config = job.listing(), job.config
+    few = columns_of_few_values(images, columns_of_table(config, images), config.metrics.unit)
     return replace(pair, group_by=tuple(few))
 
 
@@ -143,7 +142,8 @@ def _parsed(value: str) -> Any:
 def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
     """The configuration as a file in `folder`, of which `load_config` makes the very same one."""
     document = _document(pair)
-    output = os.path.realpath(pair.output) if "://" not in pair.output else pair.output
+    # `load_config` starts from where the file lies, whatever links lead there.
+    place, output = (path if "://" in path else os.path.realpath(path) for path in (folder, pair.output))
     moves_with = os.path.dirname(output)  # noqa: PTH120 - may be a URL
     resolved = config.model_dump(mode="json")
     keys = []
@@ -151,7 +151,7 @@ def written(pair: FolderPair, config: EvaluationConfig, folder: str) -> str:
         for name in names:
             value = resolved[section][name]
             if f"{section}.{name}" in PATHS:
-                value = _placed(value, folder, moves_with)
+                value = _placed(value, place, moves_with)
             keys.append(Key(section, name, value, _WHY.get(f"{section}.{name}", "")))
     heading = (
         f"What segscale evaluate was asked for: segscale run {FILE} is the same run, and does what is missing.",
@@ -221,6 +221,7 @@ def evaluate(
         ClusterLostError: workers were lost; the next call does the rest.
     """
     from segscale.flows import evaluate as job
+    from segscale.flows.run import Run
     from segscale.storage.reports import open_report
 
     asked = FolderPair(
@@ -234,9 +235,10 @@ def evaluate(
         settings=arguments.sections(settings),
     )
     with arguments.EVALUATE.spoken():
-        pair = with_strata(asked)
+        listed = Run(config_of(asked))
+        pair = with_strata(asked, listed)
         config = config_of(pair)
-        result = job.run(config)
+        result = job.run(config, listed=listed)
     keep_configuration(pair, config, result.path)
     return open_report(result.path)
 

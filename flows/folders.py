@@ -62,10 +62,6 @@ class Sources:
     doubt: str = ""
     """Why there are no references among the chosen; "" where several places may be meant."""
 
-    def of(self, role: str) -> Source | None:
-        """The one of a role; None where there is none."""
-        return next((source for source in self.chosen if source.role == role), None)
-
 
 def look(path: str) -> Folder:
     """A folder as it is. Raises ConfigError where there is none."""

@@ -14,12 +14,15 @@ import pandas as pd
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.model import check_model
 from segscale.flows.checks.paths import check_sources
+from segscale.flows.cluster.machine import local_workers
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import DatasetListing, counting, list_dataset, names_images, preparation, scores_predictions
+from segscale.flows.progress import duration
 from segscale.flows.survey import survey
 from segscale.flows.trial import Agreement, Trial, try_images
 from segscale.storage.enumeration import counted, first_of
 from segscale.tasks import reasons
+from segscale.tasks.score_plan import pack, shard_size
 from segscale.tasks.survey import DARK, Reading
 
 FEWEST = 10
@@ -160,8 +163,7 @@ def _facts(
     yield Fact("classes", _classes(config, reading))
     if scored:
         yield Fact("predictions are", _kind(config, reading))
-    n_shards = -(-n_images // config.store.shard_images)
-    yield Fact("shards", f"about {n_shards} of up to {counted(config.store.shard_images, 'image')}")
+    yield Fact("shards", _shards(listing.images["image_id"].to_list(), config.store.shard_images, scored=scored))
     n_pixels = max((int(np.prod(size)) for size in sizes), default=0)
     yield Fact(
         "memory", f"{_bytes(n_pixels * _PIXEL_BYTES)} for the largest image looked at, in each worker"
@@ -205,23 +207,24 @@ def _kind(config: EvaluationConfig, reading: Reading) -> str:
     return kind + (", as files told" if reading.kind_found else "")
 
 
+def _shards(ids: Sequence[str], most: int, *, scored: bool) -> str:
+    if scored:
+        return f"{len(pack(ids, most))} of up to {counted(shard_size(len(ids), most), 'image')}"
+    return f"about {-(-len(ids) // most)} of up to {counted(most, 'image')}"
+
+
 def _seconds(config: EvaluationConfig, n_images: int, trials: Sequence[Trial]) -> str:
     sound = [trial.seconds for trial in trials if not trial.error]
     # Of the first one's time much is that of loops which are compiled once.
     sound = sound[1:] or sound
     if not sound:
         return "unknown: no image could be counted"
-    workers = config.cluster.workers or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    seconds = _START_SECONDS + n_images * float(np.mean(sound)) / workers
-    return f"about {_duration(seconds)} on {counted(workers, 'worker')}, where nothing is counted yet"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    cluster = config.cluster
+    workers = local_workers(cluster) if cluster.kind == "local" else cluster.workers
+    # How many a cluster has of itself is not known before it is there.
+    on = counted(workers, "worker") if workers else "1 worker, less on more"
+    seconds = _START_SECONDS + n_images * float(np.mean(sound)) / max(1, workers)
+    return f"about {duration(seconds)} on {on}, where nothing is counted yet"
 
 
 def _bytes(number: float) -> str:

@@ -92,7 +92,7 @@ def check(config: EvaluationConfig) -> None:
         listing = list_dataset(config).images
     except ConfigError as error:
         # What was counted is in the store; its files may have been moved away since.
-        logger.warning("report: of what was ingested before, whose files were not looked at: %s", error)
+        logger.warning("report: of what the store holds, whose files were not looked at: %s", error)
     else:
         check_as_counted(config, store, listing, scored=scored)
     check_folders(config)

@@ -43,7 +43,7 @@ class Counted:
     stage: str
     """The one that counted: predict or score."""
     keys: tuple[str, ...]
-    """Of its shards, in the order of the ingested ones."""
+    """Of its shards, in the order of the plan or of the catalog."""
     model: str = ""
     """Its name; where something else predicted, that of the predictions."""
     plan: EnginePlan | None = None
@@ -69,7 +69,9 @@ class Run:
         observer: Observer = UNOBSERVED,
         workers: Workers | None = None,
         scored: bool | None = None,
+        listed: Run | None = None,
     ) -> None:
+        """`listed` is one over the same files, whose listing this one takes over."""
         self.config, self.observer = config, observer
         self.scored = is_scored(config) if scored is None else scored
         """Whether it counts existing predictions and nothing else: its catalog is not that of the same set ingested."""
@@ -81,6 +83,8 @@ class Run:
         self._catalog_sha256 = ""
         self._looked: Looked | None = None
         self._alone: bool | None = None
+        if listed is not None:
+            self._listing, listed._listing, self._alone = listed._listing, None, listed._alone
         self.when_busy: Callable[[], None] | None = None
         """Called once, when the first shard is to be worked on: what the driver can do while workers are busy."""
 

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from segscale.tasks.metrics.units import tears
+
 MOST = 12
 """Values of a column that makes strata."""
 EACH = 5
 """Images of a value on the average, at least."""
 
 
-def columns_of_few_values(table: pd.DataFrame, names: Sequence[str], unit: str = "") -> list[str]:
-    """Those of some columns that have 2 to `MOST` values, each of `EACH` images on the average, and of each
-    unit one only.
+def columns_of_few_values(images: pd.DataFrame, names: Sequence[str], unit: str = "") -> list[str]:
+    """Those of some columns that have 2 to `MOST` values, each of `EACH` images on the average, and that cut no unit
+    apart.
 
-    `unit` is the column that names the units; "" for none.
+    `images` has a row for each image, `unit` is the column that names the units; "" for none.
     """
-    most = min(MOST, len(table) // EACH)
-    few = [name for name in names if name != unit and 2 <= table[name].nunique() <= most]
-    if not unit or unit not in table:
-        return few
-    return [name for name in few if table.groupby(unit)[name].nunique(dropna=False).max() <= 1]
+    most = min(MOST, len(images) // EACH)
+    few = [name for name in names if name != unit and 2 <= images[name].nunique() <= most]
+    return [name for name in few if not (unit and tears(images, unit, name))]

@@ -95,6 +95,8 @@ class Workers:
             from segscale.flows.cluster.client import open_cluster
 
             self._alone = False
+            # What was started early would stay beside the workers of Dask.
+            end_early()
             try:
                 self._client = open_cluster(self._config, self._needs, self._open)
             except BaseException:
@@ -105,7 +107,10 @@ class Workers:
     def start(self) -> None:
         """Start the processes, where they are to do the work, and wait for nothing: they load beside the driver."""
         if self._alone and self._pool is None:
+            from segscale.tasks.compiled import say_whether_kept
+
             self._pool = _early.pop() if _early else _new_pool(self._config)
+            say_whether_kept()
             self._open.callback(self._pool.close)
 
     def stream(

@@ -109,7 +109,7 @@ def _parsed(url: str, data: bytes, wanted: Sequence[str], what: str) -> TextTabl
     # What was made an index with `set_index` is a column like others.
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     table = table.reset_index(level=named) if named else table
-    table = table.rename(columns={name: str(name) for name in table.columns})
+    table = table.rename(columns={name: str(name).strip() for name in table.columns})
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
         raise ListingError(f"{url}: two columns are called {repeated[0]!r}; rename or remove one")
@@ -139,8 +139,8 @@ def _as_text(url: str, column: str, value: Any) -> str | None:
 
 
 def _without_blanks(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The table without blanks around its cells and names; and the cells that had some."""
-    table = table.rename(columns={name: name.strip() for name in table.columns})
+    """The table without blanks around its cells; and the cells that had some."""
+    table = table.copy(deep=False)
     blanks: list[str] = []
     for name in table.columns:
         column = table[name]

@@ -95,6 +95,13 @@ def _dispatcher(function: Callable[..., Any]) -> Any:
         numba.config.CACHE_DIR = before
 
 
+def say_whether_kept() -> None:
+    """Say where code is compiled anew, or for the first time: workers do it, and what they say nobody sees."""
+    folder = _kept_in(os.environ.get("NUMBA_CACHE_DIR", ""))
+    if folder is not None and not any(folder.glob("**/*.nbc")):
+        logger.info("numba: nothing is compiled for this version yet, this run takes some seconds longer")
+
+
 @cache
 def _kept_in(asked: str) -> Path | None:
     """A folder named after all sources that are compiled; None, and a note of it, where none can be written.

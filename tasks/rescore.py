@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from segscale.tasks.metrics.panel import (
 from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from segscale.tasks.metrics.statistics import mean, mean_with_zeros
-from segscale.tasks.metrics.units import levels, with_units
+from segscale.tasks.metrics.units import levels, tears, with_units
 from segscale.tasks.refusal import there_are
 
 KEYS = ("image_id", "class_index", "head")
@@ -71,6 +71,8 @@ class Plan:
     per_image_columns: tuple[str, ...]
     thresholds_columns: tuple[str, ...]
     """Empty where thresholds.parquet is not needed."""
+    left_out: tuple[str, ...] = ()
+    """Strata of the run that cut a unit asked for apart."""
 
 
 def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Sequence[str], changes: Changes) -> Plan:
@@ -115,6 +117,16 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
         per_image_columns=tuple(column for column in columns if column in read),
         thresholds_columns=() if index is None else (*KEYS, "reference_sum", *pair_names(index)),
     )
+
+
+def without_torn_strata(plan: Plan, changes: Changes, per_image: pd.DataFrame) -> Plan:
+    """The plan without strata of the run that cut a unit apart, where units were asked for and no strata."""
+    if not changes.unit or changes.group_by is not None:
+        return plan
+    settings = plan.settings
+    torn = tuple(name for name in settings.group_columns if tears(per_image, settings.unit, name))
+    kept = tuple(entry for entry in settings.group_by if entry not in torn)
+    return replace(plan, settings=settings.changed(group_by=kept), left_out=torn)
 
 
 def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def plan_scores(
     hashes = {role: known_hashes(listing, sources, role) for role in ROLES}
     ids = listing["image_id"].to_list()
     shards = {}
-    for leaf in catalogs.pack(ids, [1] * len(ids), shard_size(len(ids), shard_images)):
+    for leaf in pack(ids, shard_images):
         places = np.asarray(leaf, np.int64)
         if are_known(hashes, places):
             key = shard_key(contents_at(files, hashes, places, left_out), scoring)
@@ -77,6 +77,11 @@ def plan_scores(
             key = content_key({"stage": STAGE, "unread": [ids[place] for place in leaf]})
         shards[key] = places
     return ScorePlan(files, hashes, left_out, shards)
+
+
+def pack(ids: Sequence[str], shard_images: int) -> list[list[int]]:
+    """The places of the images of each shard."""
+    return catalogs.pack(ids, [1] * len(ids), shard_size(len(ids), shard_images))
 
 
 def shard_size(n_images: int, most: int) -> int:

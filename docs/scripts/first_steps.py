@@ -29,7 +29,7 @@ RUN = "3c1f0d9a7be2"
 WIDTH = 120
 _PROGRESS = re.compile(r"^(score|scan|ingest|report|prefect): ")
 _ADDRESS = re.compile(r"\b[0-9a-f]{12}\b")
-_TIME = re.compile(r"about \S+ (s|minutes|hours) on \d+ workers?")
+_TIME = re.compile(r"about [^,]+ on \d+ workers?")
 
 
 def disc(rows: float, columns: float, radius: float) -> NDArray[np.float64]:

@@ -68,13 +68,15 @@ def evaluate_command(
         # From here on libraries of tables are loaded, which takes longer than all that is refused above.
         from segscale.flows import evaluate
         from segscale.flows.cli.jobs import exit_code, finish
-        from segscale.flows.cli.route import run_job
+        from segscale.flows.cli.route import OnTerminal, run_job
+        from segscale.flows.run import Run
 
-        pair = with_strata(asked)
+        listed = Run(config, OnTerminal())
+        pair = with_strata(asked, listed)
+        if pair != asked:
+            logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by))
         config = config_of(pair)
-        result = run_job(evaluate, config, prefect=None)
-    if pair != asked:
-        logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by) or "none")
+        result = run_job(evaluate, config, prefect=None, listed=listed)
     keep_configuration(pair, config, result.path)
     if not as_json:
         return finish(config, result)

@@ -101,7 +101,7 @@ def predict_command(config: EvaluationConfig, prefect: bool) -> int:
 
 @_config_command("score", "segscale score lesions.toml")
 def score_command(config: EvaluationConfig, prefect: bool) -> int:
-    """Count existing predictions against the ingested references."""
+    """Count existing predictions against their references."""
     from segscale.flows import score
 
     return _stage_done(config, run_job(score, config, prefect))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,11 +25,13 @@ through_prefect = click.option(
 class Job(Protocol):
     """A module of `flows/`, such as `segscale.flows.evaluate`."""
 
-    def check(self, config: EvaluationConfig) -> None:
-        """Raise ConfigError for what can be wrong before anything starts."""
+    @property
+    def check(self) -> Callable[..., None]:
+        """Of the configuration: raises ConfigError for what can be wrong before anything starts."""
 
-    def run(self, config: EvaluationConfig, observer: Observer) -> Any:
-        """Check, then do the work."""
+    @property
+    def run(self) -> Callable[..., Any]:
+        """Of the configuration and an observer: checks, then does the work."""
 
 
 class OnTerminal(Observer):
@@ -51,19 +53,20 @@ class WithoutPrefect(OnTerminal):
         return nullcontext()
 
 
-def run_job(job: Job, config: EvaluationConfig, prefect: bool | None) -> Any:
-    """What the job returns. It goes through its Prefect flow where a server is configured or `prefect` asks for it.
+def run_job(job: Job, config: EvaluationConfig, prefect: bool | None, **known: Any) -> Any:
+    """What the job returns; `known` is what else its functions take, apart from the flow.
 
-    One line says which way, but for a command that cannot be asked for it (None) where no server is configured. Raises
-    ConfigError where a configured server does not answer.
+    It goes through its Prefect flow where a server is configured or `prefect` asks for it. One line says which way, but
+    for a command that cannot be asked for it (None) where no server is configured. Raises ConfigError where a
+    configured server does not answer.
     """
     from segscale.flows.prefect.server import check_answers, configured_server
 
     server = configured_server()
     if server is None and not prefect:
-        return job.run(config, OnTerminal() if prefect is None else WithoutPrefect())
+        return job.run(config, OnTerminal() if prefect is None else WithoutPrefect(), **known)
     # Before Prefect is imported, and perhaps a server started, for what cannot run.
-    job.check(config)
+    job.check(config, **known)
     if server is None:
         logger.info("prefect: a server of this run alone, unless a file of its own names one")
     else:

@@ -76,7 +76,10 @@ def _header_of_whole(summary: Summary) -> tuple[str, ...]:
 
 
 def _whole_rows(part: Part, summary: Summary) -> Iterator[tuple[str, ...]]:
-    for row, of_folds in zip(part.rows, part.folds, strict=True):
+    # A unit that counts as sound may hold images that failed.
+    has_failed = any(part.n_failed for part in summary.whole)
+    has_missing = any(part.n_missing for part in summary.whole)
+    for row in part.rows:
         yield (
             row.class_name,
             row.metric,
@@ -84,12 +87,12 @@ def _whole_rows(part: Part, summary: Summary) -> Iterator[tuple[str, ...]]:
             part.unit if len(summary.whole) > 1 else "",
             score(row.per_sample.value),
             interval(row.per_sample),
-            score(of_folds) if part.n_folds else "",
-            score(row.failed_as_zero) if part.n_failed else "",
-            score(row.missing_as_zero.value) if part.n_missing else "",
+            score(row.of_folds) if part.n_folds and row.of_folds is not None else "",
+            score(row.failed_as_zero) if has_failed else "",
+            score(row.missing_as_zero.value) if has_missing else "",
             score(row.pooled.value),
             interval(row.pooled),
-            score(row.pooled_missing.value) if part.n_missing else "",
+            score(row.pooled_missing.value) if has_missing else "",
             _unless_zero(row.n_undefined),
         )
 

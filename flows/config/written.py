@@ -117,6 +117,7 @@ def seen_from(path: str, file_folder: str, moves_with: str) -> str:
     """
     if any("://" in place for place in (path, file_folder, moves_with)) or not Path(path).is_absolute():
         return path
-    if os.path.commonpath([path, moves_with]) != os.path.normpath(moves_with):
+    below = os.path.normpath(moves_with)
+    if any(os.path.commonpath([place, moves_with]) != below for place in (path, file_folder)):
         return path
     return os.path.relpath(path, file_folder)

@@ -43,7 +43,7 @@ def predict_dataset(config: EvaluationConfig) -> StageSummary:
 
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
-    """Count existing predictions against the references of an ingested data set."""
+    """Count existing predictions against their references."""
     return _observed(score.run, config)
 
 

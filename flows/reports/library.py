@@ -42,7 +42,8 @@ def rescore(
         batch_sizes: images per batch of the batch-summed scores; the whole set (pooled) is always there.
         empty: the score where reference and prediction are both empty.
         group_by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
-        unit: column of per_image whose values are units of evaluation; "" for images alone.
+        unit: column of per_image whose values are units of evaluation; "" for images alone. Strata of the run that cut
+            one apart are left out.
         folds: column of per_image whose values are folds; "" for none.
 
     Returns:

@@ -19,7 +19,15 @@ from segscale.flows.reports.tables import (
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
-from segscale.tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
+from segscale.tasks.rescore import (
+    Changes,
+    Plan,
+    at_threshold,
+    headline,
+    plan_rescore,
+    rescore,
+    without_torn_strata,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,9 @@ class Rescoring:
             f"Tversky alpha {settings.tversky_alpha} (false positives), beta {settings.tversky_beta} (false "
             f"negatives); smooth {settings.smooth}; empty {settings.empty}"
         )
+        if self.plan.left_out:
+            names = ", ".join(self.plan.left_out)
+            lines.append(f"strata of the run left out, as they cut a {settings.unit} apart: {names}")
         return lines
 
 
@@ -69,6 +80,7 @@ def open_rescoring(path: str, changes: Changes) -> Rescoring:
         if plan.index is not None:
             thresholds = report.table("thresholds", plan.thresholds_columns)
             per_image = at_threshold(per_image, thresholds, plan.index)
+        plan = without_torn_strata(plan, changes, per_image)
         check_units(per_image.drop_duplicates("image_id"), plan.settings)
     return Rescoring(report, run, plan, per_image)
 

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from segscale.storage.reports import Report
-from segscale.tasks.metrics.panel import OVER_CLASSES
-from segscale.tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, HeadlineRow, headline_of
+from segscale.tasks.metrics.panel import IMAGE
+from segscale.tasks.report_html.headline import METRICS, HeadlineRow, headline_of
 
-IMAGE = "image"
-"""What the rows of a report are of, where no other unit was asked for."""
 SHOWN_STRATA = 20
 SHOWN_IMAGES = 3
 _TABLES = ("per_sample", "batch_summed", "intervals")
@@ -40,8 +37,6 @@ class Part:
     """Of the failed ones, those whose prediction alone is missing or unusable; None where that is not known."""
     rows: tuple[HeadlineRow, ...]
     """Foreground classes, then over classes."""
-    folds: tuple[float, ...]
-    """For each row the mean over folds; NaN where there are none."""
     n_folds: int
     """0 where no folds were asked for."""
     reasons: tuple[str, ...]
@@ -121,7 +116,6 @@ def _part(tables: Tables, unit: str, stratum: str) -> Part:
     }
     headline = headline_of(chosen)
     first = chosen["per_sample"].iloc[0]
-    folds, n_folds = _folds(chosen["per_sample"], headline.rows)
     return Part(
         unit=unit,
         stratum=stratum,
@@ -129,27 +123,9 @@ def _part(tables: Tables, unit: str, stratum: str) -> Part:
         n_failed=int(first["n_failed"]),
         n_missing=None if pd.isna(first["n_missing"]) else int(first["n_missing"]),
         rows=headline.rows,
-        folds=folds,
-        n_folds=n_folds,
+        n_folds=int(chosen["per_sample"]["n_folds"].fillna(0).max()),
         reasons=headline.reasons,
     )
-
-
-def _folds(per_sample: pd.DataFrame, rows: tuple[HeadlineRow, ...]) -> tuple[tuple[float, ...], int]:
-    """The mean over folds of each row, and how many folds there are at most."""
-    if "mean_of_folds" not in per_sample or per_sample["mean_of_folds"].isna().all():
-        return (np.nan,) * len(rows), 0
-    named: list[Any] = list(per_sample.itertuples(index=False))
-    by_row = {
-        (_in_words(row.class_index, row.class_name), row.head, METRICS[row.metric]): float(row.mean_of_folds)
-        for row in named
-    }
-    folds = tuple(by_row[row.class_name, row.head, row.metric] for row in rows)
-    return folds, int(per_sample["n_folds"].fillna(0).max())
-
-
-def _in_words(class_index: int, class_name: str) -> str:
-    return OVER_CLASSES_NAMES[class_name] if class_index == OVER_CLASSES else class_name
 
 
 def _worst(per_image: pd.DataFrame) -> Iterator[WorstImage]:

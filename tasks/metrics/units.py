@@ -53,6 +53,12 @@ def check_units(images: pd.DataFrame, settings: ScoreSettings) -> None:
         _coded([images], settings)
 
 
+def tears(images: pd.DataFrame, unit: str, column: str) -> bool:
+    """Whether images of one unit lie in several values of a column; null is a value."""
+    values = images.groupby(unit, sort=False, observed=True)[column].nunique(dropna=False)
+    return bool(values.max() > 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Coded:
     """Which unit each image belongs to, the units in the order of their first images."""

@@ -136,7 +136,8 @@ def few(phantoms: Path, work: Path) -> Path:
 def run_at(before: tuple[str, ...], environment: dict[str, str], config: Path) -> Any:
     return subprocess.run(
         [*before, SEGSCALE, "run", str(config)], env=environment, capture_output=True, text=True, check=False,
-        timeout=600,
+        # In a locale with an encoding of its own names are printed in that.
+        errors="backslashreplace", timeout=600,
     )  # fmt: skip
 
 

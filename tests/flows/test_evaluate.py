@@ -112,3 +112,12 @@ def test_files_are_listed_once_for_check_and_plan(monkeypatch: pytest.MonkeyPatc
     run = Run(config)
     assert run.listing() is run.listing() is run.take_listing()
     assert list(run.take_listing()["image_id"]) == ["later"], "a listing that was taken is held no longer"
+
+
+def test_a_listing_is_taken_over(monkeypatch: pytest.MonkeyPatch, config: EvaluationConfig) -> None:
+    listings = [DatasetListing(pd.DataFrame({"image_id": [image_id]})) for image_id in ("first", "later")]
+    monkeypatch.setattr("segscale.flows.run.list_dataset", lambda _: listings.pop(0))
+    before = Run(config)
+    first = before.listing()
+    assert Run(config, listed=before).listing() is first
+    assert list(before.listing()["image_id"]) == ["later"], "a listing that was taken over is held once"

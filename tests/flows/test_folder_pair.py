@@ -19,6 +19,7 @@ from segscale.flows.folder_pair import (
     with_strata,
     written,
 )
+from segscale.flows.run import Run
 from tests.drawn_pairs import IDS, draw
 
 
@@ -76,6 +77,20 @@ def test_a_working_folder_reached_by_a_link(here: Path, monkeypatch: pytest.Monk
     config = config_of(pair)
     (here / FILE).write_text(written(pair, config, str(here)))
     assert load_config(here / FILE).dataset == config.dataset
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [pytest.param("masks", id="the data beside the link"), pytest.param("deep/er/masks", id="beside the place")],
+)
+def test_an_output_reached_by_a_link(here: Path, beside: str) -> None:
+    (here / "deep" / "er" / "out").mkdir(parents=True)
+    (here / "link").symlink_to(here / "deep" / "er" / "out")
+    pair = FolderPair("preds", str(here / beside), output="link")
+    config = config_of(pair)
+    keep_configuration(pair, config, str(here / "link"))
+    found = load_config(here / "link" / FILE)
+    assert (found.dataset, found.predictions, found.store) == (config.dataset, config.predictions, config.store)
 
 
 def test_the_file_of_another_run_is_replaced_with_its_report(here: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -157,17 +172,50 @@ def test_settings_that_are_none(text: str) -> None:
         parsed_settings([text])
 
 
+def _with_strata(**asked: Any) -> FolderPair:
+    pair = FolderPair(**{"predictions": "preds", "references": "masks", "by": "table.csv", **asked})
+    return with_strata(pair, Run(config_of(pair)))
+
+
 def test_columns_of_few_values_are_strata_unless_some_are_named(here: Path) -> None:
     rows = [f"{name};{'ab'[number % 2]};{number}" for number, name in enumerate(IDS)]
     (here / "table.csv").write_text("\n".join(["image_id;site;age", *rows]))
-    pair = FolderPair("preds", "masks", by="table.csv")
-    assert with_strata(pair).group_by == ("site",)
-    config = config_of(with_strata(pair))
+    pair = _with_strata()
+    config = config_of(pair)
     assert (config.metrics.group_by, config.dataset.columns) == (("site",), str(here / "table.csv"))
     named = FolderPair("preds", "masks", by="table.csv", settings={"metrics": {"group_by": []}})
-    assert with_strata(named) is named
+    assert with_strata(named, Run(config_of(named))) is named
     with pytest.raises(ConfigError, match=r"dataset\.columns: .*nowhere.csv: expected a table"):
-        with_strata(FolderPair("preds", "masks", by="nowhere.csv"))
+        _with_strata(by="nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param({}, ("site", "view"), id="no unit"),
+        pytest.param({"unit": "patient"}, ("site",), id="a column of the table"),
+        pytest.param({"settings": {"metrics": {"unit": "patient"}}}, ("site",), id="named as a key"),
+        pytest.param({"unit": "view"}, (), id="one that lies across all"),
+        pytest.param({"unit": "view", "settings": {"metrics": {"unit": "patient"}}}, ("site",), id="the key wins"),
+        pytest.param({"references": "cases/{p}_{v}.png", "unit": "p"}, ("site",), id="a field of a pattern"),
+        pytest.param({"references": "cases/{p}_{v}.png"}, ("site", "view"), id="fields are no columns of the table"),
+    ],
+)
+def test_strata_cut_no_unit_apart(here: Path, asked: dict[str, Any], expected: tuple[str, ...]) -> None:
+    header, names = "image_id;patient;site;view", [f"p{n // 2}_{'ab'[n % 2]}" for n in range(12)]
+    draw(here, {"reference": "cases/{id}.png", "prediction": "preds/{id}.png"}, names)
+    for file, ids in (("table.csv", IDS), ("cases.csv", names)):
+        rows = [f"{name};p{n // 2};{'xy'[n // 6]};{'ab'[n % 2]}" for n, name in enumerate(ids)]
+        (here / file).write_text("\n".join([header, *rows]))
+    pair = _with_strata(**({"by": "cases.csv"} if "references" in asked else {}), **asked)
+    assert pair.group_by == expected
+
+
+def test_values_are_counted_over_the_set(here: Path) -> None:
+    names = [*IDS, *(f"other{number}" for number in range(108))]
+    rows = [f"{name};s{number % 12};{'ab'[number % 2]}" for number, name in enumerate(names)]
+    (here / "table.csv").write_text("\n".join(["image_id;site;view", *rows]))
+    assert _with_strata().group_by == ("view",), "120 rows of 12 sites, an image of each in the set"
 
 
 def test_the_set_is_called_as_the_folder_of_its_references(here: Path) -> None:

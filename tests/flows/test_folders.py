@@ -91,7 +91,6 @@ def test_what_may_be_either_stays_open(tmp_path: Path) -> None:
     draw(tmp_path, {"reference": "masks/{id}.png", "prediction": "preds/unet/{id}.png"}, IDS)
     draw(tmp_path, {"prediction": "preds/other/{id}.png"}, IDS)
     sources = found(tmp_path)
-    assert sources.of("prediction") is None
     assert len(sources.open) == 2
     assert chosen(tmp_path, sources) == {"reference": "masks"}
 
@@ -132,9 +131,8 @@ def test_files_that_say_nothing_are_looked_at(tmp_path: Path) -> None:
 
 def test_letters_of_patterns_in_names_are_letters(tmp_path: Path) -> None:
     folder = draw(tmp_path / "set[ab]", {"reference": "masks/{id}.png", "prediction": "preds/{id}.png"}, IDS)
-    reference = found(folder).of("reference")
-    assert reference is not None
-    assert reference.pattern == f"{tmp_path}/set[[]ab]/masks"
+    patterns = {source.role: source.pattern for source in found(folder).chosen}
+    assert patterns["reference"] == f"{tmp_path}/set[[]ab]/masks"
 
 
 def test_without_references_there_is_nothing_to_propose(tmp_path: Path) -> None:

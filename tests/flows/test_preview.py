@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from segscale.errors import ConfigError
 from segscale.flows import trial
+from segscale.flows.cluster import machine
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
+from segscale.flows.dataset import list_dataset
 from segscale.flows.preview import Preview, describe, preview
+from segscale.storage.catalog import MEMORY_COLUMNS
+from segscale.tasks.labels import LabelRule
+from segscale.tasks.prediction_file import Counting
+from segscale.tasks.score import Scoring
+from segscale.tasks.score_plan import plan_scores
 from tests.drawn_pairs import IDS, SIZE, disc, draw, noise, save
 
 
@@ -105,6 +113,35 @@ def test_what_would_fail_or_warn(pairs: Path, spoil: Callable[[Path], Any], seve
     spoil(pairs)
     found = [remark for remark in remarks(preview(config_of(pairs))) if text in remark[1]]
     assert [one for one, _ in found] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("shard_images", "expected"),
+    [pytest.param(128, 8, id="smaller in a small set"), pytest.param(3, 3, id="as small as asked for")],
+)
+def test_shards_are_those_of_the_scoring(pairs: Path, shard_images: int, expected: int) -> None:
+    config = config_of(pairs, store={"path": "work", "shard_images": shard_images})
+    scoring = Scoring(LabelRule(2), Counting(0.5, LabelRule(2)), has_images=False)
+    unread = pd.DataFrame(columns=list(MEMORY_COLUMNS))
+    planned = plan_scores(list_dataset(config).images, unread, scoring, shard_images, {}).shards
+    assert facts(preview(config))["shards"] == f"{len(planned)} of up to {expected} images"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        pytest.param({}, "on 3 workers, where", id="as many as this machine has room for"),
+        pytest.param({"workers": 5}, "on 5 workers, where", id="as asked for"),
+        pytest.param({"kind": "address", "address": "tcp://h:1"}, "on 1 worker, less on more, where", id="of others"),
+        pytest.param({"kind": "address", "address": "tcp://h:1", "workers": 7}, "on 7 workers, where", id="waited for"),
+    ],
+)
+def test_workers_are_those_of_the_run(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch, cluster: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setattr(machine, "core_count", lambda: 64)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 10 * 10**9)
+    assert expected in facts(preview(config_of(pairs, cluster=cluster)))["time"]
 
 
 def test_strata_of_few_images(pairs: Path) -> None:

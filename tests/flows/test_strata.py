@@ -26,7 +26,6 @@ NAMES = [str(name) for name in TABLE]
     [
         pytest.param("", ["site", "view"], id="2 to 12 values, of 5 images and more"),
         pytest.param("patient", ["site"], id="a patient has several views, and is no stratum of its own"),
-        pytest.param("nowhere", ["site", "view"], id="a unit of another table"),
     ],
 )
 def test_columns_of_few_values(unit: str, expected: list[str]) -> None:

@@ -94,6 +94,23 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
         read_manifest(str(tmp_path / "m.parquet"))
 
 
+@pytest.mark.parametrize(
+    ("names", "repeated"),
+    [
+        pytest.param(("site", "site "), "'site'", id="but for a blank"),
+        pytest.param(("image ", "site"), "'image'", id="one that is needed"),
+        pytest.param(("", " "), "''", id="without a name"),
+    ],
+)
+def test_columns_of_parquet_that_are_called_alike_are_refused(
+    tmp_path: Path, names: tuple[str, str], repeated: str
+) -> None:
+    table = pd.DataFrame([["1", "a", "b", "x", "y"]], columns=["image_id", "image", "reference", *names])
+    table.to_parquet(tmp_path / "m.pq")
+    with pytest.raises(ListingError, match=f"two columns are called {repeated}; rename or remove one"):
+        read_manifest(str(tmp_path / "m.pq"))
+
+
 def test_an_empty_id_in_a_parquet_manifest_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"image_id": ["", "a"], "image": ["x", "y"], "reference": ["x", "y"]}).to_parquet(tmp_path / "m.pq")
     with pytest.raises(ListingError, match="row 1 has no image_id"):

@@ -66,6 +66,34 @@ def test_the_compiler_is_imported_with_the_first_call_alone() -> None:
     assert answer.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ((), ["numba: nothing is compiled for this version yet, this run takes some seconds longer"]),
+        (("readers_1/png_rows.unfilter-14.py311.1.nbc",), []),
+        (("readers_1/png_rows.unfilter-14.py311.nbi",), ["numba: nothing is compiled for this version yet, this run "]),
+    ],
+    ids=["nothing is kept", "something is kept", "an index alone, as of a process that was killed"],
+)
+def test_what_is_not_compiled_yet_is_said(
+    held: tuple[str, ...],
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    folder = compiled._kept_in(str(tmp_path))
+    assert folder is not None
+    for name in held:
+        path = folder / name
+        path.parent.mkdir()
+        path.touch()
+    with caplog.at_level("INFO", logger="segscale"):
+        compiled.say_whether_kept()
+    assert [line[: len(start)] for line, start in zip(caplog.messages, said, strict=True)] == said
+
+
 def test_functions_are_compiled_where_their_sources_are_looked_at() -> None:
     tasks = Path(compiled.__file__).parent
     users = {path for path in tasks.rglob("*.py") if "@compiled" in path.read_text(encoding="utf-8")}

@@ -11,7 +11,15 @@ from segscale.storage.reports import Report, encode_report_table
 from segscale.tasks.metrics.count_columns import COUNTS
 from segscale.tasks.metrics.headline import headline as run_headline
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.rescore import Changes, Plan, at_threshold, headline, plan_rescore, rescore
+from segscale.tasks.rescore import (
+    Changes,
+    Plan,
+    at_threshold,
+    headline,
+    plan_rescore,
+    rescore,
+    without_torn_strata,
+)
 
 WRITE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "made_report.py"))["write_made_report"]
 SETTINGS = ScoreSettings(batch_sizes=(1, 4), bootstrap=0, group_by=("site",), smooth=0.25)
@@ -128,6 +136,25 @@ def test_what_is_not_changed_stays(changes: dict[str, Any], field: str, value: o
     assert getattr(plan.settings, field) == value
     assert plan.index is None
     assert plan.thresholds_columns == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "group_by", "left_out"),
+    [
+        pytest.param({"unit": "site"}, ("site", "reference_volume:0,40"), ("patient_id",), id="torn"),
+        pytest.param({"unit": "patient_id"}, ("patient_id", "site", "reference_volume:0,40"), (), id="whole"),
+        pytest.param({"unit": "site", "group_by": ("patient_id",)}, ("patient_id",), (), id="strata asked for stay"),
+        pytest.param({"unit": ""}, ("patient_id", "site", "reference_volume:0,40"), (), id="images alone"),
+        pytest.param({"smooth": 1.0}, ("patient_id", "site", "reference_volume:0,40"), (), id="nothing about units"),
+    ],
+)
+def test_strata_of_the_run_that_cut_a_unit_apart_are_left_out(
+    report: Report, changes: dict[str, Any], group_by: tuple[str, ...], left_out: tuple[str, ...]
+) -> None:
+    own, changed = SETTINGS.changed(group_by=("patient_id", "site", "reference_volume:0,40")), Changes(**changes)
+    plan = plan_rescore(own, None, report.columns("per_image"), changed)
+    found = without_torn_strata(plan, changed, report.table("per_image", plan.per_image_columns))
+    assert (found.settings.group_by, found.left_out) == (group_by, left_out)
 
 
 def test_a_table_without_counts_is_refused() -> None:

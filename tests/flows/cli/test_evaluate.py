@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import DatasetListing, list_dataset
 from tests.conftest import Outcome
 from tests.drawn_pairs import IDS, SIZE, disc, draw, save
 
@@ -101,3 +103,24 @@ def test_the_first_line_says_which_is_which(here: Path, segscale_here: Callable[
     assert ended.code == 2
     first = ended.err.splitlines()[0]
     assert first == "references: masks, 12 files; predictions: preds, 11 paired, 1 missing, 1 left over"
+
+
+def test_strata_are_said_before_the_run_and_the_set_is_listed_once(
+    here: Path, segscale_here: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[EvaluationConfig] = []
+
+    def list_it(config: EvaluationConfig) -> DatasetListing:
+        listed.append(config)
+        return list_dataset(config)
+
+    monkeypatch.setattr("segscale.flows.run.list_dataset", list_it)
+    rows = [f"{name};p{number // 2};{'ab'[number % 2]};{'xy'[number // 6]}" for number, name in enumerate(IDS)]
+    (here / "table.csv").write_text("\n".join(["image_id;patient;view;site", *rows]))
+    save(here / "preds" / "case01.png", np.full(SIZE, 9, np.uint8))
+    ended = segscale_here("evaluate", *BOTH, "--by", "table.csv", "--set", "metrics.unit=patient")
+    assert (ended.code, len(listed)) == (2, 1)
+    first, second, last = ended.err.splitlines()
+    assert first.startswith("references: masks, 12 files")
+    assert second == "strata: site, as columns of few values; --group-by names others"
+    assert "prediction case01.png" in last

@@ -34,6 +34,10 @@ def test_what_to_begin_with_are_commands_that_there_are(segscale_here: Any) -> N
     assert set(shown) <= set(NAMES)
 
 
+def test_a_scoring_is_not_said_to_need_an_ingest(segscale_here: Any) -> None:
+    assert "ingest" not in segscale_here("score", "--help").out
+
+
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_no_line_of_the_overview_is_cut_or_too_long(
     segscale_here: Any, monkeypatch: pytest.MonkeyPatch, width: int

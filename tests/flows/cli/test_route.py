@@ -87,6 +87,29 @@ def test_what_cannot_run_says_one_line_and_starts_nothing(
     assert (calls, caplog.messages) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("configured", "expected"),
+    [
+        pytest.param(None, ["run of files"], id="plain: the run takes it"),
+        pytest.param(
+            SERVER, ["check of files"], id="a server: the check does, and a flow gets the configuration alone"
+        ),
+    ],
+)
+def test_what_is_known_is_handed_on(
+    configured: Server | None, expected: list[str], asked: tuple[Any, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "configured_server", lambda: configured)
+    job, _ = asked
+    taken: list[str] = []
+    job.check = lambda _, listed: taken.append(f"check {listed}")
+    if configured is None:
+        job.run = lambda _, _observer, listed: taken.append(f"run {listed}")
+    nothing: Any = None
+    run_job(job, nothing, None, listed="of files")
+    assert taken == expected
+
+
 def test_every_job_has_its_flow() -> None:
     defined = {value.name for value in vars(flows).values() if isinstance(value, Flow)}
     assert {flow.name for flow in flows.FLOW_OF.values()} == defined

@@ -165,3 +165,29 @@ def test_units_and_folds_stand_beside_images(
         ["lesion", "Dice", "patient_id"], ["lesion", "Tversky", "patient_id"],
     ]  # fmt: skip
     assert rows[0].split()[3:5] == ["0.7111", "0.3556"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "columns"),
+    [
+        pytest.param((1,), ["failed as 0", "missing as 0", "pooled, missed"], id="one slice of a patient"),
+        pytest.param((), ["failed as 0"], id="failed for another reason"),
+    ],
+)
+def test_rows_of_units_count_images_without_a_prediction(
+    write_run: WriteRun, missing: tuple[int, ...], columns: list[str]
+) -> None:
+    lacks = [place in missing for place in range(4) for _ in range(2)]
+    path = write_run(
+        "a", LESIONS, (1,), ScoreSettings(bootstrap=0, batch_sizes=(), unit="patient"),
+        patient=[f"p{place // 2}" for place in range(4) for _ in range(2)], prediction_missing=lacks,
+        reference_pixels=[30 if one else pd.NA for one in lacks],
+    )  # fmt: skip
+    head, *rows = (re.split(r"  +", line.strip()) for line in _said(path)[:5])
+    assert [name for name in head if "as 0" in name or "missed" in name] == columns
+    assert [row[2] for row in rows] == ["image", "image", "patient", "patient"]
+    assert {len(row) for row in rows} == {len(head)}
+    dice = dict(zip(head, rows[2], strict=True))
+    table = pd.read_parquet(f"{path}/batch_summed.parquet").query("unit == 'patient' and pooled")
+    expected = table.query("metric == 'dice' and class_index == 1 and stratum == ''")["pooled_missing_as_missed"].item()
+    assert dice.get("pooled, missed", dice["pooled"]) == f"{expected:.4f}"

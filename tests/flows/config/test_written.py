@@ -55,6 +55,10 @@ def test_paths_are_relative_where_they_move_with_the_file(path: str, expected: s
     assert seen_from(path, "/set/run", "/set") == expected
 
 
+def test_a_file_that_does_not_move_with_its_data_has_whole_paths() -> None:
+    assert seen_from("/set/masks", "/elsewhere/run", "/set") == "/set/masks"
+
+
 def test_paths_are_keys_of_a_configuration() -> None:
     known = {f"{section}.{key}" for section, field in EvaluationConfig.model_fields.items()
              for key in field.annotation.model_fields}  # type: ignore[union-attr]  # fmt: skip

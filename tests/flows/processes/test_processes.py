@@ -15,6 +15,7 @@ import pytest
 
 from segscale.errors import ClusterLostError
 from segscale.flows import workers as workers_module
+from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.shards.retry import ATTEMPTS, Finished, Limits, Lost
 from segscale.flows.workers import Workers, start_early
@@ -168,6 +169,22 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path, act: str, more
         assert psutil.wait_procs(started, timeout=20)[1] == []
         for other in others:
             other.kill()
+
+
+def test_processes_started_early_end_where_dask_does_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_cluster(*_: Any) -> object:
+        assert not children() - before, "processes are left"
+        return object()
+
+    before = children()
+    monkeypatch.setattr("segscale.flows.cluster.client.open_cluster", open_cluster)
+    document = {
+        "dataset": {"name": "n", "references": "r/*.png"}, "predictions": {"path": "p/*.png"},
+        "store": {"path": str(tmp_path / "store")},
+    }  # fmt: skip
+    start_early(EvaluationConfig.model_validate(document))
+    assert children() - before
+    assert Workers(Cluster(), alone=False).client is not None
 
 
 def test_processes_are_started_early_where_there_is_work_for_sure(tmp_path: Path) -> None:

@@ -87,6 +87,20 @@ def test_units_are_asked_for_later(two: Report, of_patients: Report, capsys: pyt
     assert {row["unit"] for row in json.loads(capsys.readouterr().out)["per_sample"]} == {"image"}
 
 
+def test_strata_that_nobody_named_do_not_refuse_a_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = WRITE(tmp_path, 24, settings=SETTINGS.changed(group_by=("patient_id", "site")))
+    note = "strata of the run left out, as they cut a site apart: patient_id"
+    assert run(["rescore", report.path, "--unit", "site"]) == 0
+    assert note in capsys.readouterr().out.splitlines()
+    assert run(["rescore", report.path, "--unit", "site", "--json"]) == 0
+    said = capsys.readouterr()
+    strata = {row["stratum"] for row in json.loads(said.out)["per_sample"]}
+    assert strata == {"", "site=north", "site=south", "site=west"}
+    assert note in said.err.splitlines()
+    assert run(["rescore", report.path, "--unit", "site", "--by", "patient_id"]) == 2
+    assert "in one patient_id (--by)" in capsys.readouterr().err
+
+
 def test_units_that_cannot_be_made_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = WRITE(tmp_path, 24, settings=SETTINGS)
     assert run(["rescore", report.path, "--folds", "patient_id", "--unit", "site"]) == 2

@@ -19,7 +19,7 @@ from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, panel_of
 from segscale.tasks.metrics.per_unit import COLUMNS, per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.metrics.units import check_units, with_units
+from segscale.tasks.metrics.units import check_units, tears, with_units
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]
@@ -309,3 +309,16 @@ def test_runs_are_compared_by_unit_as_their_sums_are(
     expected = np.nanmean(differences) if np.isfinite(differences).any() else np.nan
     mean = row_of(found, unit="patient", class_index=1, metric="dice", aggregation="per_sample")
     np.testing.assert_allclose(mean["difference"], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param(["a", "a", "b"], False, id="one value each"),
+        pytest.param(["a", "b", "b"], True, id="two"),
+        pytest.param(["a", None, "b"], True, id="null is a value"),
+        pytest.param([None, None, None], False, id="null throughout"),
+    ],
+)
+def test_what_tears_units(values: list[str | None], expected: bool) -> None:
+    assert tears(pd.DataFrame({"patient": ["p", "p", "q"], "view": values}), "patient", "view") == expected
