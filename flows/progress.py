@@ -88,6 +88,20 @@ class StageProgress:
         return (bar if len(bar) <= width else f"{self._stage}  {state}")[:width]
 
 
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show a line on a terminal until this is done, so that whoever waits sees that something is being done."""
+    if not _is_watched():
+        yield
+        return
+    line = _Line(lambda width: text[:width])
+    line.start()
+    try:
+        yield
+    finally:
+        line.end()
+
+
 class _Line:
     """The last line of a terminal, written anew; what is logged meanwhile stands above it."""
 

@@ -101,9 +101,11 @@ class Run:
     @cached_property
     def workers(self) -> Workers:
         """Those that were lent, which stay, or its own, which are started or found when the first shard needs one."""
+        if self._lent is not None:
+            return self._lent
         if self._alone is None:
             self.listing()
-        return self._lent or Workers(self.config.cluster, needs_of(self.config), alone=bool(self._alone))
+        return Workers(self.config.cluster, needs_of(self.config), alone=bool(self._alone))
 
     def listing(self) -> pd.DataFrame:
         """The listing of the data set, kept until `take_listing`. Raises ConfigError."""

@@ -66,20 +66,27 @@ def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, count
 
 
 def read_prediction(
-    reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting
+    reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting, labels: NDArray[Any] | None = None
 ) -> LabelPair | OverlapCounts:
     """A prediction file beside the class indices of a reference, (D, H, W): label maps to be counted, by themselves or
     with others of their shape (`tasks.pair_counts`), probabilities as their counts.
 
+    labels: what `read_label_map` makes of the file, where somebody has read it.
+
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
+    if labels is not None:
+        return _label_pair(reference, labels, name, counting)
     floats = stores_floats(data, name)
     if counting.kind == "probabilities" or (floats and counting.kind == "floats"):
         return _read_probabilities(reference, read_probabilities(data, name), name, counting)
     if floats and counting.kind_found:
         _check_whole(read_probabilities(data, name).values, name)
     # NaN may stand where nothing counts.
-    labels = read_label_map(data, name, missing=counting.labels.ignored)
+    return _label_pair(reference, read_label_map(data, name, missing=counting.labels.ignored), name, counting)
+
+
+def _label_pair(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> LabelPair:
     try:
         return LabelPair(reference, _indices(reference, labels, name, counting))
     except ContradictionError as error:

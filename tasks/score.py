@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -27,7 +28,7 @@ from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
 from segscale.tasks.readers import read_label_map, stores_floats
 from segscale.tasks.reference_file import reference_of
 from segscale.tasks.scan import SourceFacts, facts_of, unread
-from segscale.tasks.stored_pair import count_stored, is_simple
+from segscale.tasks.stored_pair import count_stored
 
 STAGE = "score"
 CODE_VERSION = 6
@@ -225,7 +226,8 @@ def _score_image(
             size = header.depth, header.height, header.width
         data, name = _data_of("reference", files, read)
         labels = read_label_map(data, name)
-        counts = _counts_at_once(labels, size, files, read, scoring)
+        predicted = _ordinary_prediction(labels, files, read, scoring.counting)
+        counts = count_stored(labels, predicted, size, scoring.references, scoring.counting.labels)
         if counts is not None:
             depth, height, width = labels.shape
             return (depth, height, width), counts
@@ -235,31 +237,25 @@ def _score_image(
     depth, height, width = reference.shape
     try:
         data, name = _data_of("prediction", files, read)
-        return (depth, height, width), read_prediction(reference, data, name, scoring.counting)
+        return (depth, height, width), read_prediction(reference, data, name, scoring.counting, predicted)
     except DataError as error:
         pixels = class_pixels(reference, scoring.references.n_classes)
         return (depth, height, width), FailedImage(Failure.of(STAGE, error), pixels)
 
 
-def _counts_at_once(
-    labels: NDArray[Any], size: Size | None, files: ImageFiles, read: _Read, scoring: Scoring
-) -> OverlapCounts | None:
-    """The counts of two ordinary label maps; None where they are not, or something has to be said of them.
+def _ordinary_prediction(
+    labels: NDArray[Any], files: ImageFiles, read: _Read, counting: Counting
+) -> NDArray[Any] | None:
+    """The label map of a prediction beside that of its reference, as soon as the compiled pass is worth loading.
 
-    As soon as the compiled loop is worth loading.
+    None before, and where it is none, or cannot be read: `read_prediction` says why once the reference is known.
     """
     data, name = read.data.get("prediction", b""), file_name(files.prediction[0])
-    if not (data and EFFORT.spend(labels.size) and is_simple(labels, size, scoring.references)):
+    if not (data and EFFORT.spend(labels.size)) or counting.kind == "probabilities" or stores_floats(data, name):
         return None
-    if scoring.counting.kind == "probabilities" or stores_floats(data, name):
-        return None
-    try:
-        predicted = read_label_map(data, name)
-    except DataError:
-        return None
-    if not is_simple(predicted, labels.shape, scoring.counting.labels):
-        return None
-    return count_stored(labels, predicted, scoring.references, scoring.counting.labels)
+    with suppress(DataError):
+        return read_label_map(data, name)
+    return None
 
 
 def _data_of(role: str, files: ImageFiles, read: _Read) -> tuple[bytes, str]:

@@ -17,7 +17,7 @@ _MOST_CLASSES = 128
 """Of more the table of kinds takes longer to go through than an image."""
 
 
-def is_simple(labels: NDArray[Any], size: Sequence[int] | None, rule: LabelRule) -> bool:
+def _is_simple(labels: NDArray[Any], size: Sequence[int] | None, rule: LabelRule) -> bool:
     """Whether there is one way alone to lay a label map over an image of `size` (D, H, W), and its values are bytes.
 
     Without a size it has to be flat.
@@ -27,13 +27,24 @@ def is_simple(labels: NDArray[Any], size: Sequence[int] | None, rule: LabelRule)
 
 
 def count_stored(
-    reference: NDArray[Any], prediction: NDArray[Any], rule: LabelRule, of_predictions: LabelRule
+    reference: NDArray[Any],
+    prediction: NDArray[Any] | None,
+    size: Sequence[int] | None,
+    rule: LabelRule,
+    of_predictions: LabelRule,
 ) -> OverlapCounts | None:
-    """The counts of a reference and a prediction for which `is_simple` holds, of one shape.
+    """The counts of a reference and a prediction as they are stored; `size` (D, H, W) is that of a named image.
 
-    None where something has to be said of one of them (`labels.class_indices` says it): a value that is no class, two
-    that stand for one, or an ignored pixel of the prediction where the reference has a class.
+    None where they do not lie over each other in one way alone, are no bytes, or something has to be said of one of
+    them (`labels.class_indices` says it): a value that is no class, two that stand for one, or an ignored pixel of the
+    prediction where the reference has a class.
     """
+    if (
+        prediction is None
+        or not _is_simple(reference, size, rule)
+        or not _is_simple(prediction, reference.shape, of_predictions)
+    ):
+        return None
     from segscale.tasks.metrics.pair_kernel import count_stored_pair
 
     n_classes = rule.n_classes

@@ -10,6 +10,7 @@ import click
 from segscale.flows.cli import options
 from segscale.flows.cli.help import examples
 from segscale.flows.cli.terminal import logger, prepare_process
+from segscale.flows.progress import waiting
 
 
 @click.command(
@@ -60,7 +61,7 @@ def evaluate_command(
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     if classes:
         given["classes"] = tuple(name.strip() for name in classes.split(","))
-    with option_words():
+    with option_words(), waiting("looking at both folders"):
         asked = FolderPair(**{"predictions": "", "references": "", **given}, settings=parsed_settings(settings))
         config = config_of(asked)
         check_sources(config)
@@ -76,6 +77,7 @@ def evaluate_command(
         if pair != asked:
             logger.info("strata: %s, as columns of few values; --group-by names others", ", ".join(pair.group_by))
         config = config_of(pair)
+    with option_words():
         result = run_job(evaluate, config, prefect=None, listed=listed)
     keep_configuration(pair, config, result.path)
     if not as_json:

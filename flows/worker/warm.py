@@ -32,7 +32,7 @@ def warm_up() -> None:
     EFFORT.spent = EFFORT.worth_loading
     rule = LabelRule(2)
     labels = read_label_map(_PNG, "warm.png")
-    count_stored(labels, labels, rule, rule)
+    count_stored(labels, labels, None, rule, rule)
     reference = read_reference(_PNG, "warm.png", rule)
     pair = read_prediction(reference, _PNG, "warm.png", Counting(0.5, rule))
     encode_counted(["warm"], "", count_pairs([pair], 2), 2)

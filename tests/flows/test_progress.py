@@ -11,7 +11,7 @@ import pytest
 
 from segscale.flows import progress
 from segscale.flows.observer import Observer
-from segscale.flows.progress import StageProgress
+from segscale.flows.progress import StageProgress, waiting
 
 
 class Terminal(io.StringIO):
@@ -132,6 +132,23 @@ def test_quiet_shows_nothing(terminal: Terminal, clock: Clock) -> None:
     with StageProgress("score", 10) as shown:
         clock.now = 100.0
         shown.advance(10)
+    assert terminal.getvalue() == ""
+
+
+def test_whoever_waits_sees_a_line_until_something_is_said(terminal: Terminal, clock: Clock) -> None:
+    clock.now = 0.1
+    with waiting("looking at both folders"):
+        assert written(terminal) == ["looking at both folders"]
+        logging.getLogger("segscale").info("503 paired")
+    assert written(terminal) == ["looking at both folders", "503 paired"]
+    assert terminal.getvalue().endswith(" \r503 paired\n")
+    assert not logging.getLogger("segscale").filters
+
+
+def test_elsewhere_nobody_is_told_to_wait(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "isatty", lambda: False)
+    with waiting("looking at both folders"):
+        pass
     assert terminal.getvalue() == ""
 
 
