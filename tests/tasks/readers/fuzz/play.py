@@ -81,7 +81,7 @@ def played(key: str, start: int, stop: int) -> Iterator[str]:
     """A line before each input, and one of what it found; fields with tabs between."""
     table = list(seeds().values())
     for seed in table:
-        seed.play(_wrapped(seed, dict(seed.files)))  # what is imported and compiled is no input's
+        seed.play(wrapped(seed, dict(seed.files)))  # what is imported and compiled is no input's
     for index in range(start, stop):
         seed, number = table[index % len(table)], index // len(table)
         yield f"begun\t{index}\t{seed.name}\t{number}"
@@ -89,7 +89,7 @@ def played(key: str, start: int, stop: int) -> Iterator[str]:
         before, began = _memory(), time.perf_counter()
         faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
         try:
-            seed.play(_wrapped(seed, files))
+            seed.play(wrapped(seed, files))
         except Exception as error:  # noqa: BLE001  whatever is no documented error is what is looked for
             where = "".join(traceback.format_tb(error.__traceback__)[-1:]).strip().replace("\n", " ")
             yield f"failed\t{index}\t{words}: {type(error).__name__}: {str(error)[:500]!r} at {where}"
@@ -107,7 +107,7 @@ def played(key: str, start: int, stop: int) -> Iterator[str]:
     yield "done"
 
 
-def _wrapped(seed: Seed, files: dict[str, bytes]) -> dict[str, bytes]:
+def wrapped(seed: Seed, files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: seed.wrap(data) for name, data in files.items()}
 
 
@@ -141,7 +141,7 @@ def main() -> None:
         table = list(seeds().values())
         seed = table[options.start % len(table)]
         words, files = damage(seed, options.start // len(table), options.key)
-        for name, data in _wrapped(seed, files).items():
+        for name, data in wrapped(seed, files).items():
             (options.keep / name).write_bytes(data)
         print(seed.name, words, sep="\t")
         return
