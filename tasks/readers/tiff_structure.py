@@ -19,6 +19,7 @@ from segscale.tasks.readers.stream_sizes import claimed_size, says_its_size
 
 _COLOR_MAP = 320
 _LARGEST_RATIOS: Final = {
+    6: 3072, 7: 3072,  # JPEG: 64 pixels, of four components of 12 bits at most, of a bit (Huffman coding)
     5: 2560,  # LZW: 3,838 bytes, the longest string, of 12 bits
     8: LARGEST_RATIO, 32946: LARGEST_RATIO, 50013: LARGEST_RATIO,  # Deflate
     32773: 64,  # PackBits: 128 bytes of two

@@ -48,7 +48,7 @@ def drawn(random: Random, data: bytes, structure: Structure, other: bytes, other
             )
         case 2:
             width = random.choice((1, 2, 4, 8))
-            written = random.choice(_integers(width)).to_bytes(width, random.choice(("little", "big")))  # type: ignore[arg-type]
+            written = random.choice(_integers(width)).to_bytes(width, random.choice(("little", "big")))
             return f"byte {place} on set to {written.hex()}", lambda old: _put(old, place, written)
         case 3:
             length = random.randrange(1, 64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import logging
-import sys
 import time
 import traceback
 import warnings
@@ -145,6 +144,7 @@ def main() -> None:
             (options.keep / name).write_bytes(data)
         print(seed.name, words, sep="\t")
         return
+    faulthandler.enable()
     logging.disable()
     warnings.simplefilter("ignore")
     warnings.filterwarnings("error", category=RuntimeWarning)  # numbers that our own arithmetic lost
@@ -153,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

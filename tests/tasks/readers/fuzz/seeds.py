@@ -185,7 +185,11 @@ def zipped(member: bytes) -> bytes:
 
 def _arrays() -> list[Seed]:
     found = []
-    arrays = {"labels": np.stack([LABELS] * 3), "floats": GREY / np.float16(256), "64 bits": GREY.astype(">i8")}
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": np.stack([LABELS] * 3),
+        "floats": GREY / np.float16(256),
+        "64 bits": GREY.astype(">i8"),
+    }
     for what, array in arrays.items():
         plain, of = {"a.npy": npy(array)}, structures.of_npy
         found += [

@@ -96,7 +96,7 @@ def _compressed() -> list[Seed]:
     for what, syntax, encode, inner in _ways():
         pixels = BYTES if what == "JPEG" else GREYS
         frame = bytes(encode(pixels))
-        bits = {} if what == "JPEG" else {"BitsStored": 12, "HighBit": 11}
+        bits: dict[str, Any] = {} if what == "JPEG" else {"BitsStored": 12, "HighBit": 11}
         data = ct_slice(pixels, 5, f"1.2.840.10008.1.2.{syntax}", compressed=frame + b"\0" * (len(frame) % 2), **bits)
         seeds.append(Seed(f"dicom frames/{what}/a.dcm", {"a.dcm": data}, plays.series, _frame_structure(inner)))
     return seeds
@@ -111,6 +111,12 @@ def _ways() -> list[tuple[str, str, Callable[[NDArray[Any]], bytes], Callable[[b
     def in_jp2(pixels: NDArray[Any]) -> bytes:
         return bytes(imagecodecs.jpeg2k_encode(pixels, level=0))
 
+    def htj2k(pixels: NDArray[Any]) -> bytes:
+        return bytes(imagecodecs.htj2k_encode(pixels))
+
+    def jpeg_ls(pixels: NDArray[Any]) -> bytes:
+        return bytes(imagecodecs.jpegls_encode(pixels))
+
     def lossless_jpeg(pixels: NDArray[Any]) -> bytes:
         return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=12))
 
@@ -122,8 +128,8 @@ def _ways() -> list[tuple[str, str, Callable[[NDArray[Any]], bytes], Callable[[b
         ("Deflate", "8.1", _deflated_frame, structures.without),
         ("JPEG 2000", "4.90", jpeg_2000, structures.of_jpeg_2000),
         ("JP2", "4.91", in_jp2, structures.of_jpeg_2000),
-        ("HTJ2K", "4.201", imagecodecs.htj2k_encode, structures.of_jpeg_2000),
-        ("JPEG-LS", "4.80", imagecodecs.jpegls_encode, structures.of_jpeg),
+        ("HTJ2K", "4.201", htj2k, structures.of_jpeg_2000),
+        ("JPEG-LS", "4.80", jpeg_ls, structures.of_jpeg),
         ("lossless JPEG", "4.70", lossless_jpeg, structures.of_jpeg),
         ("JPEG", "4.50", jpeg, structures.of_jpeg),
     ]

@@ -43,7 +43,7 @@ def _nifti() -> list[Seed]:
         Seed("nifti.gz/two streams/a.nii.gz", {"a.nii.gz": gzipped(one[:400]) + gzipped(one[400:])}, read),
     ]
     for choice in ("sform", "qform"):
-        play = plays.volume(NiftiReader(affine=choice))  # type: ignore[arg-type]
+        play = plays.volume(NiftiReader(affine=choice))
         seeds.append(Seed(f"nifti/by {choice}/a.nii", {"a.nii": one}, play, structures.of_nifti))
     head = changed(one, magic=b"ni1", vox_offset=0.0)[:348]
     pair = {"a.hdr": head, "a.img": labels.tobytes()}

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,8 +74,14 @@ def test_many_damaged_files_are_refused_with_documented_errors() -> None:
 
 @pytest.mark.parametrize("seed", seeds().values(), ids=lambda seed: seed.name)
 def test_the_seeds_are_sound(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers, ask = [], plays.asked
-    monkeypatch.setattr(plays, "asked", lambda call: answers.append(ask(call)) or answers[-1])
+    answers: list[object] = []
+    ask = plays.asked
+
+    def asked(call: Callable[[], object]) -> object:
+        answers.append(ask(call))
+        return answers[-1]
+
+    monkeypatch.setattr(plays, "asked", asked)
     seed.play(play.wrapped(seed, dict(seed.files)))
     told = [answer for answer in answers if answer is not None]
     # Of these two a reader may say no more than what they are.
@@ -102,7 +108,7 @@ def test_damage_is_the_same_each_time_and_another_by_another_key() -> None:
 @pytest.mark.parametrize(
     ("does", "what"),
     [
-        (lambda: {}["shape"], "KeyError"),
+        (lambda: dict[str, int]()["shape"], "KeyError"),
         (lambda: np.zeros(10**15), "MemoryError"),
         (lambda: plays.asked(lambda: _raise(UnreadableImage("long" * 1000))), "a message of 4000 characters"),
         (lambda: plays.asked(lambda: _raise(DataError("a\x00b"))), "cannot be shown in a line"),
