@@ -66,8 +66,8 @@ def counted_names(pattern: str, numbers: Sequence[str], name: str) -> tuple[str,
         match = None
     if match is None or step == 0:
         raise UnreadableImage(
-            f"{name}: its voxels are in {' '.join((pattern, *numbers))!r}; expected a pattern with one number, as in "
-            "'slice%03d.raw 1 20 1'"
+            f"{name}: its voxels are in {' '.join((pattern, *numbers))[:_LONGEST_NAME]!r}; expected a pattern with "
+            "one number, as in 'slice%03d.raw 1 20 1'"
         )
     count = (last - first) // step + 1
     if count > _MOST_FILES:

@@ -27,11 +27,16 @@ def asked(call: Callable[[], Answer]) -> Answer | None:
     try:
         return call()
     except DataError as error:
-        message = str(error)
-        assert message.strip(), "an error without a message"
-        assert len(message) < _LONGEST_MESSAGE, f"a message of {len(message)} characters: {message[:300]}"
-        assert message.isprintable(), f"a message that cannot be shown in a line: {message[:300]!r}"
+        _check_shown(str(error))
         return None
+
+
+def _check_shown(*sentences: str) -> None:
+    """Of messages and notes, which quote a file."""
+    for said in sentences:
+        assert said.strip(), "a message of nothing"
+        assert len(said) < _LONGEST_MESSAGE, f"a message of {len(said)} characters: {said[:300]}"
+        assert said.isprintable(), f"a message that cannot be shown in a line: {said[:300]!r}"
 
 
 def picture(files: Files) -> None:
@@ -91,6 +96,7 @@ def series(files: Files) -> None:
     read = asked(lambda: read_series(files, "case"))
     if header is not None:
         _check_geometry(header.grid.geometry)
+        _check_shown(*header.notes)
     if read is not None:
         assert header is not None, "voxels without a header"
         _check_same(read.values.shape, header.grid.shape, read.values.dtype.name, header.dtype)
@@ -110,6 +116,7 @@ def segmentation(files: Files) -> None:
         if read is None:
             continue
         _check_geometry(read.grid.geometry)
+        _check_shown(*read.notes)
         labels = asked(lambda read=read: segments.label_map(read))  # type: ignore[misc]
         assert labels is None or labels.shape == read.grid.shape, "labels of another shape"
         asked(lambda read=read: segments.overlaps(read))  # type: ignore[misc]
@@ -127,6 +134,7 @@ def _protocol(reader: Reader, data: bytes, name: str) -> None:
     if header is not None:
         size = np.prod(header.shape, dtype=object) * np.dtype(header.dtype).itemsize
         assert 0 < size <= DECODED_BYTES_LIMIT, f"a header of {header.shape}, beyond the limit"
+        _check_shown(*header.notes)
         if header.geometry is not None:
             _check_geometry(header.geometry)
     if read is not None:
