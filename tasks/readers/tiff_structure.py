@@ -169,7 +169,10 @@ def _check_complete(page: Any, keyframe: Any, index: int, name: str) -> None:
             f"{keyframe.imagewidth} x {keyframe.imagelength} pixels"
         )
     ratio, stored = _LARGEST_RATIOS.get(int(keyframe.compression)), sum(page.databytecounts)
-    claimed = int(math.prod(keyframe.shape)) * int(keyframe.bitspersample) // 8
+    numbers = max(
+        int(math.prod(keyframe.shape)), int(math.prod(keyframe.chunks))
+    )  # a tile may be larger than its image
+    claimed = numbers * int(keyframe.bitspersample) // 8
     if ratio is not None and claimed > ratio * stored:
         raise UnreadableImage(
             f"{name}: {stored} compressed bytes cannot hold the {claimed} bytes of pixels that page {index} claims (at "

@@ -437,6 +437,11 @@ STRIPS = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
             id="one strip of a million rows",
         ),
         pytest.param(
+            with_entry(tiff(STRIPS, tile=(16, 16), compression="zlib"), 323, value=2**20),
+            "cannot hold the 16777216 bytes of pixels that page 0 claims",
+            id="one tile of a million rows, of which the image has 12",
+        ),
+        pytest.param(
             with_entry(tiff(STRIPS), 262, value=77), "a TIFF of colour type 77; expected grey", id="unknown colours"
         ),
     ],
