@@ -159,7 +159,7 @@ def _units(text: str | None, name: str) -> float:
     word = words.pop()
     if words or word.lower() not in _MILLIMETRES:
         raise UnreadableImage(
-            f"{name}: its units of length are {text[:100]!r}; expected one of {', '.join(_MILLIMETRES)}"
+            f"{name}: its units of length are {(text or '')[:100]!r}; expected one of {', '.join(_MILLIMETRES)}"
         )
     return _MILLIMETRES[word.lower()]
 
