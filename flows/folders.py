@@ -15,9 +15,9 @@ from segscale.flows.spread import Spread, spreads_in
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import is_hidden, is_litter, stem
 from segscale.storage.sources import ROLES
-from segscale.tasks.readers.formats import READERS
+from segscale.tasks.readers.formats import SUFFIXES
 
-ENDINGS = tuple(suffix for reader in READERS for suffix in reader.suffixes)
+ENDINGS = SUFFIXES
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 LABELS = "labels"
 DEPTH = 3

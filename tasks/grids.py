@@ -30,6 +30,10 @@ class Grid:
     """None where the file says nothing of direction and position."""
     stated: Vector | None = None
     """The spacing in mm, of a file that says nothing else of its geometry."""
+    series_id: str | None = None
+    """Of a DICOM series its UID, hashed; None where it is not known, of a volume in another format say."""
+    frame_of_reference_id: str | None = None
+    """Hashed; positions in two of these cannot be compared."""
 
     @property
     def spacing(self) -> Vector | None:
