@@ -25,13 +25,17 @@ from segscale.storage.pairing import RoleSummary, pair
 from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import ROLES
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.prediction_file import Counting
+from segscale.tasks.readers import NO_CHOICE, Choice
+from segscale.tasks.readers.companions import COMPANIONED
 from segscale.tasks.refusal import there_are
 from segscale.tasks.shard_plan import Preparation
+from segscale.tasks.source_files import source_versions
 from segscale.tasks.survey import Reading
 
 BUILT_LAYOUTS = ("files",)
@@ -73,7 +77,7 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         with _named("dataset.columns"):
             joined = join_columns(listed.images, dataset.columns, _TAKEN)
         listed = replace(listed, images=joined.images, notes=(*listed.notes, *joined.notes))
-    listed = replace(listed, images=listed.images[_in_order(listed.images)])
+    listed = replace(listed, images=_with_versions(listed.images[_in_order(listed.images)], volumes(config)))
     _check_groups(config, [str(name) for name in listed.images if name not in _OWN])
     if not dataset.same_files:
         with _named("dataset.manifest" if dataset.manifest else "dataset"):
@@ -94,6 +98,18 @@ def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str
     fields = Fields.of(config.dataset.images or config.dataset.references)
     others = {*_OWN, *(fields.names if fields else ())}
     return [name for name in map(str, images) if name not in others]
+
+
+def _with_versions(images: pd.DataFrame, asked: Volumes) -> pd.DataFrame:
+    """The listing with versions that change with all that a look at a source depends on: its companions, and what of it
+    is chosen."""
+    chosen = "" if asked.choice == NO_CHOICE else f" read as {asdict(asked.choice)}"
+    columns = {}
+    for role in ROLES:
+        if role in images and (chosen or images[role].str.lower().str.endswith(COMPANIONED).any()):
+            versions = source_versions(images[role], images[f"{role}_version"])
+            columns[f"{role}_version"] = [version and version + chosen for version in versions]
+    return images.assign(**columns) if columns else images
 
 
 def _in_order(images: pd.DataFrame) -> list[str]:
@@ -246,6 +262,12 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
 
 
+def volumes(config: EvaluationConfig) -> Volumes:
+    """How files of this data set are read that have a geometry."""
+    dataset = config.dataset
+    return Volumes(Choice(dataset.volume, dataset.affine or None), dataset.resample)
+
+
 def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
@@ -255,6 +277,8 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
         "preparation": asdict(preparation(config)),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,
+        **({"volumes": asdict(volumes(config))} if volumes(config) != AS_THEY_ARE else {}),
+        **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
         **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
     }

@@ -41,8 +41,13 @@ MEMORY_COLUMNS = (
     "dtype",
     "orientation",
     "stated_maximum",
+    "place",
     *REASON,
 )
+SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
+"""Of a volume, in mm along depth, height and width; NaN where nobody says."""
+PLACE = ("direction", "origin")
+"""Of a volume, in the patient (LPS): unit vectors along depth, height and width, and the first voxel's centre in mm."""
 COLUMNS = (
     "image_id",
     "image",
@@ -54,6 +59,8 @@ COLUMNS = (
     "depth",
     "height",
     "width",
+    *SPACING,
+    *PLACE,
     "channels",
     "dtype",
     "full_scale",
@@ -249,7 +256,10 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
     """
     hashed = hashlib.sha256(b'{"columns":{')
     # As `content_key` writes it, but a column at a time: of a million images the whole text is a gigabyte.
-    for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"})):
+    unsaid = {name for name in SPACING if catalog[name].isna().all()} | {
+        name for name in PLACE if (catalog[name] == "").all()
+    }
+    for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"} - unsaid)):
         column = catalog[name]
         values = [file_name(url) for url in column.to_list()] if name in ROLES else _plain_values(column)
         hashed.update(f"{',' * (place > 0)}{json.dumps(name)}:{_json_list(values)}".encode("ascii"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
@@ -39,6 +40,25 @@ class Grid:
     def spacing(self) -> Vector | None:
         """Millimetres along D, H and W; None where the file does not say."""
         return self.geometry.spacing if self.geometry else self.stated
+
+
+def to_text(grid: Grid) -> str:
+    """Where a grid lies, as JSON that `from_text` reads; "" of a grid that says nothing of that."""
+    if grid.geometry is not None:
+        return json.dumps(asdict(grid.geometry))
+    return json.dumps({"spacing": grid.stated}) if grid.stated else ""
+
+
+def from_text(text: str, size: Size) -> Grid:
+    """The grid of a size whose place was written by `to_text`."""
+    if not text:
+        return Grid(size)
+    read = json.loads(text)
+    spacing: Vector = tuple(read["spacing"])
+    if "origin" not in read:
+        return Grid(size, stated=spacing)
+    along_d, along_h, along_w = map(tuple, read["directions"])
+    return Grid(size, Geometry(spacing, (along_d, along_h, along_w), tuple(read["origin"])))
 
 
 def same_spacing(spacing: Vector, other: Vector) -> bool:

@@ -9,12 +9,14 @@ from pydantic import AfterValidator, Field, PlainValidator, model_validator
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.values import NAME, NAMED, Folder, Name, Names, NonNegative, Place, spelled
 from segscale.storage.objects import ObjectStore
+from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 MAX_LEVEL = 8
+Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
 Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
@@ -38,6 +40,14 @@ class Dataset(Section):
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
+    volume: Annotated[int, Field(ge=0)] | None = None
+    """Of files with several volumes the one that is read, from 0 on."""
+    affine: Literal["", "sform", "qform"] = ""
+    """Which one is right where the two of a NIfTI file put voxels to different places."""
+    spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None
+    """Along D, H and W, of files that say nothing of it."""
+    resample: bool = False
+    """Files on another grid than their reference are resampled into that; else they are refused."""
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)

@@ -6,6 +6,7 @@ from segscale.tasks.readers.formats import (
     read_header,
     read_orientation,
     read_picture,
+    read_place,
     read_stated_maximum,
     reader_for,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "read_labels",
     "read_orientation",
     "read_picture",
+    "read_place",
     "read_probabilities",
     "read_stated_maximum",
     "reader_for",

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.tasks.grids import to_text
 from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
@@ -15,6 +16,7 @@ from segscale.tasks.readers.nrrd import NrrdReader
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.png import PngReader, png_stated_maximum
 from segscale.tasks.readers.tiff import TiffReader
+from segscale.tasks.readers.volume import VolumeReader
 
 
 @lru_cache(maxsize=4)
@@ -67,6 +69,15 @@ def read_orientation(data: bytes, name: str) -> int:
         return reader_for(name).orientation(data, name)
     except DataError:
         return 0
+
+
+def read_place(data: bytes, name: str, choice: Choice = NO_CHOICE) -> str:
+    """Where the voxels of a volume lie, as `grids.to_text` has it; "" where the file says nothing or cannot be read."""
+    try:
+        reader = reader_for(name, choice)
+        return to_text(reader.volume(data, name).grid) if isinstance(reader, VolumeReader) else ""
+    except DataError:
+        return ""
 
 
 def read_stated_maximum(data: bytes, name: str) -> int:

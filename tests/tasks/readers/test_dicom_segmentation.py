@@ -70,7 +70,7 @@ def test_every_orientation_of_the_image_is_put_right(axes: tuple[int, ...], sign
     frames = [(1, at(2.5 * index), blob(index)) for index in range(4)]
     own = np.stack([frame for _, _, frame in frames])
     spacing, directions = np.array(GRID.geometry.spacing), np.array(GRID.geometry.directions)
-    last = (np.array(own.size) - 1) * spacing
+    last = (np.array(own.shape) - 1) * spacing
     flipped = tuple(index for index, sign in enumerate(signs) if sign < 0)
     origin = np.array(GRID.geometry.origin) + sum(last[axes[index]] * directions[axes[index]] for index in flipped)
     turned = tuple(tuple(float(v) for v in signs[index] * directions[axis]) for index, axis in enumerate(axes))
