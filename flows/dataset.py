@@ -30,6 +30,7 @@ from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.metrics.units import check_units
+from segscale.tasks.metrics.volumes import VOLUMES
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.readers import NO_CHOICE, Choice
 from segscale.tasks.readers.companions import COMPANIONED
@@ -43,7 +44,7 @@ BUILT_LAYOUTS = ("files",)
 REPORT_COLUMNS = frozenset(
     {
         *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
-        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS,
+        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS, *VOLUMES,
     }
 )  # fmt: skip
 

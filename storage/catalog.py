@@ -210,7 +210,7 @@ def read_planned(store: ObjectStore, name: str, planned_from: str) -> pd.DataFra
             return None
         catalog = tables.decode_frame(data)
         # The pages of a Parquet file carry checksums, the names and types of its columns do not.
-        return catalog if tables.frame_sha256(catalog) == tables.note(data, _CONTENT) else None
+        return _current(catalog) if tables.frame_sha256(catalog) == tables.note(data, _CONTENT) else None
     except Exception:  # noqa: BLE001  # a damaged footer may be taken for anything
         return None
 
@@ -218,9 +218,18 @@ def read_planned(store: ObjectStore, name: str, planned_from: str) -> pd.DataFra
 def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
     """The catalog that the last ingest wrote, or None where there was none."""
     try:
-        return tables.decode_frame(store.read(catalog_path(name)))
+        return _current(tables.decode_frame(store.read(catalog_path(name))))
     except FileNotFoundError:
         return None
+
+
+def _current(catalog: pd.DataFrame) -> pd.DataFrame:
+    """A catalog with the columns about places, which those from before there were volumes lack."""
+    if set(COLUMNS) <= set(catalog.columns) or "width" not in catalog:
+        return catalog
+    nothing, nowhere = pd.Series(np.nan, catalog.index), pd.Series("", catalog.index, dtype="str")
+    unsaid: dict[str, pd.Series[Any]] = {**dict.fromkeys(SPACING, nothing), **dict.fromkeys(PLACE, nowhere)}
+    return catalog.assign(**unsaid)[[*COLUMNS, *(name for name in catalog.columns if name not in COLUMNS)]]
 
 
 def rows_by_shard(catalog: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:

@@ -29,7 +29,7 @@ class DicomReader(VolumeReader):
     drawn_on: Grid | None = None
     """Of the image that a segmentation was drawn on; without a geometry it says nothing."""
 
-    suffixes = ("/", ".dcm", ".dicom", ".ima")
+    suffixes = ("/", ".dcm", ".dicom", ".ima", ".seg")
 
     def volume(self, data: bytes, name: str) -> Volume:
         """What the headers say; of a segmentation its frames are unpacked, as they were drawn."""
