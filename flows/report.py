@@ -42,7 +42,7 @@ from segscale.tasks.run_counts import Layout, collect
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
 _FETCHED_AT_ONCE = 8
-_PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
+_PLACES = {"images", "references", "masks", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 

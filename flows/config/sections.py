@@ -30,6 +30,8 @@ class Dataset(Section):
     """Optional where existing predictions are scored; the set is then the references."""
     references: Names = ""
     manifest: Place = ""
+    masks: Names = ""
+    """Which pixels of each image are evaluated: those that are not 0; the others count as ignored."""
     columns: Place = ""
     """A table with image_id (or id) and what else is known of the images, beside what names their files."""
     roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
