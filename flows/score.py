@@ -146,7 +146,7 @@ def _made_from(run: Run, listing: pd.DataFrame) -> str:
         {
             "code_version": score.CODE_VERSION,
             "listing": run.look().listing_sha256,
-            "scoring": asdict(scoring_of(run, listing)),
+            "scoring": scoring_of(run, listing).record(),
             "shard_images": run.config.store.shard_images,
             "left_out": [[*key, *asdict(failure).values()] for key, failure in sorted(_left_out(run.store).items())],
             # Fragments are named by their content: what was forgotten since is to be read again.

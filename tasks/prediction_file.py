@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from segscale.errors import ContradictionError, DataError
 from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.readers import (
     Probabilities,
     are_whole,
@@ -40,6 +41,17 @@ class Counting:
     channels: Channels = ""
     """Of a stack of channels: one distribution that sums to 1; whatever they are, the largest wins; or each a
     foreground class of its own where it reaches the threshold."""
+    regions: Regions = ()
+    """Of class indices, counted behind the classes."""
+
+    @property
+    def n_counted(self) -> int:
+        """Classes and regions."""
+        return self.labels.n_classes + len(self.regions)
+
+    def record(self) -> dict[str, Any]:
+        """What of it stands in keys."""
+        return without_none(asdict(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +63,11 @@ class LabelPair:
     label_map: NDArray[np.uint8]
     """Classes 0 to C-1."""
 
-    def count(self, n_classes: int) -> OverlapCounts:
+    def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
-        return count_overlap(self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED)
+        return count_overlap(
+            self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED, regions=regions
+        )
 
 
 def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
@@ -62,7 +76,7 @@ def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, count
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
     found = read_prediction(reference, data, name, counting)
-    return found.count(counting.labels.n_classes) if isinstance(found, LabelPair) else found
+    return found.count(counting.labels.n_classes, counting.regions) if isinstance(found, LabelPair) else found
 
 
 def read_prediction(
@@ -137,6 +151,7 @@ def _read_probabilities(
             probabilities=probabilities,
             threshold=counting.threshold,
             ignore_index=IGNORED,
+            regions=counting.regions,
         )
     if counting.channels == "independent" and n_classes == 2:
         return count_overlap(
@@ -145,6 +160,7 @@ def _read_probabilities(
             probabilities=probabilities[..., 1],
             threshold=counting.threshold,
             ignore_index=IGNORED,
+            regions=counting.regions,
         )
     chosen = (
         probabilities.argmax(axis=-1)

@@ -47,6 +47,10 @@ class Scoring:
     has_images: bool
     """Whether the set names images. Their headers say how large everything is; their pixels are not read."""
 
+    def record(self) -> dict[str, Any]:
+        """What of it stands in keys."""
+        return {**asdict(self), "counting": self.counting.record()}
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
@@ -122,7 +126,7 @@ def shard_key(contents: Sequence[Content], scoring: Scoring) -> str:
         {
             "stage": STAGE,
             "code_version": CODE_VERSION,
-            "scoring": asdict(scoring),
+            "scoring": scoring.record(),
             "images": [
                 [one.image_id, *one.names, *one.hashes, *(asdict(one.failure).values() if one.failure else ())]
                 for one in contents
@@ -153,7 +157,9 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             sizes.append(by(size))
             yield one
 
-    counted: list[OverlapCounts | FailedImage] = count_pairs(found(), scoring.references.n_classes)
+    counted: list[OverlapCounts | FailedImage] = count_pairs(
+        found(), scoring.references.n_classes, scoring.counting.regions
+    )
     n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:
@@ -161,7 +167,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         if job.is_content and key != job.key:
             raise OSError(f"files of shard {job.key[:12]} changed while they were being read")
         about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
-        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
@@ -227,7 +233,9 @@ def _score_image(
         data, name = _data_of("reference", files, read)
         labels = read_label_map(data, name)
         predicted = _ordinary_prediction(labels, files, read, scoring.counting)
-        counts = count_stored(labels, predicted, size, scoring.references, scoring.counting.labels)
+        counts = count_stored(
+            labels, predicted, size, scoring.references, scoring.counting.labels, scoring.counting.regions
+        )
         if counts is not None:
             depth, height, width = labels.shape
             return (depth, height, width), counts
@@ -239,7 +247,7 @@ def _score_image(
         data, name = _data_of("prediction", files, read)
         return (depth, height, width), read_prediction(reference, data, name, scoring.counting, predicted)
     except DataError as error:
-        pixels = class_pixels(reference, scoring.references.n_classes)
+        pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
         return (depth, height, width), FailedImage(Failure.of(STAGE, error), pixels)
 
 
