@@ -27,7 +27,7 @@ def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, Label], head: s
     """`metric_per_case`, `mean` and `foreground_mean` as nnU-Net's evaluation of a folder names and means them.
 
     per_image: COLUMNS of a report, and `is_region` where it has that. labels: the label value of each class, and the
-    values of each region, by its index. head: of these predictions; may be left out where there is one.
+    values of each region that is wanted, by its index. head: of these predictions; may be left out where there is one.
 
     Of each sound image and foreground class or region Dice, IoU, TP, FP, FN, TN, n_pred and n_ref, from the counts
     alone: Dice is 2 TP / (2 TP + FP + FN), NaN where both masks are empty, whatever smoothing and empty policy the run
@@ -45,12 +45,13 @@ def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, Label], head: s
     if head is not None and head not in heads:
         known = there_are(heads) if any(heads) else "its predictions are of one head without a name; leave it out"
         raise ArgumentError(f"head: expected a head of this report, got {head!r}; {known}")
+    regions = regions_of(per_image)
+    unlabelled = per_image["class_index"].isin([index for index in regions if index not in labels])
     rows = per_image[
-        ((per_image["class_index"] > 0) & (per_image["status"] == "ok")).to_numpy(bool)
+        ((per_image["class_index"] > 0) & ~unlabelled & (per_image["status"] == "ok")).to_numpy(bool)
         & (per_image["head"].astype(str) == (heads[0] if head is None else head)).to_numpy(bool)
     ]
     cases = _cases(rows, labels)
-    regions = regions_of(per_image)
     keys = [_key(label) for index, label in labels.items() if index > 0]
     own = [_key(label) for index, label in labels.items() if index > 0 and index not in regions]
     mean = {key: _mean(case["metrics"][key] for case in cases) for key in keys} if cases else {}
