@@ -223,7 +223,9 @@ def regions_of(per_image: pd.DataFrame) -> tuple[int, ...]:
     """The class indices of the regions in a `per_image` table."""
     if IS_REGION not in per_image:
         return ()
-    return tuple(map(int, per_image.loc[per_image[IS_REGION].to_numpy(bool), "class_index"].unique()))
+    # Beside those of runs that have none, where it is null.
+    is_region = per_image[IS_REGION].astype("boolean").fillna(False).to_numpy(bool)
+    return tuple(map(int, per_image.loc[is_region, "class_index"].unique()))
 
 
 def n_classes_of(per_image: pd.DataFrame) -> int:
