@@ -91,7 +91,7 @@ def test_counts_are_those_of_binary_masks(report: str) -> None:
             found = np.isin(prediction(number), values)[counted]
             expected = [(held & found).sum(), (~held & found).sum(), (held & ~found).sum(), (~held & ~found).sum()]
             columns = ["true_positive", "false_positive", "false_negative", "true_negative"]
-            assert row[columns].tolist() == expected
+            assert [row[name] for name in columns] == expected
             assert row["dice"] == pytest.approx(2 * expected[0] / (held.sum() + found.sum()))
 
 

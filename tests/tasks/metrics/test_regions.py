@@ -51,7 +51,11 @@ def images(draw: st.DrawFn, n_least: int = 1) -> Images:
     references, label_maps = generator.integers(0, n_classes, (2, *shape)).astype(np.uint8)
     references[generator.random(shape) < draw(st.sampled_from((0.0, 0.3)))] = IGNORED
     drawn = generator.dirichlet(np.full(n_classes, 0.3), shape)
-    kinds = {"float32": drawn.astype(np.float32), "float16": drawn.astype(np.float16), "uint8": _codes(drawn)}
+    kinds: dict[str, NDArray[Any]] = {
+        "float32": drawn.astype(np.float32),
+        "float16": drawn.astype(np.float16),
+        "uint8": _codes(drawn),
+    }
     return Images(n_classes, tuple(regions), references, label_maps, kinds[draw(st.sampled_from(tuple(kinds)))])
 
 
