@@ -43,7 +43,7 @@ from segscale.tasks.run_counts import Layout, collect
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
 _FETCHED_AT_ONCE = 8
-_PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
+_PLACES = {"images", "references", "masks", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
@@ -185,7 +185,7 @@ def content_of(run: Run, counted: Counted) -> str:
         ],
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
         "preparation": asdict(run.preparation),
-        "counting": None if counted.plan else run.counting.record(),
+        "counting": None if counted.plan else run.counting.as_key(),
     }
     return content_key(content)
 

@@ -23,9 +23,10 @@ from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units
+from segscale.tasks.metrics.volumes import volume_columns
 from segscale.tasks.run_counts import Counted, Layout
 
-CODE_VERSION = 6
+CODE_VERSION = 7
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -98,6 +99,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             **({IS_REGION: (frame["class_index"] >= len(layout.classes))} if layout.regions else {}),
             "head": frame["head"],
             **sizes,
+            **{name: of_image[name] for name in catalogs.SPACING},
             "n_pixels": frame["n_pixels"],
             "n_ignored": frame["n_ignored"],
             "threshold": np.where(compared & (len(layout.classes) == 2), layout.threshold, np.nan),
@@ -112,6 +114,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             "error": frame["error"],
             PREDICTION_MISSING: is_missing.astype("boolean"),
             parts.REFERENCE_PIXELS: frame[parts.REFERENCE_PIXELS],
+            **volume_columns(frame, of_image[list(catalogs.SPACING)]),
         }
     )
     return score_images(table, settings)

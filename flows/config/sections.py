@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.values import NAME, NAMED, Folder, Name, Names, NonNegative, Place, spelled
 from segscale.storage.objects import ObjectStore
+from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -16,6 +17,7 @@ from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 MAX_LEVEL = 8
+Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
 Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
@@ -35,6 +37,8 @@ class Dataset(Section):
     """Optional where existing predictions are scored; the set is then the references."""
     references: Names = ""
     manifest: Place = ""
+    masks: Names = ""
+    """Which pixels of each image are evaluated: those that are not 0; the others count as ignored."""
     columns: Place = ""
     """A table with image_id (or id) and what else is known of the images, beside what names their files."""
     roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
@@ -47,6 +51,14 @@ class Dataset(Section):
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
+    volume: Annotated[int, Field(ge=0)] | None = None
+    """Of files with several volumes the one that is read, from 0 on."""
+    affine: Literal["", "sform", "qform"] = ""
+    """Which one is right where the two of a NIfTI file put voxels to different places."""
+    spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None
+    """Along D, H and W, of files that say nothing of it."""
+    resample: bool = False
+    """Files on another grid than their reference are resampled into that; else they are refused."""
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)

@@ -176,7 +176,8 @@ def _catalog(listing: pd.DataFrame, plan: ScorePlan, failed: Sequence[str] = ())
                 unread[one.image_id] = refused
         plan.learn(key, contents)
     shards = [
-        ScoredShard(key, places, [(1, 10 + int(place), 20) for place in places]) for key, places in plan.shards.items()
+        ScoredShard(key, places, [(1, 10 + int(place), 20) for place in places], [""] * len(places))
+        for key, places in plan.shards.items()
     ]
     return catalog_of(listing, plan, shards, unread)
 

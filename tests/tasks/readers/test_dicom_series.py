@@ -25,7 +25,7 @@ def test_slices_are_ordered_by_position_whatever_their_names_and_numbers() -> No
     series = read_series(dict(files), "case")
     assert np.array_equal(series.values, volume)
     assert series.header.grid.geometry == Geometry((2.5, 0.5, 0.75), UPRIGHT, (*CROOKED[:2], 0.0))
-    assert series.header.grid.shape == volume.shape
+    assert series.header.grid.size == volume.shape
     assert (series.header.modality, series.header.dtype, series.header.notes) == ("CT", "int16", ())
     assert read_series_header(dict(files), "case") == series.header
 
