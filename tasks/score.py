@@ -58,7 +58,8 @@ class Scoring:
     def as_key(self) -> dict[str, Any]:
         """Itself as a part of content keys; of plain pictures that of before there were volumes and masks."""
         plain = {"volumes": AS_THEY_ARE, "has_masks": False}
-        return {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
+        found = {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
+        return {**found, "counting": self.counting.as_key()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,9 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             said.update(scored.said)
             yield scored.found
 
-    counted: list[OverlapCounts | FailedImage] = count_pairs(found(), scoring.references.n_classes)
+    counted: list[OverlapCounts | FailedImage] = count_pairs(
+        found(), scoring.references.n_classes, scoring.counting.regions
+    )
     n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:
@@ -198,7 +201,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         # Of pictures, as before there were volumes, nothing.
         about |= {"places": places} if any(places) else {}
         about |= {"said": [[*one, count] for one, count in sorted(said.items())]} if said else {}
-        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
@@ -289,7 +292,7 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         how = name, scoring.counting, place.grid, scoring.volumes
         found = beside(reference, stored, *how) if stored else read_prediction(reference, data, *how)
     except DataError as error:
-        pixels = class_pixels(reference, scoring.references.n_classes)
+        pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
         return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said)
     return scored(found.found, said=_said(place, found.said))
 
@@ -344,7 +347,8 @@ def _counted_as_stored(
         prediction, said = stored_on_grid(stored, own, place.grid, name, of_predictions, scoring.volumes)
     except DataError:
         return None
-    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions)
+    regions = scoring.counting.regions
+    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions, regions)
     return None if counts is None else _Scored(counts, own.size, place.grid, _said(place, said))
 
 
