@@ -16,10 +16,10 @@ from segscale.errors import UnreadableImage
 from segscale.storage.bundles import pack
 from segscale.tasks import readers
 from segscale.tasks.geometry import Geometry
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.dicom_file import hashed_uid
-from segscale.tasks.readers.dicom_grid import Grid
 from segscale.tasks.readers.dicom_segmentation import read_segmentation
 from segscale.tasks.readers.dicom_segments import label_map
 from segscale.tasks.readers.dicom_series import read_series
@@ -44,7 +44,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 X, Y = CROOKED[:2]
 DRAWN = np.indices((5, 6)).sum(0).astype(np.uint8) % 2
 IMAGE = Grid(
-    Geometry((2.5, 0.5, 0.75), ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (X, Y, 0)), (4, 5, 6), hashed_uid("1.2.3.1"),
+    (4, 5, 6), Geometry((2.5, 0.5, 0.75), ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (X, Y, 0)), None, hashed_uid("1.2.3.1"),
     hashed_uid(FRAME),
 )  # fmt: skip
 FORMATS = ("NIfTI", "NIfTI pair", "NRRD", "MetaImage", ".npy", ".npz", "DICOM series", "DICOM SEG")
@@ -278,7 +278,7 @@ TABLE: tuple[Row, ...] = (
     (
         "of another series",
         "DICOM SEG",
-        of_seg(grid=Grid(IMAGE.geometry, IMAGE.shape, hashed_uid("1.9"), IMAGE.frame_of_reference_id)),
+        of_seg(grid=Grid(IMAGE.size, IMAGE.geometry, None, hashed_uid("1.9"), IMAGE.frame_of_reference_id)),
         r"was drawn on another series \(sha256 \w{8}\.\.\.\) than the image's \(sha256 \w{8}\.\.\.\)",
     ),
     ("NaN in its geometry", "NIfTI", of_nifti(changed(NIFTI, **BY_SFORM, srow_x={0: np.nan})), "its geometry .* holds"),

@@ -99,7 +99,7 @@ def series(files: Files) -> None:
         _check_shown(*header.notes)
     if read is not None:
         assert header is not None, "voxels without a header"
-        _check_same(read.values.shape, header.grid.shape, read.values.dtype.name, header.dtype)
+        _check_same(read.values.shape, header.grid.size, read.values.dtype.name, header.dtype)
 
 
 def segmentation(files: Files) -> None:
@@ -118,7 +118,7 @@ def segmentation(files: Files) -> None:
         _check_geometry(read.grid.geometry)
         _check_shown(*read.notes)
         labels = asked(lambda read=read: segments.label_map(read))  # type: ignore[misc]
-        assert labels is None or labels.shape == read.grid.shape, "labels of another shape"
+        assert labels is None or labels.shape == read.grid.size, "labels of another shape"
         asked(lambda read=read: segments.overlaps(read))  # type: ignore[misc]
         for number in read.segments[:2]:
             asked(lambda read=read, number=number: segments.mask(read, number))  # type: ignore[misc]
@@ -148,7 +148,8 @@ def _check_same(shape: tuple[int, ...], claimed: tuple[int, ...], dtype: str, cl
     )
 
 
-def _check_geometry(geometry: Geometry) -> None:
+def _check_geometry(geometry: Geometry | None) -> None:
+    assert geometry is not None, "no geometry"
     numbers = np.array((geometry.origin, geometry.spacing, *geometry.directions))
     assert np.isfinite(numbers).all(), f"a geometry that is none: {geometry}"
     assert min(geometry.spacing) > 0, f"a spacing that is none: {geometry}"

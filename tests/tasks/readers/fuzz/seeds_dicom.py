@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.readers.dicom_grid import Grid
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.dicom_series import read_series_header
 from tests.tasks.readers.dicom_made import CROOKED, ct_series, ct_slice, multi_frame, segmentation, values
 from tests.tasks.readers.fuzz import plays, structures
