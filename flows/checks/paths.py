@@ -62,6 +62,8 @@ def _is_listed(folder: str, pattern: Pattern) -> bool:
         # Above it or beside it, or left out of listings.
         return False
     segments = pattern.segments or (ANY_DEPTH,)
+    # Of a pattern of folders all files in these are read.
+    segments = (*segments[:-1], "*") if segments[-1] == "" else segments
     *folders, last = (*segments, "*") if segments[-1] == ANY_DEPTH else segments
     for place, segment in enumerate(folders):
         if segment == ANY_DEPTH or place >= len(names):

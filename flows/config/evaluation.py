@@ -13,7 +13,7 @@ from segscale.flows.config.cluster import Cluster
 from segscale.flows.config.sections import Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.toml_text import read_toml
 from segscale.flows.config.training import Train
-from segscale.storage.patterns import escaped
+from segscale.storage.patterns import escaped, names_folders
 from segscale.tasks.refusal import as_toml, refusals
 from segscale.tasks.section import Section
 
@@ -126,4 +126,5 @@ def _anchored(section: S, base: Path, *keys: str) -> S:
 def _anchor(path: str, base: Path) -> str:
     if not path or "://" in path or Path(path).is_absolute():
         return path
-    return os.path.normpath(base / path)
+    # A slash at the end of a pattern says that it names folders.
+    return os.path.normpath(base / path) + "/" * names_folders(path)
