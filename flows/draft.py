@@ -17,9 +17,10 @@ import pandas as pd
 from segscale.errors import ConfigError, DataError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
-from segscale.flows.dataset import DatasetListing, list_dataset, scores_predictions
+from segscale.flows.dataset import list_dataset, scores_predictions
 from segscale.flows.folders import LABELS, Source, Sources, sources_in
 from segscale.flows.label_guess import label_keys, values_of
+from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.roles import set_name
 from segscale.flows.strata import columns_of_few_values
 from segscale.flows.survey import survey

@@ -44,12 +44,17 @@ def folder_version(tree: Tree, folder: str) -> str:
 
     Hidden files and those of operating systems belong to no series.
     """
-    files = [
+    return version_of_files(
         (name, tree.version(f"{folder}/{name}"))
         for name, is_folder in tree.entries(folder)
         if not is_folder and not is_hidden(name) and not is_litter(name)
-    ]
-    return hashlib.sha256(repr(sorted(files)).encode(errors="backslashreplace")).hexdigest() if files else ""
+    )
+
+
+def version_of_files(files: Iterable[tuple[str, str]]) -> str:
+    """One version of several files, given by name and version; "" for none."""
+    listed = sorted(files)
+    return hashlib.sha256(repr(listed).encode(errors="backslashreplace")).hexdigest() if listed else ""
 
 
 class LocalTree:

@@ -1,0 +1,100 @@
+"""The folders of nnU-Net: imagesTr, labelsTr and their like beside a dataset.json, and results in one folder."""
+
+from __future__ import annotations
+
+from segscale.errors import ConfigError, ListingError
+from segscale.flows.config.described import checked_description
+from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.layouts.listed import Found, named
+from segscale.flows.layouts.results import is_a_pattern, predictions_in
+from segscale.storage.dataset_json import DatasetJson, folder_of
+from segscale.storage.enumeration import counted, first_of
+from segscale.storage.listing import Note, list_files
+from segscale.storage.patterns import escaped
+from segscale.storage.role_files import RoleFiles, role_files
+
+SPLITS = ("Tr", "Ts")
+LABELS, IMAGES = "labels", "images"
+_FIRST, _SECOND = "_0000", "_0001"
+"""Behind a case, of the files of its channels."""
+
+
+def files_of(config: EvaluationConfig) -> Found:
+    """The files of a raw data set, whose root or whose folder of labels `dataset.references` names.
+
+    Existing predictions are scored without images. Raises ConfigError.
+    """
+    dataset, path = config.dataset, config.predictions.path
+    found = checked_description(dataset, path)
+    notes = [Note(f"{found.path}: {found.labels}", warns=False)]
+    predictions: list[RoleFiles] = []
+    if path:
+        with named("predictions.path"):
+            predictions.append(predictions_in(path, config.predictions.kind, found.file_ending))
+    with named("dataset.references"):
+        pattern, more = _labels(dataset.references, found, predictions)
+        references = role_files(pattern, "reference")
+    images = [] if path else [_images(pattern, found)]
+    return Found((*images, references, *predictions), (*notes, *more))
+
+
+def _labels(asked: str, found: DatasetJson, predictions: list[RoleFiles]) -> tuple[str, list[Note]]:
+    """The pattern of the label maps that are meant, and what decided where there are two folders of them."""
+    if is_a_pattern(asked):
+        return asked, []
+    folder, last = escaped(folder_of(asked)), f"*{escaped(found.file_ending)}"
+    if folder_of(asked) != found.folder:
+        return f"{folder}/{last}", []
+    stems = {split: held for split in SPLITS if (held := _stems(f"{folder}/{LABELS}{split}/{last}"))}
+    if len(stems) == 1:
+        return f"{folder}/{LABELS}{next(iter(stems))}/{last}", []
+    if not stems:
+        if _stems(f"{folder}/{last}"):
+            return f"{folder}/{last}", []
+        raise ListingError(f"{asked}: expected labelsTr or labelsTs with files *{found.file_ending}, found neither")
+    both = " and ".join(f"{LABELS}{split} ({counted(len(held), 'file')})" for split, held in stems.items())
+    predicted = {name for one in predictions for name in one.calls[0].names}
+    hits = [split for split, held in stems.items() if held & predicted]
+    if len(hits) != 1:
+        why = f", and predictions are called as those of {'both' if hits else 'neither'}" if predictions else ""
+        raise ListingError(f"{asked}: {both} may be meant{why}: name one of these folders in dataset.references")
+    text = f"references: {both}: the predictions are called as files of {LABELS}{hits[0]}, which is taken"
+    note = Note(text, warns=False)
+    return f"{folder}/{LABELS}{hits[0]}/{last}", [note]
+
+
+def _stems(pattern: str) -> set[str]:
+    try:
+        return set(role_files(pattern, "reference").calls[0].names)
+    except ListingError:
+        return set()
+
+
+def _images(labels: str, found: DatasetJson) -> RoleFiles:
+    """Of the split whose labels were found, those of the only channel."""
+    place = labels.rpartition("/")[0]
+    root, _, name = place.rpartition("/")
+    if not name.startswith(LABELS):
+        raise ConfigError(
+            f"dataset.references: {place}: images of labelsTr are looked for in imagesTr, and the like: expected a "
+            "folder called so, or predictions that need no images (predictions.path)"
+        )
+    folder = f"{root}/{IMAGES}{name.removeprefix(LABELS)}"
+    ending = escaped(found.file_ending)
+    with named("dataset.layout"):
+        second = _listed(f"{folder}/*{_SECOND}{ending}")
+        if second:
+            channels = f" ({', '.join(found.channels)})" if found.channels else ""
+            raise ListingError(
+                f"{folder}: an image of several channels{channels} is in a file for each, such as {first_of(second)}; "
+                'expected one channel; of one of them write images = "imagesTr/{id}_0000'
+                f'{found.file_ending}", references = "labelsTr" and layout = "files"'
+            )
+        return role_files(f"{folder}/{{id}}{_FIRST}{ending}", "image")
+
+
+def _listed(pattern: str) -> list[str]:
+    try:
+        return list_files(pattern).files["relative"].tolist()
+    except ListingError:
+        return []
