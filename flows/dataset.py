@@ -11,9 +11,9 @@ import pandas as pd
 from segscale.errors import ArgumentError, ConfigError, ListingError
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.layouts import cases
 from segscale.flows.layouts.listed import DatasetListing, named, of_first, paired, with_images
 from segscale.flows.layouts.listing import list_layout
+from segscale.flows.layouts.look import CASE, STRUCTURE
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.columns import join_columns
@@ -81,7 +81,7 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
 def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str]:
     """Those columns of a listing by patterns that `dataset.columns` brought."""
     fields = Fields.of(config.dataset.images or config.dataset.references)
-    of_layout = (cases.CASE, cases.STRUCTURE) if config.dataset.layout == "cases" else ()
+    of_layout = (CASE, STRUCTURE) if config.dataset.layout == "cases" else ()
     others = {*_OWN, *of_layout, *(fields.names if fields else ())}
     return [name for name in map(str, images) if name not in others]
 

@@ -15,6 +15,8 @@ from segscale.storage.sources import read_file
 NAME = "dataset.json"
 IGNORED = "ignore"
 """How nnU-Net calls the label of voxels that count in nothing."""
+_OWN = frozenset({"channel_names", "modality", "file_ending", "training", "numTraining"})
+"""Keys of which at least one stands in it, beside labels."""
 _WITHOUT_ENDING = ".nii.gz"
 """The only files that were read when dataset.json named no ending."""
 
@@ -90,7 +92,7 @@ def read_dataset_json(folder: str) -> DatasetJson | None:
         document = json.loads(data)
     except ValueError:
         raise ListingError(f"{path}: expected JSON, this is none") from None
-    if not isinstance(document, dict) or "labels" not in document:
+    if not (isinstance(document, dict) and "labels" in document and _OWN.intersection(document)):
         return None
     channels = document.get("channel_names", document.get("modality", {}))
     ending = document.get("file_ending", _WITHOUT_ENDING)

@@ -37,7 +37,7 @@ class Dataset(Section):
     """How the files of a data set lie; of all but "files" `references` is the folder, and images are found by it."""
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
-    regions: Annotated[dict[str, tuple[int, ...]], Field(strict=False)] = {}  # noqa: RUF012
+    regions: dict[str, Annotated[tuple[int, ...], Field(strict=False)]] = {}  # noqa: RUF012
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""

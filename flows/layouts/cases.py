@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from segscale.errors import ConfigError, ListingError
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.layouts.listed import Found, OneFile, identified, named
+from segscale.flows.layouts.look import CASE, STRUCTURE, STRUCTURES
 from segscale.flows.layouts.results import is_a_pattern
 from segscale.storage.dataset_json import folder_of
 from segscale.storage.enumeration import counted, first_of
@@ -17,9 +18,6 @@ from segscale.storage.listing import Note, list_files
 from segscale.storage.patterns import escaped
 from segscale.storage.role_files import RoleFiles, role_files
 
-STRUCTURES = "segmentations"
-"""The folder of a case that holds a file for each structure."""
-CASE, STRUCTURE = "case", "structure"
 _WORD = re.compile(r"[a-z]+")
 _MASKS = frozenset(
     {
@@ -53,11 +51,6 @@ def files_of(config: EvaluationConfig) -> Found:
             return Found((_images(root), references))
     with named("predictions.path"):
         return Found((references, _predictions(path, bool(structures))))
-
-
-def has_structures(root: str) -> bool:
-    """Whether a folder holds cases with a file for each structure."""
-    return bool(_structures(root, f"*/{STRUCTURES}/*"))
 
 
 def _structures(root: str, below: str) -> list[OneFile]:

@@ -134,14 +134,17 @@ def _series(root: str, folder: str, files: Sequence[_File], images: Mapping[_Fil
 def _identity(root: str, file: _File) -> Identity | None:
     """What a file says it is; None where it is no DICOM file."""
     try:
-        return _known(file.url, file.version, file.relative)
+        return identity_of(file.url, file.version, file.relative)
     except UnreadableImage as error:
         raise ListingError(f"{root}: {error}") from None
 
 
 @lru_cache(_REMEMBERED)
-def _known(url: str, version: str, relative: str) -> Identity | None:
-    # A file is the same as long as its version is, and nothing else of it is looked at.
+def identity_of(url: str, version: str, relative: str) -> Identity | None:
+    """What a file says it is, remembered as long as its version is the same; None where it is no DICOM file.
+
+    Raises UnreadableImage for a damaged one; OSError.
+    """
     del version
     for is_last, data in _heads(url):
         if not is_dicom(data):
