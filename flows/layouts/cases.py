@@ -134,5 +134,5 @@ def _role(file: OneFile) -> str:
 
 
 def _words(file: OneFile) -> set[str]:
-    """Of the name of a file, without that of its case."""
-    return set(_WORD.findall(stem(file.relative).replace(file.image_id, " ").lower()))
+    """Of the name of a file with its endings, of which .seg.nrrd says something, and without that of its case."""
+    return set(_WORD.findall(file.relative.rpartition("/")[2].replace(file.image_id, " ").lower()))
