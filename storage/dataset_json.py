@@ -115,7 +115,7 @@ def dataset_json_of(references: str, predictions: str = "") -> DatasetJson | Non
     Raises ListingError where those of references and predictions give other meanings to values; and as reading does.
     """
     folder = folder_of(references)
-    own = read_dataset_json(folder) or read_dataset_json(folder.rpartition("/")[0] or ".")
+    own = read_dataset_json(folder) or read_dataset_json(_above(folder))
     theirs = read_dataset_json(folder_of(predictions)) if predictions else None
     if own and theirs and own.labels != theirs.labels:
         raise ListingError(
@@ -123,6 +123,14 @@ def dataset_json_of(references: str, predictions: str = "") -> DatasetJson | Non
             "predictions of this data set"
         )
     return own or theirs
+
+
+def _above(folder: str) -> str:
+    parent, slash, _ = folder.rpartition("/")
+    if not slash:
+        return "."
+    # Above a bucket there is nothing.
+    return folder if parent.endswith(":/") else parent or "/"
 
 
 def _labels(path: str, document: Mapping[str, Any]) -> Labels:

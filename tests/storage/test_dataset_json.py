@@ -184,6 +184,16 @@ def test_where_it_is_looked_for(tmp_path: Path, places: list[str], references: s
     assert (one and one.folder) == (found and f"{tmp_path}/{found}")
 
 
+def test_what_lies_where_the_command_was_given_is_of_no_other_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, NNUNET)
+    monkeypatch.chdir(tmp_path)
+    assert dataset_json_of("/labelsTr") is None
+    assert dataset_json_of("memory://labelsTr") is None
+    assert dataset_json_of("labelsTr") is not None
+
+
 def test_predictions_of_another_data_set_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "raw", NNUNET)
     _write(tmp_path / "results", NNUNET, labels={"background": 0, "kidney": 1})

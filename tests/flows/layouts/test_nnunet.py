@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from tests.flows.layouts.made_sets import RAW, configured, describe, listed, places, raw, refused, told
@@ -86,8 +89,10 @@ def test_colours_are_in_one_file(tmp_path: Path) -> None:
             "auto",
             ["a.nii.gz"],
             [
-                "1 file of label maps taken, 1 of probabilities left out; "
-                'predictions.kind = "probabilities" takes these',
+                (
+                    "1 file of label maps taken, 1 of probabilities left out; "
+                    'predictions.kind = "probabilities" takes these'
+                ),
                 "1 pickled file not read: a.pkl",
             ],
             id="both: label maps",
@@ -247,12 +252,34 @@ def test_what_is_refused(tmp_path: Path, dataset: dict[str, Any], words: str) ->
     assert words in refused(tmp_path, LAYOUT | dataset)
 
 
+def test_folders_elsewhere(tmp_path: Path) -> None:
+    """What is asked of a disk is asked of any file system."""
+    memory, root = fsspec.filesystem("memory"), uuid.uuid4().hex
+    for name in ("raw/labelsTr/a.nii.gz", "raw/imagesTr/a_0000.nii.gz", "results/a.nii.gz", "results/a.npz"):
+        memory.pipe_file(f"/{root}/{name}", name.encode())
+    memory.pipe_file(f"/{root}/raw/dataset.json", json.dumps(RAW).encode())
+    dataset = LAYOUT | {"references": f"memory://{root}/raw"}
+    listing = listed(tmp_path, dataset, predictions={"path": f"memory://{root}/results"})
+    assert listing.images["reference"].tolist() == [f"memory:///{root}/raw/labelsTr/a.nii.gz"]
+    assert listing.images["prediction"].tolist() == [f"memory:///{root}/results/a.nii.gz"]
+    assert listed(tmp_path, dataset).images["image"].tolist() == [f"memory:///{root}/raw/imagesTr/a_0000.nii.gz"]
+
+
 def test_reports_of_a_set_that_is_gone_are_still_to_be_had(tmp_path: Path) -> None:
     raw(tmp_path / "raw", "Tr/a")
     shutil.rmtree(tmp_path / "raw")
     classes = {"classes": ["background", "lesion"]}
     assert configured(tmp_path, LAYOUT | classes).dataset.classes == ("background", "lesion")
     assert "needs a dataset.json" in refused(tmp_path, LAYOUT | classes)
+
+
+def test_a_store_may_lie_in_the_root(tmp_path: Path) -> None:
+    """Whoever stands in the folder of a data set writes there too; nothing of it is taken for a label map."""
+    raw(tmp_path, "Tr/a")
+    make(tmp_path, "results/a.nii.gz", "work/0", "results/reports/report.html")
+    own = {"store": {"path": "work"}, "report": {"path": "results/reports"}}
+    listing = listed(tmp_path, LAYOUT | {"references": "."}, predictions=RESULTS, **own)
+    assert places(listing, "prediction", tmp_path) == ["results/a.nii.gz"]
 
 
 def test_predictions_are_a_pattern(tmp_path: Path) -> None:
