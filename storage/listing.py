@@ -71,6 +71,21 @@ def list_files(pattern: str) -> Listing:
         return _Walk(*_planted(filesystem, path, of_folders), of_folders).listing()
 
 
+def names_in(folder: str) -> list[str]:
+    """The names of the files that lie directly in a folder, hidden ones and litter aside, in bytewise order.
+
+    Nothing is asked of the files themselves. Raises ListingError where there is no folder; SecretInUrlError, OSError.
+    """
+    filesystem, path = located(folder)
+    with os_errors(folder):
+        tree: Tree = LocalTree() if isinstance(filesystem, LocalFileSystem) else RemoteTree.below(filesystem, path, 1)
+        if not tree.is_folder(path):
+            where = f": {what_is_there(path)}" if isinstance(tree, LocalTree) else ""
+            raise ListingError(f"{folder}: expected a folder, found none{where}")
+        names = [name for name, is_folder in tree.entries(path) if not is_folder]
+    return sorted(name for name in names if not is_hidden(name) and not is_litter(name))
+
+
 def _planted(filesystem: Any, path: str, of_folders: bool) -> tuple[Tree, Pattern]:
     """The tree that a pattern is looked for in."""
     wanted = Pattern.of(path)

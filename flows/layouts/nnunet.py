@@ -9,7 +9,7 @@ from segscale.flows.layouts.listed import Found, named
 from segscale.flows.layouts.results import is_a_pattern, predictions_in
 from segscale.storage.dataset_json import DatasetJson, folder_of
 from segscale.storage.enumeration import counted, first_of
-from segscale.storage.listing import Note, list_files
+from segscale.storage.listing import Note, names_in
 from segscale.storage.patterns import escaped
 from segscale.storage.role_files import RoleFiles, role_files
 
@@ -32,42 +32,45 @@ def files_of(config: EvaluationConfig) -> Found:
         with named("predictions.path"):
             predictions.append(predictions_in(path, config.predictions.kind, found.file_ending))
     with named("dataset.references"):
-        pattern, more = _labels(dataset.references, found, predictions)
-        references = role_files(pattern, "reference")
-    images = [] if path else [_images(pattern, found)]
+        references, more = _labels(dataset.references, found, predictions)
+    images = [] if path else [_images(references.source, found)]
     return Found((*images, references, *predictions), (*notes, *more))
 
 
-def _labels(asked: str, found: DatasetJson, predictions: list[RoleFiles]) -> tuple[str, list[Note]]:
-    """The pattern of the label maps that are meant, and what decided where there are two folders of them."""
+def _labels(asked: str, found: DatasetJson, predictions: list[RoleFiles]) -> tuple[RoleFiles, list[Note]]:
+    """The label maps that are meant, and what decided where there are two folders of them."""
     if is_a_pattern(asked):
-        return asked, []
-    folder, last = escaped(folder_of(asked)), f"*{escaped(found.file_ending)}"
-    if folder_of(asked) != found.folder:
-        return f"{folder}/{last}", []
-    stems = {split: held for split in SPLITS if (held := _stems(f"{folder}/{LABELS}{split}/{last}"))}
-    if len(stems) == 1:
-        return f"{folder}/{LABELS}{next(iter(stems))}/{last}", []
-    if not stems:
-        if _stems(f"{folder}/{last}"):
-            return f"{folder}/{last}", []
-        raise ListingError(f"{asked}: expected labelsTr or labelsTs with files *{found.file_ending}, found neither")
-    both = " and ".join(f"{LABELS}{split} ({counted(len(held), 'file')})" for split, held in stems.items())
+        return role_files(asked, "reference"), []
+    folder, ending = folder_of(asked), found.file_ending
+    if folder != found.folder:
+        return _labels_in(folder, ending), []
+    splits = [split for split in SPLITS if _holds(f"{folder}/{LABELS}{split}", ending)]
+    held = {split: _labels_in(f"{folder}/{LABELS}{split}", ending) for split in splits}
+    if len(held) == 1:
+        return held[splits[0]], []
+    if not held:
+        if _holds(folder, ending):
+            return _labels_in(folder, ending), []
+        raise ListingError(f"{asked}: expected labelsTr or labelsTs with files *{ending}, found neither")
+    both = " and ".join(f"{LABELS}{split} ({counted(len(one.files), 'file')})" for split, one in held.items())
     predicted = {name for one in predictions for name in one.calls[0].names}
-    hits = [split for split, held in stems.items() if held & predicted]
+    hits = [split for split, one in held.items() if predicted.intersection(one.calls[0].names)]
     if len(hits) != 1:
         why = f", and predictions are called as those of {'both' if hits else 'neither'}" if predictions else ""
         raise ListingError(f"{asked}: {both} may be meant{why}: name one of these folders in dataset.references")
     text = f"references: {both}: the predictions are called as files of {LABELS}{hits[0]}, which is taken"
-    note = Note(text, warns=False)
-    return f"{folder}/{LABELS}{hits[0]}/{last}", [note]
+    return held[hits[0]], [Note(text, warns=False)]
 
 
-def _stems(pattern: str) -> set[str]:
+def _labels_in(folder: str, ending: str) -> RoleFiles:
+    return role_files(f"{escaped(folder)}/*{escaped(ending)}", "reference")
+
+
+def _holds(folder: str, ending: str) -> bool:
     try:
-        return set(role_files(pattern, "reference").calls[0].names)
+        return any(name.lower().endswith(ending.lower()) for name in names_in(folder))
     except ListingError:
-        return set()
+        return False
 
 
 def _images(labels: str, found: DatasetJson) -> RoleFiles:
@@ -79,10 +82,9 @@ def _images(labels: str, found: DatasetJson) -> RoleFiles:
             f"dataset.references: {place}: images of labelsTr are looked for in imagesTr, and the like: expected a "
             "folder called so, or predictions that need no images (predictions.path)"
         )
-    folder = f"{root}/{IMAGES}{name.removeprefix(LABELS)}"
-    ending = escaped(found.file_ending)
+    folder = folder_of(f"{root}/{IMAGES}{name.removeprefix(LABELS)}")
     with named("dataset.layout"):
-        second = _listed(f"{folder}/*{_SECOND}{ending}")
+        second = [name for name in names_in(folder) if name.lower().endswith(f"{_SECOND}{found.file_ending}".lower())]
         if second:
             channels = f" ({', '.join(found.channels)})" if found.channels else ""
             raise ListingError(
@@ -90,11 +92,4 @@ def _images(labels: str, found: DatasetJson) -> RoleFiles:
                 'expected one channel; of one of them write images = "imagesTr/{id}_0000'
                 f'{found.file_ending}", references = "labelsTr" and layout = "files"'
             )
-        return role_files(f"{folder}/{{id}}{_FIRST}{ending}", "image")
-
-
-def _listed(pattern: str) -> list[str]:
-    try:
-        return list_files(pattern).files["relative"].tolist()
-    except ListingError:
-        return []
+        return role_files(f"{escaped(folder)}/{{id}}{_FIRST}{escaped(found.file_ending)}", "image")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from segscale.storage.dataset_json import folder_of
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import may_hold_an_array, stem
-from segscale.storage.listing import Note, list_files
+from segscale.storage.listing import Note, names_in
 from segscale.storage.patterns import escaped, is_pattern
 from segscale.storage.role_files import RoleFiles, role_files
 
@@ -36,7 +36,7 @@ def predictions_in(path: str, kind: str, file_ending: str) -> RoleFiles:
     if is_a_pattern(path):
         return role_files(path, "prediction")
     folder = escaped(folder_of(path))
-    names = list_files(f"{folder}/*").files["relative"].tolist()
+    names = names_in(folder_of(path))
     probabilities = [name for name in names if name.lower().endswith(PROBABILITIES)]
     labels, ending = _labels(names, file_ending)
     takes_probabilities = bool(probabilities) and (kind == "probabilities" or not labels)

@@ -15,7 +15,7 @@ import pytest
 
 from segscale.errors import ListingError
 from segscale.storage import trees
-from segscale.storage.listing import FILE_COLUMNS, list_files
+from segscale.storage.listing import FILE_COLUMNS, list_files, names_in
 from segscale.storage.manifests import read_manifest
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_version, read_file
@@ -361,6 +361,17 @@ def test_names_in_utf_8_that_this_session_does_not_read_as_such(tmp_path: Path, 
     said = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, text=True, check=False).stderr
     assert "is UTF-8, but this session reads names as" in said
     assert "set PYTHONUTF8=1" in said
+
+
+def test_names_in_a_folder(tmp_path: Path) -> None:
+    make(tmp_path, "b", "a.png", "é", ".hidden", "Thumbs.db", "sub/c.png")
+    assert names_in(str(tmp_path)) == ["a.png", "b", "é"]
+    with pytest.raises(ListingError, match=r"nowhere: expected a folder, found none"):
+        names_in(f"{tmp_path}/nowhere")
+    root = uuid.uuid4().hex
+    for name in ("b", "sub/c.png"):
+        fsspec.filesystem("memory").pipe_file(f"/{root}/{name}", b"1")
+    assert names_in(f"memory://{root}") == ["b"]
 
 
 SERIES = (
