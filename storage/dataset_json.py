@@ -32,6 +32,8 @@ class Labels:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Names of several values each."""
     ignored: int | None = None
+    unnamed: tuple[int, ...] = ()
+    """Values that stand in regions alone, whose classes somebody may well call otherwise."""
 
     def __str__(self) -> str:
         named = [f"{name} ({value})" for name, value in zip(self.classes, self.values, strict=True)]
@@ -147,10 +149,11 @@ def _labels(path: str, document: Mapping[str, Any]) -> Labels:
         by_value[value] = name
     if 0 not in by_value:
         raise ListingError(f"{path}: labels: expected a background of the value 0; there are {first_of(list(named))}")
-    for value in sorted({value for values in regions.values() for value in values}):
-        by_value.setdefault(value, f"label_{value}")
+    unnamed = tuple(sorted({value for values in regions.values() for value in values} - by_value.keys()))
+    by_value |= {value: f"label_{value}" for value in unnamed}
     values = (0, *sorted(by_value.keys() - {0}))
-    labels = Labels(tuple(by_value[value] for value in values), values, regions, ignored[0] if ignored else None)
+    classes = tuple(by_value[value] for value in values)
+    labels = Labels(classes, values, regions, ignored[0] if ignored else None, unnamed)
     _check(path, labels, document.get("regions_class_order"))
     return labels
 

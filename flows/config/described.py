@@ -39,7 +39,7 @@ def with_description(document: dict[str, Any], base: Path) -> dict[str, Any]:
             return document
         raise _none(dataset["layout"], references)
     keys = keys_of(found, bool(dataset.get("foreground")))
-    _refuse_contradiction(dataset, keys, found.path)
+    _refuse_contradiction(dataset, keys, found)
     return document | {"dataset": keys | dataset}
 
 
@@ -58,7 +58,7 @@ def checked_description(dataset: Dataset, predictions: str) -> DatasetJson:
     found = description(dataset.references, predictions)
     if found is None:
         raise _none(dataset.layout, dataset.references)
-    _refuse_contradiction(dataset.model_dump(), keys_of(found, bool(dataset.foreground)), found.path)
+    _refuse_contradiction(dataset.model_dump(), keys_of(found, bool(dataset.foreground)), found)
     return found
 
 
@@ -82,14 +82,26 @@ def _none(layout: str, references: str) -> ConfigError:
     )
 
 
-def _refuse_contradiction(said: Mapping[str, Any], keys: Mapping[str, Any], path: str) -> None:
+def _refuse_contradiction(said: Mapping[str, Any], keys: Mapping[str, Any], found: DatasetJson) -> None:
     """Raise ConfigError where one of the keys is said otherwise."""
     for key, value in keys.items():
-        if key in said and _plain(said[key]) != _plain(value):
-            raise ConfigError(
-                f"dataset.{key}: {as_toml(said[key])} in the configuration, {as_toml(value)} in {path}: leave it out, "
-                'or correct one of them, or write layout = "files", which reads no dataset.json'
-            )
+        if key not in said or _plain(said[key]) == _plain(value):
+            continue
+        if key == "classes" and _names_the_unnamed(said[key], found):
+            continue
+        raise ConfigError(
+            f"dataset.{key}: {as_toml(said[key])} in the configuration, {as_toml(value)} in {found.path}: leave it "
+            'out, or correct one of them, or write layout = "files", which reads no dataset.json'
+        )
+
+
+def _names_the_unnamed(said: object, found: DatasetJson) -> bool:
+    """Whether names differ for those values alone that have none in dataset.json."""
+    labels = found.labels
+    if not isinstance(said, list | tuple) or len(said) != len(labels.classes):
+        return False
+    of_values = zip(said, labels.classes, labels.values, strict=True)
+    return all(name == own or value in labels.unnamed for name, own, value in of_values)
 
 
 def _plain(value: Any) -> Any:

@@ -226,6 +226,23 @@ def test_what_dataset_json_says_is_in_the_configuration(tmp_path: Path) -> None:
     assert dataset.ignore_label == 3
 
 
+@pytest.mark.parametrize(
+    ("classes", "is_refused"),
+    [
+        pytest.param(["background", "oedema", "core"], False, id="a name for what has none"),
+        pytest.param(["background", "oedema", "other"], True, id="another name for what has one"),
+        pytest.param(["background", "core"], True, id="too few"),
+    ],
+)
+def test_values_of_regions_may_be_named(tmp_path: Path, classes: list[str], is_refused: bool) -> None:
+    raw(tmp_path / "raw", "Tr/a", labels={"background": 0, "whole": [1, 2], "core": 2})
+    if is_refused:
+        assert refused(tmp_path, LAYOUT | {"classes": classes}).startswith("dataset.classes: ")
+    else:
+        assert configured(tmp_path, LAYOUT | {"classes": classes}).dataset.classes == tuple(classes)
+        assert len(listed(tmp_path, LAYOUT | {"classes": classes}).images) == 1
+
+
 def test_more_classes_than_the_default_are_counted_where_keys_name_each(tmp_path: Path) -> None:
     raw(tmp_path / "raw", "Tr/a", labels={"background": 0, "a": 1, "b": 2})
     assert configured(tmp_path, LAYOUT, predictions=RESULTS | {"label_values": [0, 5, 6]}).predictions.label_values
