@@ -116,7 +116,7 @@ def pairs(files: Sequence[bytes]) -> Works:
         for data in files:
             hashlib.sha256(data).hexdigest(), hashlib.sha256(data).hexdigest()
             reference = read_reference(data, "r.png", RULE)
-            yield read_prediction(reference, data, "p.png", COUNTING)
+            yield read_prediction(reference, data, "p.png", COUNTING).found
 
     def by_formula() -> None:
         for data in files:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import pandas as pd
 
-from segscale.errors import ArgumentError, ConfigError, ListingError
+from segscale.errors import ConfigError, ListingError
+from segscale.flows.checks.groups import check_groups, check_units_and_folds
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.layouts.listed import DatasetListing, named, of_first, paired, with_images
@@ -27,21 +27,24 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.pairing import RoleSummary
 from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
-from segscale.storage.sources import ROLES
+from segscale.storage.sources import MASK, ROLES
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.labels import LabelRule
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
+from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
-from segscale.tasks.metrics.units import check_units
+from segscale.tasks.metrics.volumes import VOLUMES
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.refusal import there_are
+from segscale.tasks.readers import NO_CHOICE, Choice
+from segscale.tasks.readers.companions import COMPANIONED
 from segscale.tasks.shard_plan import Preparation
+from segscale.tasks.source_files import source_versions
 from segscale.tasks.survey import Reading
 
 # Columns of per_image.parquet that a group column of the manifest would collide with.
 REPORT_COLUMNS = frozenset(
     {
-        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
-        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS,
+        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", IS_REGION, "head", "threshold", "status",
+        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS, *VOLUMES,
     }
 )  # fmt: skip
 
@@ -56,19 +59,21 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
     check_apart(config)
     if dataset.layout != "files":
         listed = list_layout(config)
+        if dataset.masks:
+            of = "image" if names_images(listed.images) else "reference"
+            listed = _with_partners(listed, MASK, "dataset.masks", dataset.masks, of)[0]
     else:
         listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
     if dataset.columns:
         with named("dataset.columns"):
             joined = join_columns(listed.images, dataset.columns, _TAKEN)
         listed = replace(listed, images=joined.images, notes=(*listed.notes, *joined.notes))
-    listed = replace(listed, images=listed.images[_in_order(listed.images)])
-    _check_groups(config, [str(name) for name in listed.images if name not in _OWN])
+    listed = replace(listed, images=_with_versions(listed.images[_in_order(listed.images)], volumes(config)))
+    check_groups(config.metrics, [str(name) for name in listed.images if name not in _OWN])
     if not dataset.same_files:
         with named("dataset.manifest" if dataset.manifest else "dataset"):
             refuse_same_files(listed.images)
-    with _named_by_metrics():
-        check_units(listed.images, config.metrics)
+    check_units_and_folds(config.metrics, listed.images)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
         of = "images" if names_images(listed.images) else "references"
@@ -84,6 +89,18 @@ def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str
     of_layout = (CASE, STRUCTURE) if config.dataset.layout == "cases" else ()
     others = {*_OWN, *of_layout, *(fields.names if fields else ())}
     return [name for name in map(str, images) if name not in others]
+
+
+def _with_versions(images: pd.DataFrame, asked: Volumes) -> pd.DataFrame:
+    """The listing with versions that change with all that a look at a source depends on: its companions, and what of it
+    is chosen."""
+    chosen = "" if asked.choice == NO_CHOICE else f" read as {asdict(asked.choice)}"
+    columns = {}
+    for role in ROLES:
+        if role in images and (chosen or images[role].str.lower().str.endswith(COMPANIONED).any()):
+            versions = source_versions(images[role], images[f"{role}_version"])
+            columns[f"{role}_version"] = [version and version + chosen for version in versions]
+    return images.assign(**columns) if columns else images
 
 
 def _in_order(images: pd.DataFrame) -> list[str]:
@@ -110,10 +127,16 @@ def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     if config.predictions.path and "prediction" in images:
         raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
     listed = DatasetListing(images, manifest.notes, tuple(_of_columns(images, dataset.manifest)))
-    if not config.predictions.path:
-        return listed
+    if dataset.masks and MASK in images:
+        raise ConfigError("dataset.masks: the manifest has a column mask too; use one of them")
     of = "image" if names_images(images) else "reference"
-    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)[0]
+    for role, key, pattern in (
+        ("prediction", "predictions.path", config.predictions.path),
+        (MASK, "dataset.masks", dataset.masks),
+    ):
+        if pattern:
+            listed = _with_partners(listed, role, key, pattern, of)[0]
+    return listed
 
 
 def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
@@ -128,6 +151,7 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
     wanted = [("image", "dataset.images", dataset.images), ("reference", "dataset.references", dataset.references),
               ("prediction", "predictions.path", config.predictions.path)]  # fmt: skip
+    wanted.append((MASK, "dataset.masks", dataset.masks))
     (of, key, pattern), *others = [one for one in wanted if one[2]]
     with named(key):
         _check_fields(pattern)
@@ -166,29 +190,6 @@ def _check_fields(pattern: str) -> None:
         )
 
 
-@contextmanager
-def _named_by_metrics() -> Iterator[None]:
-    """What is wrong with the columns of units and folds, as of their keys."""
-    try:
-        yield
-    except ArgumentError as error:
-        raise ConfigError(f"metrics.{error}") from None
-
-
-def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
-    metrics = config.metrics
-    for key, names in (
-        ("group_by", metrics.group_columns), ("cluster_by", (metrics.cluster_by,)), ("unit", (metrics.unit,)),
-        ("folds", (metrics.folds,)),
-    ):  # fmt: skip
-        unknown = [name for name in names if name and name not in groups]
-        if unknown:
-            raise ConfigError(
-                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, "
-                f"got {unknown[0]!r}; {there_are(groups)}"
-            )
-
-
 UNREAD = Reading()
 """Of a set that was not looked at."""
 
@@ -215,21 +216,37 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     # A value that is a class in predictions says nothing there about being ignored.
     ignored = None if references.ignored in own else references.ignored
     labels = LabelRule(references.n_classes, own, ignored) if own else references
-    return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
+    return Counting(
+        config.metrics.threshold,
+        labels,
+        reading.kind,
+        reading.kind_found,
+        asked.channels,
+        config.dataset.region_classes,
+    )
+
+
+def volumes(config: EvaluationConfig) -> Volumes:
+    """How files of this data set are read that have a geometry."""
+    dataset = config.dataset
+    return Volumes(Choice(dataset.volume, dataset.affine or None), dataset.resample)
 
 
 def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
     sources = [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path]
+    sources += [dataset.masks] if dataset.masks else []
     chosen = {
         "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
         **({"layout": dataset.layout} if dataset.layout != "files" else {}),
         "preparation": asdict(preparation(config)),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,
+        **({"volumes": asdict(volumes(config))} if volumes(config) != AS_THEY_ARE else {}),
+        **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
-        **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
+        **({"counting": counting(config, UNREAD).as_key(), "kind": config.predictions.kind} if scored else {}),
     }
     return f"{dataset.name}-{content_key(chosen)[:12]}"
 
@@ -259,6 +276,11 @@ def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
 def names_images(listing: pd.DataFrame) -> bool:
     """Whether the set is one of images; else it is one of references, whose images nobody named."""
     return _names(listing, "image")
+
+
+def names_masks(listing: pd.DataFrame) -> bool:
+    """Whether files say which pixels of the images are evaluated."""
+    return _names(listing, MASK)
 
 
 def _names(listing: pd.DataFrame, role: str) -> bool:

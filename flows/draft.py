@@ -27,8 +27,9 @@ from segscale.flows.strata import columns_of_few_values
 from segscale.flows.survey import survey
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.manifests import MANIFEST_COLUMNS
-from segscale.storage.sources import ROLES, file_name, read_file
+from segscale.storage.sources import ROLES, file_name
 from segscale.tasks.readers import Header, read_header
+from segscale.tasks.source_files import read_source
 
 logger = logging.getLogger("segscale")
 LOOKED_AT = 64
@@ -130,7 +131,7 @@ def manifest_columns(path: str) -> set[str]:
 
 def is_label_map(path: str) -> bool:
     """Whether a file holds few values, as label maps do and images do not."""
-    found = values_of(read_file(path), file_name(path))
+    found = values_of(read_source(path), file_name(path))
     return found is not None and len(found.values) <= LOOKED_AT
 
 
@@ -215,7 +216,7 @@ def _looked(images: pd.DataFrame, role: str, look: Any) -> list[Any]:
     chosen = np.unique(np.linspace(0, len(urls) - 1, min(LOOKED_AT, len(urls))).round().astype(int)).tolist()
 
     def one(place: int) -> Any:
-        return look(read_file(urls[place]), file_name(urls[place]))
+        return look(read_source(urls[place]), file_name(urls[place]))
 
     with ThreadPoolExecutor(_TOGETHER) as pool:
         return list(pool.map(one, chosen))

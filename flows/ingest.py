@@ -119,7 +119,7 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     catalog = read_planned(store, name, planned_from)
     if catalog is None:
         say_whether_read_anew(run, "ingest")
-        catalog = shard_plan.plan_shards(listing, *made_from)
+        catalog = shard_plan.plan_shards(listing, *made_from, given=config.dataset.spacing_mm)
         write_catalog(store, name, catalog, planned_from)
     looked.keep(store)
     _say_how_read(listing, files, catalog, run.preparation)

@@ -16,7 +16,14 @@ from segscale.flows.checks.model import check_model
 from segscale.flows.checks.paths import check_sources
 from segscale.flows.cluster.machine import local_workers
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import counting, list_dataset, names_images, preparation, scores_predictions
+from segscale.flows.dataset import (
+    counting,
+    list_dataset,
+    names_images,
+    preparation,
+    scores_predictions,
+    volumes,
+)
 from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.progress import duration
 from segscale.flows.survey import survey
@@ -77,7 +84,7 @@ def preview(config: EvaluationConfig) -> Preview:
         check_model(config)
     reading = survey(config, listing.images, scored=scored)
     rule = preparation(config, reading).labels
-    trials = try_images(listing.images, rule, counting(config, reading) if scored else None)
+    trials = try_images(listing.images, rule, counting(config, reading) if scored else None, volumes(config))
     remarks = [*_failing(listing, trials), *_unwritable(config), *_warned(config, listing, reading, trials)]
     return Preview(tuple(_facts(config, listing, reading, trials, scored=scored)), tuple(remarks))
 
@@ -187,6 +194,11 @@ def _flat(size: tuple[int, int, int]) -> tuple[int, ...]:
 
 
 def _classes(config: EvaluationConfig, reading: Reading) -> str:
+    unions = [f"{name} {', '.join(map(str, values))}" for name, values in config.dataset.regions.items()]
+    return _values(config, reading) + (f"; regions: {'; '.join(unions)}" if unions else "")
+
+
+def _values(config: EvaluationConfig, reading: Reading) -> str:
     dataset = config.dataset
     names = ", ".join(dataset.classes)
     if dataset.foreground:

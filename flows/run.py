@@ -141,10 +141,18 @@ class Run:
             self._looked = look(self.config, self.store, self.listing(), scored=self.scored)
         return self._looked
 
-    def found_turned(self, sentence: str) -> None:
-        """Keep what the files say of how they are turned with the rest of what is known of the set as a whole."""
-        self._looked = replace(self.look(), reading=replace(self.look().reading, turned=sentence))
+    def found(self, turned: str, placed: tuple[str, ...] = ()) -> None:
+        """Keep what the files say of how they are turned and where they lie beside what is known of the whole set."""
+        self._looked = replace(self.look(), reading=replace(self.look().reading, turned=turned, placed=placed))
         self._looked.keep(self.store)
+
+    def say_what_files_say(self, stage: str) -> None:
+        """Tell what was found so."""
+        reading = self.look().reading
+        if reading.turned:
+            logger.warning("%s: %s", stage, reading.turned)
+        for sentence in reading.placed:
+            logger.info("%s: %s", stage, sentence)
 
     @property
     def catalog_name(self) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from segscale.errors import ClusterLostError
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.dataset import volumes
 from segscale.flows.progress import StageProgress
 from segscale.flows.run import Run
 from segscale.flows.shards.bisection import ending_of, find_poison
@@ -22,6 +23,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine, quarantined
 from segscale.storage.sources import ROLES, file_name
 from segscale.tasks import scan
+from segscale.tasks.readers import Choice
 from segscale.tasks.scan import SourceFacts
 
 logger = logging.getLogger("segscale")
@@ -43,7 +45,7 @@ def look_at_files(run: Run, listing: pd.DataFrame) -> pd.DataFrame:
     known = remembered.iloc[:0] if run.config.dataset.rescan else remembered
     if len(held):
         known = pd.concat([known, held], ignore_index=True)
-    jobs = list(_scan_jobs(listing, known))
+    jobs = list(_scan_jobs(listing, known, volumes(run.config).choice))
     if not jobs:
         logger.info("scan: all %d images are unchanged, no file was read", len(listing))
         return known
@@ -133,7 +135,7 @@ def _frame(facts: Sequence[SourceFacts]) -> pd.DataFrame:
     return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
 
 
-def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
+def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame, choice: Choice) -> Iterator[ScanJob]:
     for role in ROLES:
         if role not in listing:
             continue
@@ -143,4 +145,4 @@ def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame) -> Iterator[ScanJob]:
         asked = (places < 0) & (urls != "") & (versions != "")
         new = list(dict.fromkeys(zip(urls[asked], versions[asked], strict=True)))
         for start in range(0, len(new), SCAN_FILES):
-            yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]))
+            yield ScanJob(f"{role}-{start}", role, tuple(new[start : start + SCAN_FILES]), choice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +19,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import names_images
+from segscale.flows.dataset import names_images, names_masks, volumes
 from segscale.flows.first_images import FirstImages, first_images
 from segscale.flows.ingest import say_whether_read_anew
 from segscale.flows.observer import UNOBSERVED, Observer
@@ -32,12 +33,14 @@ from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import quarantined
-from segscale.storage.sources import ROLES, read_file
+from segscale.storage.sources import ROLES
 from segscale.tasks import scan, score
+from segscale.tasks.alignment import sentences
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.score import ScoreDone, Scoring, sizes_in
+from segscale.tasks.score import ScoreDone, Scoring, places_in, said_in, sizes_in
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
 from segscale.tasks.shard_plan import orientations
+from segscale.tasks.source_files import read_source
 
 logger = logging.getLogger("segscale")
 REMEMBER_SECONDS = 20.0
@@ -83,8 +86,7 @@ def score_files(run: Run) -> StageSummary:
         say_whether_read_anew(run, "score")
         sources = _Sources(SourceMemory(run.store, scan.CODE_VERSION), run.config.dataset.rescan)
         summary = leaving_out(lambda: _score_listing(run, listing, sources), sources.recall)
-    if run.look().reading.turned:
-        logger.warning("score: %s", run.look().reading.turned)
+    run.say_what_files_say("score")
     run.take_listing()
     return summary
 
@@ -104,7 +106,7 @@ def score_catalog(run: Run, only: Collection[str] | None = None) -> StageSummary
 
 def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
     """How the files of a listing or a catalog are counted."""
-    return Scoring(run.preparation.labels, run.counting, names_images(images))
+    return Scoring(run.preparation.labels, run.counting, names_images(images), volumes(run.config), names_masks(images))
 
 
 def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageSummary:
@@ -126,18 +128,25 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
     finally:
         sources.remember()
     run.counted = Counted(score.STAGE, tuple(keys.values()), run.config.predictions.label)
-    catalog = run.renew_catalog(lambda: catalog_of(listing, plan, _scored_shards(run.store, plan, keys), unread))
+    said: Counter[tuple[str, str]] = Counter()
+    shards = _scored_shards(run.store, plan, keys, said)
+    catalog = run.renew_catalog(lambda: catalog_of(listing, plan, shards, unread, run.config.dataset.spacing_mm))
     write_catalog(run.store, run.catalog_name, catalog, _made_from(run, listing) if is_whole(listing, catalog) else "")
     sources.recall()
     # After the catalog: whoever finds what is kept of the files as a whole believes that it is of this one.
-    run.found_turned(_turned(listing, sources.known()))
+    run.found(turned=_turned(listing, sources.known()), placed=sentences(said))
     return summary
 
 
-def _scored_shards(store: ObjectStore, plan: ScorePlan, keys: Mapping[str, str]) -> Iterator[ScoredShard]:
+def _scored_shards(
+    store: ObjectStore, plan: ScorePlan, keys: Mapping[str, str], said: Counter[tuple[str, str]]
+) -> Iterator[ScoredShard]:
+    """The shards of a plan; what had to be said of their files is added to `said`."""
     ledger = Ledger(store)
     for planned, places in plan.shards.items():
-        yield ScoredShard(keys[planned], places, sizes_in(ledger.read(score.STAGE, keys[planned]).facts))
+        facts = ledger.read(score.STAGE, keys[planned]).facts
+        said.update(said_in(facts))
+        yield ScoredShard(keys[planned], places, sizes_in(facts), places_in(facts))
 
 
 def _made_from(run: Run, listing: pd.DataFrame) -> str:
@@ -146,7 +155,8 @@ def _made_from(run: Run, listing: pd.DataFrame) -> str:
         {
             "code_version": score.CODE_VERSION,
             "listing": run.look().listing_sha256,
-            "scoring": asdict(scoring_of(run, listing)),
+            "scoring": scoring_of(run, listing).as_key(),
+            **({"spacing_mm": run.config.dataset.spacing_mm} if run.config.dataset.spacing_mm else {}),
             "shard_images": run.config.store.shard_images,
             "left_out": [[*key, *asdict(failure).values()] for key, failure in sorted(_left_out(run.store).items())],
             # Fragments are named by their content: what was forgotten since is to be read again.
@@ -185,7 +195,7 @@ def _hashes_now(plan: ScorePlan, key: str) -> dict[str, tuple[str, ...]]:
 
 def _hash_now(url: str, version: str) -> str:
     try:
-        return hashlib.sha256(read_file(url)).hexdigest() if url and version else ""
+        return hashlib.sha256(read_source(url)).hexdigest() if url and version else ""
     except OSError:
         return ""
 

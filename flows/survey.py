@@ -14,12 +14,14 @@ import pandas as pd
 
 from segscale.errors import ConfigError, SegscaleError
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import catalog_name, scores_predictions
+from segscale.flows.dataset import catalog_name, scores_predictions, volumes
 from segscale.storage.ledger import content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.readings import read_reading, write_reading
-from segscale.storage.sources import file_name, read_file
+from segscale.storage.sources import file_name
 from segscale.storage.tables import frame_sha256
+from segscale.tasks.readers import Choice
+from segscale.tasks.source_files import read_source
 from segscale.tasks.survey import (
     CODE_VERSION,
     DARK,
@@ -80,7 +82,7 @@ def _made_from(config: EvaluationConfig, listing: pd.DataFrame, listing_sha256: 
         {
             "code_version": CODE_VERSION,
             "listing": listing_sha256,
-            "dataset": config.dataset.model_dump(mode="json", exclude={"rescan"}),
+            "dataset": config.dataset.model_dump(mode="json", exclude={"rescan", "regions"}),
             "predictions": config.predictions.model_dump(mode="json"),
             "scored": scores_predictions(config, listing),
         }
@@ -132,42 +134,47 @@ def survey(config: EvaluationConfig, listing: pd.DataFrame, *, scored: bool) -> 
     seeks_values = len(dataset.classes) == 2 and not dataset.label_values and not dataset.foreground
     seeks_kind = scored and predictions.kind == "auto"
     shares_values = seeks_values and scored and not predictions.label_values and predictions.kind != "probabilities"
-    predicted = _some_labels(listing, "prediction") if seeks_kind or shares_values else []
+    choice = volumes(config).choice
+    predicted = _some_labels(listing, "prediction", choice) if seeks_kind or shares_values else []
     kind = kind_of(predicted) if seeks_kind else "floats" if predictions.kind == "auto" else predictions.kind
     values = dataset.label_values
     if seeks_values:
-        files = _some_labels(listing, "reference")
+        files = _some_labels(listing, "reference", choice)
         if shares_values:
             files += [one for one in predicted if one.whole and (kind == "labels" or not one.floats)]
         if not any(one.labels for one in files):
             # Nothing but background so far: the first file that holds something else tells.
-            files += _first_foreground(listing)
+            files += _first_foreground(listing, choice)
         values = two_values_of(files, dataset.ignore_label)
     sees_pixels = dataset.normalize == "unit" and not scored
-    share = _highest_share(listing, dataset.full_scale) if sees_pixels else 1.0
+    share = _highest_share(listing, dataset.full_scale, choice) if sees_pixels else 1.0
     return Reading(values, seeks_values, kind, seeks_kind, share)
 
 
-def _highest_share(listing: pd.DataFrame, full_scale: float) -> float:
-    look = partial(look_at_image, full_scale=full_scale)
+def _highest_share(listing: pd.DataFrame, full_scale: float, choice: Choice) -> float:
+    look = partial(look_at_image, full_scale=full_scale, choice=choice)
     return max(_found(_looked_at(_spread(listing, "image")[:FILES], look)), default=1.0)
 
 
-def _some_labels(listing: pd.DataFrame, role: str) -> list[Seen]:
-    return _found(_looked_at(_spread(listing, role)[:FILES], _label_look(role)))
+def _some_labels(listing: pd.DataFrame, role: str, choice: Choice) -> list[Seen]:
+    return _found(_looked_at(_spread(listing, role)[:FILES], _label_look(role, choice)))
 
 
-def _first_foreground(listing: pd.DataFrame) -> list[Seen]:
+def _first_foreground(listing: pd.DataFrame, choice: Choice) -> list[Seen]:
     rest = _spread(listing, "reference")[FILES:]
     for start in range(0, len(rest), FILES):
-        held = [one for one in _found(_looked_at(rest[start : start + FILES], _label_look("reference"))) if one.labels]
+        held = [
+            one
+            for one in _found(_looked_at(rest[start : start + FILES], _label_look("reference", choice)))
+            if one.labels
+        ]
         if held:
             return held
     return []
 
 
-def _label_look(role: str) -> Callable[[bytes, str], Seen | None]:
-    return lambda data, name: look_at_labels(data, f"{role} {name}")
+def _label_look(role: str, choice: Choice) -> Callable[[bytes, str], Seen | None]:
+    return lambda data, name: look_at_labels(data, f"{role} {name}", choice)
 
 
 def _spread(listing: pd.DataFrame, role: str) -> list[str]:
@@ -184,7 +191,7 @@ def _looked_at(urls: Sequence[str], look: Callable[[bytes, str], _Found | None])
 
     def one(url: str) -> tuple[int, _Found | None]:
         try:
-            data = read_file(url)
+            data = read_source(url)
         except OSError:
             return 0, None
         return len(data), look(data, file_name(url))

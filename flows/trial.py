@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from segscale.errors import ContradictionError, DataError
-from segscale.storage.sources import ROLES, file_name, read_file
-from segscale.tasks.labels import LabelRule
-from segscale.tasks.prediction_file import Counting, count_prediction
-from segscale.tasks.readers import read_header
-from segscale.tasks.reference_file import read_reference
+from segscale.storage.sources import MASK, ROLES, file_name
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes
+from segscale.tasks.evaluated import read_mask
+from segscale.tasks.labels import IGNORED, LabelRule
+from segscale.tasks.prediction_file import Counting, read_prediction
+from segscale.tasks.readers import read_header, read_labels
+from segscale.tasks.reference_file import place_of, reference_of
+from segscale.tasks.source_files import read_source
 
 IMAGES = 64
 """Spread over the set."""
@@ -41,7 +44,9 @@ class Trial:
     agreement: Agreement = ""
 
 
-def try_images(images: pd.DataFrame, rule: LabelRule, counting: Counting | None) -> list[Trial]:
+def try_images(
+    images: pd.DataFrame, rule: LabelRule, counting: Counting | None, volumes: Volumes = AS_THEY_ARE
+) -> list[Trial]:
     """The trials of some images of a listing, spread over it, in its order; predictions are counted by `counting`.
 
     A missing file is no failure here, for the listing says so already. Raises ContradictionError where the set cannot
@@ -53,7 +58,7 @@ def try_images(images: pd.DataFrame, rule: LabelRule, counting: Counting | None)
     end = math.inf
     # One by one, for what each takes is what a worker will take.
     for row in rows:
-        trials.append(_trial(row, rule, counting))
+        trials.append(_trial(row, rule, counting, volumes))
         # Of the first one's time much is that of loops which are compiled once.
         end = min(end, time.perf_counter() + MOST_SECONDS)
         if time.perf_counter() > end:
@@ -67,15 +72,15 @@ class _File:
     name: str
 
 
-def _trial(row: Mapping[Hashable, Any], rule: LabelRule, counting: Counting | None) -> Trial:
+def _trial(row: Mapping[Hashable, Any], rule: LabelRule, counting: Counting | None, volumes: Volumes) -> Trial:
     start = time.perf_counter()
     files: dict[str, _File] = {}
     size, agreement, error = None, _NOTHING, None
     try:
         for role in ROLES:
             if row.get(role) and row[f"{role}_version"]:
-                files[role] = _File(read_file(row[role]), file_name(row[role]))
-        size, agreement = _counted(files, rule, counting)
+                files[role] = _File(read_source(row[role]), file_name(row[role]))
+        size, agreement = _counted(files, rule, counting, volumes)
     except ContradictionError:
         raise
     except (DataError, OSError) as caught:
@@ -94,25 +99,29 @@ _NOTHING: Agreement = ""
 
 
 def _counted(
-    files: Mapping[str, _File], rule: LabelRule, counting: Counting | None
+    files: Mapping[str, _File], rule: LabelRule, counting: Counting | None, volumes: Volumes
 ) -> tuple[tuple[int, int, int] | None, Agreement]:
     """The size of an image, and what is odd about how its prediction agrees with its reference."""
-    size: tuple[int, int, int] | None = None
-    if "image" in files:
-        header = read_header(files["image"].data, files["image"].name)
-        size = header.depth, header.height, header.width
+    image = read_header(files["image"].data, files["image"].name, volumes.choice).grid if "image" in files else None
     if "reference" not in files:
-        return size, ""
+        return image.size if image else None, ""
     file = files["reference"]
-    reference = read_reference(file.data, file.name, rule, size)
+    labels = read_labels(file.data, file.name, choice=replace(volumes.choice, drawn_on=image))
+    place = place_of(labels, image, files["image"].name if image else "", volumes)
+    reference = reference_of(labels.values, file.name, rule, place.size)
+    if MASK in files:
+        mask = files[MASK]
+        reference[~read_mask(mask.data, mask.name, reference.shape, place.grid, volumes)[0]] = IGNORED
     depth, height, width = reference.shape
     if counting is None or "prediction" not in files:
         return (depth, height, width), ""
     other = files["prediction"]
-    counts = count_prediction(reference, other.data, other.name, counting)
+    beside = read_prediction(reference, other.data, other.name, counting, place.grid, volumes)
+    counts = beside.count(rule.n_classes)
     if file.data == other.data:
         return (depth, height, width), "copy" if (reference != 0).any() else ""
     met, false, missed = (
-        int(number[1:].sum()) for number in (counts.true_positive, counts.false_positive, counts.false_negative)
+        int(number[1 : rule.n_classes].sum())
+        for number in (counts.true_positive, counts.false_positive, counts.false_negative)
     )
     return (depth, height, width), "disjoint" if false and missed and not met else ""

@@ -41,19 +41,29 @@ MEMORY_COLUMNS = (
     "dtype",
     "orientation",
     "stated_maximum",
+    "place",
     *REASON,
 )
+SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
+"""Of a volume, in mm along depth, height and width; NaN where nobody says."""
+PLACE = ("direction", "origin")
+"""Of a volume, in the patient (LPS): unit vectors along depth, height and width, and the first voxel's centre in mm."""
+_MASKS = ("mask", "mask_sha256")
 COLUMNS = (
     "image_id",
     "image",
     "reference",
     "prediction",
+    "mask",
     "image_sha256",
     "reference_sha256",
     "prediction_sha256",
+    "mask_sha256",
     "depth",
     "height",
     "width",
+    *SPACING,
+    *PLACE,
     "channels",
     "dtype",
     "full_scale",
@@ -203,7 +213,7 @@ def read_planned(store: ObjectStore, name: str, planned_from: str) -> pd.DataFra
             return None
         catalog = tables.decode_frame(data)
         # The pages of a Parquet file carry checksums, the names and types of its columns do not.
-        return catalog if tables.frame_sha256(catalog) == tables.note(data, _CONTENT) else None
+        return _current(catalog) if tables.frame_sha256(catalog) == tables.note(data, _CONTENT) else None
     except Exception:  # noqa: BLE001  # a damaged footer may be taken for anything
         return None
 
@@ -211,9 +221,18 @@ def read_planned(store: ObjectStore, name: str, planned_from: str) -> pd.DataFra
 def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
     """The catalog that the last ingest wrote, or None where there was none."""
     try:
-        return tables.decode_frame(store.read(catalog_path(name)))
+        return _current(tables.decode_frame(store.read(catalog_path(name))))
     except FileNotFoundError:
         return None
+
+
+def _current(catalog: pd.DataFrame) -> pd.DataFrame:
+    """A catalog with the columns about places and masks, which those of earlier versions lack."""
+    if set(COLUMNS) <= set(catalog.columns) or "width" not in catalog:
+        return catalog
+    nothing, nowhere = pd.Series(np.nan, catalog.index), pd.Series("", catalog.index, dtype="str")
+    unsaid: dict[str, pd.Series[Any]] = {**dict.fromkeys(SPACING, nothing), **dict.fromkeys((*PLACE, *_MASKS), nowhere)}
+    return catalog.assign(**unsaid)[[*COLUMNS, *(name for name in catalog.columns if name not in COLUMNS)]]
 
 
 def rows_by_shard(catalog: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
@@ -249,7 +268,11 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
     """
     hashed = hashlib.sha256(b'{"columns":{')
     # As `content_key` writes it, but a column at a time: of a million images the whole text is a gigabyte.
-    for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"})):
+    # What no picture has is left out where nothing has it: its hash is that of before there were volumes and masks.
+    unsaid = {name for name in SPACING if catalog[name].isna().all()} | {
+        name for name in (*PLACE, *_MASKS) if (catalog[name] == "").all()
+    }
+    for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"} - unsaid)):
         column = catalog[name]
         values = [file_name(url) for url in column.to_list()] if name in ROLES else _plain_values(column)
         hashed.update(f"{',' * (place > 0)}{json.dumps(name)}:{_json_list(values)}".encode("ascii"))

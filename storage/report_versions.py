@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import pandas as pd
 
 from segscale.errors import VersionError
 
-CURRENT = 3
+CURRENT = 4
 """The version that is written."""
 
 Step = Callable[[str, pd.DataFrame], pd.DataFrame]
@@ -53,12 +54,23 @@ def _with_units(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame.iloc[:, :place], unit, frame.iloc[:, place:]], axis=1)
 
 
+def _with_volumes(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Version 4 knows how far voxels are apart. Before it nobody said, as of pictures."""
+    if name != "per_image":
+        return frame
+    unsaid = pd.Series(float("nan"), frame.index)
+    along = ("width", "spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
+    for neighbour, column in pairwise(along):
+        frame = _beside(frame, neighbour, column, unsaid)
+    return frame.assign(reference_volume_ml=unsaid, prediction_volume_ml=unsaid)
+
+
 def _beside(frame: pd.DataFrame, neighbour: str, name: str, values: pd.Series) -> pd.DataFrame:
     place = list(frame).index(neighbour) + 1
     return pd.concat([frame.iloc[:, :place], values.rename(name), frame.iloc[:, place:]], axis=1)
 
 
-STEPS: Mapping[int, Step] = {1: _with_missing_predictions, 2: _with_units}
+STEPS: Mapping[int, Step] = {1: _with_missing_predictions, 2: _with_units, 3: _with_volumes}
 """By version, the step to the next one. Whoever raises CURRENT adds the step from the version before."""
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from segscale.storage.bundles import pack
+from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import is_local, local_version
 from segscale.storage.locations import S3_PROTOCOLS, located, os_errors, read_whole
 from segscale.storage.trees import version_of
 
-ROLES = ("image", "reference", "prediction")
+MASK = "mask"
+"""The role of a file that says which pixels of an image are evaluated; most sets have none."""
+ROLES = ("image", "reference", "prediction", MASK)
 _LOCAL_PATH = "file:///"
 # Files of a manifest that are asked for at once where each question travels.
 _QUESTIONS = 16
@@ -46,7 +50,9 @@ def file_versions(urls: Iterable[str]) -> list[str]:
 
 
 def read_file(url: str) -> bytes:
-    """The bytes of a source file."""
+    """The bytes of a source file; of a folder, whose URL ends with a slash, those of the files in it as a bundle."""
+    if url.endswith("/"):
+        return _read_folder(url)
     if url.startswith(_LOCAL_PATH):
         # As listings name local files; of a small one a file system of fsspec would take longer than its bytes.
         with open(url[len(_LOCAL_PATH) - 1 :], "rb") as file:
@@ -56,12 +62,26 @@ def read_file(url: str) -> bytes:
         return read_whole(filesystem, path)
 
 
-def read_catalogued(url: str, sha256: str) -> bytes:
+def _read_folder(url: str) -> bytes:
+    filesystem, path = located(url)
+    with os_errors(url):
+        places = sorted(entry["name"] for entry in filesystem.ls(path, detail=True) if entry["type"] == "file")
+        named = ((place.rpartition("/")[2], place) for place in places)
+        return pack(
+            {
+                name: read_whole(filesystem, place)
+                for name, place in named
+                if not is_hidden(name) and not is_litter(name)
+            }
+        )
+
+
+def read_catalogued(url: str, sha256: str, read: Callable[[str], bytes] = read_file) -> bytes:
     """The bytes of a source file, if they are still those that were catalogued.
 
     Raises OSError where they are not: it is no fact about the image, and another scan will see the file as it is now.
     """
-    data = read_file(url)
+    data = read(url)
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise OSError(f"{url} changed while it was being read: catalogued sha256 {sha256[:12]}, now {found[:12]}")
@@ -69,5 +89,9 @@ def read_catalogued(url: str, sha256: str) -> bytes:
 
 
 def file_name(url: str) -> str:
-    """The last part of a URL: what messages call a file, so that they do not change with the folder it lies in."""
-    return url.rsplit("/", 1)[-1]
+    """The last part of a URL: what messages call a file, so that they do not change with the folder it lies in.
+
+    >>> file_name("file:///ct/case1.png"), file_name("file:///ct/case1/")
+    ('case1.png', 'case1/')
+    """
+    return url.rsplit("/", 2)[-2] + "/" if url.endswith("/") else url.rsplit("/", 1)[-1]

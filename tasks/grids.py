@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
@@ -30,11 +31,34 @@ class Grid:
     """None where the file says nothing of direction and position."""
     stated: Vector | None = None
     """The spacing in mm, of a file that says nothing else of its geometry."""
+    series_id: str | None = None
+    """Of a DICOM series its UID, hashed; None where it is not known, of a volume in another format say."""
+    frame_of_reference_id: str | None = None
+    """Hashed; positions in two of these cannot be compared."""
 
     @property
     def spacing(self) -> Vector | None:
         """Millimetres along D, H and W; None where the file does not say."""
         return self.geometry.spacing if self.geometry else self.stated
+
+
+def to_text(grid: Grid) -> str:
+    """Where a grid lies, as JSON that `from_text` reads; "" of a grid that says nothing of that."""
+    if grid.geometry is not None:
+        return json.dumps(asdict(grid.geometry))
+    return json.dumps({"spacing": grid.stated}) if grid.stated else ""
+
+
+def from_text(text: str, size: Size) -> Grid:
+    """The grid of a size whose place was written by `to_text`."""
+    if not text:
+        return Grid(size)
+    read = json.loads(text)
+    spacing: Vector = tuple(read["spacing"])
+    if "origin" not in read:
+        return Grid(size, stated=spacing)
+    along_d, along_h, along_w = map(tuple, read["directions"])
+    return Grid(size, Geometry(spacing, (along_d, along_h, along_w), tuple(read["origin"])))
 
 
 def same_spacing(spacing: Vector, other: Vector) -> bool:

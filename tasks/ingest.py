@@ -13,12 +13,13 @@ from segscale.errors import ContradictionError, DataError, UnreadableImage
 from segscale.storage import shards
 from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
-from segscale.storage.sources import file_name, read_catalogued
+from segscale.storage.sources import file_name
 from segscale.tasks.labels import IGNORED, class_indices
 from segscale.tasks.normalize import Recipe, find_recipe
 from segscale.tasks.readers import read_label_map, read_picture
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
+from segscale.tasks.source_files import read_catalogued_source
 from segscale.tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
@@ -111,7 +112,7 @@ def _fill(
 
 def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:
     """Read the image and pad it into its slices; returns the value that its type has for 1.0."""
-    picture = read_picture(read_catalogued(row.image, row.image_sha256), file_name(row.image))
+    picture = read_picture(read_catalogued_source(row.image, row.image_sha256), file_name(row.image))
     expected = (row.depth, row.height, row.width, images.shape[-1])
     if picture.pixels.shape != expected or picture.pixels.dtype != images.dtype:
         raise UnreadableImage(
@@ -124,7 +125,7 @@ def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:
 
 def _fill_reference(row: IngestRow, references: npt.NDArray[np.uint8], preparation: Preparation) -> None:
     name = file_name(row.reference)
-    labels = read_label_map(read_catalogued(row.reference, row.reference_sha256), name)
+    labels = read_label_map(read_catalogued_source(row.reference, row.reference_sha256), name)
     expected = (row.depth, row.height, row.width)
     try:
         references[:, : row.height, : row.width] = class_indices(labels, expected, preparation.labels, name)

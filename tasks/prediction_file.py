@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes, aligned
 from segscale.tasks.axes import laid_over, readings
+from segscale.tasks.grids import Grid, Size
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.readers import (
+    LabelMap,
     Probabilities,
     are_whole,
     checked,
-    read_label_map,
+    read_labels,
     read_probabilities,
     stores_floats,
 )
@@ -40,6 +44,17 @@ class Counting:
     channels: Channels = ""
     """Of a stack of channels: one distribution that sums to 1; whatever they are, the largest wins; or each a
     foreground class of its own where it reaches the threshold."""
+    regions: Regions = ()
+    """Of class indices, counted behind the classes."""
+
+    @property
+    def n_counted(self) -> int:
+        """Classes and regions."""
+        return self.labels.n_classes + len(self.regions)
+
+    def as_key(self) -> dict[str, Any]:
+        """Itself as a part of content keys."""
+        return without_none(asdict(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,39 +66,100 @@ class LabelPair:
     label_map: NDArray[np.uint8]
     """Classes 0 to C-1."""
 
-    def count(self, n_classes: int) -> OverlapCounts:
+    def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
-        return count_overlap(self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED)
+        return count_overlap(
+            self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED, regions=regions
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """A prediction beside its reference."""
+
+    found: LabelPair | OverlapCounts
+    """Label maps to be counted, by themselves or with others of their shape (`tasks.pair_counts`); of probabilities
+    their counts."""
+    said: tuple[str, ...] = ()
+    """What was done or taken for granted: ends of sentences that begin with the file."""
+
+    def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
+        """Their overlap."""
+        return self.found.count(n_classes, regions) if isinstance(self.found, LabelPair) else self.found
 
 
 def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
-    """The overlap of a prediction file with the class indices of a reference, (D, H, W).
+    """The overlap of a prediction file with the class indices of a reference, (D, H, W), of pictures or arrays.
 
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
-    found = read_prediction(reference, data, name, counting)
-    return found.count(counting.labels.n_classes) if isinstance(found, LabelPair) else found
+    return read_prediction(reference, data, name, counting).count(counting.labels.n_classes, counting.regions)
 
 
 def read_prediction(
-    reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting, labels: NDArray[Any] | None = None
-) -> LabelPair | OverlapCounts:
-    """A prediction file beside the class indices of a reference, (D, H, W): label maps to be counted, by themselves or
-    with others of their shape (`tasks.pair_counts`), probabilities as their counts.
+    reference: NDArray[np.uint8],
+    data: bytes,
+    name: str,
+    counting: Counting,
+    grid: Grid | None = None,
+    volumes: Volumes = AS_THEY_ARE,
+) -> Beside:
+    """A prediction file beside the class indices of a reference, (D, H, W).
 
-    labels: what `read_label_map` makes of the file, where somebody has read it.
+    grid: where the reference lies; None of pictures and arrays.
 
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
-    if labels is not None:
-        return _label_pair(reference, labels, name, counting)
-    floats = stores_floats(data, name)
+    choice = replace(volumes.choice, drawn_on=grid)
+    floats = stores_floats(data, name, choice)
     if counting.kind == "probabilities" or (floats and counting.kind == "floats"):
-        return _read_probabilities(reference, read_probabilities(data, name), name, counting)
+        read = read_probabilities(data, name, choice)
+        values, said = _on_grid(reference, grid, read, name, volumes)
+        return Beside(_of_probabilities(reference, replace(read, values=values), name, counting), said)
     if floats and counting.kind_found:
-        _check_whole(read_probabilities(data, name).values, name)
+        _check_whole(read_probabilities(data, name, choice).values, name)
     # NaN may stand where nothing counts.
-    return _label_pair(reference, read_label_map(data, name, missing=counting.labels.ignored), name, counting)
+    return beside(reference, read_labels(data, name, counting.labels.ignored, choice), name, counting, grid, volumes)
+
+
+def beside(
+    reference: NDArray[np.uint8], labels: LabelMap, name: str, counting: Counting, grid: Grid | None, volumes: Volumes
+) -> Beside:
+    """The same of a label map that somebody has read."""
+    values, said = stored_on_grid(labels, Grid(_size(reference)), grid, name, counting.labels, volumes)
+    return Beside(_label_pair(reference, values, name, counting), said)
+
+
+def stored_on_grid(
+    labels: LabelMap, of_reference: Grid, grid: Grid | None, name: str, rule: LabelRule, volumes: Volumes
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The values of a label map in the order of its reference, and what is said of that.
+
+    of_reference: the size alone; grid: what else is known of where it lies.
+    """
+    if grid is None and labels.grid is None:
+        return labels.values, ()
+    way = aligned(grid or of_reference, labels.grid or Grid(of_reference.size), name, volumes.resample, False)
+    said = (*labels.notes, *way.said)
+    if labels.grid is None:
+        return labels.values, said
+    return way.labels(labels.values, rule.values[0] if rule.values else 0), said
+
+
+def _on_grid(
+    reference: NDArray[np.uint8], grid: Grid | None, read: Probabilities, name: str, volumes: Volumes
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    if grid is None and read.grid is None:
+        return read.values, ()
+    own = Grid(_size(reference))
+    way = aligned(grid or own, read.grid or own, name, volumes.resample, True)
+    said = (*read.notes, *way.said)
+    return (read.values if read.grid is None else way.probabilities(read.values)), said
+
+
+def _size(reference: NDArray[np.uint8]) -> Size:
+    depth, height, width = reference.shape
+    return depth, height, width
 
 
 def _label_pair(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, counting: Counting) -> LabelPair:
@@ -111,7 +187,7 @@ def _indices(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, coun
     return indices
 
 
-def _read_probabilities(
+def _of_probabilities(
     reference: NDArray[np.uint8], read: Probabilities, name: str, counting: Counting
 ) -> LabelPair | OverlapCounts:
     n_classes = counting.labels.n_classes
@@ -137,6 +213,7 @@ def _read_probabilities(
             probabilities=probabilities,
             threshold=counting.threshold,
             ignore_index=IGNORED,
+            regions=counting.regions,
         )
     if counting.channels == "independent" and n_classes == 2:
         return count_overlap(
@@ -145,6 +222,7 @@ def _read_probabilities(
             probabilities=probabilities[..., 1],
             threshold=counting.threshold,
             ignore_index=IGNORED,
+            regions=counting.regions,
         )
     chosen = (
         probabilities.argmax(axis=-1)

@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes, aligned
 from segscale.tasks.axes import by
+from segscale.tasks.grids import Grid, Size
 from segscale.tasks.labels import LabelRule, class_indices
-from segscale.tasks.readers import read_label_map
+from segscale.tasks.readers import LabelMap, read_label_map
 
-Size = tuple[int, int, int]
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How large the reference of an image is, and where it lies."""
+
+    size: Size | None
+    """(D, H, W) of its file, or of the image that is named; None where it is what an array without either says."""
+    grid: Grid | None
+    """Of its file; of one that says nothing, that of the image. None of pictures and arrays alone."""
+    said: tuple[tuple[str, str], ...] = ()
+    """Roles, and what was done or taken for granted of their files: ends of sentences."""
+
+    def also_said(self, role: str, sentences: Sequence[str]) -> Place:
+        """The same with more that was done."""
+        return replace(self, said=(*self.said, *((role, one) for one in sentences)))
+
+
+def place_of(labels: LabelMap, image: Grid | None, name: str, volumes: Volumes = AS_THEY_ARE) -> Place:
+    """The place of a reference, `image` being the grid of the image that is named; `name` is that of the image's file.
+
+    The axes are those of the reference as they are stored. Raises DataError where the image lies on another grid.
+    """
+    notes = tuple(("reference", note) for note in labels.notes)
+    if labels.grid is None:
+        if image is None or image.spacing is None:
+            return Place(image.size if image else None, None)
+        by_shape = aligned(image, Grid(image.size), "", False, False).said
+        return Place(image.size, image, tuple(("reference", one) for one in by_shape))
+    if image is None:
+        return Place(labels.grid.size, labels.grid, notes)
+    # Its pixels are not counted: what would have to be resampled of them need not be.
+    of_image = aligned(labels.grid, image, name, volumes.resample, True).said
+    return Place(labels.grid.size, labels.grid, (*notes, *(("image", one) for one in of_image)))
 
 
 def read_reference(data: bytes, name: str, rule: LabelRule, size: Sequence[int] | None = None) -> NDArray[np.uint8]:

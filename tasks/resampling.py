@@ -126,15 +126,11 @@ def resampling(reference: Grid, other: Grid, name: str) -> Resampling:
     return Resampling(reference.size, other.size, matrix, offset)
 
 
-def resampled(n_outside: int, n_voxels: int, is_linear: bool) -> str:
-    """What was done, as the end of a sentence that begins with the file; of several files the sums are given.
+def resampled(is_outside: bool, is_linear: bool) -> tuple[str, ...]:
+    """What was done, as ends of sentences that begin with the file.
 
-    >>> resampled(0, 8960, False)
-    'resampled into the grid of its reference (nearest voxel), which lies within it'
-    >>> resampled(1200, 8960, True)
-    'resampled into the grid of its reference (linear); outside of it, and background: 1200 of 8960 voxels'
+    >>> resampled(True, False)
+    ('resampled into the grid of its reference (nearest voxel)', 'does not cover its reference: background outside')
     """
     done = f"resampled into the grid of its reference ({'linear' if is_linear else 'nearest voxel'})"
-    if not n_outside:
-        return f"{done}, which lies within it"
-    return f"{done}; outside of it, and background: {n_outside} of {n_voxels} voxels"
+    return (done, "does not cover its reference: background outside") if is_outside else (done,)

@@ -7,10 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.storage.sources import file_name, read_file
-from segscale.tasks.readers import read_header, read_orientation, read_stated_maximum
+from segscale.storage.sources import file_name
+from segscale.tasks.grids import to_text
+from segscale.tasks.readers import (
+    NO_CHOICE,
+    Choice,
+    read_header,
+    read_orientation,
+    read_place,
+    read_stated_maximum,
+)
+from segscale.tasks.source_files import read_source
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raised when a file may be judged differently than before, so that what was remembered of it is forgotten."""
 # One pixel has no neighbourhood to segment by; such files are placeholders.
 MINIMUM_SIDE = 2
@@ -34,6 +43,8 @@ class SourceFacts:
     """What the file says of how a viewer turns it, 1 (not at all) to 8; 0 where it says nothing."""
     stated_maximum: int = 0
     """Of an image, where its samples end by its own word: see `readers.Reader.stated_maximum`."""
+    place: str = ""
+    """Where the voxels of a volume lie, as `grids.to_text` has it; "" where the file says nothing."""
     error_type: str = ""
     error: str = ""
 
@@ -44,23 +55,25 @@ def unread(role: str, url: str, version: str, error: OSError) -> SourceFacts:
     return SourceFacts(role, url, version, "", error_type=type(error).__name__, error=reason)
 
 
-def inspect_files(role: str, files: Sequence[tuple[str, str]]) -> list[SourceFacts]:
+def inspect_files(role: str, files: Sequence[tuple[str, str]], choice: Choice = NO_CHOICE) -> list[SourceFacts]:
     """Hash files, given as (url, version), and read the size of images from their headers (`role` "image").
 
     A file that is not an image is a fact about its bytes and comes back as an error; a file that cannot be fetched
     (an OSError) is not, and is raised. Of references and predictions no pixel is decoded and nothing is an error here.
     """
-    read = ((url, version, read_file(url)) for url, version in files)
-    return [facts_of(role, url, version, data, hashlib.sha256(data).hexdigest()) for url, version, data in read]
+    read = ((url, version, read_source(url)) for url, version in files)
+    return [facts_of(role, url, version, data, hashlib.sha256(data).hexdigest(), choice) for url, version, data in read]
 
 
-def facts_of(role: str, url: str, version: str, data: bytes, digest: str) -> SourceFacts:
+def facts_of(role: str, url: str, version: str, data: bytes, digest: str, choice: Choice = NO_CHOICE) -> SourceFacts:
     """What the bytes of a file tell; `digest` is their sha256."""
     name = file_name(url)
     if role != "image":
-        return SourceFacts(role, url, version, digest, orientation=read_orientation(data, name))
+        return SourceFacts(
+            role, url, version, digest, orientation=read_orientation(data, name), place=read_place(data, name, choice)
+        )
     try:
-        header = read_header(data, name)
+        header = read_header(data, name, choice)
         if min(header.height, header.width) < MINIMUM_SIDE:
             raise UnreadableImage(
                 f"{name}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
@@ -69,4 +82,6 @@ def facts_of(role: str, url: str, version: str, data: bytes, digest: str) -> Sou
     except DataError as error:
         return SourceFacts(role, url, version, digest, error_type=error.recorded_as, error=str(error))
     size = (header.depth, header.height, header.width, header.channels)
-    return SourceFacts(role, url, version, digest, *size, header.dtype, header.orientation, stated)
+    return SourceFacts(
+        role, url, version, digest, *size, header.dtype, header.orientation, stated, to_text(header.grid)
+    )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import DataError, MissingFile
@@ -17,23 +20,25 @@ from segscale.storage.ledger import content_key
 from segscale.storage.local_files import is_local
 from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
-from segscale.storage.sources import ROLES, file_name, read_file
+from segscale.storage.sources import ROLES, file_name
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.axes import by
 from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels, encode_counted
-from segscale.tasks.labels import LabelRule
+from segscale.tasks.evaluated import read_mask
+from segscale.tasks.grids import Grid, Size, from_text, to_text
+from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.pair_counts import count_pairs
-from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
-from segscale.tasks.readers import read_label_map, stores_floats
-from segscale.tasks.reference_file import reference_of
+from segscale.tasks.prediction_file import Counting, LabelPair, beside, read_prediction, stored_on_grid
+from segscale.tasks.readers import Choice, LabelMap, read_labels, stores_floats
+from segscale.tasks.reference_file import Place, place_of, reference_of
 from segscale.tasks.scan import SourceFacts, facts_of, unread
+from segscale.tasks.source_files import read_source
 from segscale.tasks.stored_pair import count_stored
 
 STAGE = "score"
 CODE_VERSION = 6
-Size = tuple[int, int, int]
-"""(D, H, W)"""
 NOWHERE: Size = (0, 0, 0)
 """The size of an image that nobody knows."""
 
@@ -46,6 +51,15 @@ class Scoring:
     counting: Counting
     has_images: bool
     """Whether the set names images. Their headers say how large everything is; their pixels are not read."""
+    volumes: Volumes = AS_THEY_ARE
+    has_masks: bool = False
+    """Whether the set names masks: pixels where the mask of an image is 0 count in nothing."""
+
+    def as_key(self) -> dict[str, Any]:
+        """Itself as a part of content keys; of plain pictures that of before there were volumes and masks."""
+        plain = {"volumes": AS_THEY_ARE, "has_masks": False}
+        found = {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
+        return {**found, "counting": self.counting.as_key()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,7 @@ class ImageFiles:
     image: tuple[str, str]
     reference: tuple[str, str]
     prediction: tuple[str, str]
+    mask: tuple[str, str] = ("", "")
 
     def of(self, role: str) -> tuple[str, str]:
         """The file of a role."""
@@ -83,10 +98,16 @@ class Content:
 
     image_id: str
     names: tuple[str, ...]
-    """Of image, reference and prediction; "" for one that is not named. Messages hold them."""
+    """Of the files of all roles; "" for one that is not named. Messages hold them."""
     hashes: tuple[str, ...]
     """"" for a file that is not there, or could not be read."""
     failure: Failure | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names and hashes; without a mask those of before there were any."""
+        n_roles = len(ROLES) if self.names[-1] else len(ROLES) - 1
+        return (*self.names[:n_roles], *self.hashes[:n_roles])
 
     @classmethod
     def of(cls, files: ImageFiles, hashes: Sequence[str], failure: Failure | None) -> Content:
@@ -110,6 +131,17 @@ class ScoreDone:
     seconds: float = 0.0
 
 
+def places_in(facts: Mapping[str, Any]) -> list[str]:
+    """Where the images of a committed shard lie, as `grids.to_text` has it; from the facts of its record."""
+    n_images: int = facts["n_images"]
+    return list(facts.get("places", [""] * n_images))
+
+
+def said_in(facts: Mapping[str, Any]) -> Counter[tuple[str, str]]:
+    """How often what had to be said of the files of a committed shard, by their role and the sentence."""
+    return Counter({(role, sentence): count for role, sentence, count in facts.get("said", ())})
+
+
 def sizes_in(facts: Mapping[str, Any]) -> list[Size]:
     """How large the images of a committed shard are, `NOWHERE` where nobody knows; from the facts of its record."""
     sides = (map(int, size.split("x")) for size in facts["sizes"].split())
@@ -122,10 +154,9 @@ def shard_key(contents: Sequence[Content], scoring: Scoring) -> str:
         {
             "stage": STAGE,
             "code_version": CODE_VERSION,
-            "scoring": asdict(scoring),
+            "scoring": scoring.as_key(),
             "images": [
-                [one.image_id, *one.names, *one.hashes, *(asdict(one.failure).values() if one.failure else ())]
-                for one in contents
+                [one.image_id, *one.files, *(asdict(one.failure).values() if one.failure else ())] for one in contents
             ],
         }
     )
@@ -141,19 +172,25 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     facts: list[SourceFacts] = []
     contents: list[Content] = []
     sizes: list[str] = []
+    places: list[str] = []
+    said: Counter[tuple[str, str]] = Counter()
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files in job.images:
             if job.only and files.image_id not in job.only:
                 continue
-            read = _read(files, job)
-            size, one = _score_image(files, read, scoring)
+            read = _read(files, job, scoring.volumes.choice)
+            scored = _score_image(files, read, scoring)
             facts.extend(read.facts)
             contents.append(read.content)
-            sizes.append(by(size))
-            yield one
+            sizes.append(by(scored.size))
+            places.append(to_text(scored.grid) if scored.grid else "")
+            said.update(scored.said)
+            yield scored.found
 
-    counted: list[OverlapCounts | FailedImage] = count_pairs(found(), scoring.references.n_classes)
+    counted: list[OverlapCounts | FailedImage] = count_pairs(
+        found(), scoring.references.n_classes, scoring.counting.regions
+    )
     n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:
@@ -161,7 +198,10 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         if job.is_content and key != job.key:
             raise OSError(f"files of shard {job.key[:12]} changed while they were being read")
         about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
-        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        # Of pictures, as before there were volumes, nothing.
+        about |= {"places": places} if any(places) else {}
+        about |= {"said": [[*one, count] for one, count in sorted(said.items())]} if said else {}
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
@@ -182,7 +222,7 @@ class _Read:
     content: Content
 
 
-def _read(files: ImageFiles, job: ScoreJob) -> _Read:
+def _read(files: ImageFiles, job: ScoreJob, choice: Choice) -> _Read:
     data: dict[str, bytes] = {}
     facts: list[SourceFacts] = []
     for role in ROLES:
@@ -190,7 +230,7 @@ def _read(files: ImageFiles, job: ScoreJob) -> _Read:
         if not (url and version):
             continue
         try:
-            data[role] = read_file(url)
+            data[role] = read_source(url)
         except OSError as error:
             if job.is_content or not _is_about_the_file(url, error):
                 raise
@@ -203,59 +243,113 @@ def _read(files: ImageFiles, job: ScoreJob) -> _Read:
     # Without its prediction an image is missing one, whatever the reason.
     reason = next((fact for fact in facts if fact.role != "prediction"), None)
     failure = Failure(STAGE, reason.error_type, reason.error) if reason else None
-    facts += [facts_of(role, *files.of(role), data[role], hashes[role]) for role in data]
+    facts += [facts_of(role, *files.of(role), data[role], hashes[role], choice) for role in data]
     return _Read(data, tuple(facts), Content.of(files, tuple(hashes.values()), failure))
 
 
-def _score_image(
-    files: ImageFiles, read: _Read, scoring: Scoring
-) -> tuple[Size, LabelPair | OverlapCounts | FailedImage]:
-    """How large an image is, and what is to be counted of it; bad data and nothing else fails an image.
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What is to be counted of an image, or why it failed."""
+
+    found: LabelPair | OverlapCounts | FailedImage
+    size: Size = NOWHERE
+    grid: Grid | None = None
+    """Where its reference lies; None of pictures and arrays."""
+    said: tuple[tuple[str, str], ...] = ()
+    """Roles, and what was done or taken for granted of their files."""
+
+
+def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
+    """What is to be counted of an image; bad data and nothing else fails it.
 
     In the order image, reference, prediction.
     """
-    if read.content.failure is not None:
-        return NOWHERE, FailedImage(read.content.failure)
+    header = next((fact for fact in read.facts if fact.role == "image" and fact.error), None)
+    failure = read.content.failure or (Failure(STAGE, header.error_type, header.error) if header else None)
+    if failure is not None:
+        return _Scored(FailedImage(failure))
     size: Size | None = None
     try:
-        if scoring.has_images:
-            _data_of("image", files, read)
-            header = next(fact for fact in read.facts if fact.role == "image")
-            if header.error:
-                return NOWHERE, FailedImage(Failure(STAGE, header.error_type, header.error))
-            size = header.depth, header.height, header.width
+        image = _image_grid(files, read) if scoring.has_images else None
+        size = image.size if image else None
         data, name = _data_of("reference", files, read)
-        labels = read_label_map(data, name)
-        predicted = _ordinary_prediction(labels, files, read, scoring.counting)
-        counts = count_stored(labels, predicted, size, scoring.references, scoring.counting.labels)
-        if counts is not None:
-            depth, height, width = labels.shape
-            return (depth, height, width), counts
-        reference = reference_of(labels, name, scoring.references, size)
+        labels = read_labels(data, name, choice=replace(scoring.volumes.choice, drawn_on=image))
+        place = place_of(labels, image, file_name(files.image[0]), scoring.volumes)
+        size = place.size
+        stored = _ordinary_prediction(labels.values.size, place.grid, files, read, scoring)
+        counted = _counted_as_stored(labels, place, stored, files, scoring)
+        if counted is not None:
+            return counted
+        reference = reference_of(labels.values, name, scoring.references, size)
+        if scoring.has_masks:
+            place = place.also_said("mask", _leave_out(reference, place.grid, files, read, scoring))
     except DataError as error:
-        return size or NOWHERE, FailedImage(Failure.of(STAGE, error))
+        return _Scored(FailedImage(Failure.of(STAGE, error)), size or NOWHERE)
     depth, height, width = reference.shape
+    scored = partial(_Scored, size=(depth, height, width), grid=place.grid)
     try:
         data, name = _data_of("prediction", files, read)
-        return (depth, height, width), read_prediction(reference, data, name, scoring.counting, predicted)
+        how = name, scoring.counting, place.grid, scoring.volumes
+        found = beside(reference, stored, *how) if stored else read_prediction(reference, data, *how)
     except DataError as error:
-        pixels = class_pixels(reference, scoring.references.n_classes)
-        return (depth, height, width), FailedImage(Failure.of(STAGE, error), pixels)
+        pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
+        return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said)
+    return scored(found.found, said=_said(place, found.said))
+
+
+def _leave_out(
+    reference: NDArray[np.uint8], grid: Grid | None, files: ImageFiles, read: _Read, scoring: Scoring
+) -> tuple[str, ...]:
+    """Pixels outside of the mask of an image count in nothing; what was done to the mask for that."""
+    data, name = _data_of("mask", files, read)
+    inside, said = read_mask(data, name, reference.shape, grid, scoring.volumes)
+    reference[~inside] = IGNORED
+    return said
+
+
+def _said(place: Place, of_prediction: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return (*place.said, *(("prediction", one) for one in of_prediction))
+
+
+def _image_grid(files: ImageFiles, read: _Read) -> Grid:
+    """The grid of the image that is named, from its header."""
+    _data_of("image", files, read)
+    header = next(fact for fact in read.facts if fact.role == "image")
+    return from_text(header.place, (header.depth, header.height, header.width))
 
 
 def _ordinary_prediction(
-    labels: NDArray[Any], files: ImageFiles, read: _Read, counting: Counting
-) -> NDArray[Any] | None:
+    n_pixels: int, grid: Grid | None, files: ImageFiles, read: _Read, scoring: Scoring
+) -> LabelMap | None:
     """The label map of a prediction beside that of its reference, as soon as the compiled pass is worth loading.
 
     None before, and where it is none, or cannot be read: `read_prediction` says why once the reference is known.
     """
     data, name = read.data.get("prediction", b""), file_name(files.prediction[0])
-    if not (data and EFFORT.spend(labels.size)) or counting.kind == "probabilities" or stores_floats(data, name):
+    choice = replace(scoring.volumes.choice, drawn_on=grid)
+    if not (data and EFFORT.spend(n_pixels)) or scoring.counting.kind == "probabilities":
         return None
     with suppress(DataError):
-        return read_label_map(data, name)
+        return None if stores_floats(data, name, choice) else read_labels(data, name, choice=choice)
     return None
+
+
+def _counted_as_stored(
+    labels: LabelMap, place: Place, stored: LabelMap | None, files: ImageFiles, scoring: Scoring
+) -> _Scored | None:
+    """The counts of two ordinary label maps; None where something is to be decided or said of their values."""
+    if stored is None or scoring.has_masks or labels.values.ndim != 3:
+        return None
+    of_predictions = scoring.counting.labels
+    depth, height, width = labels.values.shape
+    own, name = Grid((depth, height, width)), file_name(files.prediction[0])
+    try:
+        prediction, said = stored_on_grid(stored, own, place.grid, name, of_predictions, scoring.volumes)
+    except DataError:
+        return None
+    regions = scoring.counting.regions
+    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions, regions)
+    return None if counts is None else _Scored(counts, own.size, place.grid, _said(place, said))
 
 
 def _data_of(role: str, files: ImageFiles, read: _Read) -> tuple[bytes, str]:

@@ -15,6 +15,8 @@ from segscale.storage import catalog as catalogs
 from segscale.storage.failures import REASON, Failure
 from segscale.storage.ledger import content_key
 from segscale.storage.sources import ROLES
+from segscale.tasks.geometry import Vector
+from segscale.tasks.place_columns import place_columns
 from segscale.tasks.score import STAGE, Content, ImageFiles, ScoreJob, Scoring, shard_key
 
 SHARDS, LEAST_IMAGES = 8, 8
@@ -147,23 +149,32 @@ class ScoredShard:
     places: Places
     sizes: Sequence[Sequence[int]]
     """(D, H, W) of each image, zeros where nobody knows."""
+    texts: Sequence[str]
+    """Where each lies, as `grids.to_text` has it."""
 
 
 def catalog_of(
-    listing: pd.DataFrame, plan: ScorePlan, shards: Iterable[ScoredShard], unread: Mapping[str, Failure]
+    listing: pd.DataFrame,
+    plan: ScorePlan,
+    shards: Iterable[ScoredShard],
+    unread: Mapping[str, Failure],
+    spacing_mm: Vector | None = None,
 ) -> pd.DataFrame:
     """The catalog of a listing whose shards are all committed, in its order.
 
-    `unread` are the images with a file that could not be fetched, by their ids.
+    `unread` are the images with a file that could not be fetched, by their ids; `spacing_mm` is that of files which say
+    nothing of it.
     """
     n_images = len(listing)
     texts = {"shard": np.full(n_images, "", object), **{name: np.full(n_images, "", object) for name in REASON}}
     numbers = {name: np.zeros(n_images, np.int64) for name in ("depth", "height", "width", "row")}
+    where = np.full(n_images, "", object)
     for shard in shards:
         places = shard.places
         texts["shard"][places], numbers["row"][places] = shard.key, np.arange(len(places))
         for name, sides in zip(("depth", "height", "width"), zip(*shard.sizes, strict=True), strict=True):
             numbers[name][places] = sides
+        where[places] = shard.texts
     for place, failure in _failures(listing, plan, unread):
         for name in REASON:
             texts[name][place] = getattr(failure, name)
@@ -171,6 +182,7 @@ def catalog_of(
     planned = listing.assign(
         **{name: pd.Series(values, listing.index, dtype="str") for name, values in texts.items()},
         **{name: pd.Series(values, listing.index) for name, values in numbers.items()},
+        **place_columns(where.tolist(), numbers["depth"] > 0, spacing_mm, listing.index),
         **dict.fromkeys(("channels", "full_scale", "padded_height", "padded_width"), 0),
         dtype="",
         **{role: "" for role in ROLES if role not in listing},

@@ -20,8 +20,10 @@ from segscale.storage.shards import CHUNK_ROWS
 from segscale.storage.sources import ROLES, file_name
 from segscale.storage.tables import frame_sha256
 from segscale.tasks.full_scale import FullScales, agree
+from segscale.tasks.geometry import Vector
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.normalize import Method
+from segscale.tasks.place_columns import place_columns
 from segscale.tasks.tiling import bucket_side
 
 STAGE = "ingest"
@@ -32,7 +34,7 @@ CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
 """The columns of the catalog that say whether an image is what it was."""
 _KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", *REASON)
 _SIZE: Final = ("depth", "height", "width", "channels")
-_FACTS = ("sha256", *_SIZE, "dtype", "stated_maximum", "orientation", *REASON)
+_FACTS = ("sha256", *_SIZE, "dtype", "stated_maximum", "orientation", "place", *REASON)
 _SHARDS_TOGETHER = 64
 
 
@@ -96,14 +98,17 @@ def plan_shards(
     preparation: Preparation,
     shard_images: int,
     held: Mapping[tuple[str, ...], Held] | None = None,
+    given: Vector | None = None,
 ) -> pd.DataFrame:
     """The catalog: every listed image with the facts of its files, and the shard and row that will hold it.
 
     `listing` has image_id, then the URL and version of image, reference and prediction (where there are any), and group
-    columns; `files` has the columns of `SourceFacts`; `held` is what is quarantined, by id and `CONTENT`. Rows come
-    back in the order of `listing`.
+    columns; `files` has the columns of `SourceFacts`; `held` is what is quarantined, by id and `CONTENT`; `given` the
+    spacing in mm of images whose files say nothing of it. Rows come back in the order of `listing`.
     """
     planned = _with_facts(listing, files, held or {})
+    known = (planned["depth"] > 0).to_numpy()
+    planned = planned.assign(**place_columns(planned["place"].tolist(), known, given, planned.index))
     planned["full_scale"] = full_scales(listing, planned["dtype"], files, preparation).of_images
     for name in ("height", "width"):
         sides = {side: bucket_side(side) if side else 0 for side in planned[name].unique().tolist()}
@@ -183,6 +188,7 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[
             for name in _SIZE:
                 planned[name] = facts[name].fillna(0).astype(np.int64).to_numpy()
             planned["dtype"] = facts["dtype"].fillna("").to_numpy()
+            planned["place"] = facts["place"].fillna("").to_numpy()
         if role != "prediction":
             _note_errors(planned, role, facts)
     if held:

@@ -13,8 +13,10 @@ from segscale.errors import ConfigError, DataError
 from segscale.tasks.labels import is_full_scale, two_values_expected
 from segscale.tasks.prediction_file import Kind
 from segscale.tasks.readers import (
+    NO_CHOICE,
+    Choice,
     are_whole,
-    read_label_map,
+    read_labels,
     read_picture,
     read_probabilities,
     read_stated_maximum,
@@ -62,19 +64,22 @@ class Reading:
     """The largest pixel of the images looked at, as a share of full scale; 1 where it was not looked for."""
     turned: str = ""
     """What is to be said of files that are turned before they are shown; found when they were read."""
+    placed: tuple[str, ...] = ()
+    """What was done or taken for granted of where volumes lie, a sentence each; found likewise."""
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
         """The reading whose `asdict` was kept as JSON."""
-        return cls(**{**facts, "label_values": tuple(facts["label_values"])})
+        placed = tuple(facts.get("placed", ()))
+        return cls(**{**facts, "label_values": tuple(facts["label_values"]), "placed": placed})
 
 
-def look_at_labels(data: bytes, name: str) -> Seen | None:
+def look_at_labels(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen | None:
     """What a reference or a prediction holds; None where it cannot be read, which is its image's affair."""
     try:
-        if not stores_floats(data, name):
-            return _seen(read_label_map(data, name), name)
-        values = read_probabilities(data, name).values
+        if not stores_floats(data, name, choice):
+            return _seen(read_labels(data, name, choice=choice).values, name)
+        values = read_probabilities(data, name, choice).values
     except DataError:
         return None
     known = values[~np.isnan(values)]
@@ -82,13 +87,13 @@ def look_at_labels(data: bytes, name: str) -> Seen | None:
     return replace(_seen(known.astype(np.int32) if whole else np.zeros(1, np.int32), name), floats=True, whole=whole)
 
 
-def look_at_image(data: bytes, name: str, full_scale: float = 0.0) -> float | None:
+def look_at_image(data: bytes, name: str, full_scale: float = 0.0, choice: Choice = NO_CHOICE) -> float | None:
     """The largest pixel of an image of integers as a share of full scale; None for floats and what cannot be read.
 
     Full scale is as given, as the file states it, or that of its type.
     """
     try:
-        picture, stated = read_picture(data, name), read_stated_maximum(data, name)
+        picture, stated = read_picture(data, name, choice), read_stated_maximum(data, name)
     except DataError:
         return None
     if picture.pixels.dtype.kind not in "iu":

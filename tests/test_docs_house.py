@@ -108,7 +108,8 @@ def example(name: str) -> dict[str, Any]:
 
 def test_the_reader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = example("reader")["PgmReader"]()
-    monkeypatch.setattr(formats, "READERS", (*formats.READERS, reader))
+    known = formats.readers()
+    monkeypatch.setattr(formats, "readers", lambda _: (*known, reader))
     data = b"P5 3 2 255\n" + bytes([0, 1, 2, 3, 4, 255])
     picture = formats.read_picture(data, "a.pgm")
     assert formats.read_header(data, "a.pgm").shape == picture.pixels.shape == (1, 2, 3, 1)

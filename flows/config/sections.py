@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.values import NAME, NAMED, Folder, Name, Names, NonNegative, Place, spelled
 from segscale.storage.objects import ObjectStore
+from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.metrics.bins import BINS
+from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 MAX_LEVEL = 8
+Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
 Layout = Literal["files", "nnunet", "msd", "cases", "dicom"]
 Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
+
+
+def _tabled(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"expected a table such as {{ whole_tumour = [1, 2, 3] }}, got {as_toml(value)}")
 
 
 class Dataset(Section):
@@ -29,6 +38,8 @@ class Dataset(Section):
     """Optional where existing predictions are scored; the set is then the references."""
     references: Names = ""
     manifest: Place = ""
+    masks: Names = ""
+    """Which pixels of each image are evaluated: those that are not 0; the others count as ignored."""
     columns: Place = ""
     """A table with image_id (or id) and what else is known of the images, beside what names their files."""
     roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
@@ -37,10 +48,19 @@ class Dataset(Section):
     """How the files of a data set lie; of all but "files" `references` is the folder, and images are found by it."""
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
-    regions: dict[str, Annotated[tuple[int, ...], Field(strict=False)]] = {}  # noqa: RUF012
+    regions: Annotated[dict[str, Annotated[tuple[int, ...], Field(strict=False)]], BeforeValidator(_tabled)] = {}  # noqa: RUF012
+    """Unions of classes, counted beside them, each by the label values of its classes."""
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
+    volume: Annotated[int, Field(ge=0)] | None = None
+    """Of files with several volumes the one that is read, from 0 on."""
+    affine: Literal["", "sform", "qform"] = ""
+    """Which one is right where the two of a NIfTI file put voxels to different places."""
+    spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None
+    """Along D, H and W, of files that say nothing of it."""
+    resample: bool = False
+    """Files on another grid than their reference are resampled into that; else they are refused."""
     channels: Literal[0, 1, 3] = 0
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
@@ -101,6 +121,39 @@ class Dataset(Section):
                 f"images: with layout = {as_toml(self.layout)} they are found by the references; leave it out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_regions(self) -> Self:
+        known = self._values_of_classes
+        named: dict[frozenset[int], str] = {}
+        for name, values in self.regions.items():
+            said = f"regions: {name} = {as_toml(values)}"
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"regions: expected a name for each that can be printed, got {as_toml(name)}")
+            if name in self.classes:
+                raise ValueError(f"regions: {name} is the name of a class; choose another")
+            if name in OVER_CLASSES:
+                raise ValueError(f"regions: {name} is the reports' name of a score over classes; choose another")
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"{said}: expected the label values of its classes, one or more, each once")
+            if unknown := [value for value in values if value not in known]:
+                raise ValueError(f"{said}: {unknown[0]} is the value of no class; expected some of {as_toml(known)}")
+            if len(values) == len(known):
+                raise ValueError(f"{said}: holds every class, so every pixel is in it; leave the background out")
+            if twin := named.get(frozenset(values)):
+                raise ValueError(f"{said}: holds the classes of {twin} and no other; leave one of them out")
+            named[frozenset(values)] = name
+        return self
+
+    @property
+    def _values_of_classes(self) -> tuple[int, ...]:
+        return self.label_values or tuple(range(len(self.classes)))
+
+    @property
+    def region_classes(self) -> Regions:
+        """The class indices of each region, in the order in which they were given."""
+        index = {value: place for place, value in enumerate(self._values_of_classes)}
+        return tuple(tuple(sorted(index[value] for value in values)) for values in self.regions.values())
 
 
 def _shown_name(name: str) -> str:

@@ -35,7 +35,7 @@ def warm_up() -> None:
     count_stored(labels, labels, None, rule, rule)
     reference = read_reference(_PNG, "warm.png", rule)
     pair = read_prediction(reference, _PNG, "warm.png", Counting(0.5, rule))
-    encode_counted(["warm"], "", count_pairs([pair], 2), 2)
+    encode_counted(["warm"], "", count_pairs([pair.found], 2), 2)
 
 
 @before_compiling

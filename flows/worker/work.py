@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import scan
+from segscale.tasks.readers import NO_CHOICE, Choice
 from segscale.tasks.scan import SourceFacts
 
 # What a worker never does it does not load: of a few hundred files that would take longer than they do.
@@ -28,6 +29,7 @@ class ScanJob:
     key: str
     role: str
     files: tuple[tuple[str, str], ...]
+    choice: Choice = NO_CHOICE
 
 
 def scan_files(job: ScanJob) -> list[SourceFacts]:
@@ -35,7 +37,7 @@ def scan_files(job: ScanJob) -> list[SourceFacts]:
     found = []
     for url, version in job.files:
         try:
-            found += scan.inspect_files(job.role, [(url, version)])
+            found += scan.inspect_files(job.role, [(url, version)], job.choice)
         except OSError as error:
             found.append(scan.unread(job.role, url, version, error))
     return found

@@ -1,22 +1,27 @@
 """Readers of image and label files, one small protocol with a well-kept library behind each."""
 
+from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.depth import UNDECIDED
 from segscale.tasks.readers.formats import (
     read_header,
     read_orientation,
     read_picture,
+    read_place,
     read_stated_maximum,
     reader_for,
 )
-from segscale.tasks.readers.labels import are_whole, read_label_map
+from segscale.tasks.readers.labels import LabelMap, are_whole, read_label_map, read_labels
 from segscale.tasks.readers.orientation import UPRIGHT
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.probabilities import Probabilities, checked, read_probabilities, stores_floats
 
 __all__ = [
+    "NO_CHOICE",
     "UNDECIDED",
     "UPRIGHT",
+    "Choice",
     "Header",
+    "LabelMap",
     "Picture",
     "Probabilities",
     "Reader",
@@ -24,8 +29,10 @@ __all__ = [
     "checked",
     "read_header",
     "read_label_map",
+    "read_labels",
     "read_orientation",
     "read_picture",
+    "read_place",
     "read_probabilities",
     "read_stated_maximum",
     "reader_for",

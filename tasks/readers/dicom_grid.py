@@ -22,17 +22,6 @@ _SPACING: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """Voxels of a series, and whose they are."""
-
-    geometry: Geometry
-    shape: tuple[int, int, int]
-    series_id: str | None = None
-    """`hashed_uid` of the series; None where it is not known, of a volume in another format say."""
-    frame_of_reference_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Stack:
     """Planes put in their places along D."""
 

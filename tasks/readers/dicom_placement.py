@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.geometry import Geometry
-from segscale.tasks.readers.dicom_grid import TOLERANCE, Grid, check_parallel, patient_matrix
+from segscale.tasks.grids import Grid
+from segscale.tasks.readers.dicom_grid import TOLERANCE, check_parallel, patient_matrix
 from segscale.tasks.readers.dicom_planes import Plane
 from segscale.tasks.readers.dicom_words import millimetres
 
@@ -33,9 +34,14 @@ class Placement:
 
 
 def place_frames(planes: Sequence[Plane], rows: int, columns: int, grid: Grid, name: str) -> Placement:
-    """Where frames of one orientation lie in a grid, exactly. UnreadableImage where a pixel has no voxel of its own."""
+    """Where frames of one orientation lie in a grid with a geometry, exactly.
+
+    UnreadableImage where a pixel has no voxel of its own.
+    """
     check_parallel(planes, name)
-    to_voxels = np.linalg.inv(patient_matrix(grid.geometry))
+    geometry = grid.geometry
+    assert geometry is not None
+    to_voxels = np.linalg.inv(patient_matrix(geometry))
     first = planes[0]
     steps = to_voxels @ np.array((first.down, first.across)).T * first.spacing
     down, across = (int(axis) for axis in np.argmax(np.abs(steps), axis=0))
@@ -46,12 +52,12 @@ def place_frames(planes: Sequence[Plane], rows: int, columns: int, grid: Grid, n
     if down == across or drift.max() > TOLERANCE:
         raise UnreadableImage(
             f"{name}: its pixels of {millimetres(first.spacing)} mm along {millimetres(first.across + first.down)} are "
-            f"no voxels of the image, {_words(grid.geometry)}; expected the same grid, turned or cut at most"
+            f"no voxels of the image, {_words(geometry)}; expected the same grid, turned or cut at most"
         )
     axes = 3 - down - across, down, across
     flipped = tuple(axis for axis, sign in ((1, signs[0]), (2, signs[1])) if sign < 0)
-    shape = tuple(grid.shape[axis] for axis in axes)
-    origins = (np.array([plane.position for plane in planes]) - grid.geometry.origin) @ to_voxels.T
+    shape = tuple(grid.size[axis] for axis in axes)
+    origins = (np.array([plane.position for plane in planes]) - geometry.origin) @ to_voxels.T
     corners = _corners(origins[:, axes], shape, flipped)
     _check_inside(corners, origins, planes, (rows, columns), shape, name)
     return Placement(axes, flipped, tuple((int(d), int(h), int(w)) for d, h, w in corners))

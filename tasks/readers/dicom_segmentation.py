@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.dicom_file import Buffer, DicomFile, hashed_uid, opened
-from segscale.tasks.readers.dicom_grid import Grid, stack_frames
+from segscale.tasks.readers.dicom_grid import stack_frames
 from segscale.tasks.readers.dicom_pixels import PixelLayout, check_lossless, read_frames, read_layout
 from segscale.tasks.readers.dicom_placement import Placement, place_frames
 from segscale.tasks.readers.dicom_planes import Plane, group, read_planes
@@ -104,7 +105,8 @@ def _own_grid(file: DicomFile, planes: Sequence[Plane], layout: PixelLayout) -> 
     stack = stack_frames(planes, file.name)
     check_size(Header(stack.depth, layout.rows, layout.columns, 1, layout.dtype.name), file.name)
     frame_of_reference_id = hashed_uid(file.header.get("FrameOfReferenceUID"))
-    return Grid(stack.geometry, (stack.depth, layout.rows, layout.columns), None, frame_of_reference_id), stack.notes
+    size = stack.depth, layout.rows, layout.columns
+    return Grid(size, stack.geometry, frame_of_reference_id=frame_of_reference_id), stack.notes
 
 
 def _contents(file: DicomFile) -> _Contents:

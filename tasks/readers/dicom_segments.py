@@ -108,7 +108,7 @@ def _plane(segmentation: Segmentation, plane: int) -> tuple[list[int], NDArray[n
         if corner[0] == plane
     ]
     numbers = sorted({frame.segment for _, frame in here})
-    _, down, across = (segmentation.grid.shape[axis] for axis in segmentation.placement.axes)
+    _, down, across = (segmentation.grid.size[axis] for axis in segmentation.placement.axes)
     pixels = np.zeros((len(numbers), down, across), np.bool_)
     rows, columns = segmentation.frame_size
     for (_, row, column), frame in here:
@@ -133,9 +133,9 @@ def _refusal(segmentation: Segmentation) -> str:
 
 
 def _volume(segmentation: Segmentation, dtype: str) -> NDArray[Any]:
-    depth, height, width = segmentation.grid.shape
+    depth, height, width = segmentation.grid.size
     check_size(Header(depth, height, width, 1, dtype), segmentation.name)
-    return np.zeros(segmentation.grid.shape, dtype)
+    return np.zeros(segmentation.grid.size, dtype)
 
 
 def _places(segmentation: Segmentation, volume: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Frame]]:

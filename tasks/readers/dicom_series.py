@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.dicom_codecs import NATIVE, codec_of
 from segscale.tasks.readers.dicom_file import Buffer, DicomFile, hashed_uid, is_dicom, opened
-from segscale.tasks.readers.dicom_grid import Grid, stack_slices
+from segscale.tasks.readers.dicom_grid import stack_slices
 from segscale.tasks.readers.dicom_pixels import PixelLayout, read_frames, read_layout
 from segscale.tasks.readers.dicom_planes import Plane, read_planes
 from segscale.tasks.readers.dicom_rescale import Rescale, common_dtype, read_rescales, rescaled
@@ -74,7 +75,7 @@ def read_series(files: Mapping[str, Buffer], name: str) -> Series:
     names and numbers. Raises UnreadableImage as `read_series_header` does, and for pixels that cannot be decoded.
     """
     header, parts, places = _planned(files, name)
-    values = np.empty(header.grid.shape, header.dtype)
+    values = np.empty(header.grid.size, header.dtype)
     start = 0
     for part in parts:
         with opened(files[part.name], part.name) as file:
@@ -92,8 +93,8 @@ def _planned(files: Mapping[str, Buffer], name: str) -> tuple[SeriesHeader, list
     layout = parts[0].layout
     dtype = common_dtype([(part.layout, rescale) for part in parts for rescale in part.rescales])
     check_size(Header(stack.depth, layout.rows, layout.columns, 1, dtype), name)
-    shape = stack.depth, layout.rows, layout.columns
-    grid = Grid(stack.geometry, shape, parts[0].series_id, parts[0].frame_of_reference_id)
+    size = stack.depth, layout.rows, layout.columns
+    grid = Grid(size, stack.geometry, None, parts[0].series_id, parts[0].frame_of_reference_id)
     if any(part.layout.photometric == "MONOCHROME1" for part in parts):
         notes = (*notes, "stored with white as 0 (MONOCHROME1); inverted, so that high values are bright")
     for title in sorted({part.lossy for part in parts} - {""}):

@@ -1,34 +1,66 @@
 """The known file formats, chosen by the ending of a name."""
 
+from functools import lru_cache
+
 from segscale.errors import DataError, UnreadableImage
+from segscale.tasks.grids import to_text
+from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
+from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.depth import UNDECIDED
+from segscale.tasks.readers.dicom import DicomReader
 from segscale.tasks.readers.jpeg import JpegReader
+from segscale.tasks.readers.metaimage import MetaImageReader
+from segscale.tasks.readers.nifti import NiftiReader
+from segscale.tasks.readers.nrrd import NrrdReader
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.png import PngReader, png_stated_maximum
 from segscale.tasks.readers.tiff import TiffReader
+from segscale.tasks.readers.volume import VolumeReader
 
-READERS: tuple[Reader, ...] = (PngReader(), JpegReader(), TiffReader(), NumpyReader())
+
+@lru_cache(maxsize=4)
+def readers(choice: Choice = NO_CHOICE) -> tuple[Reader, ...]:
+    """One for each format, which reads what was chosen."""
+    return (
+        PngReader(),
+        JpegReader(),
+        TiffReader(),
+        NumpyReader(),
+        NpzReader(),
+        NiftiReader(choice.volume, choice.affine),
+        NrrdReader(),
+        MetaImageReader(),
+        DicomReader(choice.drawn_on),
+    )
 
 
-def reader_for(name: str) -> Reader:
-    """The reader of the format that the ending of `name` (a path or URL) stands for, upper or lower case."""
+FOLDER = "/"
+"""The ending of a folder, whose files are a DICOM series."""
+SUFFIXES = tuple(suffix for reader in readers() for suffix in reader.suffixes if suffix != FOLDER)
+"""All endings of files that are known here."""
+
+
+def reader_for(name: str, choice: Choice = NO_CHOICE) -> Reader:
+    """The reader of the format that the ending of `name` (a path or URL) stands for, upper or lower case.
+
+    A name that ends with a slash is that of a folder, whose files are a DICOM series.
+    """
     lowered = name.lower()
-    for reader in READERS:
+    for reader in readers(choice):
         if lowered.endswith(reader.suffixes):
             return reader
-    supported = ", ".join(suffix for reader in READERS for suffix in reader.suffixes)
-    raise UnreadableImage(f"{name}: no reader for this file name ending; expected one of {supported}")
+    raise UnreadableImage(f"{name}: no reader for this file name ending; expected one of {', '.join(SUFFIXES)}")
 
 
-def read_header(data: bytes, name: str) -> Header:
+def read_header(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Header:
     """Shape and type of the picture in `data`, without decoding pixels; `name` gives the format."""
-    return reader_for(name).header(data, name)
+    return reader_for(name, choice).header(data, name)
 
 
-def read_picture(data: bytes, name: str) -> Picture:
+def read_picture(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Picture:
     """The picture in `data`; `name` gives the format. UnreadableImage when the bytes do not hold one."""
-    return reader_for(name).read(data, name)
+    return reader_for(name, choice).read(data, name)
 
 
 def read_orientation(data: bytes, name: str) -> int:
@@ -39,7 +71,19 @@ def read_orientation(data: bytes, name: str) -> int:
         return 0
 
 
+def read_place(data: bytes, name: str, choice: Choice = NO_CHOICE) -> str:
+    """Where the voxels of a volume lie, as `grids.to_text` has it; "" where the file says nothing or cannot be read."""
+    try:
+        reader = reader_for(name, choice)
+        return to_text(reader.volume(data, name).grid) if isinstance(reader, VolumeReader) else ""
+    except DataError:
+        return ""
+
+
 def read_stated_maximum(data: bytes, name: str) -> int:
     """`Header.stated_maximum` with the pixels looked at where only they tell; UNDECIDED where these do not either."""
-    stated = read_header(data, name).stated_maximum
+    reader = reader_for(name)
+    if not isinstance(reader, PngReader | TiffReader | JpegReader):
+        return 0
+    stated = reader.header(data, name).stated_maximum
     return png_stated_maximum(data, name) if stated == UNDECIDED else stated

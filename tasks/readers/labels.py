@@ -1,21 +1,43 @@
 """Label maps: files whose numbers are classes or instances, never brightness."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.grids import Grid
+from segscale.tasks.readers.archives import NpzReader, read_member
 from segscale.tasks.readers.arrays import NumpyReader, read_array
 from segscale.tasks.readers.channels import single_channel
+from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.formats import reader_for
 from segscale.tasks.readers.picture import native_pixels, type_in_words
 from segscale.tasks.readers.tiff import TiffReader, holds_planes
+from segscale.tasks.readers.volume import VolumeReader
 
 _INT32 = np.iinfo(np.int32)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelMap:
+    """What a file of labels holds."""
+
+    values: NDArray[Any]
+    """As stored, in the integer type of the file, bool where it has one bit for each."""
+    grid: Grid | None
+    """Where its voxels lie; None of a picture and of an array, which say nothing of that."""
+    notes: tuple[str, ...] = ()
+    """What was passed over or assumed and has to be said, a line each, without the name of the file."""
+
+
 def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArray[Any]:
+    """The values of `read_labels`, of a file that can be read in one way."""
+    return read_labels(data, name, missing).values
+
+
+def read_labels(data: bytes, name: str, missing: int | None = None, choice: Choice = NO_CHOICE) -> LabelMap:
     """Label values as stored, in the integer type of the file, bool where it has one bit for each.
 
     The axes are depth, height and width; a .npy file of more than two keeps its own, which axis is which, the caller
@@ -24,23 +46,34 @@ def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArra
     int32, and NaN where it stands for `missing`. Raises UnreadableImage for coloured images, for lossy formats and for
     fractions.
     """
-    labels = _stored(data, name)
+    stored = _stored(data, name, choice)
+    labels = stored.values
     if labels.dtype.kind == "f":
         known = labels if missing is None else np.where(np.isnan(labels), missing, labels)
-        return _whole_numbers(known, name)
+        return replace(stored, values=_whole_numbers(known, name))
     if labels.dtype.kind not in "biu":
         raise UnreadableImage(f"{name}: values of type {type_in_words(labels.dtype)}; expected integers")
-    return native_pixels(labels)
+    return replace(stored, values=native_pixels(labels))
 
 
-def _stored(data: bytes, name: str) -> NDArray[Any]:
-    reader = reader_for(name)
-    if not isinstance(reader, NumpyReader):
-        values = reader.stored_values(data, name)
-        if values.shape[-1] > 1 and isinstance(reader, TiffReader) and holds_planes(data, name):
-            return _equal_as_one(values)
-        return single_channel(values, name)
-    values = read_array(data, name)
+def _stored(data: bytes, name: str, choice: Choice) -> LabelMap:
+    match reader_for(name, choice):
+        case VolumeReader() as reader:
+            volume = reader.volume(data, name)
+            return LabelMap(single_channel(volume.labels(name), name), volume.grid, volume.notes)
+        case NumpyReader():
+            return LabelMap(_of_array(read_array(data, name), name), None)
+        case NpzReader():
+            return LabelMap(_of_array(read_member(data, name), name), None)
+        case TiffReader() as reader:
+            values = reader.stored_values(data, name)
+            is_stack = values.shape[-1] > 1 and holds_planes(data, name)
+            return LabelMap(_equal_as_one(values) if is_stack else single_channel(values, name), None)
+        case reader:
+            return LabelMap(single_channel(reader.stored_values(data, name), name), None)
+
+
+def _of_array(values: NDArray[Any], name: str) -> NDArray[Any]:
     if not values.size:
         raise UnreadableImage(f"{name}: an array without values, of shape {values.shape}")
     if values.ndim == 4:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segscale.errors import SegscaleError, UnreadableImage
 from segscale.tasks.geometry import Geometry
+from segscale.tasks.grids import Grid
 
 PLANE_PIXELS_LIMIT = 2**29
 """Most pixels of one plane: a slide of 20,000 x 20,000 is read, what claims more is taken for a decompression bomb."""
@@ -38,6 +39,9 @@ class Header:
     """Where the voxels lie; None where the file does not say all of it."""
     spacing_mm: tuple[float, float, float] | None = None
     """Along depth, height and width; that of `geometry`, or all that a file without one knows; None for nothing."""
+    series_id: str | None = None
+    """Of a DICOM series its UID, hashed."""
+    frame_of_reference_id: str | None = None
     notes: tuple[str, ...] = ()
     """What was passed over or assumed and has to be said, a line each, without the name of the file."""
 
@@ -45,6 +49,12 @@ class Header:
     def shape(self) -> tuple[int, int, int, int]:
         """(depth, height, width, channels)."""
         return self.depth, self.height, self.width, self.channels
+
+    @property
+    def grid(self) -> Grid:
+        """Where its voxels lie, as far as the file says."""
+        size = self.depth, self.height, self.width
+        return Grid(size, self.geometry, self.spacing_mm, self.series_id, self.frame_of_reference_id)
 
 
 @dataclass(frozen=True, slots=True)

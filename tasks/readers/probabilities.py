@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.grids import Grid
+from segscale.tasks.readers.archives import NpzReader, read_member, read_member_header
 from segscale.tasks.readers.arrays import NumpyReader, read_array, read_array_header
-from segscale.tasks.readers.formats import read_picture, reader_for
+from segscale.tasks.readers.choice import NO_CHOICE, Choice
+from segscale.tasks.readers.formats import reader_for
 from segscale.tasks.readers.jpeg import JpegReader
-from segscale.tasks.readers.picture import type_in_words
+from segscale.tasks.readers.picture import Reader, type_in_words
 from segscale.tasks.readers.png import PngReader
 from segscale.tasks.readers.tiff import TiffReader, read_tiff_array, tiff_dtype
+from segscale.tasks.readers.volume import VolumeReader
 
 ROUNDING = 1e-5
 """How far beyond 0 or 1 a probability of 32 bits or more may lie through rounding; it is then set to 0 or 1."""
@@ -30,6 +34,10 @@ class Probabilities:
     """Floats, in the shape of the file; which axis is which, the caller knows. NaN is possible."""
     rounding: float
     """How far off a value may be by the rounding of its stored type."""
+    grid: Grid | None = None
+    """Where its voxels lie; None of a picture and of an array, which say nothing of that."""
+    notes: tuple[str, ...] = ()
+    """What was passed over or assumed and has to be said, a line each, without the name of the file."""
 
     def sum_rounding(self, n_channels: int) -> float:
         """How far from 1 the sum over so many channels may lie by the rounding of each."""
@@ -37,25 +45,31 @@ class Probabilities:
         return max(least, n_channels * self.rounding)
 
 
-def stores_floats(data: bytes, name: str) -> bool:
+def stores_floats(data: bytes, name: str, choice: Choice = NO_CHOICE) -> bool:
     """Whether the file stores floats, so that it can hold probabilities rather than labels; decodes no pixels."""
-    reader = reader_for(name)
-    if isinstance(reader, NumpyReader):
-        return read_array_header(data, name).dtype.kind == "f"
-    return isinstance(reader, TiffReader) and tiff_dtype(data, name).kind == "f"
+    match reader_for(name, choice):
+        case VolumeReader() as reader:
+            return reader.value_dtype(data, name).kind == "f"
+        case NumpyReader():
+            return read_array_header(data, name).dtype.kind == "f"
+        case NpzReader():
+            return read_member_header(data, name).dtype.kind == "f"
+        case TiffReader():
+            return tiff_dtype(data, name).kind == "f"
+    return False
 
 
-def read_probabilities(data: bytes, name: str) -> Probabilities:
-    """The floats of a .npy or TIFF file; of integers of 8 and 16 bits the share of full scale, as float32.
+def read_probabilities(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Probabilities:
+    """The floats of an array, a TIFF file or a volume; of integers of 8 and 16 bits the share of full scale (float32).
 
     Raises UnreadableImage for other types, and for JPEG, which changes the numbers near every edge.
     """
-    reader = reader_for(name)
-    if stores_floats(data, name):
-        stored = read_array(data, name) if isinstance(reader, NumpyReader) else read_tiff_array(data, name)
-        half = stored.dtype == np.float16
-        return Probabilities(_not_empty(stored, name), HALF_ROUNDING if half else ROUNDING)
-    stored, full_scale = _shares(data, name)
+    read = _floats(data, name, choice)
+    if read is not None:
+        return read
+    reader = reader_for(name, choice)
+    header = reader.header(data, name) if isinstance(reader, VolumeReader) else None
+    stored, full_scale = _shares(reader, data, name)
     if stored.dtype.kind not in "bu" or stored.dtype.itemsize > 2:
         raise UnreadableImage(
             f"{name}: values of type {type_in_words(stored.dtype)}; expected probabilities as floats from 0 to 1, or "
@@ -67,14 +81,38 @@ def read_probabilities(data: bytes, name: str) -> Probabilities:
             'nothing: set predictions.kind = "labels", or save floats'
         )
     # Rounded to the nearest, or cut off.
-    return Probabilities(stored.astype(np.float32) / np.float32(full_scale), max(ROUNDING, 1 / full_scale))
+    shares = stored.astype(np.float32) / np.float32(full_scale)
+    grid, notes = (header.grid, header.notes) if header else (None, ())
+    return Probabilities(shares, max(ROUNDING, 1 / full_scale), grid, notes)
 
 
-def _shares(data: bytes, name: str) -> tuple[NDArray[Any], float]:
+def _floats(data: bytes, name: str, choice: Choice) -> Probabilities | None:
+    """The floats of a file, in its own shape; None where it stores none."""
+    if not stores_floats(data, name, choice):
+        return None
+    grid: Grid | None = None
+    notes: tuple[str, ...] = ()
+    match reader_for(name, choice):
+        case VolumeReader() as reader:
+            volume = reader.volume(data, name)
+            values, grid, notes = volume.values(name), volume.grid, volume.notes
+            stored = values[..., 0] if values.shape[-1] == 1 else values
+        case NumpyReader():
+            stored = read_array(data, name)
+        case NpzReader():
+            stored = read_member(data, name)
+        case _:
+            stored = read_tiff_array(data, name)
+    rounding = HALF_ROUNDING if stored.dtype == np.float16 else ROUNDING
+    return Probabilities(_not_empty(stored, name), rounding, grid, notes)
+
+
+def _shares(reader: Reader, data: bytes, name: str) -> tuple[NDArray[Any], float]:
     """Stored numbers, and the one that stands for 1."""
-    reader = reader_for(name)
-    if isinstance(reader, NumpyReader):
-        stored = _not_empty(read_array(data, name), name)
+    if isinstance(reader, NumpyReader | NpzReader):
+        stored = _not_empty(
+            read_array(data, name) if isinstance(reader, NumpyReader) else read_member(data, name), name
+        )
         return stored, float(np.iinfo(stored.dtype).max) if stored.dtype.kind in "iu" else 1.0
     if isinstance(reader, JpegReader):
         raise UnreadableImage(
@@ -83,7 +121,7 @@ def _shares(data: bytes, name: str) -> tuple[NDArray[Any], float]:
     if not isinstance(reader, PngReader):
         # Raised for lossy codecs, which change the numbers near every edge.
         reader.stored_values(data, name)
-    picture = read_picture(data, name)
+    picture = reader.read(data, name)
     is_grey = picture.pixels.shape[-1] == 3 and bool((picture.pixels == picture.pixels[..., :1]).all())
     return picture.pixels[..., :1] if is_grey else picture.pixels, picture.full_scale
 

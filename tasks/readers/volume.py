@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.geometry import Geometry
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.picture import Header, Picture, check_size, native_pixels, picture_dtype
 
 _EXACT = 2.0**53
@@ -35,6 +36,16 @@ class Volume:
     spacing_mm: tuple[float, float, float] | None = None
     """Along D, H and W; where there is a geometry, its own."""
     notes: tuple[str, ...] = ()
+    series_id: str | None = None
+    """Of a DICOM series its UID, hashed."""
+    frame_of_reference_id: str | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """Where its voxels lie, as far as the file says."""
+        depth, height, width, _ = self.shape
+        size = depth, height, width
+        return Grid(size, self.geometry, self.spacing_mm, self.series_id, self.frame_of_reference_id)
 
     @property
     def is_scaled(self) -> bool:
@@ -60,6 +71,19 @@ class Volume:
             meant *= self.slope
             meant += self.intercept
         return meant
+
+    def labels(self, name: str) -> NDArray[Any]:
+        """Label values, (D, H, W, C): as stored, or, where these are scaled, the whole numbers that they mean."""
+        self._check_size(name)
+        return _whole_numbers(self, name) if self.is_scaled else self.stored()
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Numbers as they are meant, (D, H, W, C), of `meant_dtype`."""
+        self._check_size(name)
+        return self.meant()
+
+    def _check_size(self, name: str) -> None:
+        check_size(Header(*self.shape, self.meant_dtype.name), name)
 
 
 class VolumeReader(ABC):
@@ -93,15 +117,11 @@ class VolumeReader(ABC):
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
         """Label values, (D, H, W, C): as stored, or, where these are scaled, the whole numbers that they mean."""
-        volume = self.volume(data, name)
-        check_size(Header(*volume.shape, volume.meant_dtype.name), name)
-        return _whole_numbers(volume, name) if volume.is_scaled else volume.stored()
+        return self.volume(data, name).labels(name)
 
     def values(self, data: bytes, name: str) -> NDArray[Any]:
         """Numbers as they are meant, (D, H, W, C), in the type of the file, or float64 where they are scaled."""
-        volume = self.volume(data, name)
-        check_size(Header(*volume.shape, volume.meant_dtype.name), name)
-        return volume.meant()
+        return self.volume(data, name).values(name)
 
     def value_dtype(self, data: bytes, name: str) -> np.dtype[Any]:
         """The type of what `values` returns."""
@@ -144,7 +164,15 @@ def _header(volume: Volume, name: str) -> Header:
     spacing = volume.geometry.spacing if volume.geometry else volume.spacing_mm
     # The stored numbers count too: float64 is kept in half of its size, and must be decoded before.
     check_size(Header(*volume.shape, volume.meant_dtype.name), name)
-    return Header(*volume.shape, dtype=dtype, geometry=volume.geometry, spacing_mm=spacing, notes=volume.notes)
+    return Header(
+        *volume.shape,
+        dtype=dtype,
+        geometry=volume.geometry,
+        spacing_mm=spacing,
+        series_id=volume.series_id,
+        frame_of_reference_id=volume.frame_of_reference_id,
+        notes=volume.notes,
+    )
 
 
 def _is_long(dtype: np.dtype[Any]) -> bool:

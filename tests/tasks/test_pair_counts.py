@@ -54,7 +54,7 @@ def test_a_prediction_is_read_or_counted() -> None:
         (png(predicted[0] * 255), "p.png", True),
         (npy(predicted[0].astype(np.float32)), "p.npy", False),
     ):
-        found = read_prediction(reference, data, name, counting)
+        found = read_prediction(reference, data, name, counting).found
         assert isinstance(found, LabelPair) is of_labels
         counts = [count_prediction(reference, data, name, counting)]
         assert count_pairs([found], 2) == counts
@@ -85,7 +85,7 @@ from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.reference_file import read_reference
 data = sys.stdin.buffer.read()
 reference = read_reference(data, "r.png", LabelRule(2))
-counts, = count_pairs([read_prediction(reference, data, "p.png", Counting(0.5, LabelRule(2)))], 2)
+counts, = count_pairs([read_prediction(reference, data, "p.png", Counting(0.5, LabelRule(2))).found], 2)
 print(counts.true_positive.tolist(), "numba" in sys.modules)
 """
 

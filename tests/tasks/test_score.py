@@ -219,7 +219,7 @@ def test_a_bad_prediction_fails_alone_and_says_why(
         pytest.param("pair_counts.count_overlaps", ArgumentError("a bug"), id="a function of ours called wrongly"),
         pytest.param("pair_counts.count_overlaps", AssertionError("a bug"), id="an assertion"),
         pytest.param("prediction_file.class_indices", ValueError("a bug"), id="between the reader and the kernel"),
-        pytest.param("prediction_file.read_label_map", KeyError("a bug"), id="on the way to the reader"),
+        pytest.param("prediction_file.read_labels", KeyError("a bug"), id="on the way to the reader"),
         pytest.param("reference_file.class_indices", ValueError("a bug"), id="of the reference"),
         pytest.param("scan.read_header", ValueError("a bug"), id="of the header"),
         pytest.param("pair_counts.count_overlaps", OSError("a bug"), id="of the system, but of no file"),
@@ -400,13 +400,13 @@ def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: p
     seen: list[str] = []
 
     def watched(true: Callable[..., Any]) -> Callable[..., Any]:
-        def reading(*given: Any) -> Any:
+        def reading(*given: Any, **named: Any) -> Any:
             seen.append(str(given))
-            return true(*given)
+            return true(*given, **named)
 
         return reading
 
-    for name in ("read_label_map", "read_prediction"):
+    for name in ("read_labels", "read_prediction"):
         monkeypatch.setattr(score, name, watched(getattr(score, name)))
     for known in (False, True):
         seen.clear()

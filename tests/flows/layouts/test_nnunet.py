@@ -299,6 +299,14 @@ def test_a_store_may_lie_in_the_root(tmp_path: Path) -> None:
     assert places(listing, "prediction", tmp_path) == ["results/a.nii.gz"]
 
 
+def test_masks_of_evaluation(tmp_path: Path) -> None:
+    """They lie elsewhere, and are called as the cases are."""
+    raw(tmp_path / "raw", "Tr/a", "Tr/b")
+    make(tmp_path, "results/a.nii.gz", "results/b.nii.gz", "regions/a.nii.gz", "regions/b.nii.gz")
+    listing = listed(tmp_path, LAYOUT | {"masks": "regions"}, predictions=RESULTS)
+    assert places(listing, "mask", tmp_path) == ["regions/a.nii.gz", "regions/b.nii.gz"]
+
+
 def test_predictions_are_a_pattern(tmp_path: Path) -> None:
     raw(tmp_path / "raw", "Tr/a")
     make(tmp_path, "folds/0/a.nii.gz", "folds/0/a.npz")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.geometry import Geometry
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.dicom_file import hashed_uid
-from segscale.tasks.readers.dicom_grid import Grid
 from segscale.tasks.readers.dicom_segmentation import read_segmentation
 from segscale.tasks.readers.dicom_segments import Overlap, label_map, mask, overlaps, probabilities
 from segscale.tasks.readers.dicom_series import read_series_header
@@ -22,6 +22,7 @@ from tests.tasks.readers.dicom_made import (
     SERIES,
     ct_series,
     item,
+    placed,
     pydicom,
     segment,
     segmentation,
@@ -29,9 +30,11 @@ from tests.tasks.readers.dicom_made import (
 )
 
 X, Y = CROOKED[:2]
+PLACE = Geometry((2.5, 0.5, 0.75), ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (X, Y, 0))
 GRID = Grid(
-    Geometry((2.5, 0.5, 0.75), ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (X, Y, 0)),
     (4, 5, 6),
+    PLACE,
+    None,
     hashed_uid(SERIES),
     hashed_uid(FRAME),
 )
@@ -68,10 +71,10 @@ def test_every_orientation_of_the_image_is_put_right(axes: tuple[int, ...], sign
     """An image whose axes are those of the frames in another order and direction: 48 ways."""
     frames = [(1, at(2.5 * index), blob(index)) for index in range(4)]
     own = np.stack([frame for _, _, frame in frames])
-    spacing, directions = np.array(GRID.geometry.spacing), np.array(GRID.geometry.directions)
+    spacing, directions = np.array(PLACE.spacing), np.array(PLACE.directions)
     last = (np.array(own.shape) - 1) * spacing
     flipped = tuple(index for index, sign in enumerate(signs) if sign < 0)
-    origin = np.array(GRID.geometry.origin) + sum(last[axes[index]] * directions[axes[index]] for index in flipped)
+    origin = np.array(PLACE.origin) + sum(last[axes[index]] * directions[axes[index]] for index in flipped)
     turned = tuple(tuple(float(v) for v in signs[index] * directions[axis]) for index, axis in enumerate(axes))
     geometry = Geometry(
         tuple(float(spacing[axis]) for axis in axes),  # type: ignore[arg-type]
@@ -79,7 +82,7 @@ def test_every_orientation_of_the_image_is_put_right(axes: tuple[int, ...], sign
         tuple(float(value) for value in origin),  # type: ignore[arg-type]
     )
     expected = np.flip(own.transpose(axes), flipped)
-    labels = label_map(read_segmentation(segmentation(frames), "a.dcm", Grid(geometry, expected.shape)))
+    labels = label_map(read_segmentation(segmentation(frames), "a.dcm", Grid(expected.shape, geometry)))
     assert np.array_equal(labels, expected)
 
 
@@ -94,7 +97,7 @@ def test_rows_from_the_bottom_up_are_put_right() -> None:
 def test_frames_of_a_part_of_the_image() -> None:
     frame = blob(4, 2, 3)
     labels = label_map(read_segmentation(segmentation([(1, (X + 0.75, Y + 1.0, 5.0), frame)]), "a.dcm", GRID))
-    expected = np.zeros(GRID.shape, "uint8")
+    expected = np.zeros(GRID.size, "uint8")
     expected[2, 2:4, 1:4] = frame
     assert np.array_equal(labels, expected)
 
@@ -148,8 +151,8 @@ def test_numbers_above_255() -> None:
 def test_the_smallest_distance_stands_in_for_a_spacing_that_is_not_said() -> None:
     data = segmentation([(1, at(z), blob(1)) for z in (0, 5, 20)], gap=None)
     read = read_segmentation(data, "a.dcm")
-    assert read.grid.shape == (5, 5, 6)
-    assert read.grid.geometry.spacing[0] == 5
+    assert read.grid.size == (5, 5, 6)
+    assert placed(read.grid).spacing[0] == 5
     assert "smallest distance of frames is taken, 5 mm" in read.notes[0]
 
 
@@ -157,10 +160,10 @@ def test_the_smallest_distance_stands_in_for_a_spacing_that_is_not_said() -> Non
     ("data", "reference", "sentence"),
     [
         (segmentation([(1, at(0), blob(1))], ReferencedSeriesSequence=None), GRID, None),
-        (segmentation([(1, at(0), blob(1))]), Grid(GRID.geometry, GRID.shape), None),
+        (segmentation([(1, at(0), blob(1))]), Grid(GRID.size, GRID.geometry), None),
         (
             segmentation([(1, at(0), blob(1))]),
-            Grid(GRID.geometry, GRID.shape, "0123456789abcdef", hashed_uid(FRAME)),
+            Grid(GRID.size, GRID.geometry, None, "0123456789abcdef", hashed_uid(FRAME)),
             r"was drawn on another series \(sha256 \w{8}\.\.\.\) than the image's \(sha256 01234567\.\.\.\)",
         ),
         (segmentation([(1, at(0), blob(1))], FrameOfReferenceUID="1.5"), GRID, "another frame of reference"),
@@ -257,7 +260,7 @@ def test_real_segments_are_what_highdicom_reads(data_folder: Path, name: str) ->
     volumes = [(probabilities if "fractional" in name else mask)(read, number) for number in read.segments]
     # highdicom puts planes along the opposite of the normal.
     ours = np.stack(volumes, axis=-1)
-    theirs = volume.array if np.allclose(volume.position, read.grid.geometry.origin) else volume.array[::-1]
+    theirs = volume.array if np.allclose(volume.position, placed(read.grid).origin) else volume.array[::-1]
     assert np.allclose(ours, theirs.reshape(ours.shape))
 
 

@@ -1,0 +1,76 @@
+"""Alignment: what a file holds, brought into the order or the grid of the reference that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from segscale.errors import DataError
+from segscale.storage.enumeration import counted
+from segscale.tasks.fits import fit
+from segscale.tasks.grids import Grid
+from segscale.tasks.readers import NO_CHOICE, Choice
+from segscale.tasks.resampling import Resampling, resampled, resampling
+from segscale.tasks.turns import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """How the files of a set are read that have a geometry."""
+
+    choice: Choice = NO_CHOICE
+    resample: bool = False
+    """Whether a file on another grid than its reference is resampled into that; else it is refused."""
+
+
+AS_THEY_ARE = Volumes()
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What is done to the values of a file."""
+
+    turn: Turn
+    resampling: Resampling | None
+    """Of a file on another grid; then nothing is turned."""
+    said: tuple[str, ...]
+    """What was done or taken for granted: ends of sentences that begin with the file."""
+
+    def labels(self, values: NDArray[Any], background: int) -> NDArray[Any]:
+        """Labels (D, H, W) in the grid of the reference; `background` where the file has no voxel."""
+        if self.resampling is None:
+            return self.turn.applied(values)
+        return self.resampling.nearest(values, 0, self.resampling.size[0], background)
+
+    def probabilities(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Probabilities (D, H, W) in the grid of the reference; 0 where the file has no voxel."""
+        if self.resampling is None:
+            return self.turn.applied(values)
+        return self.resampling.linear(values, 0, self.resampling.size[0])
+
+
+def aligned(reference: Grid, other: Grid, name: str, may_resample: bool, is_linear: bool) -> Alignment:
+    """How the file `name` on the grid `other` comes to lie on the grid of its reference.
+
+    Raises DataError where they are not the same and nothing may be resampled.
+    """
+    try:
+        fitted = fit(reference, other, name)
+    except DataError:
+        if not may_resample or reference.geometry is None or other.geometry is None:
+            raise
+        way = resampling(reference, other, name)
+        return Alignment(Turn(), way, resampled(way.n_outside() > 0, is_linear))
+    return Alignment(fitted.turn, None, fitted.said)
+
+
+def sentences(said: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+    """What was said of the files of a set, by role and end of a sentence, with how many it was said of.
+
+    >>> sentences({("prediction", "has no geometry: taken by its shape"): 12})
+    ('12 predictions: has no geometry: taken by its shape',)
+    """
+    return tuple(f"{counted(count, role)}: {sentence}" for (role, sentence), count in sorted(said.items()))

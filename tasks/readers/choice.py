@@ -1,0 +1,23 @@
+"""The choice of what is read of a file that can be read in several ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segscale.tasks.affine_choice import AffineName
+from segscale.tasks.grids import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody chose, or what the other files of an image tell."""
+
+    volume: int | None = None
+    """Of a file with several volumes the one that is read, from 0 on; None where there must be but one."""
+    affine: AffineName | None = None
+    """Which of two affines that disagree is right; None where they must agree."""
+    drawn_on: Grid | None = None
+    """Of the image of a DICOM segmentation, which says itself nothing of the planes without a segment."""
+
+
+NO_CHOICE = Choice()
