@@ -17,7 +17,7 @@ from segscale.storage.failures import REASON, Failure, from_columns
 from segscale.storage.ledger import content_key
 from segscale.storage.quarantine import Held
 from segscale.storage.shards import CHUNK_ROWS
-from segscale.storage.sources import ROLES, file_name
+from segscale.storage.sources import MASK, ROLES, file_name
 from segscale.storage.tables import frame_sha256
 from segscale.tasks.full_scale import FullScales, agree
 from segscale.tasks.geometry import Vector
@@ -177,11 +177,12 @@ def orientations(listing: pd.DataFrame, files: pd.DataFrame) -> dict[str, npt.ND
 
 def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> pd.DataFrame:
     planned = listing.copy()
-    if "prediction" not in planned:
-        planned["prediction"], planned["prediction_version"] = "", ""
+    for role in ("prediction", MASK):
+        if role not in planned:
+            planned[role], planned[f"{role}_version"] = "", ""
     for name in REASON:
         planned[name] = ""
-    for role in ("prediction", "reference", "image"):
+    for role in (MASK, "prediction", "reference", "image"):
         facts = _facts(files, role, planned)
         planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
         if role == "image":
@@ -189,7 +190,7 @@ def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[
                 planned[name] = facts[name].fillna(0).astype(np.int64).to_numpy()
             planned["dtype"] = facts["dtype"].fillna("").to_numpy()
             planned["place"] = facts["place"].fillna("").to_numpy()
-        if role != "prediction":
+        if role != "prediction" and (role != MASK or MASK in listing):
             _note_errors(planned, role, facts)
     if held:
         _note_held(planned, held)
