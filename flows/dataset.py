@@ -25,7 +25,7 @@ from segscale.storage.pairing import RoleSummary, pair
 from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import MASK, ROLES
-from segscale.tasks.alignment import AS_THEY_ARE, Volumes
+from segscale.tasks.alignment import Volumes
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
@@ -257,6 +257,8 @@ def preparation(config: EvaluationConfig, reading: Reading = UNREAD) -> Preparat
         window=dataset.window if dataset.normalize == "window" else (0.0, 1.0),
         labels_found=reading.labels_found,
         full_scale=dataset.full_scale,
+        volumes=volumes(config),
+        slice_axis=dataset.slice_axis,
     )
 
 
@@ -283,10 +285,9 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     sources += [dataset.masks] if dataset.masks else []
     chosen = {
         "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
-        "preparation": asdict(preparation(config)),
+        "preparation": preparation(config).as_key(),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,
-        **({"volumes": asdict(volumes(config))} if volumes(config) != AS_THEY_ARE else {}),
         **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
         **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),

@@ -21,7 +21,7 @@ from segscale.storage.local_files import is_local
 from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
 from segscale.storage.sources import ROLES, file_name
-from segscale.tasks.alignment import AS_THEY_ARE, Volumes
+from segscale.tasks.alignment import AS_THEY_ARE, Said, Volumes, said_facts
 from segscale.tasks.axes import by
 from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels, encode_counted
@@ -136,11 +136,6 @@ def places_in(facts: Mapping[str, Any]) -> list[str]:
     return list(facts.get("places", [""] * n_images))
 
 
-def said_in(facts: Mapping[str, Any]) -> Counter[tuple[str, str]]:
-    """How often what had to be said of the files of a committed shard, by their role and the sentence."""
-    return Counter({(role, sentence): count for role, sentence, count in facts.get("said", ())})
-
-
 def sizes_in(facts: Mapping[str, Any]) -> list[Size]:
     """How large the images of a committed shard are, `NOWHERE` where nobody knows; from the facts of its record."""
     sides = (map(int, size.split("x")) for size in facts["sizes"].split())
@@ -172,7 +167,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     contents: list[Content] = []
     sizes: list[str] = []
     places: list[str] = []
-    said: Counter[tuple[str, str]] = Counter()
+    said: Said = Counter()
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files in job.images:
@@ -197,7 +192,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
         # Of pictures, as before there were volumes, nothing.
         about |= {"places": places} if any(places) else {}
-        about |= {"said": [[*one, count] for one, count in sorted(said.items())]} if said else {}
+        about |= said_facts(said)
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}

@@ -19,10 +19,11 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import ROLES, file_versions
 from segscale.tasks import score
+from segscale.tasks.alignment import said_in
 from segscale.tasks.geometry import Geometry, ras_affine
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import Scoring, places_in, said_in, score_shard, sizes_in
+from segscale.tasks.score import Scoring, places_in, score_shard, sizes_in
 from segscale.tasks.score_plan import plan_scores
 from tests.tasks.geometries import UPRIGHT, backwards
 
