@@ -148,9 +148,9 @@ def decode_all(contents: Mapping[str, bytes]) -> None:
     """
     part = ROWS
     try:
-        for part in sorted(name for name in contents if name == ROWS or not name.startswith(f"{ARRAYS}/")):
+        for part in (ROWS, *sorted(name for name in contents if name.endswith(".parquet") and name != ROWS)):
             tables.decode_frame(contents[part])
-        arrays = {name: data for name, data in contents.items() if name.startswith(f"{ARRAYS}/")}
+        arrays = {name: data for name, data in contents.items() if not name.endswith(".parquet")}
         if not arrays:
             return
         part = ARRAYS

@@ -169,8 +169,8 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     part = [line for row in rows for line in _part_rows(row.image_id, prediction, counts, failures, missed)]
     facts = {"n_images": len(rows), "n_failed": len(failures)}
     if not job.only:
-        rows_of_slices = [line for row in rows for line in _slice_rows(row, prediction, slices, failures)]
-        beside = {SLICES: encode_slices(rows_of_slices)} if job.slices else None
+        of_slices = (line for row in rows for line in _slice_rows(row, prediction, slices, failures))
+        beside = {SLICES: encode_slices(list(of_slices))} if job.slices else None
         encoded = parts.encode_part(part)
         shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=encoded, facts=facts, beside=beside)
     return ShardDone(job.key, len(rows), len(failures))

@@ -93,7 +93,8 @@ class Scored:
         plan = plan_scores(pd.DataFrame([row]), pd.DataFrame(columns=list(MEMORY_COLUMNS)), scoring, 8, {})
         (key,) = plan.shards
         done = score_shard(store, plan.job(key), scoring)
-        entry = Ledger(store).read(score.STAGE, done.key)
+        self.store, self.entry = store, Ledger(store).read(score.STAGE, done.key)
+        entry = self.entry
         self.rows = parts.read_part(store, entry).to_pylist()
         self.error: str = self.rows[0]["error"]
         self.size, self.place = sizes_in(entry.facts)[0], places_in(entry.facts)[0]
