@@ -149,7 +149,7 @@ def predict(case: Case) -> None:
     from segscale.tasks.engines.keras import KerasEngine
     from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
-    engine = KerasEngine(build_unet_plus_plus(channels=1, outputs=1, filters=(2, 4, 8)))
+    engine = KerasEngine(build_unet_plus_plus(channels=1, outputs=1, filters=(2, 4, 8)), level=2)
     prediction = Prediction(
         weights_sha256="", engine=engine.facts.name, precision="float32", versions={}, heads=engine.facts.heads,
         level=2, ensemble=False, flips=False, n_classes=2, batch_size=2, batch_pixels=0, tile=1024, overlap=0.25,

@@ -27,7 +27,7 @@ from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import MASK, ROLES
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.labels import LabelRule
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
+from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.metrics.volumes import VOLUMES
@@ -43,7 +43,7 @@ BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.
 REPORT_COLUMNS = frozenset(
     {
-        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
+        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", IS_REGION, "head", "threshold", "status",
         *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS, *VOLUMES,
     }
 )  # fmt: skip
@@ -269,7 +269,14 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     # A value that is a class in predictions says nothing there about being ignored.
     ignored = None if references.ignored in own else references.ignored
     labels = LabelRule(references.n_classes, own, ignored) if own else references
-    return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
+    return Counting(
+        config.metrics.threshold,
+        labels,
+        reading.kind,
+        reading.kind_found,
+        asked.channels,
+        config.dataset.region_classes,
+    )
 
 
 def volumes(config: EvaluationConfig) -> Volumes:
@@ -290,7 +297,7 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
         "shard_images": config.store.shard_images,
         **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
-        **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
+        **({"counting": counting(config, UNREAD).as_key(), "kind": config.predictions.kind} if scored else {}),
     }
     return f"{dataset.name}-{content_key(chosen)[:12]}"
 

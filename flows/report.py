@@ -34,6 +34,7 @@ from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
+from segscale.tasks.metrics.regions import without_none
 from segscale.tasks.predict import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, ReportTables, build_tables
@@ -121,7 +122,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     with timed() as seconds:
         entries = _entries(config, store, counted)
         metrics = config.metrics
-        layout = Layout(config.dataset.classes, counted.heads, metrics.threshold, metrics.threshold_count)
+        classes, regions = config.dataset.classes, tuple(config.dataset.regions)
+        layout = Layout(classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
         slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
         built = build_tables(counts, catalog, layout, metrics, identity, slices)
@@ -176,7 +178,7 @@ def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     config = run.config
     content = {
-        "dataset": _asked(config.dataset.model_dump(mode="json", exclude=_PLACES)),
+        "dataset": _asked(without_none(config.dataset.model_dump(mode="json", exclude=_PLACES))),
         "metrics": _asked(config.metrics.model_dump(mode="json")),
         "catalog": run.catalog_sha256,
         "stage": counted.stage,
@@ -188,7 +190,7 @@ def content_of(run: Run, counted: Counted) -> str:
         ],
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
         "preparation": run.preparation.as_key(),
-        "counting": None if counted.plan else asdict(run.counting),
+        "counting": None if counted.plan else run.counting.as_key(),
     }
     return content_key(content)
 
@@ -210,7 +212,7 @@ def reports_folder(config: EvaluationConfig) -> str:
 
 def _deciding(prediction: Prediction) -> dict[str, Any]:
     """What of the plan record affects a number: not the batch, which is found by the clock and changes no bit."""
-    return {name: value for name, value in asdict(prediction).items() if name != "batch_pixels"}
+    return {name: value for name, value in prediction.record().items() if name != "batch_pixels"}
 
 
 def _entries(config: EvaluationConfig, store: ObjectStore, counted: Counted) -> list[Entry]:

@@ -121,6 +121,7 @@ def _counted(
     if file.data == other.data:
         return (depth, height, width), "copy" if (reference != 0).any() else ""
     met, false, missed = (
-        int(number[1:].sum()) for number in (counts.true_positive, counts.false_positive, counts.false_negative)
+        int(number[1 : rule.n_classes].sum())
+        for number in (counts.true_positive, counts.false_positive, counts.false_negative)
     )
     return (depth, height, width), "disjoint" if false and missed and not met else ""

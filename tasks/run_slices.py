@@ -16,7 +16,8 @@ from segscale.storage import parts
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.slice_parts import SCHEMA, read_slices
-from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.panel import IS_REGION
+from segscale.tasks.metrics.per_image import EXPLAINED, score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.run_counts import Layout
 
@@ -38,7 +39,8 @@ def collect_slices(store: ObjectStore, entries: Iterable[Entry], catalog: pd.Dat
         strange = table.slice(int(np.argmax((image < 0) | (head < 0))), 1).select(["image_id", "head"]).to_pylist()[0]
         raise DamagedStoreError(f"slices: hold {strange}, which this run does not know")
     numbers = (table.column(name).to_numpy() for name in ("class_index", "slice_index"))
-    return table.take(pa.array(np.lexsort((*numbers, head, image)))).to_pandas()
+    ordered: pd.DataFrame = table.take(pa.array(np.lexsort((*numbers, head, image)))).to_pandas()
+    return ordered
 
 
 def per_slice(slices: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
@@ -50,7 +52,8 @@ def per_slice(slices: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, setti
             "image_id": slices["image_id"].astype("str"),
             **{name: of_image[name] for name in catalogs.group_columns(catalog)},
             "class_index": slices["class_index"],
-            "class_name": np.array(layout.classes, dtype=object)[slices["class_index"]],
+            "class_name": np.array(layout.names, dtype=object)[slices["class_index"]],
+            **({IS_REGION: slices["class_index"] >= len(layout.classes)} if layout.regions else {}),
             "head": slices["head"].astype("str"),
             catalogs.SLICE_AXIS: of_image[catalogs.SLICE_AXIS],
             "slice_index": slices["slice_index"],
@@ -61,5 +64,6 @@ def per_slice(slices: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, setti
         }
     )
     # What an image adds to the gap is of images; a slice has no part of its own in it.
-    scored = score_images(table, settings).drop(columns="status")
-    return scored.drop(columns=[name for name in scored if str(name).startswith("gap_contribution_")])
+    scored = score_images(table, settings)
+    kept: pd.DataFrame = scored.drop(columns=["status", *(f"gap_contribution_{one.name}" for one in EXPLAINED)])
+    return kept

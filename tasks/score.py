@@ -62,7 +62,8 @@ class Scoring:
     def as_key(self) -> dict[str, Any]:
         """Itself as a part of content keys; of plain pictures that of before there were volumes and masks."""
         plain = {"volumes": AS_THEY_ARE, "has_masks": False, "slicing": None}
-        return {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
+        found = {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
+        return {**found, "counting": self.counting.as_key()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,9 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             slices.extend(slice_rows(files.image_id, "", scored.slices))
             yield scored.found
 
-    counted: list[OverlapCounts | FailedImage] = count_pairs(found(), scoring.references.n_classes)
+    counted: list[OverlapCounts | FailedImage] = count_pairs(
+        found(), scoring.references.n_classes, scoring.counting.regions
+    )
     n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:
@@ -199,7 +202,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         # Of pictures, as before there were volumes, nothing.
         about |= {"places": places} if any(places) else {}
         about |= said_facts(said)
-        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         beside = {SLICES: encode_slices(slices)} if scoring.slicing else None
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
@@ -292,16 +295,16 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         data, name = _data_of("prediction", files, read)
         how = name, scoring.counting, place.grid, scoring.volumes
         found = beside(reference, stored, *how) if stored else read_prediction(reference, data, *how)
-        pair, n_classes = found.found, scoring.references.n_classes
+        pair, of = found.found, (scoring.references.n_classes, scoring.counting.regions)
         slices: tuple[OverlapCounts, ...] = ()
         if scoring.slicing is not None:
-            slices = tuple(count_slices(pair, scoring.slicing.axis((depth, height, width), place.grid), n_classes))
+            slices = tuple(count_slices(pair, scoring.slicing.axis((depth, height, width), place.grid), *of))
         # Label maps are counted with others of their shape.
-        counted = pair if isinstance(pair, LabelPair) else pair.count(n_classes)
+        to_count = pair if isinstance(pair, LabelPair) else pair.count(*of)
     except DataError as error:
-        pixels = class_pixels(reference, scoring.references.n_classes)
+        pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
         return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said)
-    return scored(counted, said=_said(place, found.said), slices=slices)
+    return scored(to_count, said=_said(place, found.said), slices=slices)
 
 
 def _leave_out(
@@ -354,7 +357,8 @@ def _counted_as_stored(
         prediction, said = stored_on_grid(stored, own, place.grid, name, of_predictions, scoring.volumes)
     except DataError:
         return None
-    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions)
+    regions = scoring.counting.regions
+    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions, regions)
     return None if counts is None else _Scored(counts, own.size, place.grid, _said(place, said))
 
 

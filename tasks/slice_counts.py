@@ -12,6 +12,7 @@ from segscale.storage import parts
 from segscale.tasks.geometry import Vector
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.metrics.overlap import OverlapCounts
+from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.prediction_file import LabelPair, ProbabilityPair
 from segscale.tasks.slice_axis import Asked, axis_index, slice_axis
 from segscale.tasks.spacing import spacing_of
@@ -30,16 +31,18 @@ class Slicing:
         return axis_index(slice_axis(size, spacing_of(grid or Grid(size), self.spacing_mm), self.asked))
 
 
-def count_slices(pair: LabelPair | ProbabilityPair, axis: int, n_classes: int) -> Iterator[OverlapCounts]:
+def count_slices(
+    pair: LabelPair | ProbabilityPair, axis: int, n_classes: int, regions: Regions = ()
+) -> Iterator[OverlapCounts]:
     """The counts of each slice along an axis, from 0 on; they sum to that of the pair, soft sums but for rounding."""
     references = np.moveaxis(pair.reference, axis, 0)
     if isinstance(pair, LabelPair):
         for reference, label_map in zip(references, np.moveaxis(pair.label_map, axis, 0), strict=True):
-            yield replace(pair, reference=reference, label_map=label_map).count(n_classes)
+            yield replace(pair, reference=reference, label_map=label_map).count(n_classes, regions)
     else:
         for reference, probabilities in zip(references, np.moveaxis(pair.probabilities, axis, 0), strict=True):
             one = replace(pair, reference=reference[None], probabilities=probabilities[None])
-            yield without_histograms(one.count(n_classes))
+            yield without_histograms(one.count(n_classes, regions))
 
 
 def without_histograms(counts: OverlapCounts) -> OverlapCounts:

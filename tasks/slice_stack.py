@@ -51,4 +51,4 @@ class Slices:
 
 
 def _step(array: npt.NDArray[Any]) -> int:
-    return max(1, BLOCK_BYTES // max(1, array[0].nbytes))
+    return max(1, BLOCK_BYTES // max(1, int(array[0].nbytes)))

@@ -118,7 +118,7 @@ def _alone(reference: NDArray[Any], axis: str, **prediction: NDArray[Any]) -> li
     found = []
     for number in range(reference.shape[AXES[axis]]):
         one, other = (np.take(array, number, AXES[axis]) for array in (reference, values))
-        counts = count_overlap(one, n_classes=3, **{kind: other})  # type: ignore[arg-type]
+        counts = count_overlap(one, n_classes=3, **{kind: other})
         found += np.stack([getattr(counts, name) for name in NUMBERS], axis=1).tolist()
     return found
 
@@ -143,7 +143,8 @@ def test_slices_of_predictions_are_counted_as_pictures(tmp_path: Path, asked: As
         "probabilities": ("p.npz", npz(probabilities)),
     }[kind]
     reference = "r.nii", nifti(REFERENCE, GEOMETRY)
-    (tmp_path / "plain").mkdir(), (tmp_path / "sliced").mkdir()
+    for name in ("plain", "sliced"):
+        (tmp_path / name).mkdir()
     plain = _Slices(tmp_path / "plain", replace(scoring, slicing=None), reference=reference, prediction=file)
     sliced = _Slices(tmp_path / "sliced", scoring, reference=reference, prediction=file)
     assert plain.slices.empty
