@@ -277,10 +277,8 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
     hashed = hashlib.sha256(b'{"columns":{')
     # As `content_key` writes it, but a column at a time: of a million images the whole text is a gigabyte.
     # What no picture has is left out where nothing has it: its hash is that of before there were volumes and masks.
-    unsaid = {name for name in SPACING if catalog[name].isna().all()} | {
-        name for name in (*PLACE, *_MASKS) if (catalog[name] == "").all()
-    }
-    if catalog[SLICE_AXIS].isin(["", "d"]).all():
+    unsaid = {name for name in (*SPACING, *PLACE, *_MASKS) if name in catalog and _is_nowhere(catalog[name])}
+    if SLICE_AXIS in catalog and catalog[SLICE_AXIS].isin(["", "d"]).all():
         unsaid.add(SLICE_AXIS)
     for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"} - unsaid)):
         column = catalog[name]
@@ -288,6 +286,10 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
         hashed.update(f"{',' * (place > 0)}{json.dumps(name)}:{_json_list(values)}".encode("ascii"))
     hashed.update(b"}}")
     return hashed.hexdigest()
+
+
+def _is_nowhere(values: pd.Series[Any]) -> bool:
+    return bool((values.isna() | (values == "")).all())
 
 
 def _json_list(values: list[Any]) -> str:

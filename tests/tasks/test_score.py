@@ -336,7 +336,7 @@ def test_known_files_that_changed_are_no_failure_of_the_image(make_set: MakeSet)
     assert Ledger(data.store).done(score.STAGE) > {known.key}
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", ["image", "reference", "prediction"])
 def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwards(
     make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
@@ -352,7 +352,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
             raise PermissionError(13, "Permission denied", url)
         return read(url)
 
-    monkeypatch.setattr(score, "read_file", refused)
+    monkeypatch.setattr(score, "read_source", refused)
     done = score_shard(data.store, job, scoring)
     row = _rows(data, done)["a", 0]
     if role == "prediction":
@@ -365,7 +365,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
     facts = dict(zip(zip(done.files["role"], done.files["url"], strict=True), done.files["sha256"], strict=True))
     assert len(facts) == 6
     assert [key for key, sha256 in facts.items() if not sha256] == [(role, f"file://{_file(data, role, 'a.png')}")]
-    monkeypatch.setattr(score, "read_file", read)
+    monkeypatch.setattr(score, "read_source", read)
     again = score_shard(data.store, job, scoring)
     assert again.key != done.key, "as soon as it can be read, it is another shard"
     assert again.n_failed == 0
@@ -395,7 +395,8 @@ def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: p
         dict.fromkeys(names, _grey()), dict.fromkeys(names, _mask()), predictions=dict.fromkeys(names, _mask())
     )
     scoring = _scoring(data)
-    content = tuple(hashlib.sha256(_file(data, role, "a.png").read_bytes()).hexdigest() for role in ROLES)
+    files = [_file(data, role, "a.png") for role in ("image", "reference", "prediction")]
+    content = (*(hashlib.sha256(file.read_bytes()).hexdigest() for file in files), "")
     held = Failure("score", "WorkerDied", "a worker died at it")
     seen: list[str] = []
 
