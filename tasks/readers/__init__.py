@@ -3,10 +3,11 @@
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.depth import UNDECIDED
 from segscale.tasks.readers.formats import (
+    holds_volume,
+    read_grid,
     read_header,
     read_orientation,
     read_picture,
-    read_place,
     read_stated_maximum,
     reader_for,
 )
@@ -27,12 +28,13 @@ __all__ = [
     "Reader",
     "are_whole",
     "checked",
+    "holds_volume",
+    "read_grid",
     "read_header",
     "read_label_map",
     "read_labels",
     "read_orientation",
     "read_picture",
-    "read_place",
     "read_probabilities",
     "read_stated_maximum",
     "reader_for",

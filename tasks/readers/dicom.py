@@ -76,6 +76,7 @@ def _of_segmentation(read: Segmentation, name: str) -> Volume:
         load=voxels,
         geometry=read.grid.geometry,
         notes=tuple(note.removeprefix(f"{name}: ") for note in read.notes),
+        is_drawn=True,
         series_id=read.grid.series_id,
         frame_of_reference_id=read.grid.frame_of_reference_id,
     )

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.tasks.grids import to_text
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
@@ -71,13 +71,22 @@ def read_orientation(data: bytes, name: str) -> int:
         return 0
 
 
-def read_place(data: bytes, name: str, choice: Choice = NO_CHOICE) -> str:
-    """Where the voxels of a volume lie, as `grids.to_text` has it; "" where the file says nothing or cannot be read."""
+def holds_volume(name: str) -> bool:
+    """Whether the format that a name stands for is one of volumes, which say where they lie."""
+    return isinstance(reader_for(name), VolumeReader)
+
+
+def read_grid(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Grid | None:
+    """The grid of a volume; None of pictures and arrays, of a file that cannot be read, and of a segmentation.
+
+    A segmentation lies where its image lies (`choice.drawn_on`), and has that one's grid where it is given.
+    """
     try:
         reader = reader_for(name, choice)
-        return to_text(reader.volume(data, name).grid) if isinstance(reader, VolumeReader) else ""
+        volume = reader.volume(data, name) if isinstance(reader, VolumeReader) else None
     except DataError:
-        return ""
+        return None
+    return None if volume is None or (volume.is_drawn and choice.drawn_on is None) else volume.grid
 
 
 def read_stated_maximum(data: bytes, name: str) -> int:
