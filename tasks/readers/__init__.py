@@ -3,12 +3,14 @@
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.depth import UNDECIDED
 from segscale.tasks.readers.formats import (
+    is_volume,
     read_header,
     read_orientation,
     read_picture,
     read_place,
     read_stated_maximum,
     reader_for,
+    voxel_bytes,
 )
 from segscale.tasks.readers.labels import LabelMap, are_whole, read_label_map, read_labels
 from segscale.tasks.readers.orientation import UPRIGHT
@@ -27,6 +29,7 @@ __all__ = [
     "Reader",
     "are_whole",
     "checked",
+    "is_volume",
     "read_header",
     "read_label_map",
     "read_labels",
@@ -37,4 +40,5 @@ __all__ = [
     "read_stated_maximum",
     "reader_for",
     "stores_floats",
+    "voxel_bytes",
 ]

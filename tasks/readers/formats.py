@@ -1,5 +1,6 @@
 """The known file formats, chosen by the ending of a name."""
 
+import math
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
@@ -78,6 +79,24 @@ def read_place(data: bytes, name: str, choice: Choice = NO_CHOICE) -> str:
         return to_text(reader.volume(data, name).grid) if isinstance(reader, VolumeReader) else ""
     except DataError:
         return ""
+
+
+def is_volume(name: str) -> bool:
+    """Whether the ending of a name stands for a format of volumes."""
+    try:
+        return isinstance(reader_for(name), VolumeReader)
+    except DataError:
+        return False
+
+
+def voxel_bytes(data: bytes, name: str, choice: Choice = NO_CHOICE) -> int:
+    """Bytes of the voxels of a volume as they are stored, decoded; 0 of other files and of what cannot be read."""
+    try:
+        reader = reader_for(name, choice)
+        volume = reader.volume(data, name) if isinstance(reader, VolumeReader) else None
+    except DataError:
+        return 0
+    return math.prod(volume.shape) * volume.dtype.itemsize if volume else 0
 
 
 def read_stated_maximum(data: bytes, name: str) -> int:

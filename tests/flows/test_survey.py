@@ -110,7 +110,7 @@ def test_files_are_taken_from_the_whole_set(tmp_path: Path, monkeypatch: pytest.
         looked_at.append(url[-11:-4])
         return read_file(url)
 
-    monkeypatch.setattr(surveys, "read_file", noted)
+    monkeypatch.setattr(surveys, "read_source", noted)
     with pytest.raises(ConfigError, match=r"case040\.png has 3"):
         Run(config_of(tmp_path, dataset={"normalize": "zscore"})).look()
     assert sorted(looked_at) == ["case000", "case010", "case020", "case030", "case040"]
@@ -139,7 +139,7 @@ def test_what_was_found_is_kept_for_the_same_listing(tmp_path: Path, monkeypatch
     looked = Run(config).look()
     looked.keep(config.store.open())
     with monkeypatch.context() as patch:
-        patch.setattr(surveys, "read_file", lambda _: pytest.fail("a file was read again"))
+        patch.setattr(surveys, "read_source", lambda _: pytest.fail("a file was read again"))
         assert Run(config).look() == replace(looked, is_kept=True)
         assert Run(config).reading == looked.reading, "a command that lists nothing"
     draw(tmp_path, "masks", [two(5), two(5)])

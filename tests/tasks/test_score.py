@@ -352,7 +352,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
             raise PermissionError(13, "Permission denied", url)
         return read(url)
 
-    monkeypatch.setattr(score, "read_file", refused)
+    monkeypatch.setattr(score, "read_source", refused)
     done = score_shard(data.store, job, scoring)
     row = _rows(data, done)["a", 0]
     if role == "prediction":
