@@ -6,7 +6,7 @@ PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 ORACLES := .venv-oracles/.installed
 
 # The parts of `nightly`, the shortest first; each is a target. Most are tests that carry its name as their marker.
-MARKED := slurm deploy poison clusters wheel prefect drivers stores scores models benchmarks
+MARKED := slurm deploy poison clusters fuzz wheel prefect drivers stores scores models benchmarks
 PARTS := $(MARKED) properties oracles campaign
 
 .DEFAULT_GOAL := help

@@ -24,10 +24,10 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.pairing import RoleSummary, pair
 from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
-from segscale.storage.sources import ROLES
+from segscale.storage.sources import MASK, ROLES
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.labels import LabelRule
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS
+from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.metrics.volumes import VOLUMES
@@ -43,7 +43,7 @@ BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.
 REPORT_COLUMNS = frozenset(
     {
-        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", "head", "threshold", "status",
+        *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", IS_REGION, "head", "threshold", "status",
         *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS, *VOLUMES,
     }
 )  # fmt: skip
@@ -137,10 +137,16 @@ def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     if config.predictions.path and "prediction" in images:
         raise ConfigError("predictions.path: the manifest has a column prediction too; use one of them")
     listed = DatasetListing(images, manifest.notes, tuple(_of_columns(images, dataset.manifest)))
-    if not config.predictions.path:
-        return listed
+    if dataset.masks and MASK in images:
+        raise ConfigError("dataset.masks: the manifest has a column mask too; use one of them")
     of = "image" if names_images(images) else "reference"
-    return _with_partners(listed, "prediction", "predictions.path", config.predictions.path, of)[0]
+    for role, key, pattern in (
+        ("prediction", "predictions.path", config.predictions.path),
+        (MASK, "dataset.masks", dataset.masks),
+    ):
+        if pattern:
+            listed = _with_partners(listed, role, key, pattern, of)[0]
+    return listed
 
 
 def _of_columns(images: pd.DataFrame, source: str) -> Iterator[RoleSummary]:
@@ -155,6 +161,7 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
     wanted = [("image", "dataset.images", dataset.images), ("reference", "dataset.references", dataset.references),
               ("prediction", "predictions.path", config.predictions.path)]  # fmt: skip
+    wanted.append((MASK, "dataset.masks", dataset.masks))
     (of, key, pattern), *others = [one for one in wanted if one[2]]
     with _named(key):
         _check_fields(pattern)
@@ -260,7 +267,14 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
     # A value that is a class in predictions says nothing there about being ignored.
     ignored = None if references.ignored in own else references.ignored
     labels = LabelRule(references.n_classes, own, ignored) if own else references
-    return Counting(config.metrics.threshold, labels, reading.kind, reading.kind_found, asked.channels)
+    return Counting(
+        config.metrics.threshold,
+        labels,
+        reading.kind,
+        reading.kind_found,
+        asked.channels,
+        config.dataset.region_classes,
+    )
 
 
 def volumes(config: EvaluationConfig) -> Volumes:
@@ -273,6 +287,7 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     """The name under which a store keeps the catalog of this data set, ingested this way or `scored` this way."""
     dataset = config.dataset
     sources = [dataset.images, dataset.references, dataset.manifest, dataset.split, config.predictions.path]
+    sources += [dataset.masks] if dataset.masks else []
     chosen = {
         "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
         "preparation": asdict(preparation(config)),
@@ -281,7 +296,7 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
         **({"volumes": asdict(volumes(config))} if volumes(config) != AS_THEY_ARE else {}),
         **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
-        **({"counting": asdict(counting(config, UNREAD)), "kind": config.predictions.kind} if scored else {}),
+        **({"counting": counting(config, UNREAD).as_key(), "kind": config.predictions.kind} if scored else {}),
     }
     return f"{dataset.name}-{content_key(chosen)[:12]}"
 
@@ -311,6 +326,11 @@ def scores_predictions(config: EvaluationConfig, listing: pd.DataFrame) -> bool:
 def names_images(listing: pd.DataFrame) -> bool:
     """Whether the set is one of images; else it is one of references, whose images nobody named."""
     return _names(listing, "image")
+
+
+def names_masks(listing: pd.DataFrame) -> bool:
+    """Whether files say which pixels of the images are evaluated."""
+    return _names(listing, MASK)
 
 
 def _names(listing: pd.DataFrame, role: str) -> bool:

@@ -14,10 +14,12 @@ from segscale.flows.roles import affixes, role_of
 from segscale.flows.spread import Spread, spreads_in
 from segscale.storage.enumeration import counted, first_of
 from segscale.storage.file_names import is_hidden, is_litter, stem
-from segscale.storage.sources import ROLES
+from segscale.storage.sources import MASK, ROLES
 from segscale.tasks.readers.formats import SUFFIXES
 
 ENDINGS = SUFFIXES
+FOUND = tuple(role for role in ROLES if role != MASK)
+"""Roles that names tell; a folder called masks holds references."""
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 LABELS = "labels"
 DEPTH = 3
@@ -229,7 +231,7 @@ def _of_cases(root: str, tree: Sequence[Folder]) -> Iterator[Source]:
 
 def _chosen(candidates: Sequence[Source]) -> Sources:
     """One source for each role: the one whose names most of the others share; what is not certain stays open."""
-    images, references, predictions = ([source for source in candidates if source.role == role] for role in ROLES)
+    images, references, predictions = ([source for source in candidates if source.role == role] for role in FOUND)
     labels = [source for source in candidates if source.role == LABELS]
     if not predictions and len(labels) == 1:
         # Beside references that are called so, other labels are what is compared with them.

@@ -22,6 +22,7 @@ from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
+from segscale.tasks.metrics.regions import without_none
 from segscale.tasks.predict import Asked, PredictJob
 from segscale.tasks.tiling import STRIDE, next_multiple
 
@@ -50,6 +51,7 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "normalize": [prepared.normalize, *prepared.window],
             "weights": model.sha256,
             "n_classes": len(config.dataset.classes),
+            **without_none({"regions": config.dataset.region_classes}),
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             # Another version of what computes is another plan, not a refusal of the old one.
@@ -139,6 +141,7 @@ def asked_of(config: EvaluationConfig, model: ModelFile) -> Asked:
         overlap=config.model.overlap,
         threshold=config.metrics.threshold,
         keep=config.store.keep,
+        regions=config.dataset.region_classes,
     )
 
 

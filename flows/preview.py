@@ -194,6 +194,11 @@ def _flat(size: tuple[int, int, int]) -> tuple[int, ...]:
 
 
 def _classes(config: EvaluationConfig, reading: Reading) -> str:
+    unions = [f"{name} {', '.join(map(str, values))}" for name, values in config.dataset.regions.items()]
+    return _values(config, reading) + (f"; regions: {'; '.join(unions)}" if unions else "")
+
+
+def _values(config: EvaluationConfig, reading: Reading) -> str:
     dataset = config.dataset
     names = ", ".join(dataset.classes)
     if dataset.foreground:

@@ -34,6 +34,7 @@ from segscale.tasks import predict, score, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
+from segscale.tasks.metrics.regions import without_none
 from segscale.tasks.predict import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, ReportTables, build_tables
@@ -42,7 +43,7 @@ from segscale.tasks.run_counts import Layout, collect
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
 _FETCHED_AT_ONCE = 8
-_PLACES = {"images", "references", "manifest", "roots", "columns", "same_files", "rescan"}
+_PLACES = {"images", "references", "masks", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
@@ -117,7 +118,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     with timed() as seconds:
         entries = _entries(config, store, counted)
         metrics = config.metrics
-        layout = Layout(config.dataset.classes, counted.heads, metrics.threshold, metrics.threshold_count)
+        classes, regions = config.dataset.classes, tuple(config.dataset.regions)
+        layout = Layout(classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
         built = build_tables(counts, catalog, layout, metrics, identity)
         contents = built.encode()
@@ -171,7 +173,7 @@ def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     config = run.config
     content = {
-        "dataset": config.dataset.model_dump(mode="json", exclude=_PLACES),
+        "dataset": without_none(config.dataset.model_dump(mode="json", exclude=_PLACES)),
         "metrics": config.metrics.model_dump(mode="json"),
         "catalog": run.catalog_sha256,
         "stage": counted.stage,
@@ -183,7 +185,7 @@ def content_of(run: Run, counted: Counted) -> str:
         ],
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
         "preparation": asdict(run.preparation),
-        "counting": None if counted.plan else asdict(run.counting),
+        "counting": None if counted.plan else run.counting.as_key(),
     }
     return content_key(content)
 
@@ -200,7 +202,7 @@ def reports_folder(config: EvaluationConfig) -> str:
 
 def _deciding(prediction: Prediction) -> dict[str, Any]:
     """What of the plan record affects a number: not the batch, which is found by the clock and changes no bit."""
-    return {name: value for name, value in asdict(prediction).items() if name != "batch_pixels"}
+    return {name: value for name, value in prediction.record().items() if name != "batch_pixels"}
 
 
 def _entries(config: EvaluationConfig, store: ObjectStore, counted: Counted) -> list[Entry]:

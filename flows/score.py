@@ -19,7 +19,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import names_images, volumes
+from segscale.flows.dataset import names_images, names_masks, volumes
 from segscale.flows.first_images import FirstImages, first_images
 from segscale.flows.ingest import say_whether_read_anew
 from segscale.flows.observer import UNOBSERVED, Observer
@@ -106,7 +106,7 @@ def score_catalog(run: Run, only: Collection[str] | None = None) -> StageSummary
 
 def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
     """How the files of a listing or a catalog are counted."""
-    return Scoring(run.preparation.labels, run.counting, names_images(images), volumes(run.config))
+    return Scoring(run.preparation.labels, run.counting, names_images(images), volumes(run.config), names_masks(images))
 
 
 def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageSummary:

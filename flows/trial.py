@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from segscale.errors import ContradictionError, DataError
-from segscale.storage.sources import ROLES, file_name
+from segscale.storage.sources import MASK, ROLES, file_name
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes
-from segscale.tasks.labels import LabelRule
+from segscale.tasks.evaluated import read_mask
+from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.readers import read_header, read_labels
 from segscale.tasks.reference_file import place_of, reference_of
@@ -108,6 +109,9 @@ def _counted(
     labels = read_labels(file.data, file.name, choice=replace(volumes.choice, drawn_on=image))
     place = place_of(labels, image, files["image"].name if image else "", volumes)
     reference = reference_of(labels.values, file.name, rule, place.size)
+    if MASK in files:
+        mask = files[MASK]
+        reference[~read_mask(mask.data, mask.name, reference.shape, place.grid, volumes)[0]] = IGNORED
     depth, height, width = reference.shape
     if counting is None or "prediction" not in files:
         return (depth, height, width), ""
@@ -117,6 +121,7 @@ def _counted(
     if file.data == other.data:
         return (depth, height, width), "copy" if (reference != 0).any() else ""
     met, false, missed = (
-        int(number[1:].sum()) for number in (counts.true_positive, counts.false_positive, counts.false_negative)
+        int(number[1 : rule.n_classes].sum())
+        for number in (counts.true_positive, counts.false_positive, counts.false_negative)
     )
     return (depth, height, width), "disjoint" if false and missed and not met else ""

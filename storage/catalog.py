@@ -48,14 +48,17 @@ SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
 """Of a volume, in mm along depth, height and width; NaN where nobody says."""
 PLACE = ("direction", "origin")
 """Of a volume, in the patient (LPS): unit vectors along depth, height and width, and the first voxel's centre in mm."""
+_MASKS = ("mask", "mask_sha256")
 COLUMNS = (
     "image_id",
     "image",
     "reference",
     "prediction",
+    "mask",
     "image_sha256",
     "reference_sha256",
     "prediction_sha256",
+    "mask_sha256",
     "depth",
     "height",
     "width",
@@ -224,11 +227,11 @@ def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
 
 
 def _current(catalog: pd.DataFrame) -> pd.DataFrame:
-    """A catalog with the columns about places, which those from before there were volumes lack."""
+    """A catalog with the columns about places and masks, which those of earlier versions lack."""
     if set(COLUMNS) <= set(catalog.columns) or "width" not in catalog:
         return catalog
     nothing, nowhere = pd.Series(np.nan, catalog.index), pd.Series("", catalog.index, dtype="str")
-    unsaid: dict[str, pd.Series[Any]] = {**dict.fromkeys(SPACING, nothing), **dict.fromkeys(PLACE, nowhere)}
+    unsaid: dict[str, pd.Series[Any]] = {**dict.fromkeys(SPACING, nothing), **dict.fromkeys((*PLACE, *_MASKS), nowhere)}
     return catalog.assign(**unsaid)[[*COLUMNS, *(name for name in catalog.columns if name not in COLUMNS)]]
 
 
@@ -265,8 +268,9 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
     """
     hashed = hashlib.sha256(b'{"columns":{')
     # As `content_key` writes it, but a column at a time: of a million images the whole text is a gigabyte.
+    # What no picture has is left out where nothing has it: its hash is that of before there were volumes and masks.
     unsaid = {name for name in SPACING if catalog[name].isna().all()} | {
-        name for name in PLACE if (catalog[name] == "").all()
+        name for name in (*PLACE, *_MASKS) if (catalog[name] == "").all()
     }
     for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"} - unsaid)):
         column = catalog[name]

@@ -15,7 +15,7 @@ from segscale.storage.named_files import NamedFiles
 from segscale.storage.roots import DataRoots
 from segscale.storage.sources import ROLES, file_versions
 
-MANIFEST_COLUMNS = ("image_id", "image", "reference", "prediction")
+MANIFEST_COLUMNS = ("image_id", *ROLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Manifest:
 def read_manifest(url: str, *, split: str = "", roots: Sequence[str] = (), needs_images: bool = True) -> Manifest:
     """The rows of a CSV or Parquet manifest, with paths made absolute; a file that is not there has the version "".
 
-    Needs image_id, image and reference; prediction is optional, and where it is there or not `needs_images`, image is
-    too: its URLs and versions are then "" throughout. All other columns are kept as groups. Text is UTF-8, or
-    UTF-16 with its mark, and separated by commas, semicolons or tabs. Blanks around cells do not count. Only the rows
-    of `split` are returned where one is named. Raises ListingError for missing columns, ids that are empty, repeated or
-    cannot be told apart, an unknown split, and a file that lies neither in the manifest's folder nor in one of
-    `roots`.
+    Needs image_id, image and reference; prediction and mask are optional, and where there are predictions or not
+    `needs_images`, image is too: its URLs and versions are then "" throughout. All other columns are kept as groups.
+    Text is UTF-8, or UTF-16 with its mark, and separated by commas, semicolons or tabs. Blanks around cells do not
+    count. Only the rows of `split` are returned where one is named. Raises ListingError for missing columns, ids that
+    are empty, repeated or cannot be told apart, an unknown split, and a file that lies neither in the manifest's folder
+    nor in one of `roots`.
     """
     given = read_given(url, MANIFEST_COLUMNS)
     table = given.table

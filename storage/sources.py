@@ -12,7 +12,9 @@ from segscale.storage.local_files import is_local, local_version
 from segscale.storage.locations import S3_PROTOCOLS, located, os_errors, read_whole
 from segscale.storage.trees import version_of
 
-ROLES = ("image", "reference", "prediction")
+MASK = "mask"
+"""The role of a file that says which pixels of an image are evaluated; most sets have none."""
+ROLES = ("image", "reference", "prediction", MASK)
 _LOCAL_PATH = "file:///"
 # Files of a manifest that are asked for at once where each question travels.
 _QUESTIONS = 16

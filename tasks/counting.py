@@ -12,12 +12,15 @@ from segscale.storage import parts
 from segscale.storage.failures import Failure, to_columns
 from segscale.storage.parts import FailedImage
 from segscale.tasks.metrics.overlap import OverlapCounts
+from segscale.tasks.metrics.regions import Regions, with_regions
 
 _PIXELS_TOGETHER = 1 << 20
 
 
 def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str, Any]]:
-    """The rows of a part for one sound image and head, one per class, in the columns of `storage.parts.SCHEMA`."""
+    """The rows of a part for one sound image and head, one per class and region behind, in the columns of
+    `storage.parts.SCHEMA`.
+    """
     n_classes = len(counts.true_positive)
     first_histogram = n_classes - len(counts.histogram_foreground)
     return [
@@ -45,7 +48,8 @@ def failed_rows(
 ) -> list[dict[str, Any]]:
     """The rows of a part for an image that could not be counted: null counts, NaN sums, and the reason.
 
-    reference_pixels: of each class, where image and reference are sound and the prediction alone is not.
+    n_classes: regions included, as in all that follows. reference_pixels: of each of them, where image and reference
+    are sound and the prediction alone is not.
     """
     known: Sequence[int | None] = reference_pixels or [None] * n_classes
     nothing = dict.fromkeys((*parts.COUNTS, *parts.HISTOGRAMS))
@@ -92,11 +96,14 @@ def encode_counted(
     return parts.encode_counts(image_ids, head, counts, soft_sums=soft_sums, histograms=histograms, failed=failed)
 
 
-def class_pixels(reference: npt.NDArray[np.uint8], n_classes: int) -> list[int]:
-    """How many pixels of each class a reference (D, H, W) of class indices has; other values are ignored ones."""
+def class_pixels(reference: npt.NDArray[np.uint8], n_classes: int, regions: Regions = ()) -> list[int]:
+    """How many pixels of each class, and of each region behind them, a reference (D, H, W) of class indices has.
+
+    Other values are ignored ones.
+    """
     pixels, found = reference.ravel(), np.zeros(256, np.int64)
     # Some at a time: numpy counts integers of 64 bits, eight times what a large image takes.
     for start in range(0, pixels.size, _PIXELS_TOGETHER):
         found += np.bincount(pixels[start : start + _PIXELS_TOGETHER], minlength=256)
-    counted: list[int] = found[:n_classes].tolist()
+    counted: list[int] = with_regions(found[:n_classes], regions).tolist()
     return counted

@@ -52,7 +52,7 @@ class EnginePlan:
         """As JSON, without NaN: `prediction`, and `engine` with how it was resolved."""
         engine = {"facts": self.facts, "reason": self.reason, "parity": self.parity}
         engine |= {"batch": self.batch, "reach": self.reach}
-        return {"prediction": _plain(self.prediction), "engine": _plain(engine)}
+        return {"prediction": _plain(self.prediction.record()), "engine": _plain(engine)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts
+from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.metrics.stacks import count_overlaps
 from segscale.tasks.prediction_file import LabelPair
 
@@ -19,7 +20,9 @@ _PIXELS_TOGETHER = 2**20
 """Pixels that wait until they are counted: many times what a call costs, and no more memory than a small image."""
 
 
-def count_pairs(found: Iterable[LabelPair | OverlapCounts | OtherT], n_classes: int) -> list[OverlapCounts | OtherT]:
+def count_pairs(
+    found: Iterable[LabelPair | OverlapCounts | OtherT], n_classes: int, regions: Regions = ()
+) -> list[OverlapCounts | OtherT]:
     """What was found of each image, in the order of the images, with the counts in the place of label pairs.
 
     Everything else (counts of probabilities, failures) is passed on as it is. `found` is taken one by one, so that of a
@@ -36,16 +39,18 @@ def count_pairs(found: Iterable[LabelPair | OverlapCounts | OtherT], n_classes: 
         waiting[place] = one
         n_pixels += one.reference.size
         if n_pixels >= _PIXELS_TOGETHER:
-            _fill(counted, waiting, n_classes)
+            _fill(counted, waiting, n_classes, regions)
             waiting, n_pixels = {}, 0
-    _fill(counted, waiting, n_classes)
+    _fill(counted, waiting, n_classes, regions)
     return counted
 
 
 _NOTHING_YET = OverlapCounts.zero(2)
 
 
-def _fill(counted: list[OverlapCounts | OtherT], waiting: dict[int, LabelPair], n_classes: int) -> None:
+def _fill(
+    counted: list[OverlapCounts | OtherT], waiting: dict[int, LabelPair], n_classes: int, regions: Regions
+) -> None:
     """Put the counts of those who wait into their places, a stack for each shape."""
     places_of: dict[tuple[int, ...], list[int]] = {}
     for place, pair in waiting.items():
@@ -56,6 +61,7 @@ def _fill(counted: list[OverlapCounts | OtherT], waiting: dict[int, LabelPair], 
             n_classes=n_classes,
             label_maps=_stacked([waiting[place].label_map for place in places]),
             ignore_index=IGNORED,
+            regions=regions,
         )
         for row, place in enumerate(places):
             counted[place] = stack.image(row)

@@ -52,12 +52,12 @@ def draw_phantom(index: int, seed: int) -> Phantom:
     generator = np.random.default_rng((seed, index))
     height, width = SIZES[generator.integers(len(SIZES))]
     site = SITES[generator.integers(len(SITES))]
-    brightness = _draw_background(generator, height, width)
+    brightness = draw_background(generator, height, width)
     reference = np.zeros((height, width), dtype=bool)
-    radii = () if index % _EMPTY_EVERY == _EMPTY_EVERY - 1 else _draw_radii(generator, min(height, width))
+    radii = () if index % _EMPTY_EVERY == _EMPTY_EVERY - 1 else draw_radii(generator, min(height, width))
     for radius in radii:
         coverage = _draw_blob(generator, height, width, radius)
-        brightness += _contrast(radius) * ndimage.gaussian_filter(coverage.astype(float), 0.8)
+        brightness += contrast(radius) * ndimage.gaussian_filter(coverage.astype(float), 0.8)
         reference |= coverage
     noise = 0.035 if site == "north" else 0.05
     brightness += generator.normal(0.0, noise, (height, width))
@@ -93,7 +93,7 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Path:
     return unfinished.replace(manifest)
 
 
-def _draw_background(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+def draw_background(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
     """Tissue of three scales on a slope, with bright vessels that resemble small lesions where they are cut across."""
     tissue = np.full((height, width), generator.uniform(0.28, 0.4))
     for scale, amplitude in ((24.0, 0.05), (7.0, 0.03), (2.0, 0.02)):
@@ -116,29 +116,48 @@ def _smooth_noise(generator: np.random.Generator, height: int, width: int, scale
     return noise
 
 
-def _draw_radii(generator: np.random.Generator, smaller_side: int) -> tuple[float, ...]:
+def draw_radii(generator: np.random.Generator, smaller_side: int) -> tuple[float, ...]:
     """Radii in pixels, one to four of them, with a Pareto tail: most are near the smallest, a few are large."""
     radii = _SMALLEST_RADIUS * (1.0 + generator.pareto(0.9, size=generator.integers(1, 5)))
     largest = min(_LARGEST_RADIUS, 0.3 * smaller_side)
     return tuple(float(radius) for radius in np.minimum(radii, largest))
 
 
-def _contrast(radius: float) -> float:
+def contrast(radius: float) -> float:
     """Brightness above the tissue: faint for small lesions, clear for large ones."""
     return 0.09 + 0.16 * (1.0 - float(np.exp(-(radius - _SMALLEST_RADIUS) / 6.0)))
 
 
-def _draw_blob(generator: np.random.Generator, height: int, width: int, radius: float) -> NDArray[np.bool_]:
-    """An irregular ellipse wholly or partly inside the image, its centre always inside."""
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An irregular ellipse, of any radius."""
+
+    centre: NDArray[np.float64]
+    stretch: float
+    tilt: float
+    waves: NDArray[np.float64]
+    phases: NDArray[np.float64]
+
+    def mask(self, height: int, width: int, radius: float) -> NDArray[np.bool_]:
+        """Where it is, (H, W)."""
+        rows, columns = np.mgrid[0:height, 0:width]
+        down, right = rows - self.centre[0], columns - self.centre[1]
+        along = down * np.cos(self.tilt) + right * np.sin(self.tilt)
+        across = right * np.cos(self.tilt) - down * np.sin(self.tilt)
+        angles = np.arctan2(across, along)
+        waves = zip((2, 3, 5), self.waves, self.phases, strict=True)
+        outline = radius * (1.0 + sum(w * np.cos(k * angles + p) for k, w, p in waves))
+        inside: NDArray[np.bool_] = np.hypot(along / self.stretch, across * self.stretch) <= outline
+        return inside
+
+
+def blob_at_random(generator: np.random.Generator, height: int, width: int, radius: float) -> Blob:
+    """Wholly or partly inside the image, its centre always inside."""
     margin = min(radius, 0.25 * min(height, width))
     centre = generator.uniform(margin, (height - 1 - margin, width - 1 - margin))
     stretch, tilt = np.sqrt(generator.uniform(1.0, 2.0)), generator.uniform(0.0, np.pi)
-    waves = generator.normal(0.0, 0.08, size=3)
-    phases = generator.uniform(0.0, 2.0 * np.pi, size=3)
-    rows, columns = np.mgrid[0:height, 0:width]
-    along = (rows - centre[0]) * np.cos(tilt) + (columns - centre[1]) * np.sin(tilt)
-    across = (columns - centre[1]) * np.cos(tilt) - (rows - centre[0]) * np.sin(tilt)
-    angles = np.arctan2(across, along)
-    outline = radius * (1.0 + sum(w * np.cos(k * angles + p) for k, w, p in zip((2, 3, 5), waves, phases, strict=True)))
-    inside: NDArray[np.bool_] = np.hypot(along / stretch, across * stretch) <= outline
-    return inside
+    return Blob(centre, stretch, tilt, generator.normal(0.0, 0.08, size=3), generator.uniform(0.0, 2.0 * np.pi, size=3))
+
+
+def _draw_blob(generator: np.random.Generator, height: int, width: int, radius: float) -> NDArray[np.bool_]:
+    return blob_at_random(generator, height, width, radius).mask(height, width, radius)

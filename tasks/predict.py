@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
 from segscale.tasks.kept import Kept
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
@@ -52,6 +53,17 @@ class Asked:
     threshold: float
     keep: str
     """labels, probabilities (as uint8 q = min(floor(256 p), 255)) or none."""
+    regions: Regions = field(default=(), kw_only=True)
+    """Of class indices, counted behind the classes."""
+
+    @property
+    def n_counted(self) -> int:
+        """Classes and regions."""
+        return self.n_classes + len(self.regions)
+
+    def record(self) -> dict[str, Any]:
+        """What of it stands in keys, and in the plan record."""
+        return without_none(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +95,14 @@ class PredictJob:
 def predict_key(ingest_key: str, prediction: Prediction) -> str:
     """The key of a predicted shard: everything that determines its counts and labels."""
     return content_key(
-        {"stage": STAGE, "code_version": CODE_VERSION, "ingest": ingest_key, "prediction": asdict(prediction)}
+        {"stage": STAGE, "code_version": CODE_VERSION, "ingest": ingest_key, "prediction": prediction.record()}
     )
 
 
 def prediction_of(record: Mapping[str, Any]) -> Prediction:
     """A prediction out of JSON. Raises TypeError or KeyError for what is none."""
-    return Prediction(**{**record, "heads": tuple(record["heads"])})
+    regions = tuple(tuple(region) for region in record.get("regions", ()))
+    return Prediction(**{**record, "heads": tuple(record["heads"]), "regions": regions})
 
 
 def batch_shape(height: int, width: int, prediction: Prediction) -> BatchShape:
@@ -166,7 +179,7 @@ def _missed(store: ObjectStore, entry: Entry, rows: Sequence[ShardRow], predicti
     if not rows:
         return {}
     references = shards.open_arrays(store, entry, REFERENCES)[0]
-    return {row.image_id: class_pixels(row.crop(references), prediction.n_classes) for row in rows}
+    return {row.image_id: class_pixels(row.crop(references), prediction.n_classes, prediction.regions) for row in rows}
 
 
 def _infer(
@@ -232,6 +245,7 @@ class _Tally:
             probabilities=probabilities,
             threshold=self._prediction.threshold,
             ignore_index=IGNORED,
+            regions=self._prediction.regions,
         )
 
 
@@ -245,6 +259,6 @@ def _part_rows(
     for position, head in enumerate(prediction.heads):
         if image_id in failures:
             failure, pixels = failures[image_id], missed.get(image_id)
-            yield from failed_rows(image_id, head, prediction.n_classes, failure, pixels)
+            yield from failed_rows(image_id, head, prediction.n_counted, failure, pixels)
         else:
             yield from count_rows(image_id, head, counts[image_id][position])

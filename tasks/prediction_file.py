@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.readers import (
     LabelMap,
     Probabilities,
@@ -43,6 +44,17 @@ class Counting:
     channels: Channels = ""
     """Of a stack of channels: one distribution that sums to 1; whatever they are, the largest wins; or each a
     foreground class of its own where it reaches the threshold."""
+    regions: Regions = ()
+    """Of class indices, counted behind the classes."""
+
+    @property
+    def n_counted(self) -> int:
+        """Classes and regions."""
+        return self.labels.n_classes + len(self.regions)
+
+    def as_key(self) -> dict[str, Any]:
+        """Itself as a part of content keys."""
+        return without_none(asdict(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +66,11 @@ class LabelPair:
     label_map: NDArray[np.uint8]
     """Classes 0 to C-1."""
 
-    def count(self, n_classes: int) -> OverlapCounts:
+    def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
-        return count_overlap(self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED)
+        return count_overlap(
+            self.reference, n_classes=n_classes, label_map=self.label_map, ignore_index=IGNORED, regions=regions
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +83,9 @@ class Beside:
     said: tuple[str, ...] = ()
     """What was done or taken for granted: ends of sentences that begin with the file."""
 
-    def count(self, n_classes: int) -> OverlapCounts:
+    def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
-        return self.found.count(n_classes) if isinstance(self.found, LabelPair) else self.found
+        return self.found.count(n_classes, regions) if isinstance(self.found, LabelPair) else self.found
 
 
 def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
@@ -79,7 +93,7 @@ def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, count
 
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
-    return read_prediction(reference, data, name, counting).count(counting.labels.n_classes)
+    return read_prediction(reference, data, name, counting).count(counting.labels.n_classes, counting.regions)
 
 
 def read_prediction(
@@ -199,6 +213,7 @@ def _of_probabilities(
             probabilities=probabilities,
             threshold=counting.threshold,
             ignore_index=IGNORED,
+            regions=counting.regions,
         )
     if counting.channels == "independent" and n_classes == 2:
         return count_overlap(
@@ -207,6 +222,7 @@ def _of_probabilities(
             probabilities=probabilities[..., 1],
             threshold=counting.threshold,
             ignore_index=IGNORED,
+            regions=counting.regions,
         )
     chosen = (
         probabilities.argmax(axis=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,10 @@ class Place:
     """Of its file; of one that says nothing, that of the image. None of pictures and arrays alone."""
     said: tuple[tuple[str, str], ...] = ()
     """Roles, and what was done or taken for granted of their files: ends of sentences."""
+
+    def also_said(self, role: str, sentences: Sequence[str]) -> Place:
+        """The same with more that was done."""
+        return replace(self, said=(*self.said, *((role, one) for one in sentences)))
 
 
 def place_of(labels: LabelMap, image: Grid | None, name: str, volumes: Volumes = AS_THEY_ARE) -> Place:

@@ -18,7 +18,7 @@ from segscale.tasks.metrics.equal_files import equal_files
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, panel_of
+from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, panel_of
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -95,7 +95,8 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             "image_id": frame["image_id"],
             **{name: of_image[name] for name in catalogs.group_columns(catalog)},
             "class_index": frame["class_index"],
-            "class_name": np.array(layout.classes, dtype=object)[frame["class_index"]],
+            "class_name": np.array(layout.names, dtype=object)[frame["class_index"]],
+            **({IS_REGION: (frame["class_index"] >= len(layout.classes))} if layout.regions else {}),
             "head": frame["head"],
             **sizes,
             **{name: of_image[name] for name in catalogs.SPACING},
@@ -145,7 +146,9 @@ def _identified(frame: pd.DataFrame, identity: Identity) -> pd.DataFrame:
 
 
 def _thresholds(counted: Counted, layout: Layout) -> pd.DataFrame:
-    """A row per image and class that has a histogram (of two classes the foreground), a pair of columns a threshold."""
+    """A row per image and class or region that has a histogram (not the background of two classes), a pair of columns a
+    threshold.
+    """
     first = 1 if len(layout.classes) == 2 else 0
     chosen = (counted.frame["class_index"] >= first).to_numpy()
     frame, missing = counted.frame[chosen].reset_index(drop=True), ~counted.has_histogram[chosen]

@@ -21,11 +21,13 @@ from segscale.tasks.metrics.kept_thresholds import aggregate, counts_at, kept_in
 from segscale.tasks.metrics.layout import over_classes
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY
 from segscale.tasks.metrics.panel import (
+    IS_REGION,
     OVER_CLASSES,
     PREDICTION_MISSING,
     REFERENCE_PIXELS,
     Panel,
     Sample,
+    n_classes_of,
     panel_of,
 )
 from segscale.tasks.metrics.per_unit import per_unit
@@ -109,7 +111,7 @@ def plan_rescore(own: ScoreSettings, threshold_count: int | None, columns: Seque
         assert threshold_count is not None
         index = kept_index(changes.threshold, threshold_count)
     named = settings if settings.unit else settings.changed(cluster_by="")
-    read = {*needed, *ABOUT_MISSING, *named.columns}
+    read = {*needed, IS_REGION, *ABOUT_MISSING, *named.columns}
     return Plan(
         settings=settings,
         index=index,
@@ -133,12 +135,12 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
     """The per_image table with the counts at threshold k of `thresholds`, whose other columns stay as they are.
 
     Soft sums do not depend on a threshold. Of two classes the background is what is not foreground; of more, each class
-    is scored against the rest. Scores and `empty`, if they are among the columns, are those of before.
+    and each region is scored against the rest. Scores and `empty`, if they are among the columns, are those of before.
 
     Raises ValueError where the tables are not of the same images, or an image that did not fail has no histogram.
     """
     background = (per_image["class_index"] == 0).to_numpy(bool)
-    is_binary = per_image["class_index"].nunique() == 2
+    is_binary = n_classes_of(per_image) == 2
     chosen = ~background if is_binary else np.ones(len(per_image), bool)
     rows = per_image[chosen]
     _expect_same_rows(rows, thresholds)
@@ -153,8 +155,10 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
         raise DataError("thresholds: more pixels than the image has, the table is not of this run")
     placed = _place(per_image, chosen, ok, (tp, fp, fn, tn))
     if is_binary:
-        _expect_same_rows(per_image[background].assign(class_index=1), thresholds)
-        placed = _place(placed, background, ok, (tn, fn, fp, tp))
+        is_class = (rows["class_index"] == 1).to_numpy(bool)
+        _expect_same_rows(per_image[background].assign(class_index=1), thresholds[is_class])
+        turned = (tn, fn, fp, tp)
+        placed = _place(placed, background, ok[is_class], tuple(one[is_class[ok]] for one in turned))
     return placed
 
 
@@ -179,7 +183,7 @@ def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
     panel, *units = levels(per_image, settings)
     of_units = {key: value for one in units for key, value in _means_of_units(one, settings)}
     # Of two classes, what is summed or averaged over the foreground is the foreground.
-    n_classes = per_image["class_index"].nunique()
+    n_classes = n_classes_of(per_image)
     left_out = (0, OVER_CLASSES) if n_classes == 2 else (0,)
     rows = []
     for stratum in panel.strata(settings.group_by):

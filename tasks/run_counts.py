@@ -25,16 +25,23 @@ _PARTS_TOGETHER = 32
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The rows of the per-image tables: images in catalog order, then heads, then classes."""
+    """The rows of the per-image tables: images in catalog order, then heads, then classes, then regions."""
 
     classes: tuple[str, ...]
     heads: tuple[str, ...]
     threshold: float
     threshold_count: int
+    regions: tuple[str, ...] = ()
+    """Their class indices go on behind those of the classes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of classes and regions, by class index."""
+        return (*self.classes, *self.regions)
 
     @property
     def rows_per_image(self) -> int:
-        return len(self.heads) * len(self.classes)
+        return len(self.heads) * len(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +78,10 @@ def collect(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame,
         image = images.get_indexer(table.column("image_id").to_pandas())
         head = heads.get_indexer(table.column("head").to_pandas())
         class_index = table.column("class_index").to_numpy()
-        strange = (image < 0) | (head < 0) | (class_index < 0) | (class_index >= len(layout.classes))
+        strange = (image < 0) | (head < 0) | (class_index < 0) | (class_index >= len(layout.names))
         if strange.any():
             raise _unknown(several, int(np.argmax(strange)))
-        rows = (image * len(heads) + head) * len(layout.classes) + class_index
+        rows = (image * len(heads) + head) * len(layout.names) + class_index
         np.add.at(seen, rows, 1)
         _place(columns, rows, table)
         counted = rows[np.concatenate([part.has_histogram for part in several])]
@@ -159,7 +166,7 @@ def _cumulate(table: pa.Table, threshold_count: int) -> tuple[npt.NDArray[np.int
 
 
 def _frame(columns: Mapping[str, npt.NDArray[Any]], catalog: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    n_images, n_heads, n_classes = len(catalog), len(layout.heads), len(layout.classes)
+    n_images, n_heads, n_classes = len(catalog), len(layout.heads), len(layout.names)
     unknown = ~columns["known"]
     return pd.DataFrame(
         {

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segscale.errors import DataError, MissingFile
 from segscale.storage import shards
 from segscale.storage.failures import Failure
@@ -22,8 +25,9 @@ from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.axes import by
 from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels, encode_counted
+from segscale.tasks.evaluated import read_mask
 from segscale.tasks.grids import Grid, Size, from_text, to_text
-from segscale.tasks.labels import LabelRule
+from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import Counting, LabelPair, beside, read_prediction, stored_on_grid
@@ -50,11 +54,14 @@ class Scoring:
     has_images: bool
     """Whether the set names images. Their headers say how large everything is; their pixels are not read."""
     volumes: Volumes = AS_THEY_ARE
+    has_masks: bool = False
+    """Whether the set names masks: pixels where the mask of an image is 0 count in nothing."""
 
     def as_key(self) -> dict[str, Any]:
-        """Itself as a part of content keys; of a set that asks for nothing of volumes that of before there were any."""
-        fields = asdict(self)
-        return fields if self.volumes != AS_THEY_ARE else {name: fields[name] for name in fields if name != "volumes"}
+        """Itself as a part of content keys; of plain pictures that of before there were volumes and masks."""
+        plain = {"volumes": AS_THEY_ARE, "has_masks": False}
+        found = {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
+        return {**found, "counting": self.counting.as_key()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class ImageFiles:
     image: tuple[str, str]
     reference: tuple[str, str]
     prediction: tuple[str, str]
+    mask: tuple[str, str] = ("", "")
 
     def of(self, role: str) -> tuple[str, str]:
         """The file of a role."""
@@ -92,10 +100,16 @@ class Content:
 
     image_id: str
     names: tuple[str, ...]
-    """Of image, reference and prediction; "" for one that is not named. Messages hold them."""
+    """Of the files of all roles; "" for one that is not named. Messages hold them."""
     hashes: tuple[str, ...]
     """"" for a file that is not there, or could not be read."""
     failure: Failure | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names and hashes; without a mask those of before there were any."""
+        n_roles = len(ROLES) if self.names[-1] else len(ROLES) - 1
+        return (*self.names[:n_roles], *self.hashes[:n_roles])
 
     @classmethod
     def of(cls, files: ImageFiles, hashes: Sequence[str], failure: Failure | None) -> Content:
@@ -144,8 +158,7 @@ def shard_key(contents: Sequence[Content], scoring: Scoring) -> str:
             "code_version": CODE_VERSION,
             "scoring": scoring.as_key(),
             "images": [
-                [one.image_id, *one.names, *one.hashes, *(asdict(one.failure).values() if one.failure else ())]
-                for one in contents
+                [one.image_id, *one.files, *(asdict(one.failure).values() if one.failure else ())] for one in contents
             ],
         }
     )
@@ -177,7 +190,9 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             said.update(scored.said)
             yield scored.found
 
-    counted: list[OverlapCounts | FailedImage] = count_pairs(found(), scoring.references.n_classes)
+    counted: list[OverlapCounts | FailedImage] = count_pairs(
+        found(), scoring.references.n_classes, scoring.counting.regions
+    )
     n_failed = sum(isinstance(one, FailedImage) for one in counted)
     key = job.key
     if not job.only:
@@ -188,7 +203,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         # Of pictures, as before there were volumes, nothing.
         about |= {"places": places} if any(places) else {}
         about |= {"said": [[*one, count] for one, count in sorted(said.items())]} if said else {}
-        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.references.n_classes)
+        rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
@@ -268,6 +283,8 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         if counted is not None:
             return counted
         reference = reference_of(labels.values, name, scoring.references, size)
+        if scoring.has_masks:
+            place = place.also_said("mask", _leave_out(reference, place.grid, files, read, scoring))
     except DataError as error:
         return _Scored(FailedImage(Failure.of(STAGE, error)), size or NOWHERE)
     depth, height, width = reference.shape
@@ -277,9 +294,19 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         how = name, scoring.counting, place.grid, scoring.volumes
         found = beside(reference, stored, *how) if stored else read_prediction(reference, data, *how)
     except DataError as error:
-        pixels = class_pixels(reference, scoring.references.n_classes)
+        pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
         return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said)
     return scored(found.found, said=_said(place, found.said))
+
+
+def _leave_out(
+    reference: NDArray[np.uint8], grid: Grid | None, files: ImageFiles, read: _Read, scoring: Scoring
+) -> tuple[str, ...]:
+    """Pixels outside of the mask of an image count in nothing; what was done to the mask for that."""
+    data, name = _data_of("mask", files, read)
+    inside, said = read_mask(data, name, reference.shape, grid, scoring.volumes)
+    reference[~inside] = IGNORED
+    return said
 
 
 def _said(place: Place, of_prediction: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -316,7 +343,7 @@ def _counted_as_stored(
     labels: LabelMap, place: Place, stored: LabelMap | None, files: ImageFiles, scoring: Scoring
 ) -> _Scored | None:
     """The counts of two ordinary label maps; None where something is to be decided or said of their values."""
-    if stored is None or labels.values.ndim != 3:
+    if stored is None or scoring.has_masks or labels.values.ndim != 3:
         return None
     of_predictions = scoring.counting.labels
     depth, height, width = labels.values.shape
@@ -325,7 +352,8 @@ def _counted_as_stored(
         prediction, said = stored_on_grid(stored, own, place.grid, name, of_predictions, scoring.volumes)
     except DataError:
         return None
-    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions)
+    regions = scoring.counting.regions
+    counts = count_stored(labels.values, prediction, place.size, scoring.references, of_predictions, regions)
     return None if counts is None else _Scored(counts, own.size, place.grid, _said(place, said))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segscale.tasks.labels import FULL_8_BITS, IGNORED, NO_CLASS, LabelRule, index_of_each_byte
 from segscale.tasks.metrics.overlap import OverlapCounts
+from segscale.tasks.metrics.regions import Regions, members
 
 _BYTES = (np.uint8, np.bool_)
 _MOST_CLASSES = 128
@@ -32,8 +33,11 @@ def count_stored(
     size: Sequence[int] | None,
     rule: LabelRule,
     of_predictions: LabelRule,
+    regions: Regions = (),
 ) -> OverlapCounts | None:
     """The counts of a reference and a prediction as they are stored; `size` (D, H, W) is that of a named image.
+
+    regions: of class indices, counted behind the classes.
 
     None where they do not lie over each other in one way alone, are no bytes, or something has to be said of one of
     them (`labels.class_indices` says it): a value that is no class, two that stand for one, or an ignored pixel of the
@@ -54,10 +58,11 @@ def count_stored(
         _kind_of_each_byte(rule, reference.dtype == np.bool_),
         _kind_of_each_byte(of_predictions, prediction.dtype == np.bool_),
         n_classes,
+        members(regions, n_classes),
     )
     if n_counted < 0:
         return None
-    nothing = _no_probabilities(n_classes)
+    nothing = _no_probabilities(n_classes + len(regions))
     true_positive, false_positive, false_negative, true_negative, reference_sum = counts
     return OverlapCounts(
         n_pixels=reference.size,

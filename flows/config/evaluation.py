@@ -73,7 +73,11 @@ def parse_config(document: dict[str, Any], *, base: Path, source: str) -> Evalua
     return config.model_copy(
         update={
             "dataset": _anchored(
-                _anchored(config.dataset, pattern_base, "images", "references"), base, "manifest", "roots", "columns"
+                _anchored(config.dataset, pattern_base, "images", "references", "masks"),
+                base,
+                "manifest",
+                "roots",
+                "columns",
             ),
             "predictions": _anchored(config.predictions, pattern_base, "path"),
             "model": _anchored(config.model, base, "path") if "." in config.model.path else config.model,

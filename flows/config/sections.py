@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.values import NAME, NAMED, Folder, Name, Names, NonNegative, Place, spelled
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.metrics.bins import BINS
+from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
@@ -22,6 +23,12 @@ Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
+def _tabled(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"expected a table such as {{ whole_tumour = [1, 2, 3] }}, got {as_toml(value)}")
+
+
 class Dataset(Section):
     """Which images, which references, and what their values mean."""
 
@@ -30,6 +37,8 @@ class Dataset(Section):
     """Optional where existing predictions are scored; the set is then the references."""
     references: Names = ""
     manifest: Place = ""
+    masks: Names = ""
+    """Which pixels of each image are evaluated: those that are not 0; the others count as ignored."""
     columns: Place = ""
     """A table with image_id (or id) and what else is known of the images, beside what names their files."""
     roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
@@ -37,6 +46,8 @@ class Dataset(Section):
     layout: Literal["files", "nnunet", "dicom"] = "files"
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    regions: Annotated[dict[str, Annotated[tuple[int, ...], Field(strict=False)]], BeforeValidator(_tabled)] = {}  # noqa: RUF012
+    """Unions of classes, counted beside them, each by the label values of its classes."""
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
@@ -96,6 +107,39 @@ class Dataset(Section):
         if self.roots and not self.manifest:
             raise ValueError("roots: needs a manifest, whose files may lie in them")
         return self
+
+    @model_validator(mode="after")
+    def _check_regions(self) -> Self:
+        known = self._values_of_classes
+        named: dict[frozenset[int], str] = {}
+        for name, values in self.regions.items():
+            said = f"regions: {name} = {as_toml(values)}"
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"regions: expected a name for each that can be printed, got {as_toml(name)}")
+            if name in self.classes:
+                raise ValueError(f"regions: {name} is the name of a class; choose another")
+            if name in OVER_CLASSES:
+                raise ValueError(f"regions: {name} is the reports' name of a score over classes; choose another")
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"{said}: expected the label values of its classes, one or more, each once")
+            if unknown := [value for value in values if value not in known]:
+                raise ValueError(f"{said}: {unknown[0]} is the value of no class; expected some of {as_toml(known)}")
+            if len(values) == len(known):
+                raise ValueError(f"{said}: holds every class, so every pixel is in it; leave the background out")
+            if twin := named.get(frozenset(values)):
+                raise ValueError(f"{said}: holds the classes of {twin} and no other; leave one of them out")
+            named[frozenset(values)] = name
+        return self
+
+    @property
+    def _values_of_classes(self) -> tuple[int, ...]:
+        return self.label_values or tuple(range(len(self.classes)))
+
+    @property
+    def region_classes(self) -> Regions:
+        """The class indices of each region, in the order in which they were given."""
+        index = {value: place for place, value in enumerate(self._values_of_classes)}
+        return tuple(tuple(sorted(index[value] for value in values)) for values in self.regions.values())
 
 
 def _shown_name(name: str) -> str:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from segscale.errors import ConfigError
 from segscale.flows.reports.tables import readable_reports
 from segscale.storage.nearby import why_not_written
 from segscale.storage.reports import Report, open_report
 from segscale.storage.table_csv import encode_csv
 from segscale.tasks.metrics.nnunet_summary import COLUMNS, nnunet_summary
+from segscale.tasks.metrics.panel import IS_REGION
 
 SUFFIX = ".parquet"
 
@@ -50,10 +53,14 @@ def export(path: str, folder: str = "", file: str = "", head: str | None = None)
 
 def summary_of(report: Report, head: str | None) -> tuple[dict[str, Any], list[str]]:
     """What nnU-Net's evaluation would say of the cases of a report; and in sentences what the report does not tell."""
-    per_image = report.table("per_image", COLUMNS)
-    values = report.run()["config"].get("dataset", {}).get("label_values")
-    indices = sorted(index for index in per_image["class_index"].unique() if index >= 0)
-    summary = nnunet_summary(per_image, dict(zip(indices, values or indices, strict=True)), head)
+    has_regions = IS_REGION in report.columns("per_image")
+    per_image = report.table("per_image", (*COLUMNS, *(("class_name", IS_REGION) if has_regions else ())))
+    dataset = report.run()["config"].get("dataset", {})
+    values, regions = dataset.get("label_values"), dataset.get("regions", {})
+    of_regions = {index: tuple(regions[name]) for index, name in _region_names(per_image)}
+    indices = sorted(index for index in per_image["class_index"].unique() if index >= 0 and index not in of_regions)
+    labels = dict(zip(indices, values or indices, strict=True)) | of_regions
+    summary = nnunet_summary(per_image, labels, head)
     unknown = ["reference_file and prediction_file are the ids of images: a report keeps no paths"]
     if not values:
         unknown.append("labels are the indices of classes (1, 2, ...): the configuration names no label_values")
@@ -61,6 +68,14 @@ def summary_of(report: Report, head: str | None) -> tuple[dict[str, Any], list[s
     if n_failed := n_images - len(summary["metric_per_case"]):
         unknown.append(f"{n_failed} of {n_images} images failed and are no cases; failures.parquet says why")
     return summary, unknown
+
+
+def _region_names(per_image: pd.DataFrame) -> Iterable[tuple[int, str]]:
+    """The class index and the name of each region, in order."""
+    if IS_REGION not in per_image:
+        return []
+    rows = per_image.loc[per_image[IS_REGION].to_numpy(bool), ["class_index", "class_name"]].drop_duplicates()
+    return sorted(zip(rows["class_index"].tolist(), rows["class_name"], strict=True))
 
 
 def _refuse_standing(files: Iterable[Path]) -> None:

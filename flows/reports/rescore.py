@@ -17,6 +17,7 @@ from segscale.flows.reports.tables import (
     tables_as_json,
 )
 from segscale.storage.reports import Report, open_report
+from segscale.tasks.metrics.panel import n_classes_of
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
 from segscale.tasks.rescore import (
@@ -43,7 +44,7 @@ class Rescoring:
     def notes(self) -> list[str]:
         """What the numbers were made with, as lines."""
         settings, lines = self.plan.settings, []
-        n_classes = self.per_image["class_index"].nunique()
+        n_classes = n_classes_of(self.per_image)
         if self.plan.index is not None:
             lines.append(f"threshold {self.plan.threshold}")
             if n_classes > 2:

@@ -104,7 +104,7 @@ def _rows_of_stratum(pairs: Pairs, stratum: Stratum, settings: ScoreSettings) ->
             estimates = estimate_pair(a, b, units, settings, seed)
             yield from (_row(stratum, pair.class_index, pair.class_name, heads, one, settings, trouble, units)
                         for one in estimates)  # fmt: skip
-            if pair.class_index > 0:
+            if pair.is_foreground:
                 foreground.append(estimates)
         if len(foreground) > 1:
             for same in zip(*foreground, strict=True):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.panel import regions_of
 
 HASHES = ("image_sha256", "reference_sha256", "prediction_sha256")
 _SHOWN = 3
@@ -18,7 +19,8 @@ def equal_files(per_image: pd.DataFrame) -> list[Finding]:
     nothing of it.
     """
     names = ["image_id", *(name for name in HASHES if name in per_image)]
-    sound = per_image.loc[per_image["status"] == "ok", [*names, "class_index", "reference_sum"]]
+    of_regions = per_image["class_index"].isin(regions_of(per_image)).to_numpy(bool)
+    sound = per_image.loc[(per_image["status"] == "ok") & ~of_regions, [*names, "class_index", "reference_sum"]]
     place, _ = pd.factorize(sound["image_id"])
     is_foreground = (sound["class_index"] > 0) & (sound["reference_sum"].fillna(0) > 0)
     images = sound.loc[~pd.Series(place, sound.index).duplicated(), names].reset_index(drop=True)

@@ -1,4 +1,6 @@
-"""Order and keys of the rows of every aggregate table: unit, stratum, class (by index, then over classes), head."""
+"""Order and keys of the rows of every aggregate table: unit, stratum, class (by index, regions behind, then over
+classes), head.
+"""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -47,7 +49,7 @@ def over_classes_together(
         found = estimate(_sample(one, stratum) for one in distinct.values())
         estimates = dict(zip(distinct, found, strict=True))
         results = [estimates[id(one.counts)] for one in classes]
-        foreground = [result for one, result in zip(classes, results, strict=True) if one.class_index > 0]
+        foreground = [result for one, result in zip(classes, results, strict=True) if one.is_foreground]
         n_own = sum(one.class_index != OVER_CLASSES for one in classes)
         names = [(one.class_index, one.class_name) for one in classes]
         names.insert(n_own, (OVER_CLASSES, MACRO))

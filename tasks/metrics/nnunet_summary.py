@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.errors import ArgumentError
+from segscale.tasks.metrics.panel import regions_of
 from segscale.tasks.refusal import there_are
 
 COLUMNS = (
@@ -19,15 +20,20 @@ COLUMNS = (
 Metrics = dict[str, float]
 
 
-def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, int], head: str | None = None) -> dict[str, Any]:
+Label = int | tuple[int, ...]
+
+
+def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, Label], head: str | None = None) -> dict[str, Any]:
     """`metric_per_case`, `mean` and `foreground_mean` as nnU-Net's evaluation of a folder names and means them.
 
-    per_image: COLUMNS of a report. labels: the label value of each class, by its index. head: of these predictions;
-    may be left out where there is one.
+    per_image: COLUMNS of a report, and `is_region` where it has that. labels: the label value of each class, and the
+    values of each region that is wanted, by its index. head: of these predictions; may be left out where there is one.
 
-    Of each sound image and foreground class Dice, IoU, TP, FP, FN, TN, n_pred and n_ref, from the counts alone: Dice is
-    2 TP / (2 TP + FP + FN), NaN where both masks are empty, whatever smoothing and empty policy the run had. `mean` is
-    over the cases where a metric is defined, `foreground_mean` the mean of these over labels (NaN where one is NaN).
+    Of each sound image and foreground class or region Dice, IoU, TP, FP, FN, TN, n_pred and n_ref, from the counts
+    alone: Dice is 2 TP / (2 TP + FP + FN), NaN where both masks are empty, whatever smoothing and empty policy the run
+    had. `mean` is over the cases where a metric is defined, `foreground_mean` the mean of these over labels (NaN where
+    one is NaN). Regions are called as nnU-Net calls them, "(1, 2, 3)", one of a single class by its value; they do not
+    enter `foreground_mean`, where nnU-Net has them alone.
     Failed images are no cases. `reference_file` and `prediction_file` are the image's id: a report keeps no paths.
 
     The names are those of `nnunetv2/evaluation/evaluate_predictions.py`. Raises ArgumentError for a head that there is
@@ -39,26 +45,33 @@ def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, int], head: str
     if head is not None and head not in heads:
         known = there_are(heads) if any(heads) else "its predictions are of one head without a name; leave it out"
         raise ArgumentError(f"head: expected a head of this report, got {head!r}; {known}")
+    regions = regions_of(per_image)
+    unlabelled = per_image["class_index"].isin([index for index in regions if index not in labels])
     rows = per_image[
-        ((per_image["class_index"] > 0) & (per_image["status"] == "ok")).to_numpy(bool)
+        ((per_image["class_index"] > 0) & ~unlabelled & (per_image["status"] == "ok")).to_numpy(bool)
         & (per_image["head"].astype(str) == (heads[0] if head is None else head)).to_numpy(bool)
     ]
     cases = _cases(rows, labels)
-    keys = [str(label) for index, label in labels.items() if index > 0]
+    keys = [_key(label) for index, label in labels.items() if index > 0]
+    own = [_key(label) for index, label in labels.items() if index > 0 and index not in regions]
     mean = {key: _mean(case["metrics"][key] for case in cases) for key in keys} if cases else {}
     return {
         "metric_per_case": cases,
         "mean": mean,
-        "foreground_mean": {name: float(np.mean([mean[key][name] for key in keys])) for name in NAMES} if cases else {},
+        "foreground_mean": {name: float(np.mean([mean[key][name] for key in own])) for name in NAMES} if cases else {},
     }
 
 
-def _cases(rows: pd.DataFrame, labels: Mapping[int, int]) -> list[dict[str, Any]]:
+def _key(label: Label) -> str:
+    return str(label[0]) if isinstance(label, tuple) and len(label) == 1 else str(label)
+
+
+def _cases(rows: pd.DataFrame, labels: Mapping[int, Label]) -> list[dict[str, Any]]:
     by_image: dict[str, dict[str, Metrics]] = {}
     named: Iterable[Any] = rows[list(COLUMNS)].itertuples(index=False)
     for row in named:
         counts = int(row.true_positive), int(row.false_positive), int(row.false_negative), int(row.true_negative)
-        by_image.setdefault(str(row.image_id), {})[str(labels[row.class_index])] = _metrics(*counts)
+        by_image.setdefault(str(row.image_id), {})[_key(labels[row.class_index])] = _metrics(*counts)
     return [{"reference_file": name, "prediction_file": name, "metrics": found} for name, found in by_image.items()]
 
 

@@ -4,6 +4,7 @@ The compiled passes are imported by what calls them: they bring numba, which tak
 import this module only add counts up.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from segscale.tasks.metrics.overlap_inputs import (
     refuse_bad_labels,
     refuse_bad_probabilities,
 )
+from segscale.tasks.metrics.regions import Regions, as_regions, soft_counts, sums_of_confusion
 
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
@@ -32,8 +34,9 @@ MAX_CLASSES = 256
 class OverlapCounts:
     """Additive overlap counts of an image, of a part of one, or of many: `+` joins them, `zero` is neutral.
 
-    The class axis C comes first and starts with the background. Ignored pixels count in `n_pixels` and `n_ignored`,
-    in nothing else. Two records are equal if all their arrays are (NaN equals NaN).
+    The class axis C comes first and starts with the background; regions stand in it behind the classes, as if they were
+    more of them. Ignored pixels count in `n_pixels` and `n_ignored`, in nothing else. Two records are equal if all
+    their arrays are (NaN equals NaN).
     """
 
     n_pixels: int
@@ -57,7 +60,8 @@ class OverlapCounts:
     reference_sum: Int64Array
     """(C,) reference pixels of the class."""
     histogram_foreground: Int64Array
-    """(H, 256) reference pixels of the class by bin. H is 1 (class 1) of two classes, C of more, 0 of label maps."""
+    """(H, 256) reference pixels of the class by bin. H is 1 (class 1) of two classes, C of more, 0 of label maps; with
+    regions that many more, but of label maps."""
     histogram_background: Int64Array
     """(H, 256) counted pixels of any other class by bin."""
 
@@ -68,7 +72,7 @@ class OverlapCounts:
 
     @property
     def n_classes(self) -> int:
-        """C, the background included."""
+        """C, the background and regions included."""
         return self.true_positive.size
 
     @property
@@ -117,6 +121,7 @@ def count_overlap(
     label_map: NDArray[Any] | None = None,
     threshold: float = 0.5,
     ignore_index: int | None = None,
+    regions: Sequence[Sequence[int]] = (),
 ) -> OverlapCounts:
     """Count the overlap of one image's prediction with its reference, in one pass over the pixels.
 
@@ -128,11 +133,14 @@ def count_overlap(
     label_map: instead of probabilities, predicted class indices 0..C-1 of the reference's shape.
     threshold: two classes: foreground where p >= threshold, both as float32; with uint8 a multiple of 1/256 below 1.
         More classes: not used, argmax decides, and the first maximum wins.
+    regions: the classes of each region, which is counted behind the classes: a pixel is in it, in the reference or in
+        the prediction, where its class is. The probability of a region is the sum of those of its classes.
 
     Both predictions and labels are checked at ignored pixels too. An array of shape (height, width, 2) is taken as a
     volume where it is both reference and probabilities: pass class indices, never one-hot references.
 
-    Raises ValueError for shapes that do not fit, labels that are no class, probabilities not finite or outside 0..1.
+    Raises ValueError for shapes that do not fit, labels that are no class, probabilities not finite or outside 0..1,
+    and regions of no class or of what is none.
 
     >>> counts = count_overlap(np.array([[1, 1, 0, 0]]), n_classes=2, probabilities=np.float32([[0.9, 0.2, 0.6, 0.1]]))
     >>> counts.true_positive, counts.false_positive, counts.false_negative
@@ -143,16 +151,17 @@ def count_overlap(
     if (probabilities is None) == (label_map is None):
         given = "neither" if label_map is None else "both"
         raise ArgumentError(f"expected exactly one of probabilities and label_map, got {given}")
+    counted = as_regions(regions, n_classes)
     labels = native_labels(reference, "reference")
     if ignore_index is not None and labels.dtype.kind == "u" and ignore_index < 0:
         ignore_index = None
     if label_map is not None:
-        return _count_label_map(labels, native_labels(label_map, "label_map"), n_classes, ignore_index)
+        return _count_label_map(labels, native_labels(label_map, "label_map"), n_classes, ignore_index, counted)
     assert probabilities is not None
     values, table = native_probabilities(probabilities, labels.shape, n_classes, threshold)
     if n_classes == 2:
-        return _count_foreground(labels, values, table, threshold, ignore_index)
-    return _count_channels(labels, values, table, ignore_index)
+        return _count_foreground(labels, values, table, threshold, ignore_index, counted)
+    return _count_channels(labels, values, table, ignore_index, counted)
 
 
 def _count_foreground(
@@ -161,6 +170,7 @@ def _count_foreground(
     table: NDArray[np.float32],
     threshold: float,
     ignore_index: int | None,
+    regions: Regions,
 ) -> OverlapCounts:
     from segscale.tasks.metrics.foreground_kernel import count_two_classes
 
@@ -171,6 +181,11 @@ def _count_foreground(
     if not valid:
         refuse_bad_labels(reference, "reference", 2, ignore_index)
         refuse_bad_probabilities(probabilities, table)
+    if regions:
+        true_positive, false_positive, false_negative, true_negative = counts[:4, 1]
+        confusion = np.array([[true_negative, false_positive], [false_negative, true_positive]])
+        of_regions = soft_counts(reference, probabilities, table, regions, ignore_index)
+        return _from_confusion(reference.size, confusion, *_behind((soft, histograms[:, None]), of_regions), regions)
     return OverlapCounts(
         n_pixels=reference.size,
         n_ignored=reference.size - int(counts[4, 0]) - int(counts[4, 1]),
@@ -188,7 +203,11 @@ def _count_foreground(
 
 
 def _count_channels(
-    reference: NDArray[Any], probabilities: NDArray[Any], table: NDArray[np.float32], ignore_index: int | None
+    reference: NDArray[Any],
+    probabilities: NDArray[Any],
+    table: NDArray[np.float32],
+    ignore_index: int | None,
+    regions: Regions,
 ) -> OverlapCounts:
     from segscale.tasks.metrics.kernels import count_argmax
 
@@ -198,11 +217,14 @@ def _count_channels(
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_probabilities(probabilities, table)
-    return _from_confusion(reference.size, confusion, soft, histograms)
+    if regions:
+        of_regions = soft_counts(reference, probabilities, table, regions, ignore_index)
+        soft, histograms = _behind((soft, histograms), of_regions)
+    return _from_confusion(reference.size, confusion, soft, histograms, regions)
 
 
 def _count_label_map(
-    reference: NDArray[Any], label_map: NDArray[Any], n_classes: int, ignore_index: int | None
+    reference: NDArray[Any], label_map: NDArray[Any], n_classes: int, ignore_index: int | None, regions: Regions
 ) -> OverlapCounts:
     if label_map.shape != reference.shape:
         raise ArgumentError(
@@ -217,15 +239,24 @@ def _count_label_map(
     if not valid:
         refuse_bad_labels(reference, "reference", n_classes, ignore_index)
         refuse_bad_labels(label_map, "label_map", n_classes, None)
-    soft = np.full((3, n_classes), np.nan)
-    return _from_confusion(reference.size, confusion.sum(axis=0), soft, np.zeros((2, 0, BINS), np.int64))
+    soft, no_histograms = np.full((3, n_classes + len(regions)), np.nan), np.zeros((2, 0, BINS), np.int64)
+    return _from_confusion(reference.size, confusion.sum(axis=0), soft, no_histograms, regions)
 
 
-def _from_confusion(n_pixels: int, confusion: Int64Array, soft: Float64Array, histograms: Int64Array) -> OverlapCounts:
-    """confusion (C, C): reference by prediction; soft (3, C); histograms (2, H, BINS), background first."""
+def _behind(
+    of_classes: tuple[Float64Array, Int64Array], of_regions: tuple[Float64Array, Int64Array]
+) -> tuple[Float64Array, Int64Array]:
+    """Soft sums and histograms of both, the regions behind the classes."""
+    (soft, histograms), (soft_behind, behind) = of_classes, of_regions
+    return np.concatenate([soft, soft_behind], axis=1), np.concatenate([histograms, behind], axis=1)
+
+
+def _from_confusion(
+    n_pixels: int, confusion: Int64Array, soft: Float64Array, histograms: Int64Array, regions: Regions
+) -> OverlapCounts:
+    """confusion (C, C): reference by prediction; soft (3, C + R); histograms (2, H, BINS), background first."""
     n_counted = int(confusion.sum())
-    true_positive = confusion.diagonal().copy()
-    reference_sum, predicted_sum = confusion.sum(axis=1), confusion.sum(axis=0)
+    true_positive, reference_sum, predicted_sum = sums_of_confusion(confusion, regions)
     return OverlapCounts(
         n_pixels=n_pixels,
         n_ignored=n_pixels - n_counted,

@@ -19,20 +19,25 @@ BLOCK = 8
 
 @compiled
 def count_stored_pair(
-    reference: Uint8Array, prediction: Uint8Array, of_reference: Uint8Array, of_prediction: Uint8Array, n_classes: int
+    reference: Uint8Array,
+    prediction: Uint8Array,
+    of_reference: Uint8Array,
+    of_prediction: Uint8Array,
+    n_classes: int,
+    members: Uint8Array,
 ) -> tuple[Int64Array, int]:
-    """The counts of a pair by class, int64 (5, C), and its counted pixels.
+    """The counts of a pair by class and region, int64 (5, C + R), and its counted pixels.
 
     In the order true and false positive, false and true negative, reference. -1 pixels, and void counts, where
     something has to be said of the pair: a value that is no class, 1 beside white, or an ignored pixel of the
     prediction where the reference has a class.
 
     reference, prediction: (N,), contiguous. of_reference, of_prediction: (256,), the kind of each value: a class, or
-    C + one of those beside them.
+    C + one of those beside them. members: (R, C), 1 where a class is in a region.
     """
     pixels = _by_kind(reference, prediction, of_reference, of_prediction, n_classes + BESIDE_CLASSES)
     ignored, unknown, white = n_classes + IGNORED, n_classes + UNKNOWN, n_classes + WHITE
-    counts = np.zeros((5, n_classes), np.int64)
+    counts = np.zeros((5, n_classes + members.shape[0]), np.int64)
     of_kind, predicted_of_kind = pixels.sum(axis=1), pixels.sum(axis=0)
     if (
         of_kind[unknown] + predicted_of_kind[unknown] > 0
@@ -49,9 +54,25 @@ def count_stored_pair(
         counts[0, c], counts[4, c] = pixels[c, c], in_reference
         counts[1, c], counts[2, c] = in_prediction - pixels[c, c], in_reference - pixels[c, c]
         n_counted += in_reference
-    for c in range(n_classes):
+    for region in range(members.shape[0]):
+        _add_region(pixels, members[region], counts[:, n_classes + region])
+    for c in range(counts.shape[1]):
         counts[3, c] = n_counted - counts[0, c] - counts[1, c] - counts[2, c]
     return counts, n_counted
+
+
+@compiled
+def _add_region(pixels: Int64Array, is_member: Uint8Array, counts: Int64Array) -> None:
+    """The counts of a region, int64 (5,), but for its true negatives."""
+    for c in range(is_member.size):
+        for predicted in range(is_member.size):
+            if is_member[c] and is_member[predicted]:
+                counts[0] += pixels[c, predicted]
+            elif is_member[predicted]:
+                counts[1] += pixels[c, predicted]
+            elif is_member[c]:
+                counts[2] += pixels[c, predicted]
+    counts[4] = counts[0] + counts[2]
 
 
 @compiled

@@ -32,6 +32,8 @@ class PairedClass:
     head_b: Hashable
     a: CountColumns
     b: CountColumns
+    is_foreground: bool
+    """Whether it is a class, no region, other than the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +181,10 @@ def _paired_classes(panels: Sequence[Panel], heads: tuple[Hashable, Hashable]) -
         raise ArgumentError(f"the runs are over different classes: {names_a} in a, {names_b} in b")
     pairs = []
     for one_a, one_b in zip(of_a, of_b, strict=True):
-        pairs.append(PairedClass(one_a.class_index, one_a.class_name, *heads, one_a.counts, one_b.counts))
+        kind = one_a.is_foreground
+        pairs.append(PairedClass(one_a.class_index, one_a.class_name, *heads, one_a.counts, one_b.counts, kind))
         _refuse_other_reading(pairs[-1], panels[0])
-    n_foreground = sum(pair.class_index > 0 for pair in pairs)
+    n_foreground = sum(pair.is_foreground for pair in pairs)
     return [pair for pair in pairs if pair.class_index >= 0 or n_foreground > 1]
 
 

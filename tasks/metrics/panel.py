@@ -18,6 +18,8 @@ from segscale.tasks.refusal import there_are
 
 IMAGE = "image"
 """What stands in the column `unit` where images are evaluated."""
+IS_REGION = "is_region"
+"""Column of per_image, where regions are counted beside classes: whether a row is of one."""
 OVER_CLASSES = -1
 """class_index of what is said over classes: MACRO, MICRO and CHANNELS."""
 MACRO = "all_macro"
@@ -43,6 +45,13 @@ class ClassCounts:
     """Of the images without a usable prediction."""
     partly_missed: Int64Array | None = None
     """Of ok units: reference pixels of their images without a usable prediction; None where no unit has such images."""
+    is_region: bool = False
+    """Whether it is a union of classes, which enters nothing that is said over classes."""
+
+    @property
+    def is_foreground(self) -> bool:
+        """Whether it is a class other than the background."""
+        return self.class_index > 0 and not self.is_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ class Panel:
     heads: tuple[Hashable, ...]
     """Heads in order of appearance."""
     classes: dict[Hashable, tuple[ClassCounts, ...]]
-    """Per head the classes by index, the background first, then MICRO and CHANNELS."""
+    """Per head the classes by index, the background first, then regions, MICRO and CHANNELS."""
     unit: str = IMAGE
     """What a place stands for: an image, or a unit, by the name of its column."""
     units: Units | None = None
@@ -113,7 +122,7 @@ class Panel:
     def foreground(self) -> tuple[str, ...]:
         """Names of the foreground classes by index."""
         classes = self.classes[self.heads[0]] if self.heads else ()
-        return tuple(one.class_name for one in classes if one.class_index > 0)
+        return tuple(one.class_name for one in classes if one.is_foreground)
 
     def strata(self, group_by: tuple[str, ...]) -> list[Stratum]:
         """The whole set, then each `column=value`: columns as given, values sorted as text ("" for missing).
@@ -210,6 +219,20 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     return Panel(images, failed, lacking, tuple(classes), classes)
 
 
+def regions_of(per_image: pd.DataFrame) -> tuple[int, ...]:
+    """The class indices of the regions in a `per_image` table."""
+    if IS_REGION not in per_image:
+        return ()
+    # Beside those of runs that have none, where it is null.
+    is_region = per_image[IS_REGION].astype("boolean").fillna(False).to_numpy(bool)
+    return tuple(map(int, per_image.loc[is_region, "class_index"].unique()))
+
+
+def n_classes_of(per_image: pd.DataFrame) -> int:
+    """How many classes a `per_image` table has, the background included and regions left out."""
+    return per_image["class_index"].nunique() - len(regions_of(per_image))
+
+
 def with_missing_columns(per_image: pd.DataFrame) -> pd.DataFrame:
     """The table with the columns about missing predictions; where it has none, nothing is known of failed images."""
     if PREDICTION_MISSING in per_image.columns and REFERENCE_PIXELS in per_image.columns:
@@ -231,7 +254,8 @@ def _class_counts(rows: pd.DataFrame, n_images: int, n_missing: int) -> ClassCou
         raise ArgumentError(f"per_image: {REFERENCE_PIXELS} is null in rows of a missing prediction")
     soft = 0.0 if counts.has_soft_sums else np.nan
     order = _order(lacking, n_missing, f"{index} ({name})", "missing")
-    return ClassCounts(index, name, counts, CountColumns.of_missing(np.asarray(pixels, np.int64)[order], soft))
+    missed = CountColumns.of_missing(np.asarray(pixels, np.int64)[order], soft)
+    return ClassCounts(index, name, counts, missed, is_region=bool(regions_of(rows)))
 
 
 def _order(rows: pd.DataFrame, n_images: int, of_class: str, kind: str) -> NDArray[np.intp]:
@@ -246,12 +270,12 @@ def _order(rows: pd.DataFrame, n_images: int, of_class: str, kind: str) -> NDArr
 
 
 def _sums_over_classes(classes: list[ClassCounts]) -> tuple[ClassCounts, ClassCounts]:
-    foreground = [one for one in classes if one.class_index > 0]
+    foreground = [one for one in classes if one.is_foreground]
     if not foreground:
         raise ArgumentError(
             "per_image: expected rows of a foreground class (class_index 1 or more), got only class_index 0"
         )
-    return _summed(MICRO, foreground), _summed(CHANNELS, classes)
+    return _summed(MICRO, foreground), _summed(CHANNELS, [one for one in classes if not one.is_region])
 
 
 def _summed(name: str, classes: list[ClassCounts]) -> ClassCounts:

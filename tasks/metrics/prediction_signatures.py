@@ -20,7 +20,7 @@ INVERTED_LEAD = 0.3
 
 @dataclass(frozen=True, slots=True)
 class ClassCase:
-    """A foreground class of one head, beside the background of the same images."""
+    """A foreground class or a region of one head, beside the background of the same images."""
 
     where: str
     class_name: str
@@ -36,14 +36,14 @@ class ClassCase:
 
 
 def cases_of(panel: Panel) -> Iterator[ClassCase]:
-    """Every foreground class of every head that has images."""
+    """Every foreground class and region of every head that has images."""
     for head in panel.heads:
         classes = [one for one in panel.classes[head] if one.class_index != OVER_CLASSES]
-        foreground = [one for one in classes if one.class_index > 0]
-        for one in foreground:
+        n_foreground = sum(one.is_foreground for one in classes)
+        for one in classes[1:]:
             if one.counts.size:
                 where = f"class {one.class_name}" + (f", head {head}" if str(head) else "")
-                yield ClassCase(where, one.class_name, one.counts, classes[0].counts, len(foreground) == 1)
+                yield ClassCase(where, one.class_name, one.counts, classes[0].counts, n_foreground == 1)
 
 
 def broken_prediction(case: ClassCase) -> Finding | None:

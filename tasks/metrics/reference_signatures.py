@@ -9,7 +9,7 @@ def nothing_but_ignored(panel: Panel) -> Finding | None:
     if not len(panel.images) or "n_ignored" not in panel.images:
         return None
     n_ignored = panel.images["n_ignored"].astype("int64")
-    classes = [one for one in panel.classes[panel.heads[0]] if one.class_index > 0]
+    classes = [one for one in panel.classes[panel.heads[0]] if one.is_foreground]
     left = sum(int(one.counts.reference_sum.sum() + one.missed.reference_sum.sum()) for one in classes)
     if left or not n_ignored.any():
         return None

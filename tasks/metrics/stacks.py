@@ -21,6 +21,7 @@ from segscale.tasks.metrics.overlap import (
     count_overlap,
 )
 from segscale.tasks.metrics.overlap_inputs import native_probabilities
+from segscale.tasks.metrics.regions import Regions, as_regions, sums_of_confusion
 
 _IGNORED = 255
 """The value that the passes over two classes know as ignored."""
@@ -70,12 +71,14 @@ def count_overlaps(
     label_maps: Uint8Array | None = None,
     threshold: float = 0.5,
     ignore_index: int | None = None,
+    regions: Sequence[Sequence[int]] = (),
 ) -> StackCounts:
     """Count the overlap of each of N images with its reference: what `count_overlap` counts of them one by one.
 
     references: uint8 class indices 0..C-1 or `ignore_index`, (N, height, width) or (N, depth, height, width).
     probabilities: of two classes, uint8 codes of the references' shape.
     label_maps: instead of them, predicted class indices 0..C-1, uint8 of the references' shape.
+    regions: the classes of each region, which is counted behind the classes.
 
     Raises what `count_overlap` does of the first image that it refuses.
 
@@ -89,19 +92,25 @@ def count_overlaps(
     kind, predictions = ("probabilities", probabilities) if label_maps is None else ("label_map", label_maps)
     assert predictions is not None
     _refuse_other_arrays(references, predictions, kind, n_classes)
+    found = as_regions(regions, n_classes)
     ignored = ignore_index if ignore_index is not None and 0 <= ignore_index <= _IGNORED else None
 
     def count_alone(place: int) -> OverlapCounts:
         given: dict[str, Any] = {kind: predictions[place]}
         return count_overlap(
-            references[place], n_classes=n_classes, threshold=threshold, ignore_index=ignore_index, **given
+            references[place],
+            n_classes=n_classes,
+            threshold=threshold,
+            ignore_index=ignore_index,
+            regions=found,
+            **given,
         )
 
     if not len(references):
-        return _no_images(n_classes, kind, math.prod(references.shape[1:]))
+        return _no_images(n_classes, len(found), kind, math.prod(references.shape[1:]))
     if kind == "label_map":
-        counts, refused = _count_label_maps(references, predictions, n_classes, ignored)
-    elif n_classes == 2 and ignored in (None, _IGNORED) and references[0].size < _MOST_PIXELS:
+        counts, refused = _count_label_maps(references, predictions, n_classes, ignored, found)
+    elif n_classes == 2 and not found and ignored in (None, _IGNORED) and references[0].size < _MOST_PIXELS:
         # Refuses a threshold that codes cannot have; of the pixels it learns from the pass below.
         native_probabilities(predictions[0], predictions[0].shape, n_classes, threshold)
         counts, refused = _count_codes(references, predictions, threshold, ignored)
@@ -132,13 +141,13 @@ def _refuse_other_arrays(references: Uint8Array, predictions: Uint8Array, kind: 
 
 
 def _count_label_maps(
-    references: Uint8Array, label_maps: Uint8Array, n_classes: int, ignored: int | None
+    references: Uint8Array, label_maps: Uint8Array, n_classes: int, ignored: int | None, regions: Regions
 ) -> tuple[StackCounts, int | None]:
     (words, n_filled), (predicted, _) = in_words(references), in_words(label_maps)
-    if n_classes <= MOST_CLASSES:
+    if n_classes <= MOST_CLASSES and not regions:
         sums, n_ignored, refused = count_few_labels(words, predicted, n_classes, n_filled, ignored)
     else:
-        sums, n_ignored, refused = _count_many_labels(words, predicted, n_classes, n_filled, ignored)
+        sums, n_ignored, refused = _count_many_labels(words, predicted, n_classes, n_filled, ignored, regions)
     n_pixels = math.prod(references.shape[1:])
     true_positive, reference_sum, predicted_sum = sums
     unknown = np.full(true_positive.shape, np.nan)
@@ -160,14 +169,14 @@ def _count_label_maps(
 
 
 def _count_many_labels(
-    words: Uint64Array, predicted: Uint64Array, n_classes: int, n_filled: int, ignored: int | None
+    words: Uint64Array, predicted: Uint64Array, n_classes: int, n_filled: int, ignored: int | None, regions: Regions
 ) -> tuple[Int64Array, Int64Array, int | None]:
-    """What `count_few_labels` does, of any number of classes."""
+    """What `count_few_labels` does, of any number of classes, and of regions."""
     from segscale.tasks.metrics.stack_kernels import ALL_VALID, NOTHING_IGNORED, count_many_labels
 
     ignored_label = NOTHING_IGNORED if ignored is None else ignored
     confusion, refused = count_many_labels(words, predicted, n_classes, n_filled, ignored_label)
-    sums = np.stack([confusion.diagonal(axis1=1, axis2=2), confusion.sum(axis=2), confusion.sum(axis=1)])
+    sums = sums_of_confusion(confusion, regions)
     n_pixels = words.shape[1] * WORD - n_filled
     return sums, n_pixels - confusion.sum(axis=(1, 2)), None if refused == ALL_VALID else refused
 
@@ -197,9 +206,9 @@ def _count_codes(
     ), None if refused == ALL_VALID else refused
 
 
-def _no_images(n_classes: int, kind: str, n_pixels: int) -> StackCounts:
-    n_histograms = 0 if kind == "label_map" else 1 if n_classes == 2 else n_classes
-    nothing = _joined([OverlapCounts.zero(n_classes, n_histograms=n_histograms)])
+def _no_images(n_classes: int, n_regions: int, kind: str, n_pixels: int) -> StackCounts:
+    n_histograms = 0 if kind == "label_map" else n_regions + (1 if n_classes == 2 else n_classes)
+    nothing = _joined([OverlapCounts.zero(n_classes + n_regions, n_histograms=n_histograms)])
     arrays = {name: getattr(nothing, name)[:0] for name in ("n_ignored", *_ARRAYS)}
     return StackCounts(n_pixels, **arrays)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.stream_sizes import jpeg_2000_size
 
 NATIVE: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
 """Transfer syntaxes whose pixels are not compressed by themselves (one deflates the whole file)."""
@@ -138,10 +139,11 @@ def _jpeg_size(frame: bytes) -> tuple[int, int]:
 
 
 def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
-    """Rows and columns of the marker SIZ, which is the first of a codestream."""
-    start = frame.index(b"\xff\x4f\xff\x51")
-    right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
-    return int(bottom - top), int(right - left)
+    """Rows and columns of the marker SIZ; one component, for which memory is taken at once."""
+    rows, columns, components = jpeg_2000_size(frame)
+    if components != 1:
+        raise ValueError("several components")
+    return rows, columns
 
 
 _RLE: Final = Codec("RLE", True, _run_lengths, None, "PACKBITS")

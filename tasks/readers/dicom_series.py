@@ -75,13 +75,16 @@ def read_series(files: Mapping[str, Buffer], name: str) -> Series:
     names and numbers. Raises UnreadableImage as `read_series_header` does, and for pixels that cannot be decoded.
     """
     header, parts, places = _planned(files, name)
-    values = np.empty(header.grid.size, header.dtype)
+    values: NDArray[Any] | None = None
     start = 0
     for part in parts:
         with opened(files[part.name], part.name) as file:
             for index, stored in enumerate(read_frames(file, part.layout)):
+                if values is None:  # now that there are pixels: headers alone claim what they like
+                    values = np.empty(header.grid.size, header.dtype)
                 values[places[start + index]] = rescaled(stored, part.rescales[index], part.layout, values.dtype)
         start += len(part.planes)
+    assert values is not None
     return Series(header, values)
 
 

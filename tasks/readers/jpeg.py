@@ -12,6 +12,10 @@ from segscale.tasks.readers.picture import Header, Picture, check_signature, che
 from segscale.tasks.readers.pillow import decoded
 
 _CHANNELS = {"L": 1, "RGB": 3}
+_LARGEST_RATIO = 512
+"""Pixels that one byte can stand for: of 8 x 8 of them Huffman coding makes a bit at least (ITU-T T.81, F.1.2)."""
+_ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
+"""Frames that are coded in another way, which knows no such bound."""
 
 
 class JpegReader:
@@ -30,6 +34,7 @@ class JpegReader:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         with decoding(name, "JPEG image"), _open(data, name) as image:
             channels = _header(image, name).channels
+            _check_claim(image, data, name)
             pixels = decoded(image).reshape(1, image.height, image.width, channels)
             orientation = _orientation(image)
         return Picture(native_pixels(turned(pixels, orientation)), 255.0, None)
@@ -60,6 +65,16 @@ def _header(image: Image.Image, name: str) -> Header:
     orientation = _orientation(image)
     height, width = turned_size(image.height, image.width, orientation)
     return check_size(Header(1, height, width, _CHANNELS[image.mode], "uint8", orientation), name)
+
+
+def _check_claim(image: Image.Image, data: bytes, name: str) -> None:
+    """Raise UnreadableImage where so few bytes cannot hold as many pixels, for which memory would be taken at once."""
+    pixels = image.height * image.width
+    if pixels > _LARGEST_RATIO * len(data) and not any(marker in data for marker in _ARITHMETIC):
+        raise UnreadableImage(
+            f"{name}: cut off: {len(data)} bytes cannot hold the {image.width} x {image.height} pixels that the JPEG "
+            f"claims (at most {_LARGEST_RATIO} for each)"
+        )
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,7 +1,12 @@
-"""The head of a JPEG XL stream, read far enough to tell a lossless one. Specification: ISO/IEC 18181-1."""
+"""The head of a JPEG XL stream, read far enough to tell its size and whether it is lossless.
+
+Specification: ISO/IEC 18181-1.
+"""
 
 _HEAD_BYTES = 256
 _SIZES = ((1, 9), (1, 13), (1, 18), (1, 30))
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+"""Columns to rows."""
 _ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))
 _GREY, _XYB = 1, 2
 _CUSTOM = 2
@@ -42,7 +47,7 @@ def is_lossless_jpeg_xl(stream: bytes) -> bool:
     """
     bits = _Bits(stream)
     bits.take(16)
-    _pass_size(bits)
+    _size(bits)
     is_xyb = _is_xyb(bits)
     bits.expect(bits.take(1) == 1)  # the default transform
     bits.align()
@@ -52,12 +57,23 @@ def is_lossless_jpeg_xl(stream: bytes) -> bool:
     return bits.is_known and not is_xyb and not is_default_frame and is_modular
 
 
-def _pass_size(bits: _Bits) -> None:
+def jpeg_xl_size(stream: bytes) -> tuple[int, int] | None:
+    """(rows, columns) that a stream claims; None for one in a container."""
+    bits = _Bits(stream)
+    bits.take(16)
+    size = _size(bits)
+    return size if bits.is_known and stream.startswith(b"\xff\x0a") else None
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Rows and columns."""
     is_small = bits.take(1)
-    for is_width in (False, True):
-        if is_width and bits.take(3):  # a ratio of the height
-            return
-        bits.take(5) if is_small else bits.choose(*_SIZES)
+    rows = 8 * (1 + bits.take(5)) if is_small else bits.choose(*_SIZES)
+    ratio = bits.take(3)
+    if ratio:
+        columns, of_rows = _RATIOS[ratio - 1]
+        return rows, rows * columns // of_rows
+    return rows, 8 * (1 + bits.take(5)) if is_small else bits.choose(*_SIZES)
 
 
 def _is_xyb(bits: _Bits) -> bool:
@@ -67,7 +83,7 @@ def _is_xyb(bits: _Bits) -> bool:
     if has_extra_fields:
         bits.take(3)  # orientation
         if bits.take(1):
-            _pass_size(bits)
+            _size(bits)
         bits.expect(not bits.take(2))  # preview, animation
     if bits.take(1):  # floats
         bits.choose((32, 0), (16, 0), (24, 0), (1, 6))

@@ -11,6 +11,7 @@ from segscale.storage import bundles
 Files = Mapping[str, memoryview]
 
 _MOST_FILES = 2**16
+_LONGEST_NAME = 255
 _COUNTED = re.compile(r"([^%]*)%(0?\d{0,2})[du]([^%]*)")
 """A pattern as printf has it, with one whole number of at most 99 digits."""
 
@@ -42,9 +43,11 @@ def found_files(names: Sequence[str], files: Files, name: str) -> list[memoryvie
 def check_file_names(names: Sequence[str], name: str) -> tuple[str, ...]:
     """The names of files beside a header, or below it; UnreadableImage for those that lead elsewhere, and for none."""
     for one in names:
-        if not one or one.startswith(("/", "\\", "~")) or ":" in one or ".." in re.split(r"[/\\]", one):
+        leads_elsewhere = one.startswith(("/", "\\", "~")) or ":" in one or ".." in re.split(r"[/\\]", one)
+        if not one or leads_elsewhere or not one.isprintable() or len(one) > _LONGEST_NAME:
             raise UnreadableImage(
-                f"{name}: its voxels are in {one!r}; expected a file beside the header: put it there and name it so"
+                f"{name}: its voxels are in {one[:_LONGEST_NAME]!r}; expected a file beside the header: put "
+                "it there and name it so"
             )
     if not names:
         raise UnreadableImage(f"{name}: it lists the files of its voxels and names none")
@@ -63,8 +66,8 @@ def counted_names(pattern: str, numbers: Sequence[str], name: str) -> tuple[str,
         match = None
     if match is None or step == 0:
         raise UnreadableImage(
-            f"{name}: its voxels are in {' '.join((pattern, *numbers))!r}; expected a pattern with one number, as in "
-            "'slice%03d.raw 1 20 1'"
+            f"{name}: its voxels are in {' '.join((pattern, *numbers))[:_LONGEST_NAME]!r}; expected a pattern with "
+            "one number, as in 'slice%03d.raw 1 20 1'"
         )
     count = (last - first) // step + 1
     if count > _MOST_FILES:

@@ -17,6 +17,7 @@ from segscale.errors import UnreadableImage
 from segscale.tasks.readers.members import check_file_names, counted_names
 
 _LONGEST_HEADER, _LONGEST_LINE = 2**24, 2**16
+_MOST_AXES = 16
 _FIELD = re.compile(r"([A-Za-z_]\w{0,63})\s{0,64}[=:](.*)")
 _LAST = "elementdatafile"
 _TYPES: Final = {
@@ -145,10 +146,10 @@ def _sides(fields: Mapping[str, str], name: str) -> tuple[int, ...]:
     text, dimension = fields.get("dimsize", ""), fields.get("ndims", "")
     words = text.split()
     is_whole = all(re.fullmatch(r"\d{1,18}", word) for word in words)
-    if not is_whole or dimension != str(len(words)) or len(words) < 2 or 0 in map(int, words):
+    if not is_whole or dimension != str(len(words)) or not 2 <= len(words) <= _MOST_AXES or 0 in map(int, words):
         raise UnreadableImage(
             f"{name}: its DimSize is {text[:100]!r} with NDims {dimension[:100]!r}; expected as many whole numbers "
-            "above 0, two at least"
+            f"above 0, two at least and {_MOST_AXES} at most"
         )
     return tuple(map(int, words))
 

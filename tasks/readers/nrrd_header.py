@@ -103,7 +103,7 @@ def _fields(lines: list[str], name: str) -> tuple[dict[str, str], list[str]]:
             raise UnreadableImage(f"{name}: a line of its NRRD header is {line[:100]!r}; expected 'field: value'")
         key, value = match[1].lower().replace(" ", ""), match[2].strip()
         if key in fields:
-            raise UnreadableImage(f"{name}: its field {match[1]!r} stands twice in the header; expected once")
+            raise UnreadableImage(f"{name}: its field {match[1][:100]!r} stands twice in the header; expected once")
         fields[key] = value
         if key == "datafile" and value.startswith("LIST"):
             return fields, [one.strip() for one in lines[place + 1 :] if one.strip()]

@@ -103,8 +103,8 @@ def _axes_of_space(header: NrrdHeader, vectors: list[list[float]], name: str) ->
         if header.sides[axis] > 1:
             raise UnreadableImage(
                 f"{name}: {' x '.join(map(str, header.sides))} numbers, of which axis {axis} (from 0) is none of space "
-                f"(kind {kinds[axis]}); expected one number a voxel: layers of segments, vectors and series are saved "
-                "as a file for each"
+                f"(kind {kinds[axis][:100]!r}); expected one number a voxel: layers of segments, vectors and series "
+                "are saved as a file for each"
             )
         notes.append(f"axis {axis} (from 0) of length 1, none of space, is dropped")
     axes = [axis for axis in range(count) if is_place[axis]]
@@ -158,7 +158,9 @@ def _units(text: str | None, name: str) -> float:
         return 1.0
     word = words.pop()
     if words or word.lower() not in _MILLIMETRES:
-        raise UnreadableImage(f"{name}: its units of length are {text!r}; expected one of {', '.join(_MILLIMETRES)}")
+        raise UnreadableImage(
+            f"{name}: its units of length are {(text or '')[:100]!r}; expected one of {', '.join(_MILLIMETRES)}"
+        )
     return _MILLIMETRES[word.lower()]
 
 

@@ -10,6 +10,7 @@ from PIL import PngImagePlugin
 from segscale.errors import DataError
 from segscale.tasks.readers.channels import not_opaque, without_opaque_alpha
 from segscale.tasks.readers.depth import UNDECIDED, stated_maximum
+from segscale.tasks.readers.inflation import LARGEST_RATIO
 from segscale.tasks.readers.orientation import turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels
@@ -95,7 +96,9 @@ def _header(structure: PngStructure, name: str) -> Header:
 def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
     """Samples (height, width, samples) as stored."""
     _header(structure, name)  # the size is checked before anything is inflated
-    stored = plain_samples(structure, data)
+    n_stored = sum(stop - start for start, stop in structure.image_data)
+    is_claimed = structure.inflated_bytes > LARGEST_RATIO * n_stored  # more than can be there: no memory for these
+    stored = None if is_claimed else plain_samples(structure, data)
     # What is out of the ordinary, or damaged, is told apart by the decoders of others.
     return _decode_slowly(structure, data, name) if stored is None else stored
 

@@ -22,7 +22,9 @@ def decimal_numbers(text: memoryview, count: int, dtype: np.dtype[Any], name: st
     try:
         return np.array([(float if dtype.kind == "f" else int)(word) for word in words], dtype)
     except (ValueError, OverflowError) as error:
-        raise UnreadableImage(f"{name}: its voxels as text are no numbers of type {dtype.name} ({error})") from None
+        raise UnreadableImage(
+            f"{name}: its voxels as text are no numbers of type {dtype.name} ({str(error)[:200]})"
+        ) from None
 
 
 def hexadecimal_bytes(text: memoryview, name: str) -> bytes:

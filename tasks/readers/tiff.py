@@ -18,7 +18,7 @@ from segscale.tasks.readers.depth import is_all_ones
 from segscale.tasks.readers.orientation import UPRIGHT, turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
-from segscale.tasks.readers.tiff_structure import Page, chain_of_pages, check_series
+from segscale.tasks.readers.tiff_structure import Page, chain_of_pages, check_series, check_streams, segments
 
 _DEPTH_AXES = "ZQI"  # depth; unnamed; pages in sequence
 _CHANNEL_AXES = "CS"  # channels in planes of their own; samples of a pixel
@@ -128,6 +128,7 @@ def _open(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
     with decoding(name, "TIFF image"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
         check_series(tiff, len(pages), len(data), name)
         series = tiff.series[0]
+        check_streams(series, data, name)
         if series.keyframe.photometric == _PALETTE:
             _check_one_palette(pages, name)
         yield series, _one_orientation(series, [page.orientation for page in pages], name)
@@ -160,14 +161,12 @@ def _check_lossless(series: Any, data: bytes, name: str) -> None:
     compression = series.keyframe.compression
     if is_always_lossless(int(compression)):
         return
-    for page in series.pages:
-        segments = zip(page.dataoffsets, page.databytecounts, strict=True) if page is not None else ()
-        if not all(keeps_values(int(compression), data[offset : offset + count]) for offset, count in segments):
-            codec = getattr(compression, "name", compression)
-            raise UnreadableImage(
-                f"{name}: TIFF with {codec} compression that is not known to be lossless: it does not keep label "
-                "values (edges blur into other numbers); expected none, Deflate, LZW, PackBits or another lossless one"
-            )
+    if not all(keeps_values(int(compression), segment) for segment in segments(series, data)):
+        codec = getattr(compression, "name", compression)
+        raise UnreadableImage(
+            f"{name}: TIFF with {codec} compression that is not known to be lossless: it does not keep label "
+            "values (edges blur into other numbers); expected none, Deflate, LZW, PackBits or another lossless one"
+        )
 
 
 def _layout(series: Any, name: str) -> _Layout:
@@ -211,7 +210,8 @@ def _check_colours(page: Any, dtype: str, channels: int, name: str) -> None:
     photometric = int(page.photometric)
     known = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE)
     if not known and not (photometric == _YCBCR and page.compression in _JPEG_COMPRESSIONS):
-        raise UnreadableImage(f"{name}: a TIFF of colour type {page.photometric.name}; expected grey, palette or RGB")
+        colours = getattr(page.photometric, "name", photometric)  # a number where the format knows no such type
+        raise UnreadableImage(f"{name}: a TIFF of colour type {colours}; expected grey, palette or RGB")
     if channels not in ((1,) if photometric == _PALETTE else (1, 3)):
         raise UnreadableImage(
             f"{name}: {channels} channels; expected 1 or 3: save the channels you mean as grey or RGB"

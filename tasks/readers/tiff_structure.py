@@ -6,14 +6,27 @@ of these quiet ways to lose pixels. Specification: TIFF 6.0, section 2; BigTIFF 
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from operator import gt
+from typing import Any, Final
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.inflation import LARGEST_RATIO
 from segscale.tasks.readers.orientation import TAG, entry_orientation
 from segscale.tasks.readers.picture import DECODED_BYTES_LIMIT, check_signature
+from segscale.tasks.readers.stream_sizes import claimed_size, says_its_size
 
 _COLOR_MAP = 320
+_LARGEST_RATIOS: Final = {
+    6: 3072, 7: 3072,  # JPEG: 64 pixels, of four components of 12 bits at most, of a bit (Huffman coding)
+    5: 2560,  # LZW: 3,838 bytes, the longest string, of 12 bits
+    8: LARGEST_RATIO, 32946: LARGEST_RATIO, 50013: LARGEST_RATIO,  # Deflate
+    32773: 64,  # PackBits: 128 bytes of two
+    34925: 2**13,  # LZMA, which makes 0.3 bits at least of 273 bytes
+    50000: 2**15, 34926: 2**15,  # Zstandard: a block of 128 KiB of four bytes
+}  # fmt: skip
+"""Bytes that one byte of compressed pixels can stand for, by the number of the codec."""
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -105,6 +118,30 @@ def check_series(tiff: Any, page_count: int, size_bytes: int, name: str) -> None
     for index, page in enumerate(series.pages):
         if page is not None:
             _check_segments(page, index, size_bytes, name)
+            _check_complete(page, series.keyframe, index, name)
+
+
+def check_streams(series: Any, data: bytes, name: str) -> None:
+    """Raise UnreadableImage for a strip or tile that claims to hold more than there is room for in it."""
+    page = series.keyframe
+    if not says_its_size(int(page.compression)):
+        return
+    sides = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    room = (*map(int, sides), int(page.samplesperpixel))
+    for segment in segments(series, data):
+        size = claimed_size(int(page.compression), segment)
+        if size is not None and any(map(gt, size, room)):
+            raise UnreadableImage(
+                f"{name}: damaged TIFF, a strip or tile that claims {size[0]} x {size[1]} pixels of {size[2]} numbers; "
+                f"expected at most {room[0]} x {room[1]} of {room[2]}"
+            )
+
+
+def segments(series: Any, data: bytes) -> Iterator[bytes]:
+    """The compressed strips or tiles of all pages."""
+    for page in series.pages:
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True) if page is not None else ():
+            yield data[offset : offset + count]
 
 
 def _planes(series: Any) -> int:
@@ -121,3 +158,23 @@ def _check_segments(page: Any, index: int, size_bytes: int, name: str) -> None:
             raise UnreadableImage(
                 f"{name}: cut off: pixels of page {index} reach to byte {offset + count}, the file has {size_bytes}"
             )
+
+
+def _check_complete(page: Any, keyframe: Any, index: int, name: str) -> None:
+    """Raise UnreadableImage for a page with fewer strips than it is made of, or too few bytes for what these claim."""
+    expected, found = int(math.prod(keyframe.chunked)), len(page.dataoffsets)
+    if found < expected and not keyframe.is_contiguous:
+        raise UnreadableImage(
+            f"{name}: cut off or damaged: page {index} has {found} of the {expected} strips or tiles of its "
+            f"{keyframe.imagewidth} x {keyframe.imagelength} pixels"
+        )
+    ratio, stored = _LARGEST_RATIOS.get(int(keyframe.compression)), sum(page.databytecounts)
+    numbers = max(
+        int(math.prod(keyframe.shape)), int(math.prod(keyframe.chunks))
+    )  # a tile may be larger than its image
+    claimed = numbers * int(keyframe.bitspersample) // 8
+    if ratio is not None and claimed > ratio * stored:
+        raise UnreadableImage(
+            f"{name}: {stored} compressed bytes cannot hold the {claimed} bytes of pixels that page {index} claims (at "
+            f"most {ratio} for each): damaged"
+        )

@@ -73,7 +73,9 @@ class HeadlineRow:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The rows: foreground classes, then over classes, then the background; heads and metrics as in the tables."""
+    """The rows: foreground classes, regions, what is over classes, then the background; heads and metrics as in the
+    tables.
+    """
 
     batch_sizes: tuple[int, ...]
     unit: str

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
-from segscale.tasks.metrics.panel import MACRO
+from segscale.tasks.metrics.panel import MACRO, regions_of
 from segscale.tasks.report_html import words
 from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
 from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence
@@ -42,21 +42,26 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
     heads = list(dict.fromkeys(tables["per_sample"]["head"]))
     head = heads[-1]
     sections = class_sections(tables, metrics, head)
+    regions = regions_of(tables["per_image"])
     gaps = rows_of(whole_set(tables["gap"]), metric="dice", head=head)
-    n_classes = int((gaps["class_index"] > 0).sum())
+    # What is said of the set as a whole is over classes, which regions are none of.
+    foreground = gaps[((gaps["class_index"] > 0) & ~gaps["class_index"].isin(regions)).to_numpy(bool)]
+    n_classes = len(foreground)
     macro = rows_of(gaps, class_index=-1, class_name=MACRO)
     steps = rows_of(whole_set(tables["gap"], units=True), metric="dice", head=head)
-    steps = steps[(steps["class_index"] > 0).to_numpy(bool)] if n_classes == 1 else rows_of(steps, class_name=MACRO)
+    told = (foreground if n_classes == 1 else macro).iloc[0]
+    steps = rows_of(steps, class_index=told["class_index"], class_name=told["class_name"])
     failures = tables["failures"]
     page = _template().render(
         run=run,
         headline=headline_of(tables),
         has_heads=len(heads) > 1,
         last_head=str(head),
-        lead=sections[0].sentence if n_classes == 1 else sentence(gap_of(next(macro.itertuples(index=False)))),
+        lead=sentence(gap_of(told)),
         unit_sentence=steps_sentence(steps_of(steps)) if len(steps) else "",
         sections=sections,
         n_classes=n_classes,
+        n_regions=len(regions),
         confidence=words.share(metrics["confidence"]),
         units=metrics["cluster_by"] or (f"images, or {metrics['unit']}" if metrics["unit"] else "images"),
         folds=metrics["folds"],

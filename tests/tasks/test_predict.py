@@ -137,6 +137,37 @@ def test_counts_are_those_of_the_kept_labels(make_set: MakeSet, n_classes: int) 
             assert row["reference_sum"] == np.count_nonzero(of_reference)
 
 
+@pytest.mark.parametrize("tile", [1024, 32])
+def test_regions_are_counted_behind_the_classes(make_set: MakeSet, tile: int) -> None:
+    names, shape, regions = [f"{number}.png" for number in range(3)], (40, 48), ((1, 2, 3), (2, 3))
+    images = {name: _grey(seed, shape) for seed, name in enumerate(names)}
+    images["2.png"][0, 0] = BROKEN
+    data = make_set(
+        images,
+        {name: _mask(seed, shape, 4) for seed, name in enumerate(names)},
+        ignore_label=9,
+        n_classes=4,
+        label_values=tuple(range(4)),
+    )
+    entry = _predict(data, PointwiseEngine(n_classes=4), regions=regions, tile=tile)
+    part = _part(data, entry)
+    for seed, name in enumerate(names):
+        image_id, reference = name[0], _mask(seed, shape, 4)
+        labels, counted = _kept(data, entry, image_id)[0], reference != 9
+        for place, region in enumerate(regions):
+            row, held = part[image_id, "power 1", 4 + place], np.isin(reference, region)[counted]
+            assert row["reference_pixels"] == np.count_nonzero(held)
+            if image_id == "2":
+                assert row["status"] == "failed"
+                continue
+            found = np.isin(labels, region)[counted]
+            assert row["true_positive"] == np.count_nonzero(held & found)
+            assert row["false_positive"] == np.count_nonzero(~held & found)
+            of_classes = sum(part[image_id, "power 1", index]["soft_prediction_sum"] for index in region)
+            assert row["soft_prediction_sum"] == pytest.approx(of_classes, rel=1e-6)
+            assert sum(row["histogram_foreground"]) == row["reference_sum"]
+
+
 def test_soft_sums_and_histograms_are_those_of_the_probabilities(make_set: MakeSet) -> None:
     data = make_set({"x.png": _grey(0)}, {"x.png": _mask(0)}, ignore_label=9)
     row = _part(data, _predict(data, PointwiseEngine()))["x", "power 1", 1]
@@ -473,7 +504,7 @@ def test_a_stride_larger_than_the_bucket(make_set: MakeSet) -> None:
     [
         {"weights_sha256": "00"}, {"engine": "other"}, {"precision": "bfloat16"}, {"versions": {"fake": "2"}},
         {"heads": ("other",)}, {"level": 3}, {"ensemble": True}, {"n_classes": 3}, {"batch_size": 3}, {"tile": 64},
-        {"overlap": 0.5}, {"threshold": 0.4}, {"keep": "none"}, {"whole_image": True},
+        {"overlap": 0.5}, {"threshold": 0.4}, {"keep": "none"}, {"whole_image": True}, {"regions": ((1,),)},
     ],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 import io
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,13 @@ import pandas as pd
 import pytest
 
 from segscale.storage.reports import Report, encode_report_table
+from segscale.tasks.counting import count_rows
 from segscale.tasks.metrics.count_columns import COUNTS
 from segscale.tasks.metrics.headline import headline as run_headline
+from segscale.tasks.metrics.overlap import count_overlap
+from segscale.tasks.metrics.panel import IS_REGION
 from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.report import Identity, build_tables
 from segscale.tasks.rescore import (
     Changes,
     Plan,
@@ -19,6 +24,15 @@ from segscale.tasks.rescore import (
     plan_rescore,
     rescore,
     without_torn_strata,
+)
+from segscale.tasks.run_counts import collect
+from tests.tasks.made_counts import (
+    catalog_of,
+    commit_parts,
+    layout_of,
+    made_probabilities,
+    made_reference,
+    memory_store,
 )
 
 WRITE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "made_report.py"))["write_made_report"]
@@ -235,6 +249,47 @@ def test_soft_scores_follow_the_weights_and_no_threshold(report: Report) -> None
     changed = rescore(per_image, swapped)["per_sample"]
     differs = set(found["metric"][~np.isclose(found["mean"], changed["mean"], rtol=0, atol=0, equal_nan=True)])
     assert differs == {"tversky", "soft_tversky"}
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("index", [13, 32])
+def test_regions_at_a_threshold_are_those_of_their_summed_probability(n_classes: int, index: int) -> None:
+    regions = ((1,), (0, n_classes - 1))[: n_classes - 1]
+    layout = replace(layout_of(classes=tuple("abcd"[:n_classes])), regions=tuple("xy"[: len(regions)]))
+    rows, references, summed = [], [], []
+    for seed in range(3):
+        reference, stored = made_reference(seed, n_classes), made_probabilities(seed, n_classes) / np.float32(n_classes)
+        counts = count_overlap(reference, n_classes=n_classes, probabilities=stored, regions=regions)
+        rows.append(count_rows(f"i{seed}", "last", counts))
+        references.append(reference)
+        channels = stored if n_classes > 2 else np.stack([1 - stored, stored], axis=-1)
+        summed.append([channels[..., list(region)].sum(axis=-1, dtype=np.float64) for region in regions])
+    store, catalog = memory_store(), catalog_of(3)
+    frames = build_tables(
+        collect(store, commit_parts(store, *rows), catalog, layout),
+        catalog,
+        layout,
+        SETTINGS.changed(group_by=()),
+        Identity("a", "b", "c"),
+    ).frames
+    per_image = at_threshold(frames["per_image"], frames["thresholds"], index)
+    classes = per_image[~per_image[IS_REGION]]
+    assert classes["threshold"].notna().all() == (n_classes == 2)
+    if n_classes == 2:
+        background, foreground = (classes[classes["class_index"] == one].reset_index() for one in (0, 1))
+        assert background["true_positive"].tolist() == foreground["true_negative"].tolist()
+    for seed in range(3):
+        for place, region in enumerate(regions):
+            of_image = per_image["image_id"].eq(f"i{seed}") & per_image["class_index"].eq(n_classes + place)
+            (row,) = per_image[of_image].to_dict("records")
+            held, found = np.isin(references[seed], region), summed[seed][place].astype(np.float32) >= index / 64
+            assert row["class_name"] == "xy"[place]
+            assert row["true_positive"] == np.count_nonzero(held & found)
+            assert row["false_positive"] == np.count_nonzero(~held & found)
+            assert row["true_negative"] == np.count_nonzero(~held & ~found)
+    names = set(headline(per_image, SETTINGS.changed(group_by=()))["class"])
+    over = {"all_macro", "all_micro", "all_channels_micro"} if n_classes > 2 else set()
+    assert names == {*"bcd"[: n_classes - 1], *layout.regions, *over}
 
 
 def test_a_report_of_label_maps_has_no_thresholds(tmp_path: Path) -> None:

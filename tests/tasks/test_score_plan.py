@@ -122,9 +122,10 @@ def test_a_changed_file_costs_its_shard(
         replace(SCORING, references=LabelRule(2, (0, 255))),
         replace(SCORING, counting=Counting(0.4, LabelRule(2))),
         replace(SCORING, counting=Counting(0.5, LabelRule(2), channels="argmax")),
+        replace(SCORING, counting=Counting(0.5, LabelRule(2), regions=((1,),))),
         replace(SCORING, has_images=False),
     ],
-    ids=["label values", "threshold", "channels", "images"],
+    ids=["label values", "threshold", "channels", "regions", "images"],
 )
 def test_how_files_are_counted_is_in_every_key(scoring: Scoring) -> None:
     assert _plan(_listing()).shards.keys().isdisjoint(_plan(_listing(), scoring=scoring).shards)

@@ -124,6 +124,17 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "label_values", [0], "expected a value for each of 2 classes, got [0]"),
         ("dataset", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("dataset", "foreground", "all", '"any"'),
+        ("dataset", "regions", [1, 2], "expected a table such as { whole_tumour = [1, 2, 3] }, got [1, 2]"),
+        ("dataset", "regions", {"whole": 1}, "dataset.regions.whole: expected a list, got 1; write [1]"),
+        ("dataset", "regions", {"whole": [1.5]}, "dataset.regions.whole, value 1: expected a whole number, got 1.5"),
+        ("dataset", "regions", {" ": [1]}, 'expected a name for each that can be printed, got " "'),
+        ("dataset", "regions", {"lesion": [1]}, "dataset.regions: lesion is the name of a class"),
+        ("dataset", "regions", {"all_macro": [1]}, "all_macro is the reports' name of a score over classes"),
+        ("dataset", "regions", {"whole": []}, "whole = []: expected the label values of its classes"),
+        ("dataset", "regions", {"whole": [1, 1]}, "whole = [1, 1]: expected the label values of its classes"),
+        ("dataset", "regions", {"whole": [1, 2]}, "2 is the value of no class; expected some of [0, 1]"),
+        ("dataset", "regions", {"whole": [1, 0]}, "holds every class"),
+        ("dataset", "regions", {"one": [1], "two": [1]}, "two = [1]: holds the classes of one and no other"),
         ("predictions", "kind", "logits", '"probabilities"'),
         ("predictions", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("predictions", "label_values", [7], "predictions.label_values: expected a value for each of 2 classes"),
@@ -440,3 +451,22 @@ def test_a_configuration_is_frozen() -> None:
         config.metrics.threshold = 0.7
     with pytest.raises(ValidationError, match="frozen"):
         config.store = config.store
+
+
+@pytest.mark.parametrize(
+    ("label_values", "regions", "classes", "reason"),
+    [
+        ([], {}, (), "none"),
+        ([], {"whole": [3, 1, 2], "core": [2, 3]}, ((1, 2, 3), (2, 3)), "without label_values they are indices"),
+        ([0, 10, 20, 30], {"core": [30, 20]}, ((2, 3),), "label values of the references"),
+        ([], {"one": [2]}, ((2,),), "a single class"),
+        ([5, 1, 2, 3], {"two": [1, 2], "one": [5, 1]}, ((1, 2), (0, 1)), "in the order given, the background like any"),
+    ],
+)
+def test_regions_are_unions_of_classes(
+    label_values: list[int], regions: dict[str, list[int]], classes: tuple[tuple[int, ...], ...], reason: str
+) -> None:
+    dataset = FILES | {"classes": ["b", "x", "y", "z"], "label_values": label_values, "regions": regions}
+    parsed = _parse({"dataset": dataset, "store": {"path": "work/nuclei"}})
+    assert parsed.dataset.region_classes == classes, reason
+    assert EvaluationConfig.model_validate_json(parsed.model_dump_json()) == parsed

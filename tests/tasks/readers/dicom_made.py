@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segscale.tasks.geometry import Geometry
+from segscale.tasks.grids import Grid
+
 pydicom = pytest.importorskip("pydicom")
 
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402  behind the line that skips without it
@@ -81,6 +84,12 @@ def ct_slice(
 def ct_series(pixels: NDArray[Any], gap: float = 2.5, **elements: Any) -> dict[str, bytes]:
     """Slices upward from 0 mm."""
     return {f"{index}.dcm": ct_slice(plane, index * gap, **elements) for index, plane in enumerate(pixels)}
+
+
+def placed(grid: Grid) -> Geometry:
+    """Where a grid lies, of one that says so."""
+    assert grid.geometry is not None
+    return grid.geometry
 
 
 def item(**elements: Any) -> Dataset:

@@ -131,6 +131,10 @@ def test_a_lossy_segmentation_is_refused() -> None:
             ct_slice(GREYS[:40], 5, J2K, compressed=even(bytes(imagecodecs.jpeg2k_encode(GREYS, level=0)))),
             "a frame holds 48 x 40 pixels; expected 40 x 40 as the header says",
         ),
+        (
+            ct_slice(GREYS, 5, J2K, compressed=even(bytes(imagecodecs.jpeg2k_encode(np.dstack([GREYS] * 3), level=0)))),
+            r"a damaged frame of lossless JPEG 2000 \(ValueError\)",
+        ),
         (ct_slice(GREYS, 5, RLE, compressed=even(rle(GREYS[:20]))), r"a damaged frame of RLE \(ValueError\)"),
         (
             ct_slice(GREYS, 5, JPEG_LS, compressed=even(bytes(imagecodecs.jpegls_encode(GREYS))[:2000])),

@@ -22,6 +22,7 @@ from tests.tasks.readers.dicom_made import (
     SERIES,
     ct_series,
     item,
+    placed,
     pydicom,
     segment,
     segmentation,
@@ -29,9 +30,10 @@ from tests.tasks.readers.dicom_made import (
 )
 
 X, Y = CROOKED[:2]
+PLACE = Geometry((2.5, 0.5, 0.75), ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (X, Y, 0))
 GRID = Grid(
     (4, 5, 6),
-    Geometry((2.5, 0.5, 0.75), ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (X, Y, 0)),
+    PLACE,
     None,
     hashed_uid(SERIES),
     hashed_uid(FRAME),
@@ -69,10 +71,10 @@ def test_every_orientation_of_the_image_is_put_right(axes: tuple[int, ...], sign
     """An image whose axes are those of the frames in another order and direction: 48 ways."""
     frames = [(1, at(2.5 * index), blob(index)) for index in range(4)]
     own = np.stack([frame for _, _, frame in frames])
-    spacing, directions = np.array(GRID.geometry.spacing), np.array(GRID.geometry.directions)
+    spacing, directions = np.array(PLACE.spacing), np.array(PLACE.directions)
     last = (np.array(own.shape) - 1) * spacing
     flipped = tuple(index for index, sign in enumerate(signs) if sign < 0)
-    origin = np.array(GRID.geometry.origin) + sum(last[axes[index]] * directions[axes[index]] for index in flipped)
+    origin = np.array(PLACE.origin) + sum(last[axes[index]] * directions[axes[index]] for index in flipped)
     turned = tuple(tuple(float(v) for v in signs[index] * directions[axis]) for index, axis in enumerate(axes))
     geometry = Geometry(
         tuple(float(spacing[axis]) for axis in axes),  # type: ignore[arg-type]
@@ -150,7 +152,7 @@ def test_the_smallest_distance_stands_in_for_a_spacing_that_is_not_said() -> Non
     data = segmentation([(1, at(z), blob(1)) for z in (0, 5, 20)], gap=None)
     read = read_segmentation(data, "a.dcm")
     assert read.grid.size == (5, 5, 6)
-    assert read.grid.geometry.spacing[0] == 5
+    assert placed(read.grid).spacing[0] == 5
     assert "smallest distance of frames is taken, 5 mm" in read.notes[0]
 
 
@@ -258,7 +260,7 @@ def test_real_segments_are_what_highdicom_reads(data_folder: Path, name: str) ->
     volumes = [(probabilities if "fractional" in name else mask)(read, number) for number in read.segments]
     # highdicom puts planes along the opposite of the normal.
     ours = np.stack(volumes, axis=-1)
-    theirs = volume.array if np.allclose(volume.position, read.grid.geometry.origin) else volume.array[::-1]
+    theirs = volume.array if np.allclose(volume.position, placed(read.grid).origin) else volume.array[::-1]
     assert np.allclose(ours, theirs.reshape(ours.shape))
 
 

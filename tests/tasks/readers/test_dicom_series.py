@@ -10,7 +10,7 @@ import pytest
 from segscale.errors import UnreadableImage
 from segscale.tasks.geometry import Geometry
 from segscale.tasks.readers.dicom_series import read_series, read_series_header
-from tests.tasks.readers.dicom_made import CROOKED, ct_series, ct_slice, multi_frame, segmentation, values
+from tests.tasks.readers.dicom_made import CROOKED, ct_series, ct_slice, multi_frame, placed, segmentation, values
 
 UPRIGHT = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
@@ -38,8 +38,8 @@ def test_rows_run_along_the_third_axis_and_planes_along_their_normal() -> None:
         for index, plane in enumerate(volume)
     }
     series = read_series(files, "case")
-    assert series.header.grid.geometry.directions == ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
-    assert series.header.grid.geometry.spacing == (2.0, 0.5, 0.75)
+    assert placed(series.header.grid).directions == ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
+    assert placed(series.header.grid).spacing == (2.0, 0.5, 0.75)
     assert np.array_equal(series.values, volume)
 
 
@@ -85,12 +85,12 @@ def test_a_multi_frame_file_is_ordered_by_the_positions_of_its_frames() -> None:
     volume = values(3)
     series = read_series({"a.dcm": multi_frame(volume[[2, 0, 1]], [4, 0, 2])}, "case")
     assert np.array_equal(series.values, volume.astype("int32") - 1024)
-    assert series.header.grid.geometry.spacing[0] == 2
+    assert placed(series.header.grid).spacing[0] == 2
 
 
 def test_one_slice_takes_its_thickness_and_says_so() -> None:
     header = read_series_header({"a": ct_slice(values(1)[0], 5)}, "case")
-    assert header.grid.geometry.spacing[0] == 3
+    assert placed(header.grid).spacing[0] == 3
     assert "thickness, 3 mm" in header.notes[0]
 
 
@@ -187,7 +187,7 @@ def test_a_trillion_voxels_in_a_header_are_refused_before_anything_is_allocated(
 def test_positions_rounded_to_a_thousandth_are_even() -> None:
     heights = [0.0, 0.333, 0.667, 1.0]
     files = {str(z): ct_slice(plane, z) for z, plane in zip(heights, values(), strict=True)}
-    assert read_series_header(files, "case").grid.geometry.spacing[0] == pytest.approx(1 / 3)
+    assert placed(read_series_header(files, "case").grid).spacing[0] == pytest.approx(1 / 3)
 
 
 @pytest.mark.data
@@ -200,7 +200,7 @@ def test_real_series_are_what_an_independent_reader_reads(data_folder: Path, fol
     series = read_series({path.name: path.read_bytes() for path in sorted(place.iterdir())}, folder)
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(place))
     image = sitk.ReadImage(names[0] if len(names) == 1 else names)
-    geometry = series.header.grid.geometry
+    geometry = placed(series.header.grid)
     assert np.array_equal(series.values, sitk.GetArrayFromImage(image))
     assert geometry.spacing[::-1] == pytest.approx(image.GetSpacing())
     assert geometry.origin == pytest.approx(image.GetOrigin())
@@ -236,7 +236,7 @@ def test_directions_are_those_of_an_independent_reader(tmp_path: Path, turn: Any
         (tmp_path / name).write_bytes(data)
     image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path)))
     series = read_series(files, "case")
-    geometry = series.header.grid.geometry
+    geometry = placed(series.header.grid)
     assert np.array_equal(series.values, sitk.GetArrayFromImage(image))
     assert geometry.spacing[::-1] == pytest.approx(image.GetSpacing(), abs=1e-5)
     assert geometry.origin == pytest.approx(image.GetOrigin(), abs=1e-5)

@@ -94,3 +94,19 @@ def test_the_limits_of_pillow_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(sink.getvalue()))
     assert JpegReader().read(sink.getvalue(), "a.jpg").pixels.shape == (1, 20, 30, 1)
+
+
+def test_pixels_that_so_few_bytes_cannot_hold_take_no_memory() -> None:
+    data = jpeg("RGB")
+    start = data.index(b"\xff\xc0") + 5
+    claims = data[:start] + (20_000).to_bytes(2, "big") * 2 + data[start + 4 :]
+    assert READER.header(claims, "a.jpg").shape == (1, 20_000, 20_000, 3)
+    with pytest.raises(UnreadableImage, match=r"cut off: \d+ bytes cannot hold the 20000 x 20000 pixels"):
+        READER.read(claims, "a.jpg")
+
+
+def test_as_many_pixels_as_bytes_can_hold() -> None:
+    sink = io.BytesIO()
+    Image.new("L", (4000, 4000), 128).save(sink, "JPEG", optimize=True, progressive=True)
+    assert 4000 * 4000 / len(sink.getvalue()) > 200, "half of what a scan of one bit for each block has"
+    assert READER.read(sink.getvalue(), "a.jpg").pixels.shape == (1, 4000, 4000, 1)

@@ -26,7 +26,19 @@ def test_damaged_bundles(members: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/etc/a.raw", "../a.raw", "a/../../b.raw", "C:\\a.raw", "s3://bucket/a.raw", "~/a.raw", "\\\\host\\a.raw"],
+    [
+        "",
+        "/etc/a.raw",
+        "../a.raw",
+        "a/../../b.raw",
+        "C:\\a.raw",
+        "s3://bucket/a.raw",
+        "~/a.raw",
+        "\\\\host\\a.raw",
+        "a\0b.raw",
+        "a\x1b[2J.raw",
+        "a" * 256,
+    ],
 )
 def test_files_are_beside_their_header(name: str) -> None:
     with pytest.raises(UnreadableImage, match="expected a file beside the header"):

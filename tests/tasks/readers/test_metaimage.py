@@ -199,6 +199,7 @@ def test_units() -> None:
         pytest.param(metaimage(ndims="3"), "its field ndims stands twice", id="a field twice"),
         pytest.param(metaimage(NDims="2"), "'5 4 3' with NDims '2'", id="other numbers of axes"),
         pytest.param(metaimage(DimSize=None), "its DimSize is ''", id="no sides"),
+        pytest.param(metaimage(NDims="17", DimSize="1 " * 17), "two at least and 16 at most", id="17 axes"),
         pytest.param(metaimage(DimSize="5 4 0"), "expected as many whole numbers above 0", id="no planes"),
         pytest.param(metaimage(DimSize="5 4 -3"), "expected as many whole numbers above 0", id="a negative side"),
         pytest.param(metaimage(DimSize="10000 10000 10000"), "decoded bytes in shape", id="10^12 voxels"),

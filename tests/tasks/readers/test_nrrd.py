@@ -260,6 +260,16 @@ def test_axes(fields: dict[str, Any], shape: tuple[int, ...], notes: tuple[str, 
         pytest.param(
             nrrd(TEXT.replace(b"59", b"59999"), encoding="ascii"), "no numbers of type int16", id="text, large"
         ),
+        pytest.param(
+            nrrd(TEXT.replace(b" 7 ", b" " + b"x" * 9999 + b" "), encoding="ascii"),
+            r"no numbers of type int16 \(.{200}\)$",
+            id="text, a word of a page",
+        ),
+        pytest.param(
+            nrrd(kinds="l\x03st domain domain", space_directions=None),
+            r"\(kind 'l\\x03st'\)",
+            id="a kind that no line shows",
+        ),
         pytest.param(nrrd(b"xy", encoding="hex"), "no pairs of hexadecimal digits", id="hexadecimal"),
         pytest.param(header(data_file="a.raw"), "its voxels are in a.raw, which is not there", id="a file missing"),
         pytest.param(header(data_file="../a.raw"), "expected a file beside the header", id="a file elsewhere"),
@@ -274,7 +284,7 @@ def test_axes(fields: dict[str, Any], shape: tuple[int, ...], notes: tuple[str, 
         ),
         pytest.param(
             nrrd(**FOUR, sizes="2 5 3 2", space_directions="none (1,0,0) (0,1,0) (0,0,1)"),
-            r"2 x 5 x 3 x 2 numbers, of which axis 0 \(from 0\) is none of space \(kind list\)",
+            r"2 x 5 x 3 x 2 numbers, of which axis 0 \(from 0\) is none of space \(kind 'list'\)",
             id="two layers of segments",
         ),
         pytest.param(

@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 from collections.abc import Callable
 
 import imagecodecs
@@ -253,3 +254,15 @@ def test_the_limits_of_pillow_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(sink.getvalue()))
     np.testing.assert_array_equal(PngReader().read(sink.getvalue(), "a.png").pixels[0, ..., 0], pixels)
+
+
+def test_pixels_that_so_few_bytes_cannot_hold_take_no_memory(make_png: MakePng) -> None:
+    data = make_png(20_000, 20_000, 8, 0, [bytes(9)])
+    READER.header(data, "a.png")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage, match="cut off: its compressed pixels end after 10 of 400020000 bytes"):
+            READER.read(data, "a.png")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -400,3 +400,58 @@ def test_named_axes_of_an_array_have_one_order(axes: str, options: dict[str, boo
 def test_planes_of_samples_are_not_said_to_be_channels() -> None:
     values = np.random.default_rng(5).random((3, 6, 7), np.float32)  # what tifffile makes of three planes by itself
     assert np.array_equal(read_tiff_array(tiff(values, photometric="rgb", planarconfig="separate"), "a.tif"), values)
+
+
+def with_entry(data: bytes, tag: int, count: int | None = None, value: int | None = None) -> bytes:
+    """A little-endian file whose first page says something else in an entry of its directory."""
+    changed, place = bytearray(data), struct.unpack_from("<I", data, 4)[0] + 2
+    while struct.unpack_from("<H", changed, place)[0] != tag:
+        place += 12
+    if count is not None:
+        struct.pack_into("<I", changed, place + 4, count)
+    if value is not None:
+        struct.pack_into("<I", changed, place + 8, value)
+    return bytes(changed)
+
+
+HEIGHT, WIDTH, OFFSETS, ROWS = 257, 256, 273, 278
+STRIPS = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(
+            with_entry(tiff(STRIPS, rowsperstrip=4, compression="zlib"), HEIGHT, value=24),
+            "page 0 has 3 of the 6 strips or tiles of its 16 x 24 pixels",
+            id="strips that are not there, once read as zeros",
+        ),
+        pytest.param(
+            with_entry(tiff(STRIPS, tile=(16, 16), compression="zlib"), WIDTH, value=30),
+            "page 0 has 1 of the 2 strips or tiles of its 30 x 12 pixels",
+            id="tiles",
+        ),
+        pytest.param(
+            with_entry(with_entry(tiff(STRIPS, compression="zlib"), HEIGHT, value=10**6), ROWS, value=10**6),
+            r"compressed bytes cannot hold the 16000000 bytes of pixels that page 0 claims \(at most 1032 for each\)",
+            id="one strip of a million rows",
+        ),
+        pytest.param(
+            with_entry(tiff(STRIPS, tile=(16, 16), compression="zlib"), 323, value=2**20),
+            "cannot hold the 16777216 bytes of pixels that page 0 claims",
+            id="one tile of a million rows, of which the image has 12",
+        ),
+        pytest.param(
+            with_entry(tiff(STRIPS), 262, value=77), "a TIFF of colour type 77; expected grey", id="unknown colours"
+        ),
+    ],
+)
+def test_pixels_that_are_not_there(data: bytes, message: str) -> None:
+    with pytest.raises(UnreadableImage, match=message):
+        READER.read(data, "a.tif")
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits", "zstd", "lzma", "jpeg"])
+def test_an_image_of_one_value_is_near_what_its_bytes_can_hold(compression: str) -> None:
+    pixels = np.full((4096, 4096), 128, np.uint8)
+    assert np.array_equal(READER.read(tiff(pixels, compression=compression), "a.tif").pixels[0, ..., 0], pixels)
