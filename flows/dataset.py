@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 
-from segscale.errors import ArgumentError, ConfigError, ListingError, UrlError
+from segscale.errors import ConfigError, ListingError
+from segscale.flows.checks.groups import check_groups, check_units_and_folds
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.layouts.listed import DatasetListing, named, of_first, paired, with_images
+from segscale.flows.layouts.listing import list_layout
+from segscale.flows.layouts.look import CASE, STRUCTURE
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.columns import join_columns
@@ -21,7 +24,7 @@ from segscale.storage.listing import Note
 from segscale.storage.manifests import MANIFEST_COLUMNS, read_manifest
 from segscale.storage.name_fields import Fields
 from segscale.storage.objects import ObjectStore
-from segscale.storage.pairing import RoleSummary, pair
+from segscale.storage.pairing import RoleSummary
 from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import MASK, ROLES
@@ -29,17 +32,14 @@ from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
-from segscale.tasks.metrics.units import check_units
 from segscale.tasks.metrics.volumes import VOLUMES
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.readers import NO_CHOICE, Choice
 from segscale.tasks.readers.companions import COMPANIONED
-from segscale.tasks.refusal import there_are
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.source_files import source_versions
 from segscale.tasks.survey import Reading
 
-BUILT_LAYOUTS = ("files",)
 # Columns of per_image.parquet that a group column of the manifest would collide with.
 REPORT_COLUMNS = frozenset(
     {
@@ -53,38 +53,27 @@ _OWN = (*MANIFEST_COLUMNS, *(f"{role}_version" for role in ROLES))
 _TAKEN = REPORT_COLUMNS | {*_OWN}
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetListing:
-    """What a configuration names."""
-
-    images: pd.DataFrame
-    """A row per image: image_id, then of each role (image, reference, prediction where there are any) the URL and the
-    version, and groups. A missing file has the version "", one that is not named the URL "" too: where no images are
-    named, as existing predictions are scored without them, the set is the references, and all URLs of images are ""."""
-    notes: tuple[Note, ...] = ()
-    """What was left out, and what was taken for the same."""
-    roles: tuple[RoleSummary, ...] = ()
-    """What was paired and what was left over: image (where named), reference and prediction, in this order."""
-
-
 def list_dataset(config: EvaluationConfig) -> DatasetListing:
     """The images of a data set, each with its files. Raises ConfigError, which names the key."""
     dataset = config.dataset
-    if dataset.layout not in BUILT_LAYOUTS:
-        raise ConfigError(f"dataset.layout: {dataset.layout!r} is not built yet; {there_are(BUILT_LAYOUTS)}")
     check_apart(config)
-    listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
+    if dataset.layout != "files":
+        listed = list_layout(config)
+        if dataset.masks:
+            of = "image" if names_images(listed.images) else "reference"
+            listed = _with_partners(listed, MASK, "dataset.masks", dataset.masks, of)[0]
+    else:
+        listed = _of_manifest(config) if dataset.manifest else _of_patterns(config)
     if dataset.columns:
-        with _named("dataset.columns"):
+        with named("dataset.columns"):
             joined = join_columns(listed.images, dataset.columns, _TAKEN)
         listed = replace(listed, images=joined.images, notes=(*listed.notes, *joined.notes))
     listed = replace(listed, images=_with_versions(listed.images[_in_order(listed.images)], volumes(config)))
-    _check_groups(config, [str(name) for name in listed.images if name not in _OWN])
+    check_groups(config.metrics, [str(name) for name in listed.images if name not in _OWN])
     if not dataset.same_files:
-        with _named("dataset.manifest" if dataset.manifest else "dataset"):
+        with named("dataset.manifest" if dataset.manifest else "dataset"):
             refuse_same_files(listed.images)
-    with _named_by_metrics():
-        check_units(listed.images, config.metrics)
+    check_units_and_folds(config.metrics, listed.images)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
         of = "images" if names_images(listed.images) else "references"
@@ -97,7 +86,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
 def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str]:
     """Those columns of a listing by patterns that `dataset.columns` brought."""
     fields = Fields.of(config.dataset.images or config.dataset.references)
-    others = {*_OWN, *(fields.names if fields else ())}
+    of_layout = (CASE, STRUCTURE) if config.dataset.layout == "cases" else ()
+    others = {*_OWN, *of_layout, *(fields.names if fields else ())}
     return [name for name in map(str, images) if name not in others]
 
 
@@ -121,7 +111,7 @@ def _in_order(images: pd.DataFrame) -> list[str]:
 
 def _of_manifest(config: EvaluationConfig) -> DatasetListing:
     dataset = config.dataset
-    with _named("dataset.manifest"):
+    with named("dataset.manifest"):
         manifest = read_manifest(
             dataset.manifest, split=dataset.split, roots=dataset.roots, needs_images=not config.predictions.path
         )
@@ -163,19 +153,15 @@ def _of_patterns(config: EvaluationConfig) -> DatasetListing:
               ("prediction", "predictions.path", config.predictions.path)]  # fmt: skip
     wanted.append((MASK, "dataset.masks", dataset.masks))
     (of, key, pattern), *others = [one for one in wanted if one[2]]
-    with _named(key):
+    with named(key):
         _check_fields(pattern)
         first = role_files(pattern, of)
-    rows = pd.concat([first.files, first.fields], axis=1)
-    listed = DatasetListing(rows, first.notes, (RoleSummary(of, pattern, len(rows)),))
-    calls, paths = first.calls, first.paths
+    listed, paths = of_first(first), first.paths
+    calls: Sequence[Calls] = first.calls
     for role, key, pattern in others:
         listed, paths = _with_partners(listed, role, key, pattern, of, calls, paths)
         calls = ()
-    if not dataset.images:
-        for place, name in enumerate(("image", "image_version"), start=1):
-            listed.images.insert(place, name, "")
-    return listed
+    return with_images(listed)
 
 
 def _with_partners(
@@ -188,14 +174,10 @@ def _with_partners(
     paths: Sequence[str] = (),
 ) -> tuple[DatasetListing, tuple[str, ...]]:
     """The listing with the files of a role, and where the files of its rows lie, as `pair` takes it."""
-    with _named(key):
+    with named(key):
         _check_fields(pattern)
         partners = role_files(pattern, role)
-        paired = pair(listed.images, partners, of, calls, paths)
-    first, *others = listed.roles
-    named = replace(first, naming=paired.naming) if paired.naming else first
-    notes = (*listed.notes, *partners.notes, *paired.notes)
-    return DatasetListing(paired.images, notes, (named, *others, paired.summary)), paired.paths
+    return paired(listed, partners, key, of, calls, paths)
 
 
 def _check_fields(pattern: str) -> None:
@@ -206,39 +188,6 @@ def _check_fields(pattern: str) -> None:
             f"{pattern}: the field {{{taken[0]}}} would collide with a column of the report or of manifests; call "
             "it otherwise ({id} is what names the image)"
         )
-
-
-@contextmanager
-def _named(key: str) -> Iterator[None]:
-    """What goes wrong with the files of a key, in one line that begins with it."""
-    try:
-        yield
-    except (ListingError, UrlError, OSError, ImportError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{key}: {printable(said)}") from None
-
-
-@contextmanager
-def _named_by_metrics() -> Iterator[None]:
-    """What is wrong with the columns of units and folds, as of their keys."""
-    try:
-        yield
-    except ArgumentError as error:
-        raise ConfigError(f"metrics.{error}") from None
-
-
-def _check_groups(config: EvaluationConfig, groups: list[str]) -> None:
-    metrics = config.metrics
-    for key, names in (
-        ("group_by", metrics.group_columns), ("cluster_by", (metrics.cluster_by,)), ("unit", (metrics.unit,)),
-        ("folds", (metrics.folds,)),
-    ):  # fmt: skip
-        unknown = [name for name in names if name and name not in groups]
-        if unknown:
-            raise ConfigError(
-                f"metrics.{key}: expected a column of the manifest or of dataset.columns, or a field of a pattern, "
-                f"got {unknown[0]!r}; {there_are(groups)}"
-            )
 
 
 UNREAD = Reading()
@@ -290,6 +239,7 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     sources += [dataset.masks] if dataset.masks else []
     chosen = {
         "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
+        **({"layout": dataset.layout} if dataset.layout != "files" else {}),
         "preparation": asdict(preparation(config)),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,

@@ -17,9 +17,11 @@ import pandas as pd
 from segscale.errors import ConfigError, DataError
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.written import PATHS, Key, file_text, seen_from
-from segscale.flows.dataset import DatasetListing, list_dataset, scores_predictions
+from segscale.flows.dataset import list_dataset, scores_predictions
 from segscale.flows.folders import LABELS, Source, Sources, sources_in
 from segscale.flows.label_guess import label_keys, values_of
+from segscale.flows.layout_keys import layout_keys
+from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.roles import set_name
 from segscale.flows.strata import columns_of_few_values
 from segscale.flows.survey import survey
@@ -59,8 +61,11 @@ def draft(folders: Sequence[str], file_folder: str) -> Draft:
 
     Raises ConfigError where no references can be told, or nothing belongs together.
     """
-    sources = sources_in(folders, manifest_columns, is_label_map)
     base = os.path.realpath(file_folder)
+    found = layout_keys(folders)
+    if found is not None:
+        return _of_layout([*found, *_written_places(base)], base)
+    sources = sources_in(folders, manifest_columns, is_label_map)
     keys, undecided = _places(sources, folders, base), []
     if not any(source.role in ("reference", "manifest") for source in sources.chosen):
         undecided = [f"references: {sources.doubt or f'several places may be meant: {_all_of(sources.open)}'}"]
@@ -81,14 +86,31 @@ def draft(folders: Sequence[str], file_folder: str) -> Draft:
     return _written(keys, undecided, base)
 
 
+def _of_layout(keys: list[Key], base: str) -> Draft:
+    """The draft of a data set in a layout; without predictions nothing of it is listed yet."""
+    places = [key for key in keys if key.section == "predictions"]
+    if len(places) != 1:
+        several = f"predictions.path: several places may be meant: {first_of([str(key.value) for key in places])}"
+        return _written(keys, [several if places else _NO_PREDICTIONS], base)
+    listing = list_dataset(_config(keys, base))
+    keys = [_with_counts(key, listing) for key in keys]
+    if not any(key.name == "classes" for key in keys):
+        keys += _labels(listing)
+    undecided = [f"{key.section}.{key.name}: {key.why}" for key in keys if key.is_open and key.name in _DECIDING]
+    return _written(keys, undecided or _contradiction(keys, base), base)
+
+
 _DECIDING = frozenset({"classes", "foreground", "ignore_label"})
+
+
+_NO_PREDICTIONS = "model.path: no predictions were found: name a network, or where predictions lie"
 
 
 def _no_predictions(sources: Sources) -> str:
     offered = [source for source in sources.open if _KEY_OF[source.role][0] == "predictions"]
     if offered:
         return f"predictions.path: several places may be meant, or none: {_all_of(offered)}"
-    return "model.path: no predictions were found: name a network, or where predictions lie"
+    return _NO_PREDICTIONS
 
 
 def manifest_columns(path: str) -> set[str]:
@@ -128,8 +150,11 @@ def _places(sources: Sources, folders: Sequence[str], base: str) -> list[Key]:
     keys += [Key(*_KEY_OF[one.role], one.pattern, f"or is it this: {one.why}", is_open=True) for one in sources.open]
     if not {"predictions", "manifest"}.intersection(name for key in keys for name in (key.section, key.name)):
         keys.append(Key("model", "path", "model.keras", "a network to predict with; no predictions were found", True))
+    return [*keys, *_written_places(base)]
+
+
+def _written_places(base: str) -> list[Key]:
     return [
-        *keys,
         Key("store", "path", f"{base}/work", "what was counted; a run goes on where it stopped"),
         Key("report", "path", f"{base}/reports", "of the reports: DATASET/RUN_ID below it"),
     ]

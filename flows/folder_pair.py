@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from segscale.errors import ConfigError
 from segscale.flows import arguments
+from segscale.flows.config.described import DESCRIBED, description, keys_of
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, is_untouched, seen_from, stamped
+from segscale.flows.layouts.look import layout_of
 from segscale.flows.roles import role_of, set_name
 from segscale.storage.objects import ObjectStore
 
@@ -60,6 +62,33 @@ def with_strata(pair: FolderPair, job: Run) -> FolderPair:
     images, config = job.listing(), job.config
     few = columns_of_few_values(images, columns_of_table(config, images), config.metrics.unit)
     return replace(pair, group_by=tuple(few))
+
+
+def laid_out(pair: FolderPair) -> FolderPair:
+    """The pair with the layout that its folders have, where somebody did not say it, and with what that tells.
+
+    Raises ConfigError for a dataset.json that cannot be meant.
+    """
+    said = pair.settings.get("dataset", {})
+    seen = layout_of(pair.references, pair.predictions) if "layout" not in said else None
+    if seen is not None:
+        logger.info("layout: %s, as %s; --set dataset.layout=files goes by names alone", seen.layout, seen.why)
+        keys, metrics = {"layout": seen.layout, **seen.dataset}, dict(seen.metrics)
+    elif said.get("layout") in DESCRIBED and (described := description(pair.references, pair.predictions)):
+        keys, metrics = keys_of(described), {}
+    else:
+        return pair
+    if said.get("foreground"):
+        keys.pop("label_values", None)
+    if pair.group_by:
+        metrics.pop("group_by", None)
+    # Names that nobody gave are no contradiction; those that somebody gave are compared where all keys are.
+    classes = tuple(keys.pop("classes", pair.classes)) if pair.classes == CLASSES else pair.classes
+    keys.pop("classes", None)
+    found = {"dataset": keys, "metrics": metrics}
+    sections = dict.fromkeys((*found, *pair.settings))
+    settings = {name: {**found.get(name, {}), **pair.settings.get(name, {})} for name in sections}
+    return replace(pair, classes=classes, settings=settings)
 
 
 def config_of(pair: FolderPair) -> EvaluationConfig:
@@ -164,7 +193,12 @@ _WHY = {
     "dataset.name": "names the folder of the reports; made from the folder of the references",
     "dataset.references": "the set: a reference without a prediction is a missing prediction",
     "dataset.columns": "further columns of the images, by image_id",
+    "dataset.layout": "how the files lie, as found",
     "dataset.classes": "the background first",
+    "dataset.label_values": "the value of each class",
+    "dataset.ignore_label": "reference voxels of this value count in nothing",
+    "dataset.regions": "label values that are one thing together",
+    "metrics.cluster_by": "its values are resampled together: files of one case are not independent",
     "predictions.path": "of the references whose names they share",
     "metrics.group_by": "strata: scores for each value of these columns too",
     "metrics.unit": "scores for each value of this column, its images summed",
@@ -224,7 +258,7 @@ def evaluate(
     from segscale.flows.run import Run
     from segscale.storage.reports import open_report
 
-    asked = FolderPair(
+    given = FolderPair(
         predictions=arguments.path_text("predictions", predictions),
         references=arguments.path_text("references", references),
         by=arguments.path_text("by", by, optional=True),
@@ -235,6 +269,7 @@ def evaluate(
         settings=arguments.sections(settings),
     )
     with arguments.EVALUATE.spoken():
+        asked = laid_out(given)
         listed = Run(config_of(asked))
         pair = with_strata(asked, listed)
         config = config_of(pair)

@@ -17,7 +17,6 @@ from segscale.flows.checks.paths import check_sources
 from segscale.flows.cluster.machine import local_workers
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import (
-    DatasetListing,
     counting,
     list_dataset,
     names_images,
@@ -25,6 +24,7 @@ from segscale.flows.dataset import (
     scores_predictions,
     volumes,
 )
+from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.progress import duration
 from segscale.flows.survey import survey
 from segscale.flows.trial import Agreement, Trial, try_images

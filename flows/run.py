@@ -15,7 +15,6 @@ from segscale.flows.checks.model import ModelFile, find_model
 from segscale.flows.cluster.needs import needs_of
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import (
-    DatasetListing,
     catalog_name,
     counting,
     is_scored,
@@ -23,6 +22,7 @@ from segscale.flows.dataset import (
     preparation,
     require_catalog,
 )
+from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.survey import Looked, last_look, look
 from segscale.flows.workers import Workers, is_small

@@ -1,10 +1,10 @@
-"""Names of files: what stands for an image in one, and which two are easily taken for the same."""
+"""Names of files: what stands for an image in one, and which are easily taken for the same, or belong together."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from segscale.storage.patterns import composed
 
@@ -13,9 +13,15 @@ _PACKED = frozenset({"gz", "bz2", "zst"})
 _ARRAYS = frozenset(
     {
         "png", "jpg", "jpeg", "jp2", "tif", "tiff", "bmp", "gif", "webp", "pgm", "pbm", "ppm", "npy", "npz", "nii",
-        "nrrd", "nhdr", "mha", "mhd", "dcm", "mat", "h5", "hdf5", "pt", *_PACKED,
+        "nrrd", "nhdr", "mha", "mhd", "hdr", "img", "raw", "zraw", "dcm", "dicom", "ima", "mat", "h5", "hdf5", "pt",
+        *_PACKED,
     }
 )  # fmt: skip
+# Of volumes whose header and voxels lie in two files of one stem.
+_HEADERS = frozenset({"mhd", "nhdr", "hdr"})
+_VOXELS = frozenset({"raw", "zraw", "img"})
+# Before which Slicer and ITK-SNAP write .seg for what is a segmentation.
+_WITH_KIND = frozenset({"nrrd", "nhdr"})
 # Blanks of all kinds, and letters without width that nobody sees.
 _BLANKS = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]+")
 # Left in folders by file managers and disks; in lower case.
@@ -28,14 +34,35 @@ _LITTER = frozenset(
 
 
 def stem(name: str) -> str:
-    """A file's name without its folder and suffix; of ``.nii.gz`` and the like both suffixes go."""
-    bare, ending = _cut(name.rsplit("/", 1)[-1])
-    return _cut(bare)[0] if ending.lower() in _PACKED else bare
+    """A file's name without its folder and suffix; of ``.nii.gz``, ``.seg.nrrd`` and the like both suffixes go.
+
+    Of a folder, whose path ends with a slash, the whole name: ``1.2.840/`` has no suffix.
+    """
+    if name.endswith("/"):
+        return name[:-1].rsplit("/", 1)[-1]
+    bare, ending = _unpacked(name.rsplit("/", 1)[-1])
+    kept, kind = _cut(bare)
+    return kept if ending in _WITH_KIND and kind.lower() == "seg" else bare
 
 
 def may_hold_an_array(name: str) -> bool:
     """Whether the ending is one of files with an image, a label map or probabilities, and not of a summary of them."""
     return name.rpartition(".")[2].lower() in _ARRAYS
+
+
+def beside_headers(paths: Sequence[str]) -> list[bool]:
+    """Whether each path is the voxels of a header among them: of one folder and stem, as ``a.raw`` beside ``a.mhd``."""
+    parts = [_unpacked(path) for path in paths]
+    headers = {bare for bare, ending in parts if ending in _HEADERS}
+    return [ending in _VOXELS and bare in headers for bare, ending in parts]
+
+
+def _unpacked(name: str) -> tuple[str, str]:
+    """A name and its suffix in lower case, without that of what it is packed by."""
+    bare, ending = _cut(name)
+    if ending.lower() in _PACKED:
+        bare, ending = _cut(bare)
+    return bare, ending.lower()
 
 
 def _cut(name: str) -> tuple[str, str]:

@@ -16,8 +16,17 @@ from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import not_utf8, without_file
 from segscale.storage.locations import located, os_errors
 from segscale.storage.nearby import what_is_there
-from segscale.storage.patterns import ANY_DEPTH, Pattern, composed, escaped, has_fields, is_pattern, matcher
-from segscale.storage.trees import LocalTree, RemoteTree, Tree
+from segscale.storage.patterns import (
+    ANY_DEPTH,
+    Pattern,
+    composed,
+    escaped,
+    has_fields,
+    is_pattern,
+    matcher,
+    names_folders,
+)
+from segscale.storage.trees import LocalTree, RemoteTree, Tree, folder_version
 
 FILE_COLUMNS = ("url", "relative", "version")
 Segments = tuple[str, ...]
@@ -38,7 +47,8 @@ class Listing:
 
     files: pd.DataFrame
     """A row per file with `FILE_COLUMNS`, in bytewise order of `relative`, the POSIX path below the folder that the
-    pattern starts in. `version` changes when the file does; "" for a link that leads nowhere."""
+    pattern starts in. `version` changes when the file does; "" for a link that leads nowhere. Of a folder that stands
+    for its files, `url` and `relative` end with a slash."""
     notes: tuple[Note, ...] = ()
     """What was left out."""
 
@@ -48,31 +58,52 @@ def list_files(pattern: str) -> Listing:
 
     A folder stands for all that lies below it. Links are followed. Hidden files, those in hidden folders, and what
     operating systems leave in folders are left out. A folder or file whose name is spelled like a part of the pattern
-    is meant by it; where both the name and the pattern find something, ListingError names both. Raises ListingError
-    too where nothing matches and for a folder that is linked into itself, SecretInUrlError, OSError.
+    is meant by it; where both the name and the pattern find something, ListingError names both. A pattern that ends
+    with a slash (``ct/*/``) names folders, each of which is one thing made of the files directly in it, such as a DICOM
+    series. Raises ListingError too where nothing matches and for a folder that is linked into itself,
+    SecretInUrlError, OSError.
     """
     if wrong := not_utf8(pattern):
         raise ListingError(f"{pattern!a}: {wrong}")
     filesystem, path = located(pattern)
+    of_folders = names_folders(pattern)
     with os_errors(pattern):
-        return _Walk(*_planted(filesystem, path)).listing()
+        return _Walk(*_planted(filesystem, path, of_folders), of_folders).listing()
 
 
-def _planted(filesystem: Any, path: str) -> tuple[Tree, Pattern]:
+def names_in(folder: str) -> list[str]:
+    """The names of the files that lie directly in a folder, hidden ones and litter aside, in bytewise order.
+
+    Nothing is asked of the files themselves. Raises ListingError where there is no folder; SecretInUrlError, OSError.
+    """
+    filesystem, path = located(folder)
+    with os_errors(folder):
+        tree: Tree = LocalTree() if isinstance(filesystem, LocalFileSystem) else RemoteTree.below(filesystem, path, 1)
+        if not tree.is_folder(path):
+            where = f": {what_is_there(path)}" if isinstance(tree, LocalTree) else ""
+            raise ListingError(f"{folder}: expected a folder, found none{where}")
+        names = [name for name, is_folder in tree.entries(path) if not is_folder]
+    return sorted(name for name in names if not is_hidden(name) and not is_litter(name))
+
+
+def _planted(filesystem: Any, path: str, of_folders: bool) -> tuple[Tree, Pattern]:
     """The tree that a pattern is looked for in."""
     wanted = Pattern.of(path)
+    if of_folders and wanted.segments[-1] == ANY_DEPTH:
+        wanted = Pattern(wanted.root, (*wanted.segments, "*"))
     if isinstance(filesystem, LocalFileSystem):
         return LocalTree(), wanted
     # A folder that is called like the pattern is listed whole.
     depth = None if wanted.segments and filesystem.exists(path) else wanted.depth
-    return RemoteTree.below(filesystem, wanted.root, depth), wanted
+    below = depth + 1 if of_folders and depth else depth
+    return RemoteTree.below(filesystem, wanted.root, below), wanted
 
 
 class _Walk:
     """One way through a tree, along a pattern."""
 
-    def __init__(self, tree: Tree, pattern: Pattern) -> None:
-        self.tree, self.pattern = tree, pattern
+    def __init__(self, tree: Tree, pattern: Pattern, of_folders: bool) -> None:
+        self.tree, self.pattern, self.of_folders = tree, pattern, of_folders
         self.rows: list[tuple[str, str, str]] = []
         self.hidden: list[str] = []
         self.litter: list[str] = []
@@ -80,6 +111,8 @@ class _Walk:
         """Folders that the pattern names, without saying that what lies in them is meant."""
         self.beside: list[str] = []
         """Folders beside the files that it names."""
+        self.without_files: list[str] = []
+        """Folders that it names as things made of files."""
 
     def listing(self) -> Listing:
         root = self.pattern.root or "/"
@@ -88,7 +121,8 @@ class _Walk:
         elif not self.pattern.segments and self.tree.is_file(root):
             self._take(root, root.rpartition("/")[2])
         if not self.rows:
-            raise ListingError(f"{self.pattern}: expected files, found none{self._instead()}")
+            wanted, slash = ("folders with files", "/") if self.of_folders else ("files", "")
+            raise ListingError(f"{self.pattern}{slash}: expected {wanted}, found none{self._instead()}")
         try:
             self.rows.sort(key=lambda row: row[1].encode())
         except UnicodeEncodeError as error:
@@ -106,7 +140,7 @@ class _Walk:
         for name, is_folder in entries:
             chosen = [step for step in steps if step.takes(name, is_folder)]
             if not chosen:
-                if is_folder and ends_here and not is_hidden(name) and not is_litter(name):
+                if is_folder and ends_here and not self.of_folders and not is_hidden(name) and not is_litter(name):
                     self.beside.append(below + name)
                 continue
             if is_hidden(name):
@@ -115,10 +149,23 @@ class _Walk:
                 self.litter.append(below + name)
             elif not is_folder or self._is_closed_link(f"{place}/{name}", name, chosen):
                 self._take(f"{place}/{name}", below + name)
+            elif self.of_folders:
+                self._open(f"{place}/{name}", f"{below}{name}/", chosen, above)
             elif further := {rest for step in chosen if (rest := step.rest()) is not None}:
                 self._walk(f"{place}/{name}", f"{below}{name}/", further, above)
             else:
                 self.closed.append(below + name)
+
+    def _open(self, folder: str, below: str, chosen: Sequence[_Step], above: tuple[Any, ...]) -> None:
+        """Take a folder that the pattern ends with, and walk on in it where the pattern goes on."""
+        if any(len(step.way) == 1 and step.way[0] != ANY_DEPTH for step in chosen):
+            version = folder_version(self.tree, folder)
+            if version:
+                self.rows.append((f"{self.tree.url(folder)}/", below, version))
+            else:
+                self.without_files.append(below)
+        if further := {rest for step in chosen if (rest := step.rest())}:
+            self._walk(folder, below, further, above)
 
     def _is_closed_link(self, path: str, name: str, chosen: Sequence[_Step]) -> bool:
         """Whether what may be a folder is a link that cannot be followed, and is meant as a file."""
@@ -129,7 +176,7 @@ class _Walk:
     def _take(self, path: str, relative: str) -> None:
         if is_hidden(path.rpartition("/")[2]):
             self.hidden.append(relative)
-        else:
+        elif not self.of_folders:
             self.rows.append((self.tree.url(path), relative, self.tree.version(path)))
 
     def _notes(self) -> Iterator[Note]:
@@ -148,6 +195,9 @@ class _Walk:
             yield Note(text, warns=False)
         if self.closed:
             yield Note(f"{self._shut(self.closed)}; end the pattern with **/* to read what lies in them")
+        if self.without_files:
+            text = f"{counted(len(self.without_files), 'folder')} without files directly in them left out"
+            yield Note(f"{text}: {first_of(sorted(self.without_files))}", warns=False)
         if self.beside:
             text = f"{self._shut(self.beside)}; a pattern with **/ reads what lies in them"
             yield Note(text, warns=any(map(self._is_linked, self.beside)))

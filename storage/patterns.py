@@ -73,6 +73,15 @@ def has_fields(segment: str) -> bool:
     return any(token.field for token in tokens(segment))
 
 
+def names_folders(pattern: str) -> bool:
+    """Whether a pattern names folders, each one thing made of the files in it, such as a DICOM series.
+
+    >>> names_folders("ct/*/"), names_folders("ct/*"), names_folders("ct/")
+    (True, False, False)
+    """
+    return pattern.endswith("/") and any(map(is_pattern, pattern.split("/")))
+
+
 def unescaped(segment: str) -> str:
     """The name that a segment without wildcards spells: ``[*]`` is a star."""
     return "".join(token.text for token in tokens(segment))

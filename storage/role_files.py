@@ -9,8 +9,8 @@ from typing import Literal
 import pandas as pd
 
 from segscale.errors import ListingError
-from segscale.storage.enumeration import first_of
-from segscale.storage.file_names import may_hold_an_array, stem
+from segscale.storage.enumeration import counted, first_of
+from segscale.storage.file_names import beside_headers, may_hold_an_array, stem
 from segscale.storage.given_tables import refuse_confusable
 from segscale.storage.listing import Note, list_files
 from segscale.storage.name_fields import ID, Fields, differing_note
@@ -57,7 +57,7 @@ class RoleFiles:
     @property
     def shown(self) -> tuple[str, ...]:
         """What a message calls each file: its name, or its path below the root where stems repeat."""
-        bare = [path.rpartition("/")[2] for path in self.relative]
+        bare = [_parted(path)[1] for path in self.relative]
         repeated = len(set(map(stem, bare))) < len(bare)
         return self.relative if repeated else tuple(bare)
 
@@ -76,7 +76,11 @@ def role_files(pattern: str, role: str) -> RoleFiles:
     """
     listing = list_files(pattern)
     notes = [Note(f"{role}s: {note.text}", note.warns) for note in listing.notes]
-    files, fields = listing.files, pd.DataFrame(index=listing.files.index)
+    files, voxels = _without_voxels(listing.files)
+    if voxels:
+        text = f"{counted(len(voxels), 'file')} of voxels read with the header beside it: {first_of(voxels)}"
+        notes.append(Note(f"{role}s: {text}", warns=False))
+    fields = pd.DataFrame(index=files.index)
     found = Fields.of(pattern)
     if found is not None:
         fields, differing = found.read(files["relative"].tolist())
@@ -91,6 +95,20 @@ def role_files(pattern: str, role: str) -> RoleFiles:
     named = pd.DataFrame({role: files["url"], f"{role}_version": files["version"]})
     fields = fields.drop(columns=ID, errors="ignore")
     return RoleFiles(role, pattern, named, tuple(ways), fields, tuple(notes), tuple(relative))
+
+
+def _without_voxels(files: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The files without those that are read with a header among them; and these."""
+    left_out = pd.Series(beside_headers(files["relative"].tolist()), index=files.index, dtype=bool)
+    if not left_out.any():
+        return files, []
+    return files[~left_out].reset_index(drop=True), files["relative"][left_out].tolist()
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """The folder and the name of a file, or of a folder that stands for its files."""
+    folder, _, name = path.removesuffix("/").rpartition("/")
+    return folder, name + "/" * path.endswith("/")
 
 
 def _by_id(pattern: str, relative: list[str], ids: list[str]) -> Calls:
@@ -109,7 +127,7 @@ def _by_id(pattern: str, relative: list[str], ids: list[str]) -> Calls:
 def _ways(pattern: str, relative: list[str]) -> Iterator[Calls]:
     """Stems, folders and paths, where they tell the files apart."""
     stems, usual = [stem(path) for path in relative], _usual(relative)
-    folders = [path.rpartition("/")[0] for path in relative]
+    folders = [_parted(path)[0] for path in relative]
     n_stems = len(set(stems))
     if n_stems == len(stems):
         refuse_confusable(pattern, stems, "names")

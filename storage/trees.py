@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from segscale.errors import ListingError
+from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import local_version
 
 # The first of these that a file system reports tells whether a file is still the same.
@@ -35,6 +37,24 @@ class Tree(Protocol):
 
     def enter(self, folder: str, above: tuple[Any, ...]) -> tuple[Any, ...]:
         """The folders that a walk is in, given those above. Raises ListingError for a link to one of these."""
+
+
+def folder_version(tree: Tree, folder: str) -> str:
+    """What changes with the files that lie directly in a folder, as those of a DICOM series do; "" where none do.
+
+    Hidden files and those of operating systems belong to no series.
+    """
+    return version_of_files(
+        (name, tree.version(f"{folder}/{name}"))
+        for name, is_folder in tree.entries(folder)
+        if not is_folder and not is_hidden(name) and not is_litter(name)
+    )
+
+
+def version_of_files(files: Iterable[tuple[str, str]]) -> str:
+    """One version of several files, given by name and version; "" for none."""
+    listed = sorted(files)
+    return hashlib.sha256(repr(listed).encode(errors="backslashreplace")).hexdigest() if listed else ""
 
 
 class LocalTree:

@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from segscale.errors import DataError
-from segscale.storage.enumeration import counted
 from segscale.tasks.fits import fit
 from segscale.tasks.grids import Grid
 from segscale.tasks.readers import NO_CHOICE, Choice
@@ -73,4 +72,4 @@ def sentences(said: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
     >>> sentences({("prediction", "has no geometry: taken by its shape"): 12})
     ('12 predictions: has no geometry: taken by its shape',)
     """
-    return tuple(f"{counted(count, role)}: {sentence}" for (role, sentence), count in sorted(said.items()))
+    return tuple(f"{count} {role}{'s' * (count != 1)}: {sentence}" for (role, sentence), count in sorted(said.items()))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segscale.errors import ArgumentError, ConfigError, ListingError
 from segscale.flows.cluster.needs import fixed_part, is_local
+from segscale.flows.config.described import DESCRIBED
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.storage.file_names import is_hidden
 from segscale.storage.nearby import what_is_there
@@ -36,6 +37,9 @@ def check_sources(config: EvaluationConfig) -> None:
 
 def check_apart(config: EvaluationConfig) -> None:
     """Raise ConfigError where the next listing of the data set would find the files of the store or the reports."""
+    if config.dataset.layout in DESCRIBED:
+        # Of their folders files of one ending are read, which is none of a store's.
+        return
     for own, path in (("store.path", config.store.path), ("report.path", config.report.path)):
         for key, pattern in (
             ("dataset.images", config.dataset.images),
@@ -62,6 +66,8 @@ def _is_listed(folder: str, pattern: Pattern) -> bool:
         # Above it or beside it, or left out of listings.
         return False
     segments = pattern.segments or (ANY_DEPTH,)
+    # Of a pattern of folders all files in these are read.
+    segments = (*segments[:-1], "*") if segments[-1] == "" else segments
     *folders, last = (*segments, "*") if segments[-1] == ANY_DEPTH else segments
     for place, segment in enumerate(folders):
         if segment == ANY_DEPTH or place >= len(names):

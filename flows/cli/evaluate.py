@@ -54,7 +54,14 @@ def evaluate_command(
     _refuse_places(context.args)
     from segscale.flows.checks.paths import check_sources
     from segscale.flows.cli.option_words import option_words
-    from segscale.flows.folder_pair import FolderPair, config_of, keep_configuration, parsed_settings, with_strata
+    from segscale.flows.folder_pair import (
+        FolderPair,
+        config_of,
+        keep_configuration,
+        laid_out,
+        parsed_settings,
+        with_strata,
+    )
     from segscale.flows.workers import start_early
 
     _refuse_empty({"classes": classes, **chosen})
@@ -63,6 +70,7 @@ def evaluate_command(
         given["classes"] = tuple(name.strip() for name in classes.split(","))
     with option_words(), waiting("looking at both folders"):
         asked = FolderPair(**{"predictions": "", "references": "", **given}, settings=parsed_settings(settings))
+        asked = laid_out(asked)
         config = config_of(asked)
         check_sources(config)
         start_early(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -10,9 +9,11 @@ from pydantic import ValidationError, model_validator
 
 from segscale.errors import ConfigError
 from segscale.flows.config.cluster import Cluster
+from segscale.flows.config.described import with_description
 from segscale.flows.config.sections import Dataset, Metrics, Model, Predictions, Report, Store
 from segscale.flows.config.toml_text import read_toml
 from segscale.flows.config.training import Train
+from segscale.flows.config.values import anchored
 from segscale.storage.patterns import escaped
 from segscale.tasks.refusal import as_toml, refusals
 from segscale.tasks.section import Section
@@ -36,7 +37,8 @@ class EvaluationConfig(Section):
     def _check(self) -> Self:
         if self.predictions.path and self.model.path:
             raise ValueError("model.path, predictions.path: expected one of them, got both")
-        if not (self.dataset.images or self.dataset.manifest or self.predictions.path):
+        are_named = self.dataset.images or self.dataset.manifest or self.dataset.layout != "files"
+        if not (are_named or self.predictions.path):
             raise ValueError(
                 "dataset.images: expected the images that a network sees; only existing predictions, named in "
                 "predictions.path, are scored without"
@@ -63,11 +65,11 @@ def load_config(path: str | Path) -> EvaluationConfig:
 
 
 def parse_config(document: dict[str, Any], *, base: Path, source: str) -> EvaluationConfig:
-    """Validate a configuration given as tables; `base` is the folder that relative paths start from."""
-    try:
-        config = EvaluationConfig.model_validate(document)
-    except ValidationError as error:
-        raise _refused(source, error) from None
+    """Validate a configuration given as tables; `base` is the folder that relative paths start from.
+
+    What a data set says of itself in a dataset.json stands in it, as if it had been written there.
+    """
+    config = _validated(with_description(document, base), source)
     # The folder of the file is meant as it is, whatever letters its name holds; only what was written is a pattern.
     pattern_base = Path(escaped(str(base)))
     return config.model_copy(
@@ -109,10 +111,14 @@ def override(
         document["report"]["run_id"] = run_id
     if rescan:
         document["dataset"]["rescan"] = True
+    return _validated(document, "command line")
+
+
+def _validated(document: dict[str, Any], source: str) -> EvaluationConfig:
     try:
         return EvaluationConfig.model_validate(document)
     except ValidationError as error:
-        raise _refused("command line", error) from None
+        raise _refused(source, error) from None
 
 
 def _refused(source: str, error: ValidationError) -> ConfigError:
@@ -121,13 +127,7 @@ def _refused(source: str, error: ValidationError) -> ConfigError:
 
 
 def _anchored(section: S, base: Path, *keys: str) -> S:
-    def anchored(value: Any) -> Any:
-        return tuple(_anchor(path, base) for path in value) if isinstance(value, tuple) else _anchor(value, base)
+    def placed(value: Any) -> Any:
+        return tuple(anchored(path, base) for path in value) if isinstance(value, tuple) else anchored(value, base)
 
-    return section.model_copy(update={key: anchored(getattr(section, key)) for key in keys})
-
-
-def _anchor(path: str, base: Path) -> str:
-    if not path or "://" in path or Path(path).is_absolute():
-        return path
-    return os.path.normpath(base / path)
+    return section.model_copy(update={key: placed(getattr(section, key)) for key in keys})

@@ -19,6 +19,7 @@ from segscale.tasks.section import Section
 MAX_LEVEL = 8
 Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
+Layout = Literal["files", "nnunet", "msd", "cases", "dicom"]
 Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
@@ -43,7 +44,8 @@ class Dataset(Section):
     """A table with image_id (or id) and what else is known of the images, beside what names their files."""
     roots: Annotated[tuple[Place, ...], Field(strict=False)] = ()
     """Folders that files named by the manifest may lie in, beside the folder of the manifest itself."""
-    layout: Literal["files", "nnunet", "dicom"] = "files"
+    layout: Layout = "files"
+    """How the files of a data set lie; of all but "files" `references` is the folder, and images are found by it."""
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     regions: Annotated[dict[str, Annotated[tuple[int, ...], Field(strict=False)]], BeforeValidator(_tabled)] = {}  # noqa: RUF012
@@ -106,6 +108,18 @@ class Dataset(Section):
             raise ValueError("split: needs a manifest with a column named split")
         if self.roots and not self.manifest:
             raise ValueError("roots: needs a manifest, whose files may lie in them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_layout(self) -> Self:
+        if self.layout == "files":
+            return self
+        if self.manifest:
+            raise ValueError(f"layout: {as_toml(self.layout)} is of folders; beside a manifest leave it out")
+        if self.images and self.layout != "dicom":
+            raise ValueError(
+                f"images: with layout = {as_toml(self.layout)} they are found by the references; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -10,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from segscale.errors import ListingError
 from segscale.flows.config.toml_text import special_letters
 from segscale.storage.locations import redacted, refuse_secrets
-from segscale.storage.patterns import Pattern
+from segscale.storage.patterns import Pattern, names_folders
 from segscale.tasks.refusal import as_toml
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -60,3 +62,11 @@ def _readable(pattern: str) -> str:
 
 Names = Annotated[Place, AfterValidator(_readable)]
 """A folder, a file or a pattern."""
+
+
+def anchored(path: str, base: Path) -> str:
+    """A path that is meant relative to a folder, absolute; others, and URLs, as they are."""
+    if not path or "://" in path or Path(path).is_absolute():
+        return path
+    # A slash at the end of a pattern says that it names folders.
+    return os.path.normpath(base / path) + "/" * names_folders(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segscale.errors import ConfigError
+from segscale.storage.patterns import names_folders
 
 PATHS = frozenset(
     {
@@ -120,4 +121,4 @@ def seen_from(path: str, file_folder: str, moves_with: str) -> str:
     below = os.path.normpath(moves_with)
     if any(os.path.commonpath([place, moves_with]) != below for place in (path, file_folder)):
         return path
-    return os.path.relpath(path, file_folder)
+    return os.path.relpath(path, file_folder) + "/" * names_folders(path)

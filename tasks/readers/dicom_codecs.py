@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.errors import UnreadableImage
+from segscale.errors import DataError, UnreadableImage
 from segscale.tasks.readers.stream_sizes import jpeg_2000_size
 
 NATIVE: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
@@ -97,12 +97,12 @@ def _run_lengths(frame: bytes, expected: int, pixel_bytes: int) -> bytes:
     count, *offsets = struct.unpack_from("<16I", frame)
     bounds = [*offsets[:count], len(frame)]
     if count != pixel_bytes or bounds[0] < 64 or sorted(bounds) != bounds:
-        raise ValueError("no table of segments")
+        raise DataError("no table of segments")
     # At most 64 bytes come of each, so that nothing has to be claimed first. (`dicomrle_decode` trusts the table.)
     runs = [imagecodecs.packbits_decode(frame[start:stop]) for start, stop in pairwise(bounds)]
     size = expected // pixel_bytes
     if pixel_bytes > 1 and not all(size <= len(run) <= size + 1 for run in runs):
-        raise ValueError("segments of other sizes")
+        raise DataError("segments of other sizes")
     return np.stack([np.frombuffer(run, np.uint8)[:size] for run in reversed(runs)], axis=-1).tobytes()
 
 
@@ -131,7 +131,7 @@ def _jpeg_size(frame: bytes) -> tuple[int, int]:
     while True:
         prefix, marker = frame[place], frame[place + 1]
         if prefix != 0xFF:
-            raise ValueError("no marker")
+            raise DataError("no marker")
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             rows, columns = struct.unpack_from(">HH", frame, place + 5)
             return int(rows), int(columns)
@@ -142,7 +142,7 @@ def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
     """Rows and columns of the marker SIZ; one component, for which memory is taken at once."""
     rows, columns, components = jpeg_2000_size(frame)
     if components != 1:
-        raise ValueError("several components")
+        raise DataError("several components")
     return rows, columns
 
 

@@ -89,9 +89,24 @@ def test_a_set_that_cannot_be_listed(tmp_path: Path, files: list[str], words: tu
     assert "%20" not in message
 
 
-@pytest.mark.parametrize("layout", ["nnunet", "dicom"])
-def test_layouts_that_are_not_built_are_refused(tmp_path: Path, layout: str) -> None:
-    assert f"dataset.layout: '{layout}' is not built yet" in _refusal(_config(tmp_path, {"layout": layout}))
+def test_folders_are_images_where_a_pattern_ends_with_a_slash(tmp_path: Path) -> None:
+    """Of a series the folder is called as the label map is; its name has no suffix, whatever dots are in it."""
+    make(tmp_path, "ct/p.1/a.dcm", "ct/p.1/b.dcm", "ct/p.2/a.dcm", "masks/p.1.png", "masks/p.2.png")
+    for pattern in ("ct/*/", "ct/{id}/"):
+        listing = list_dataset(_config(tmp_path, {"images": pattern})).images
+        assert list(listing["image_id"]) == ["p.1", "p.2"]
+        assert list(listing["image"]) == [f"file://{tmp_path}/ct/p.1/", f"file://{tmp_path}/ct/p.2/"]
+
+
+@pytest.mark.parametrize("header", ["a.mhd", "a.nhdr", "a.hdr"])
+def test_voxels_beside_a_header_are_no_files_of_their_own(tmp_path: Path, header: str) -> None:
+    make(tmp_path, f"masks/{header}", "masks/a.raw", f"p/{header}", "p/a.zraw")
+    listing = list_dataset(_config(tmp_path, {"images": "", "references": "masks"}, predictions={"path": "p"}))
+    assert list(listing.images["reference"]) == [f"file://{tmp_path}/masks/{header}"]
+    assert [(note.text, note.warns) for note in listing.notes] == [
+        ("references: 1 file of voxels read with the header beside it: a.raw", False),
+        ("predictions: 1 file of voxels read with the header beside it: a.zraw", False),
+    ]
 
 
 def test_without_images_the_set_is_the_references(tmp_path: Path) -> None:

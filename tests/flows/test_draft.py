@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,59 @@ def test_a_contradiction_between_files_is_to_be_decided(tmp_path: Path) -> None:
     proposed = draft([str(tmp_path)], str(tmp_path))
     assert len(proposed.undecided) == 1
     assert "predictions.label_values" in proposed.undecided[0]
+
+
+RAW = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "disc": 1, "ignore": 9}, "file_ending": ".png"}
+
+
+def _raw(folder: Path) -> None:
+    places = {"image": "raw/imagesTr/{id}_0000.png", "reference": "raw/labelsTr/{id}.png", "prediction": "res/{id}.png"}
+    draw(folder, places, value=1)
+    for place in ("raw", "res"):
+        (folder / place / "dataset.json").write_text(json.dumps(RAW))
+
+
+@pytest.mark.parametrize(
+    ("folders", "references"),
+    [
+        pytest.param(["raw", "res"], "raw", id="root and results"),
+        pytest.param(["res", "raw"], "raw", id="in the other order"),
+        pytest.param(["raw/labelsTr", "res"], "raw/labelsTr", id="labels and results"),
+        pytest.param(["raw/imagesTr", "raw/labelsTr", "res"], "raw/labelsTr", id="images too, which are found by it"),
+    ],
+)
+def test_a_layout_is_found(tmp_path: Path, folders: list[str], references: str) -> None:
+    _raw(tmp_path)
+    document, text = drafted(tmp_path, *folders)
+    assert document["dataset"] == {
+        "name": "raw",
+        "layout": "nnunet",
+        "references": references,
+        "classes": ["background", "disc"],
+        "label_values": [0, 1],
+        "ignore_label": 9,
+    } | ({"name": document["dataset"]["name"]})
+    assert document["predictions"] == {"path": "res"}
+    assert "12 files; 24x32, uint8; the folder that holds them" in text
+    config = load_config(tmp_path / "drafted.toml")
+    assert [remark.text for remark in preview(config).remarks] == []
+
+
+def test_a_layout_without_predictions_is_left_open(tmp_path: Path) -> None:
+    _raw(tmp_path)
+    proposed = draft([str(tmp_path / "raw")], str(tmp_path))
+    assert proposed.undecided == ("model.path: no predictions were found: name a network, or where predictions lie",)
+    assert '# path = "model.keras"' in proposed.text
+    proposed = draft([str(tmp_path / name) for name in ("raw", "res", "raw/..")], str(tmp_path))
+    assert proposed.undecided[0].startswith("predictions.path: several places may be meant: ")
+
+
+def test_structures_are_proposed_as_strata(tmp_path: Path) -> None:
+    for number, structure in enumerate(("liver", "spleen")):
+        for case in ("s1", "s2"):
+            save(tmp_path / "cases" / case / "segmentations" / f"{structure}.png", disc(number, value=1))
+            save(tmp_path / "out" / case / f"{structure}.png", disc(number, 1, value=1))
+    document, _ = drafted(tmp_path, "cases", "out")
+    assert document["dataset"]["layout"] == "cases"
+    assert document["metrics"] == {"group_by": ["structure"], "cluster_by": "case"}
+    assert load_config(tmp_path / "drafted.toml").metrics.group_columns == ("structure",)

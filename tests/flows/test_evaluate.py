@@ -17,7 +17,8 @@ from PIL import Image
 
 from segscale.flows import evaluate
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.dataset import DatasetListing, require_catalog
+from segscale.flows.dataset import require_catalog
+from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.flows.stage import StageSummary

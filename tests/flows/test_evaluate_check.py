@@ -13,7 +13,7 @@ from segscale.errors import ConfigError
 from segscale.flows import evaluate
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
-from segscale.flows.dataset import DatasetListing
+from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.plan import plan_key
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts

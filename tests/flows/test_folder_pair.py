@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,20 @@ import pytest
 from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import load_config
 from segscale.flows.folder_pair import (
+    CLASSES,
     FILE,
     FolderPair,
     config_of,
+    evaluate,
     keep_configuration,
+    laid_out,
     parsed_settings,
     with_strata,
     written,
 )
 from segscale.flows.run import Run
-from tests.drawn_pairs import IDS, draw
+from tests.drawn_pairs import IDS, dice, draw
+from tests.storage.made_files import make
 
 
 @pytest.fixture
@@ -222,3 +227,70 @@ def test_the_set_is_called_as_the_folder_of_its_references(here: Path) -> None:
     assert config_of(FolderPair("preds", "masks")).dataset.name == "liver"
     (here / "kidney labels").mkdir()
     assert config_of(FolderPair("preds", "kidney labels")).dataset.name == "kidney-labels"
+
+
+def _raw(here: Path, labels: dict[str, Any]) -> None:
+    """The drawn pairs as an nnU-Net raw folder with its results."""
+    draw(here / "raw", {"reference": "labelsTr/{id}.png", "image": "imagesTr/{id}_0000.png"}, value=1)
+    draw(here / "raw", {"prediction": "../results/{id}.png"}, value=1)
+    document = {"channel_names": {"0": "CT"}, "labels": labels, "file_ending": ".png"}
+    (here / "raw" / "dataset.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("references", ["raw", "raw/labelsTr"])
+def test_a_layout_is_found_and_written_down(here: Path, references: str) -> None:
+    _raw(here, {"background": 0, "disc": 1, "ignore": 2})
+    pair = laid_out(FolderPair("results", references))
+    config = config_of(pair)
+    assert config.dataset.layout == "nnunet"
+    assert config.dataset.classes == ("background", "disc")
+    assert config.dataset.ignore_label == 2
+    (here / FILE).write_text(written(pair, config, str(here)))
+    again = load_config(here / FILE)
+    assert again.dataset == config.dataset
+    assert len(Run(again).listing()) == len(IDS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "layout", "classes"),
+    [
+        pytest.param({}, "nnunet", ("background", "disc"), id="nothing"),
+        pytest.param({"classes": ("background", "disc")}, "nnunet", ("background", "disc"), id="the same classes"),
+        pytest.param({"settings": {"dataset": {"layout": "files"}}}, "files", CLASSES, id="names alone"),
+        pytest.param({"settings": {"dataset": {"layout": "nnunet"}}}, "nnunet", ("background", "disc"), id="said"),
+        pytest.param(
+            {"settings": {"dataset": {"label_values": [0, 1]}}}, "nnunet", ("background", "disc"), id="values"
+        ),
+        pytest.param({"references": "raw/labelsTr/*.png"}, "files", CLASSES, id="a pattern"),
+    ],
+)
+def test_what_is_asked_wins_over_what_is_found(
+    here: Path, asked: dict[str, Any], layout: str, classes: tuple[str, ...]
+) -> None:
+    _raw(here, {"background": 0, "disc": 1})
+    dataset = config_of(laid_out(FolderPair(**{"predictions": "results", "references": "raw", **asked}))).dataset
+    assert (dataset.layout, dataset.classes) == (layout, classes)
+
+
+def test_other_classes_than_those_of_a_layout_are_refused(here: Path) -> None:
+    _raw(here, {"background": 0, "disc": 1})
+    with pytest.raises(ConfigError, match=r"^dataset\.classes: .*in .*raw/dataset\.json: leave it out, or correct"):
+        config_of(laid_out(FolderPair("results", "raw", classes=("background", "kidney"))))
+
+
+@pytest.mark.parametrize("group_by", [(), ("case",)])
+def test_structures_are_strata(here: Path, group_by: tuple[str, ...]) -> None:
+    make(here, "cases/s1/segmentations/liver.png", "p/s1/liver.png")
+    pair = laid_out(FolderPair("p", "cases", group_by=group_by))
+    metrics = config_of(pair).metrics
+    assert (metrics.group_by, metrics.cluster_by) == (group_by or ("structure",), "case")
+
+
+def test_a_layout_is_evaluated(here: Path) -> None:
+    """From two folders to scores, by the names and values that dataset.json gives."""
+    _raw(here, {"background": 0, "disc": 1})
+    report = evaluate(predictions="results", references="raw", settings={"metrics": {"bootstrap": 0}})
+    per_image = report.table("per_image")
+    rows = per_image[per_image["class_name"] == "disc"]
+    expected = [dice(number) for number in range(len(IDS))]
+    assert rows["dice"].tolist() == pytest.approx(expected)

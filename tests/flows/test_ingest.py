@@ -66,9 +66,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     plan_shards = shard_plan.plan_shards
 
-    def plan(*arguments: Any) -> pd.DataFrame:
+    def plan(*arguments: Any, **named: Any) -> pd.DataFrame:
         calls.append(1)
-        return plan_shards(*arguments)
+        return plan_shards(*arguments, **named)
 
     monkeypatch.setattr(shard_plan, "plan_shards", plan)
     return calls

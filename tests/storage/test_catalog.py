@@ -154,6 +154,7 @@ def _facts(*rows: tuple[str, str, str, int]) -> pd.DataFrame:
         "dtype": "uint8",
         "orientation": 0,
         "stated_maximum": 0,
+        "place": "",
     }
     return table.assign(role="image", error_type="", error="", **seen)
 

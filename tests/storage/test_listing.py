@@ -15,7 +15,7 @@ import pytest
 
 from segscale.errors import ListingError
 from segscale.storage import trees
-from segscale.storage.listing import FILE_COLUMNS, list_files
+from segscale.storage.listing import FILE_COLUMNS, list_files, names_in
 from segscale.storage.manifests import read_manifest
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_version, read_file
@@ -361,3 +361,78 @@ def test_names_in_utf_8_that_this_session_does_not_read_as_such(tmp_path: Path, 
     said = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, text=True, check=False).stderr
     assert "is UTF-8, but this session reads names as" in said
     assert "set PYTHONUTF8=1" in said
+
+
+def test_names_in_a_folder(tmp_path: Path) -> None:
+    make(tmp_path, "b", "a.png", "é", ".hidden", "Thumbs.db", "sub/c.png")
+    assert names_in(str(tmp_path)) == ["a.png", "b", "é"]
+    with pytest.raises(ListingError, match=r"nowhere: expected a folder, found none"):
+        names_in(f"{tmp_path}/nowhere")
+    root = uuid.uuid4().hex
+    for name in ("b", "sub/c.png"):
+        fsspec.filesystem("memory").pipe_file(f"/{root}/{name}", b"1")
+    assert names_in(f"memory://{root}") == ["b"]
+
+
+SERIES = (
+    "ct/p1/1.dcm",
+    "ct/p1/2.dcm",
+    "ct/p1/.DS_Store",
+    "ct/p1/Thumbs.db",
+    "ct/p1/more/3.dcm",
+    "ct/p.2/1",
+    "ct/a.dcm",
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        pytest.param("ct/*/", ["p.2/", "p1/"], id="folders; a file beside them is none"),
+        pytest.param("ct/{id}/", ["p.2/", "p1/"], id="a field"),
+        pytest.param("ct/**/", ["p.2/", "p1/", "p1/more/"], id="at any depth"),
+        pytest.param("c*/p1/", ["ct/p1/"], id="spelled at its end"),
+        pytest.param("*/p1/*/", ["ct/p1/more/"], id="deeper"),
+        pytest.param("ct/", ["a.dcm", "p.2/1", "p1/1.dcm", "p1/2.dcm", "p1/more/3.dcm"], id="no pattern: files"),
+    ],
+)
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_a_pattern_with_a_slash_at_its_end_names_folders(
+    tmp_path: Path, place: str, pattern: str, found: list[str]
+) -> None:
+    root = str(tmp_path)
+    if place == "local":
+        make(tmp_path, *SERIES)
+    else:
+        root = f"memory://{uuid.uuid4().hex}"
+        for name in SERIES:
+            fsspec.filesystem("memory").pipe_file(f"/{root.removeprefix('memory://')}/{name}", name.encode())
+    listing = list_files(f"{root}/{pattern}").files
+    assert list(listing["relative"]) == found
+    assert [url.endswith("/") for url in listing["url"]] == [name.endswith("/") for name in found]
+    assert all(listing["version"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        pytest.param("ct/p1/3.dcm", True, id="one more"),
+        pytest.param("ct/p1/1.dcm", True, id="another content"),
+        pytest.param("ct/p1/more/4.dcm", False, id="below it"),
+        pytest.param("ct/p1/._1.dcm", False, id="hidden"),
+        pytest.param("ct/p1/desktop.ini", False, id="of an operating system"),
+    ],
+)
+def test_the_version_of_a_folder_is_that_of_the_files_in_it(tmp_path: Path, changed: str, differs: bool) -> None:
+    make(tmp_path, *SERIES)
+    before = list_files(f"{tmp_path}/ct/p*1/").files["version"][0]
+    (tmp_path / changed).write_text("something else")
+    assert (list_files(f"{tmp_path}/ct/p*1/").files["version"][0] != before) is differs
+
+
+def test_folders_without_files_are_said(tmp_path: Path) -> None:
+    make(tmp_path, "ct/p1/1.dcm", "ct/p2/deep/1.dcm")
+    (tmp_path / "ct/p3").mkdir()
+    assert _notes(f"{tmp_path}/ct/*/") == ["2 folders without files directly in them left out: p2/, p3/"]
+    with pytest.raises(ListingError, match=r"ct/p3\*/: expected folders with files, found none"):
+        list_files(f"{tmp_path}/ct/p3*/")

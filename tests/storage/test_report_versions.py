@@ -57,6 +57,7 @@ FIRST = {
     "per_image": pd.DataFrame(
         {
             "image_id": ["a", "b"],
+            "width": [3, 4],
             "reference_sum": pd.array([7, None], "Int64"),
             "status": ["ok", "failed"],
             "error": ["", "why"],

@@ -41,7 +41,7 @@ def test_a_report_is_read_back(store: ObjectStore) -> None:
 def test_plain_pandas_reads_the_tables(tmp_path: Path) -> None:
     _write(ObjectStore(str(tmp_path)))
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "per_image.parquet"), FRAME)
-    assert pq.read_schema(tmp_path / "per_image.parquet").metadata[b"schema_version"] == b"3"
+    assert pq.read_schema(tmp_path / "per_image.parquet").metadata[b"schema_version"] == b"4"
 
 
 def test_arrow_tables_are_laid_out_byte_by_byte() -> None:
@@ -50,7 +50,7 @@ def test_arrow_tables_are_laid_out_byte_by_byte() -> None:
     columns = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
     encoded = {columns.column(n).path_in_schema: columns.column(n).encodings for n in range(3)}
     assert [name for name, encodings in encoded.items() if "BYTE_STREAM_SPLIT" in encodings] == ["predicted_001"]
-    assert pq.read_schema(io.BytesIO(data)).metadata[b"schema_version"] == b"3"
+    assert pq.read_schema(io.BytesIO(data)).metadata[b"schema_version"] == b"4"
     assert pd.read_parquet(io.BytesIO(data))["predicted_001"].tolist() == [3]
 
 
@@ -246,7 +246,7 @@ def test_files_that_cannot_be_read_are_named(store: ObjectStore) -> None:
     ("metadata", "words"),
     [
         pytest.param({}, "is foreign: expected a table of a Segscale report", id="foreign Parquet"),
-        pytest.param({"schema_version": "4"}, "has schema_version 4, this Segscale reads up to 3", id="too new"),
+        pytest.param({"schema_version": "5"}, "has schema_version 5, this Segscale reads up to 4", id="too new"),
     ],
 )
 def test_foreign_and_newer_tables_are_refused(

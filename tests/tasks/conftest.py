@@ -87,7 +87,7 @@ def _list(folder: Path, groups: Mapping[str, list[Any]]) -> pd.DataFrame:
     named = {role: {path.stem: f"file://{path}" for path in (folder / role).iterdir()} for role in ROLES}
     listing = pd.DataFrame({"image_id": pd.Series(sorted(named["image"]), dtype="str")})
     for role, urls in named.items():
-        if urls or role != "prediction":
+        if urls or role in ("image", "reference"):
             found = [urls.get(name, "") for name in listing["image_id"]]
             listing[role], listing[f"{role}_version"] = found, file_versions(found)
     return listing.assign(**groups)
@@ -118,13 +118,14 @@ def make_set_in() -> Callable[..., DataSet]:
         references: Files,
         *,
         predictions: Files | None = None,
+        masks: Files | None = None,
         groups: Mapping[str, list[Any]] | None = None,
         shard_images: int = 128,
         folder: str = "set",
         **preparation: Any,
     ) -> DataSet:
         root = below / folder
-        for role, files in zip(ROLES, (images, references, predictions or {}), strict=True):
+        for role, files in zip(ROLES, (images, references, predictions or {}, masks or {}), strict=True):
             _write(root, role, files)
         listing = _list(root, groups or {})
         files_seen = _inspect(listing)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.storage import parts
-from segscale.storage.catalog import COLUMNS
+from segscale.storage.catalog import COLUMNS, SPACING
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
@@ -56,7 +56,8 @@ def catalog_of(count: int, **groups: list[Any]) -> pd.DataFrame:
     catalog["image_id"] = [f"i{seed}" for seed in range(count)]
     catalog["image"] = [f"file:///data/i{seed}.png" for seed in range(count)]
     catalog["image_sha256"] = [f"{seed:064x}" for seed in range(count)]
-    return catalog.assign(depth=1, height=SHAPE[0], width=SHAPE[1], **groups)
+    unsaid = dict.fromkeys(SPACING, np.nan)
+    return catalog.assign(depth=1, height=SHAPE[0], width=SHAPE[1], **unsaid, **groups)
 
 
 def layout_of(heads: tuple[str, ...] = ("last",), classes: tuple[str, ...] = TWO, threshold_count: int = 64) -> Layout:

@@ -365,7 +365,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
     facts = dict(zip(zip(done.files["role"], done.files["url"], strict=True), done.files["sha256"], strict=True))
     assert len(facts) == 6
     assert [key for key, sha256 in facts.items() if not sha256] == [(role, f"file://{_file(data, role, 'a.png')}")]
-    monkeypatch.setattr(score, "read_file", read)
+    monkeypatch.setattr(score, "read_source", read)
     again = score_shard(data.store, job, scoring)
     assert again.key != done.key, "as soon as it can be read, it is another shard"
     assert again.n_failed == 0

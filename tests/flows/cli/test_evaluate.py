@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import DatasetListing, list_dataset
+from segscale.flows.dataset import list_dataset
+from segscale.flows.layouts.listed import DatasetListing
 from tests.conftest import Outcome
 from tests.drawn_pairs import IDS, SIZE, disc, draw, save
 

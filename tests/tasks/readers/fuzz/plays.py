@@ -43,13 +43,7 @@ def picture(files: Files) -> None:
     """What is read by the ending of its name: as a picture, as labels and as probabilities."""
     ((name, data),) = files.items()
     _protocol(readers.reader_for(name), data, name)
-    asked(lambda: readers.read_orientation(data, name))
-    asked(lambda: readers.read_stated_maximum(data, name))
-    asked(lambda: readers.stores_floats(data, name))
-    asked(lambda: readers.read_label_map(data, name, missing=255))
-    probabilities = asked(lambda: readers.read_probabilities(data, name))
-    if probabilities is not None:
-        asked(lambda: readers.checked(probabilities, None, name))
+    _roles(data, name)
 
 
 def archive(files: Files) -> None:
@@ -58,6 +52,7 @@ def archive(files: Files) -> None:
     _protocol(NpzReader(), data, name)
     asked(lambda: read_member(data, name))
     asked(lambda: read_member(data, name, "a"))
+    _roles(data, name)
 
 
 def volume(reader: VolumeReader, *more: Callable[[bytes, str], object]) -> Play:
@@ -76,6 +71,7 @@ def bundle(reader: VolumeReader, *more: Callable[[bytes, str], object]) -> Calla
 
     def play(data: bytes, name: str) -> None:
         _protocol(reader, data, name)
+        _roles(data, name)
         values = asked(lambda: reader.values(data, name))
         dtype = asked(lambda: reader.value_dtype(data, name))
         assert values is None or values.dtype == dtype, f"values of {values.dtype}, not {dtype}"
@@ -100,6 +96,9 @@ def series(files: Files) -> None:
     if read is not None:
         assert header is not None, "voxels without a header"
         _check_same(read.values.shape, header.grid.size, read.values.dtype.name, header.dtype)
+    bundled = pack(files)
+    _protocol(readers.reader_for("case/"), bundled, "case/")
+    _roles(bundled, "case/")
 
 
 def segmentation(files: Files) -> None:
@@ -111,6 +110,8 @@ def segmentation(files: Files) -> None:
 
     ((name, data),) = files.items()
     asked(lambda: read_segment_names(data, name))
+    _protocol(readers.reader_for(name), data, name)
+    _roles(data, name)
     for grid in (None, image_grid()):
         read = asked(lambda grid=grid: read_segmentation(data, name, grid))  # type: ignore[misc]
         if read is None:
@@ -123,6 +124,17 @@ def segmentation(files: Files) -> None:
         for number in read.segments[:2]:
             asked(lambda read=read, number=number: segments.mask(read, number))  # type: ignore[misc]
             asked(lambda read=read, number=number: segments.probabilities(read, number))  # type: ignore[misc]
+
+
+def _roles(data: bytes, name: str) -> None:
+    """What is asked of a file by the ending of its name alone: as a picture, as labels and as probabilities."""
+    asked(lambda: readers.read_orientation(data, name))
+    asked(lambda: readers.read_stated_maximum(data, name))
+    asked(lambda: readers.stores_floats(data, name))
+    asked(lambda: readers.read_label_map(data, name, missing=255))
+    probabilities = asked(lambda: readers.read_probabilities(data, name))
+    if probabilities is not None:
+        asked(lambda: readers.checked(probabilities, None, name))
 
 
 def _protocol(reader: Reader, data: bytes, name: str) -> None:
