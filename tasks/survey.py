@@ -87,9 +87,10 @@ def look_at_labels(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen |
     held: set[int] | None = set()
     for piece in pieces(values):
         known = piece[~np.isnan(piece)]
-        held = held | _held(known.astype(np.int32)) if are_whole(known).all() else None
-        if held is None:
+        if held is None or not are_whole(known).all():
+            held = None
             break
+        held |= _held(known.astype(np.int32))
     seen = _seen({0} if held is None else held, np.dtype(np.int32), name)
     return replace(seen, floats=True, whole=held is not None)
 
