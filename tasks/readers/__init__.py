@@ -8,6 +8,7 @@ from segscale.tasks.readers.formats import (
     read_header,
     read_orientation,
     read_picture,
+    read_scaled,
     read_stated_maximum,
     reader_for,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "read_orientation",
     "read_picture",
     "read_probabilities",
+    "read_scaled",
     "read_stated_maximum",
     "reader_for",
     "stores_floats",
