@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.readings import read_reading, write_reading
 from segscale.storage.sources import file_name
 from segscale.storage.tables import frame_sha256
-from segscale.tasks.readers import Choice
+from segscale.tasks.readers import Choice, holds_volume, voxel_bytes
 from segscale.tasks.source_files import read_source
 from segscale.tasks.survey import (
     CODE_VERSION,
@@ -30,6 +31,7 @@ from segscale.tasks.survey import (
     kind_of,
     look_at_image,
     look_at_labels,
+    look_at_type,
     two_values_of,
 )
 
@@ -38,7 +40,9 @@ FILES = 64
 """Of each role, spread evenly over the set."""
 MOST_BYTES = 2**29
 """So much is read of each role, and a few files more: of large volumes fewer files are looked at."""
-_TOGETHER = 8
+MOST_VOXEL_BYTES = 2**28
+"""So much is decoded of the volumes of a role, and one or two more: few large ones tell as much as many would."""
+_TOGETHER, _VOLUMES_TOGETHER = 8, 2
 _Found = TypeVar("_Found")
 
 
@@ -135,7 +139,8 @@ def survey(config: EvaluationConfig, listing: pd.DataFrame, *, scored: bool) -> 
     seeks_kind = scored and predictions.kind == "auto"
     shares_values = seeks_values and scored and not predictions.label_values and predictions.kind != "probabilities"
     choice = volumes(config).choice
-    predicted = _some_labels(listing, "prediction", choice) if seeks_kind or shares_values else []
+    looks = seeks_kind or shares_values
+    predicted = _some_labels(listing, "prediction", choice, types=not shares_values) if looks else []
     kind = kind_of(predicted) if seeks_kind else "floats" if predictions.kind == "auto" else predictions.kind
     values = dataset.label_values
     if seeks_values:
@@ -153,28 +158,29 @@ def survey(config: EvaluationConfig, listing: pd.DataFrame, *, scored: bool) -> 
 
 def _highest_share(listing: pd.DataFrame, full_scale: float, choice: Choice) -> float:
     look = partial(look_at_image, full_scale=full_scale, choice=choice)
-    return max(_found(_looked_at(_spread(listing, "image")[:FILES], look)), default=1.0)
+    return max(_found(_looked_at(_spread(listing, "image")[:FILES], look, choice)), default=1.0)
 
 
-def _some_labels(listing: pd.DataFrame, role: str, choice: Choice) -> list[Seen]:
-    return _found(_looked_at(_spread(listing, role)[:FILES], _label_look(role, choice)))
+def _some_labels(listing: pd.DataFrame, role: str, choice: Choice, *, types: bool = False) -> list[Seen]:
+    """What some files of a role hold; with `types` only what those hold that store floats."""
+    return _found(_looked_at(_spread(listing, role)[:FILES], _label_look(role, choice, types), choice))
 
 
 def _first_foreground(listing: pd.DataFrame, choice: Choice) -> list[Seen]:
     rest = _spread(listing, "reference")[FILES:]
+    look = _label_look("reference", choice)
     for start in range(0, len(rest), FILES):
-        held = [
-            one
-            for one in _found(_looked_at(rest[start : start + FILES], _label_look("reference", choice)))
-            if one.labels
-        ]
+        # However large they are: one that was passed over may be the one that tells.
+        found = _found(_looked_at(rest[start : start + FILES], look, choice, math.inf))
+        held = [one for one in found if one.labels]
         if held:
             return held
     return []
 
 
-def _label_look(role: str, choice: Choice) -> Callable[[bytes, str], Seen | None]:
-    return lambda data, name: look_at_labels(data, f"{role} {name}", choice)
+def _label_look(role: str, choice: Choice, types: bool = False) -> Callable[[bytes, str], Seen | None]:
+    look = look_at_type if types else look_at_labels
+    return lambda data, name: look(data, f"{role} {name}", choice)
 
 
 def _spread(listing: pd.DataFrame, role: str) -> list[str]:
@@ -185,24 +191,36 @@ def _spread(listing: pd.DataFrame, role: str) -> list[str]:
     return [urls[place] for place in chosen] + [url for place, url in enumerate(urls) if place not in others]
 
 
-def _looked_at(urls: Sequence[str], look: Callable[[bytes, str], _Found | None]) -> Iterator[_Found | None]:
-    """What the files hold, until `MOST_BYTES` were read; one that cannot be fetched is passed over."""
-    n_bytes = 0
+def _looked_at(
+    urls: Sequence[str],
+    look: Callable[[bytes, str], _Found | None],
+    choice: Choice,
+    most_voxel_bytes: float = MOST_VOXEL_BYTES,
+) -> Iterator[_Found | None]:
+    """What the files hold, until `MOST_BYTES` were read, or volumes of more than `most_voxel_bytes`.
 
-    def one(url: str) -> tuple[int, _Found | None]:
+    One that cannot be fetched is passed over.
+    """
+    n_bytes = n_voxel_bytes = start = 0
+    together = _VOLUMES_TOGETHER if any(map(holds_volume, urls)) else _TOGETHER
+
+    def one(url: str) -> tuple[int, int, _Found | None]:
         try:
             data = read_source(url)
         except OSError:
-            return 0, None
-        return len(data), look(data, file_name(url))
+            return 0, 0, None
+        name = file_name(url)
+        return len(data), voxel_bytes(data, name, choice), look(data, name)
 
     with ThreadPoolExecutor(_TOGETHER) as pool:
-        for start in range(0, len(urls), _TOGETHER):
-            for size, found in pool.map(one, urls[start : start + _TOGETHER]):
+        while start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most_voxel_bytes:
+            for size, voxels, found in pool.map(one, urls[start : start + together]):
                 n_bytes += size
+                n_voxel_bytes += voxels
                 yield found
-            if n_bytes > MOST_BYTES:
-                return
+            start += together
+            if n_voxel_bytes * _TOGETHER < MOST_VOXEL_BYTES * start:
+                together = _TOGETHER  # small volumes
 
 
 def _found(seen: Iterator[_Found | None]) -> list[_Found]:

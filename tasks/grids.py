@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -45,6 +46,7 @@ class Grid:
 _IDS = ("series_id", "frame_of_reference_id")
 
 
+@lru_cache(maxsize=16)  # the files of an image lie in one place, and often those of a set
 def to_text(grid: Grid) -> str:
     """Where a grid lies, and whose it is, as JSON that `from_text` reads; "" of a grid that says nothing of that."""
     if grid.geometry is not None:

@@ -41,6 +41,8 @@ from segscale.tasks.stored_pair import count_stored
 
 STAGE = "score"
 CODE_VERSION = 6
+ALONE_WORTH_LOADING = 2**25
+"""Voxels of one volume for which the compiled pass is loaded at once: without it they take as long as that does."""
 NOWHERE: Size = (0, 0, 0)
 """The size of an image that nobody knows."""
 
@@ -277,7 +279,7 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         image = _image_grid(files, read) if scoring.has_images else None
         size = image.size if image else None
         data, name = _data_of("reference", files, read)
-        labels = read_labels(data, name, choice=replace(scoring.volumes.choice, drawn_on=image))
+        labels = read_labels(data, name, choice=replace(scoring.volumes.choice, drawn_on=image)).narrow()
         place = place_of(labels, image, file_name(files.image[0]), scoring.volumes)
         size = place.size
         stored = _ordinary_prediction(labels.values.size, place.grid, files, read, scoring)
@@ -337,10 +339,13 @@ def _ordinary_prediction(
     """
     data, name = read.data.get("prediction", b""), file_name(files.prediction[0])
     choice = replace(scoring.volumes.choice, drawn_on=grid)
-    if not (data and EFFORT.spend(n_pixels)) or scoring.counting.kind == "probabilities":
+    kind = scoring.counting.kind
+    is_worth = EFFORT.spend(n_pixels) or n_pixels >= ALONE_WORTH_LOADING
+    if not data or not is_worth or kind == "probabilities":
         return None
     with suppress(DataError):
-        return None if stores_floats(data, name, choice) else read_labels(data, name, choice=choice)
+        is_none = kind == "floats" and stores_floats(data, name, choice)
+        return None if is_none else read_labels(data, name, choice=choice).narrow()
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from segscale.tasks.readers import (
     read_stated_maximum,
     stores_floats,
 )
+from segscale.tasks.readers.pieces import pieces
 
 CODE_VERSION = 2
 """Raised when equal files may be judged differently than before."""
@@ -78,13 +79,30 @@ def look_at_labels(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen |
     """What a reference or a prediction holds; None where it cannot be read, which is its image's affair."""
     try:
         if not stores_floats(data, name, choice):
-            return _seen(read_labels(data, name, choice=choice).values, name)
+            labels = read_labels(data, name, choice=choice).values
+            return _seen(_held(labels), labels.dtype, name)
         values = read_probabilities(data, name, choice).values
     except DataError:
         return None
-    known = values[~np.isnan(values)]
-    whole = bool(are_whole(known).all())
-    return replace(_seen(known.astype(np.int32) if whole else np.zeros(1, np.int32), name), floats=True, whole=whole)
+    held: set[int] | None = set()
+    for piece in pieces(values):
+        known = piece[~np.isnan(piece)]
+        if held is None or not are_whole(known).all():
+            held = None
+            break
+        held |= _held(known.astype(np.int32))
+    seen = _seen({0} if held is None else held, np.dtype(np.int32), name)
+    return replace(seen, floats=True, whole=held is not None)
+
+
+def look_at_type(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen | None:
+    """The same, but of integers nothing more than that they are none of floats: no pixel of them is decoded."""
+    try:
+        if not stores_floats(data, name, choice):
+            return Seen(name, (), zero=False, full_scale=frozenset())
+    except DataError:
+        return None
+    return look_at_labels(data, name, choice)
 
 
 def look_at_image(data: bytes, name: str, full_scale: float = 0.0, choice: Choice = NO_CHOICE) -> float | None:
@@ -103,15 +121,19 @@ def look_at_image(data: bytes, name: str, full_scale: float = 0.0, choice: Choic
     return float(picture.pixels.max()) / (full_scale or max(stated, 0) or of_type)
 
 
-def _seen(values: npt.NDArray[Any], name: str) -> Seen:
-    if values.dtype == np.bool_:
-        held = [int(value) for value in np.unique(values)]
-    elif values.dtype == np.uint8:
-        held = np.flatnonzero(np.bincount(values.reshape(-1), minlength=256)).tolist()
-    else:
-        held = np.unique(values).tolist()
-    other = [int(value) for value in held if value]
-    full_scale = frozenset(value for value in other if is_full_scale(value, values.dtype))
+def _held(values: npt.NDArray[Any]) -> set[int]:
+    """Which values are there."""
+    found: set[int] = set()
+    for piece in pieces(values):
+        is_bytes = piece.dtype == np.uint8
+        held = np.flatnonzero(np.bincount(piece, minlength=256)) if is_bytes else np.unique(piece)
+        found.update(map(int, held.tolist()))
+    return found
+
+
+def _seen(held: Collection[int], dtype: np.dtype[Any], name: str) -> Seen:
+    other = sorted(value for value in held if value)
+    full_scale = frozenset(value for value in other if is_full_scale(value, dtype))
     return Seen(name, tuple(other[:_KEPT]), 0 in held, full_scale)
 
 

@@ -13,6 +13,8 @@ EACH, LOWEST = np.uint64(0x0101010101010101), np.uint64(0xFF)
 IGNORED, UNKNOWN, WHITE = 0, 1, 2
 """Kinds of values behind the classes: not counted, no class, and 255 where it is class 1 unless 1 is there as well."""
 BESIDE_CLASSES = 3
+BLOCK = 8
+"""Words that are compared at once, as many as the widest registers hold."""
 
 
 @compiled
@@ -79,21 +81,30 @@ def _by_kind(
 ) -> Int64Array:
     """Pixels by the kind of their reference and of their prediction, int64 (n_kinds, n_kinds)."""
     counts = np.zeros((n_kinds, n_kinds), np.int64)
-    n_words = reference.size // WORD
-    words, predicted_words = reference[: n_words * WORD].view(np.uint64), prediction[: n_words * WORD].view(np.uint64)
-    i = 0
-    while i < n_words:
-        labels, predicted = words[i], predicted_words[i]
-        start = i
-        i += 1
-        # Most words hold one and the same label eight times, as those around them do.
-        if labels == (labels & LOWEST) * EACH and predicted == (predicted & LOWEST) * EACH:
-            while i < n_words and words[i] == labels and predicted_words[i] == predicted:
-                i += 1
-            counts[of_reference[labels & LOWEST], of_prediction[predicted & LOWEST]] += (i - start) * WORD
-        else:
-            for place in range(start * WORD, i * WORD):
-                counts[of_reference[reference[place]], of_prediction[prediction[place]]] += 1
-    for place in range(n_words * WORD, reference.size):
+    n_blocks = reference.size // (BLOCK * WORD)
+    n_whole = n_blocks * BLOCK * WORD
+    words, predicted_words = reference[:n_whole].view(np.uint64), prediction[:n_whole].view(np.uint64)
+    labels, predicted, n_alike = np.uint64(0), np.uint64(0), 0
+    for block in range(n_blocks):
+        # Most blocks hold one label in both, that of the pixel before them.
+        differing = np.uint64(0)
+        for i in range(block * BLOCK, (block + 1) * BLOCK):
+            differing |= (words[i] ^ labels) | (predicted_words[i] ^ predicted)
+        if differing == 0:
+            n_alike += 1
+            continue
+        counts[of_reference[labels & LOWEST], of_prediction[predicted & LOWEST]] += n_alike * BLOCK * WORD
+        n_alike = 0
+        for i in range(block * BLOCK, (block + 1) * BLOCK):
+            labels, predicted = words[i], predicted_words[i]
+            if labels == (labels & LOWEST) * EACH and predicted == (predicted & LOWEST) * EACH:
+                counts[of_reference[labels & LOWEST], of_prediction[predicted & LOWEST]] += WORD
+            else:
+                for place in range(i * WORD, (i + 1) * WORD):
+                    counts[of_reference[reference[place]], of_prediction[prediction[place]]] += 1
+        last = (block + 1) * BLOCK * WORD - 1
+        labels, predicted = np.uint64(reference[last]) * EACH, np.uint64(prediction[last]) * EACH
+    counts[of_reference[labels & LOWEST], of_prediction[predicted & LOWEST]] += n_alike * BLOCK * WORD
+    for place in range(n_whole, reference.size):
         counts[of_reference[reference[place]], of_prediction[prediction[place]]] += 1
     return counts

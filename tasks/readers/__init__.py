@@ -11,6 +11,7 @@ from segscale.tasks.readers.formats import (
     read_scaled,
     read_stated_maximum,
     reader_for,
+    voxel_bytes,
 )
 from segscale.tasks.readers.labels import LabelMap, are_whole, read_label_map, read_labels
 from segscale.tasks.readers.orientation import UPRIGHT
@@ -41,4 +42,5 @@ __all__ = [
     "read_stated_maximum",
     "reader_for",
     "stores_floats",
+    "voxel_bytes",
 ]

@@ -1,5 +1,6 @@
 """The known file formats, chosen by the ending of a name."""
 
+import math
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
@@ -81,8 +82,11 @@ def read_orientation(data: bytes, name: str) -> int:
 
 
 def holds_volume(name: str) -> bool:
-    """Whether the format that a name stands for is one of volumes, which say where they lie."""
-    return isinstance(reader_for(name), VolumeReader)
+    """Whether the ending of a name stands for a format of volumes, which say where they lie."""
+    try:
+        return isinstance(reader_for(name), VolumeReader)
+    except DataError:
+        return False
 
 
 def read_grid(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Grid | None:
@@ -96,6 +100,16 @@ def read_grid(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Grid | None
     except DataError:
         return None
     return None if volume is None or (volume.is_drawn and choice.drawn_on is None) else volume.grid
+
+
+def voxel_bytes(data: bytes, name: str, choice: Choice = NO_CHOICE) -> int:
+    """Bytes of the voxels of a volume as they are stored, decoded; 0 of other files and of what cannot be read."""
+    try:
+        reader = reader_for(name, choice)
+        volume = reader.volume(data, name) if isinstance(reader, VolumeReader) else None
+    except DataError:
+        return 0
+    return math.prod(volume.shape) * volume.dtype.itemsize if volume else 0
 
 
 def read_stated_maximum(data: bytes, name: str) -> int:

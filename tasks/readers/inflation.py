@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.buffers import buffer
 
 Bytes = bytes | memoryview
 
@@ -63,7 +64,7 @@ def inflated(data: Bytes, n_bytes: int, name: str, codec: Codec = DEFLATE) -> ND
             f"{name}: {len(data)} compressed bytes cannot hold the {n_bytes} bytes that its header claims (at "
             f"most {codec.ratio} for each): the file is cut off, or its header is wrong"
         )
-    out = np.empty(n_bytes, np.uint8)
+    out = buffer(n_bytes)
     if codec is not DEFLATE or not _at_once(data, out):
         _by_chunks(data, out, name, codec)
     return out

@@ -1,5 +1,7 @@
 """Label maps: files whose numbers are classes or instances, never brightness."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +12,17 @@ from segscale.errors import UnreadableImage
 from segscale.tasks.grids import Grid
 from segscale.tasks.readers.archives import NpzReader, read_member
 from segscale.tasks.readers.arrays import NumpyReader, read_array
+from segscale.tasks.readers.buffers import buffer
 from segscale.tasks.readers.channels import single_channel
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.formats import reader_for
 from segscale.tasks.readers.picture import native_pixels, type_in_words
+from segscale.tasks.readers.pieces import pieces
 from segscale.tasks.readers.tiff import TiffReader, holds_planes
 from segscale.tasks.readers.volume import VolumeReader
 
 _INT32 = np.iinfo(np.int32)
+_LARGEST_BYTE = 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +35,18 @@ class LabelMap:
     """Where its voxels lie; None of a picture and of an array, which say nothing of that."""
     notes: tuple[str, ...] = ()
     """What was passed over or assumed and has to be said, a line each, without the name of the file."""
+
+    def narrow(self) -> LabelMap:
+        """The same, with values as uint8 where their type is wider and each of them is one: what most labels are."""
+        values = self.values
+        if values.dtype.itemsize == 1:
+            return self
+        out = buffer(values.size)
+        for piece, narrow in zip(pieces(values), pieces(out), strict=True):
+            if piece.min() < 0 or piece.max() > _LARGEST_BYTE:
+                return self
+            narrow[:] = piece
+        return replace(self, values=out.reshape(values.shape))
 
 
 def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArray[Any]:
@@ -87,13 +104,21 @@ def _equal_as_one(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _whole_numbers(values: NDArray[Any], name: str) -> NDArray[np.int32]:
-    whole = are_whole(values)
-    if not whole.all():
+    n_others, example = 0, 0.0
+    numbers = np.empty(values.shape, np.int32)
+    for piece, out in zip(pieces(values), pieces(numbers), strict=True):
+        whole = are_whole(piece)
+        if whole.all():
+            out[:] = piece
+            continue
+        example = example if n_others else float(piece[~whole][0])
+        n_others += int(np.count_nonzero(~whole))
+    if n_others:
         raise UnreadableImage(
-            f"{name}: {np.count_nonzero(~whole)} of {values.size} values are not whole numbers of 32 bits, "
-            f"for example {float(values[~whole][0])}; expected labels (probabilities are read as such)"
+            f"{name}: {n_others} of {values.size} values are not whole numbers of 32 bits, "
+            f"for example {example}; expected labels (probabilities are read as such)"
         )
-    return native_pixels(values.astype(np.int32))
+    return numbers
 
 
 def are_whole(values: NDArray[Any]) -> NDArray[np.bool_]:

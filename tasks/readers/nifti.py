@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -51,30 +51,46 @@ class NiftiReader(VolumeReader):
     def volume(self, data: bytes, name: str) -> Volume:
         """What the header says; gzip is inflated as far as that alone."""
         head, files = header_with_files(data, name)
-        header = _header(head, name)
-        shape, notes = _shape(header, self.number, name)
-        geometry, spacing_mm, said = _place(header, shape[:3], self.affine, name)
+        told = _told(_first_bytes(head, name), self.number, self.affine, name)
+        header = told.header
         return Volume(
-            shape=shape,
+            shape=told.shape,
             dtype=header.dtype.newbyteorder("="),
-            load=partial(_load, _voxel_file(head, files, header, name), header, shape, self.number or 0, name),
+            load=partial(_load, _voxel_file(head, files, header, name), header, told.shape, self.number or 0, name),
             slope=header.slope,
             intercept=header.intercept,
-            geometry=geometry,
-            spacing_mm=spacing_mm,
-            notes=(*notes, *said),
+            geometry=told.geometry,
+            spacing_mm=told.spacing_mm,
+            notes=told.notes,
         )
 
 
 def nifti_affines(data: bytes, name: str) -> Affines:
     """Both affines of a NIfTI file, for whoever decides between them."""
-    return _affines(_header(header_with_files(data, name)[0], name), name)
+    return _affines(parse_header(_first_bytes(header_with_files(data, name)[0], name), name), name)
 
 
-def _header(head: memoryview, name: str) -> NiftiHeader:
-    return parse_header(
-        first_bytes(head, LARGEST_HEADER, name) if is_gzip(head) else bytes(head[:LARGEST_HEADER]), name
-    )
+def _first_bytes(head: memoryview, name: str) -> bytes:
+    return first_bytes(head, LARGEST_HEADER, name) if is_gzip(head) else bytes(head[:LARGEST_HEADER])
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the first bytes of a file tell, by the choice of a volume and of an affine."""
+
+    header: NiftiHeader
+    shape: tuple[int, int, int, int]
+    geometry: Geometry | None
+    spacing_mm: tuple[float, float, float] | None
+    notes: tuple[str, ...]
+
+
+@lru_cache(maxsize=4)  # a file is asked several times for one thing and another
+def _told(head: bytes, number: int | None, affine: AffineName | None, name: str) -> _Told:
+    header = parse_header(head, name)
+    shape, notes = _shape(header, number, name)
+    geometry, spacing_mm, said = _place(header, shape[:3], affine, name)
+    return _Told(header, shape, geometry, spacing_mm, (*notes, *said))
 
 
 def _shape(header: NiftiHeader, number: int | None, name: str) -> tuple[tuple[int, int, int, int], tuple[str, ...]]:

@@ -27,7 +27,7 @@ RULES = [
     LabelRule(4),
     LabelRule(4, (9, 0, 255, 1), ignored=2),
 ]
-SIDES = st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 30))
+SIDES = st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 30) | st.integers(60, 140))
 
 
 def one_by_one(
