@@ -3,8 +3,8 @@
 Each step is done once in a process of its own: a volume of 512x512x1000 int16 is ingested with its reference, predicted
 slice by slice by a tiny UNet++, and label maps of the same size are scored. Files are made on the fly. A line says the
 seconds and the peak resident memory of the process, Python, TensorFlow and all; more than 2 GB is an error. --turned
-stores the image in another order than its reference; --normalize takes another recipe than a window; --short makes
-small volumes, to show that it runs.
+stores the image in another order than its reference, --scaled with a slope, so that its pixels are float32; --normalize
+takes another recipe than a window; --short makes small volumes, to show that it runs.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Case:
     size: tuple[int, int, int]
     normalize: Any
     turned: bool
+    scaled: bool
 
     @property
     def preparation(self) -> Preparation:
@@ -67,20 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="small volumes: shows that it runs")
     parser.add_argument("--turned", action="store_true", help="the image is stored in another order")
+    parser.add_argument("--scaled", action="store_true", help="the numbers of the image are scaled by its header")
     parser.add_argument("--normalize", default="window", choices=["window", "percentile", "zscore"])
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS), help="these steps alone, and writing")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.step:
-        case = Case(options.folder, SHORT if options.short else SIZE, options.normalize, options.turned)
+        size = SHORT if options.short else SIZE
+        case = Case(options.folder, size, options.normalize, options.turned, options.scaled)
         measure(options.step, lambda: STEPS[options.step](case))
         return
     print(f"{'':<16}seconds   peak resident memory, GB", flush=True)
     passed = [
         "--normalize",
         options.normalize,
-        *(f"--{name}" for name in ("short", "turned") if getattr(options, name)),
+        *(f"--{name}" for name in ("short", "turned", "scaled") if getattr(options, name)),
     ]
     with tempfile.TemporaryDirectory() as folder:
         for step in STEPS:
@@ -106,11 +109,12 @@ def write(case: Case) -> None:
         for plane in range(depth):
             drawn = labels(plane, 4 if role == "prediction" else 0)
             whole[plane] = drawn * 150 + np.roll(noise, 7 * plane, axis=1) - 100 if role == "image" else drawn
-        _store(whole.transpose(axes), axes, case.file(role).removeprefix("file://"))
+        slope = 0.5 if case.scaled and role == "image" else 1.0
+        _store(whole.transpose(axes), axes, slope, case.file(role).removeprefix("file://"))
         (case.folder / f"{role}.npy").unlink()
 
 
-def _store(volume: Any, axes: tuple[int, ...], path: str) -> None:
+def _store(volume: Any, axes: tuple[int, ...], slope: float, path: str) -> None:
     """As NIfTI, of 1 x 0.7 x 0.7 mm along the axes of the reference."""
     spacing = (1.0, 0.7, 0.7)
     affine = np.zeros((4, 4))
@@ -124,6 +128,7 @@ def _store(volume: Any, axes: tuple[int, ...], path: str) -> None:
     header.set_zooms([spacing[axis] for axis in reversed(axes)])
     header.set_xyzt_units("mm")
     header["vox_offset"] = 352
+    header["scl_slope"] = slope
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(header.binaryblock + struct.pack("4x"))
         for plane in volume:

@@ -18,9 +18,18 @@ from segscale.storage.sources import file_name
 from segscale.tasks.alignment import Said, said_facts
 from segscale.tasks.evaluated import read_mask
 from segscale.tasks.grids import Grid
-from segscale.tasks.labels import IGNORED, class_indices
+from segscale.tasks.labels import IGNORED, write_class_indices
 from segscale.tasks.normalize import Recipe, find_recipe
-from segscale.tasks.readers import Choice, holds_volume, read_grid, read_header, read_labels, read_picture
+from segscale.tasks.readers import (
+    Choice,
+    Picture,
+    holds_volume,
+    read_grid,
+    read_header,
+    read_labels,
+    read_picture,
+    read_scaled,
+)
 from segscale.tasks.reference_file import Place, place_between
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
@@ -150,16 +159,20 @@ def _fill_pixels(
     row: IngestRow, data: bytes, images: npt.NDArray[Any], place: Place, preparation: Preparation
 ) -> float:
     """Decode the image and pad it into its slices; returns the value that its type has for 1.0."""
-    picture = read_picture(data, file_name(row.image), preparation.volumes.choice)
-    del data
+    source = data, file_name(row.image), preparation.volumes.choice
+    is_resampled = place.of_image is not None and place.of_image.resampling is not None
+    scaled = None if is_resampled else read_scaled(*source)
+    picture = read_picture(*source) if scaled is None else Picture(scaled.stored, 1.0, None)
+    dtype = picture.pixels.dtype if scaled is None else np.dtype(np.float32)
+    del data, source
     slices = Slices(images, row.size, axis_index(row.slice_axis))
     expected = (*(slices.size if place.of_image is None else place.of_image.source(row.size)), images.shape[-1])
-    if picture.pixels.shape != expected or picture.pixels.dtype != images.dtype:
+    if picture.pixels.shape != expected or dtype != images.dtype:
         raise UnreadableImage(
             f"{file_name(row.image)}: its header says {expected} {images.dtype}, its pixels are "
-            f"{picture.pixels.shape} {picture.pixels.dtype}"
+            f"{picture.pixels.shape} {dtype}"
         )
-    slices.fill(picture.pixels, place.of_image, PADDING)
+    slices.fill(picture.pixels, place.of_image, PADDING, None if scaled is None else scaled.pixels)
     return picture.full_scale
 
 
@@ -171,10 +184,10 @@ def _fill_reference(
     labels = read_labels(data, name, choice=choice)
     del data
     try:
-        indices = class_indices(labels.values, row.size, preparation.labels, name)
+        volume = Slices(references, row.size, axis_index(row.slice_axis)).volume
+        write_class_indices(volume, labels.values, row.size, preparation.labels, name)
     except ContradictionError as error:
         raise ContradictionError(f"dataset.label_values: reference {error}") from None
-    Slices(references, row.size, axis_index(row.slice_axis)).volume[...] = indices
     return tuple(("reference", note) for note in labels.notes)
 
 

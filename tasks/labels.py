@@ -21,6 +21,8 @@ FULL_8_BITS = 255
 NO_CLASS = 254
 """What stands for a value that is refused, in tables; of more classes than this no table is made."""
 _SHOWN = 5
+_PLANES_BYTES = 2**24
+"""Of a large volume so many are looked at at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,38 @@ def class_indices(
     """
     laid = laid_over(labels, size, {0, rule.n_classes}, name, under)
     return to_class_indices(laid, rule, name) if laid.ndim == len(size) else _of_planes(laid, name)
+
+
+def write_class_indices(
+    target: NDArray[np.uint8],
+    labels: NDArray[Any],
+    size: Sequence[int],
+    rule: LabelRule,
+    name: str,
+    planes_bytes: int = _PLANES_BYTES,
+) -> None:
+    """`class_indices` written into an array (D, H, W), some planes at a time where labels are such planes."""
+    planes = range(0, len(labels), max(1, planes_bytes // max(1, int(labels[0].nbytes))))
+    is_done = tuple(labels.shape) == tuple(size) and len(planes) > 1 and _write_planes(target, labels, rule, planes)
+    if not is_done:
+        target[...] = class_indices(labels, size, rule, name)
+
+
+def _write_planes(target: NDArray[np.uint8], labels: NDArray[Any], rule: LabelRule, planes: range) -> bool:
+    """False where something has to be said of the labels as a whole."""
+    values = set()
+    for top in planes:
+        block = labels[top : top + planes.step]
+        try:
+            indices = to_class_indices(block, rule)
+        except (DataError, ContradictionError):
+            return False
+        target[top : top + planes.step] = indices
+        if rule.found and not rule.values:
+            # Of a block all foreground has one value: of all of them it must be the same.
+            place = int((indices == 1).argmax())
+            values |= {block.reshape(-1)[place].item()} if indices.reshape(-1)[place] == 1 else set()
+    return len(values) <= 1
 
 
 def _of_planes(planes: NDArray[Any], name: str) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from segscale.tasks.tiling import PaddingMode, fill_padded
 
 BLOCK_BYTES = 1 << 24
 """Of pixels, turned, resampled or padded at once: what that takes beside them is little then."""
+
+
+Meaning = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,21 @@ class Slices:
         height, width = (side for place, side in enumerate(self.size) if place != self.axis)
         return np.moveaxis(self.stack[:, :height, :width], 0, self.axis)
 
-    def fill(self, pixels: npt.NDArray[Any], way: Alignment | None, mode: PaddingMode) -> None:
+    def fill(
+        self, pixels: npt.NDArray[Any], way: Alignment | None, mode: PaddingMode, meant: Meaning | None = None
+    ) -> None:
         """Write the pixels (D, H, W, C) of an image, in the order in which its file has them, and the padding.
 
-        Where an image that is resampled does not reach, its lowest number stands.
+        meant: what is written of some of them, where it is not they themselves. Where an image that is resampled does
+        not reach, its lowest number stands.
         """
         volume = self.volume
         outside = float(pixels.min()) if way is not None and way.resampling is not None else 0.0
         step = _step(volume)
         for top in range(0, len(volume), step):
             bottom = min(top + step, len(volume))
-            volume[top:bottom] = pixels[top:bottom] if way is None else way.planes(pixels, top, bottom, outside)
+            planes = pixels[top:bottom] if way is None else way.planes(pixels, top, bottom, outside)
+            volume[top:bottom] = planes if meant is None else meant(planes)
         true = np.moveaxis(volume, self.axis, 0)
         step = _step(self.stack)
         for first in range(0, len(true), step):

@@ -17,7 +17,7 @@ from segscale.tasks.readers.nrrd import NrrdReader
 from segscale.tasks.readers.picture import Header, Picture, Reader
 from segscale.tasks.readers.png import PngReader, png_stated_maximum
 from segscale.tasks.readers.tiff import TiffReader
-from segscale.tasks.readers.volume import VolumeReader
+from segscale.tasks.readers.volume import Scaled, VolumeReader
 
 
 @lru_cache(maxsize=4)
@@ -62,6 +62,15 @@ def read_header(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Header:
 def read_picture(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Picture:
     """The picture in `data`; `name` gives the format. UnreadableImage when the bytes do not hold one."""
     return reader_for(name, choice).read(data, name)
+
+
+def read_scaled(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Scaled | None:
+    """The numbers of a volume as they are stored, where others are meant: what `read_picture` would make of them later.
+
+    None of all other files, of which `read_picture` makes no larger ones.
+    """
+    reader = reader_for(name, choice)
+    return reader.scaled(data, name) if isinstance(reader, VolumeReader) else None
 
 
 def read_orientation(data: bytes, name: str) -> int:

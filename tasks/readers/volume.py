@@ -15,6 +15,8 @@ from segscale.tasks.geometry import Geometry
 from segscale.tasks.grids import Grid
 from segscale.tasks.readers.picture import Header, Picture, check_size, native_pixels, picture_dtype
 
+_PLANES_BYTES = 2**24
+"""Of stored numbers, made others at once."""
 _EXACT = 2.0**53
 """Up to which float64 holds every whole number."""
 
@@ -65,7 +67,10 @@ class Volume:
 
     def meant(self) -> NDArray[Any]:
         """The numbers as they are meant, of `meant_dtype`."""
-        stored = self.stored()
+        return self.as_meant(self.stored())
+
+    def as_meant(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """The same of some of its stored numbers."""
         if not self.is_scaled:
             return stored
         meant = stored.astype(np.float64)
@@ -86,6 +91,20 @@ class Volume:
 
     def _check_size(self, name: str) -> None:
         check_size(Header(*self.shape, self.meant_dtype.name), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Numbers as they are stored, where others are meant."""
+
+    stored: NDArray[Any]
+    """(D, H, W, C)"""
+    volume: Volume
+
+    def pixels(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """What some of them are in a picture: computed in float64, kept as float32."""
+        with np.errstate(over="ignore"):  # beyond float32 it becomes inf, which normalisation reports
+            return self.volume.as_meant(stored).astype(np.float32)
 
 
 class VolumeReader(ABC):
@@ -109,6 +128,8 @@ class VolumeReader(ABC):
         """
         volume = self.volume(data, name)
         header = _header(volume, name)
+        if volume.is_scaled:
+            return Picture(_all_scaled(Scaled(volume.stored(), volume)), 1.0, header.spacing_mm)
         meant = volume.meant()
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which normalisation reports
             pixels = native_pixels(meant.astype(header.dtype, copy=False))
@@ -116,6 +137,12 @@ class VolumeReader(ABC):
             _check_kept(meant, pixels, name)
         full_scale = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1.0
         return Picture(pixels, full_scale, header.spacing_mm)
+
+    def scaled(self, data: bytes, name: str) -> Scaled | None:
+        """What `read` makes its pixels of where numbers are scaled, which may be a quarter of their size; else None."""
+        volume = self.volume(data, name)
+        _header(volume, name)
+        return Scaled(volume.stored(), volume) if volume.is_scaled else None
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
         """Label values, (D, H, W, C): as stored, or, where these are scaled, the whole numbers that they mean."""
@@ -133,6 +160,15 @@ class VolumeReader(ABC):
         """0: volumes have a geometry instead."""
         self.volume(data, name)
         return 0
+
+
+def _all_scaled(scaled: Scaled) -> NDArray[np.float32]:
+    """Some planes at a time: float64 is four times what many files hold."""
+    pixels = np.empty(scaled.stored.shape, np.float32)
+    step = max(1, _PLANES_BYTES // max(1, scaled.stored[0].nbytes))
+    for top in range(0, len(pixels), step):
+        pixels[top : top + step] = scaled.pixels(scaled.stored[top : top + step])
+    return pixels
 
 
 def exact_bytes(data: bytes | memoryview, n_bytes: int, name: str) -> NDArray[np.uint8]:

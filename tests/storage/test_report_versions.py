@@ -57,6 +57,7 @@ FIRST = {
     "per_image": pd.DataFrame(
         {
             "image_id": ["a", "b"],
+            "depth": pd.array([1, 5], "Int64"),
             "width": [3, 4],
             "reference_sum": pd.array([7, None], "Int64"),
             "status": ["ok", "failed"],
@@ -117,4 +118,14 @@ def test_what_the_second_version_knew_is_of_images() -> None:
     np.testing.assert_array_equal(gaps["count_term"], [0.0, np.nan])
     for name in ("batch_summed", "intervals"):
         assert list(upgrade(name, pd.DataFrame({"stratum": [""]}), 2)) == ["unit", "stratum"]
-    assert upgrade("per_image", TABLE, 2) is TABLE
+
+
+def test_what_the_third_version_knew_is_of_pictures_or_lies_along_d() -> None:
+    images = FIRST["per_image"].assign(depth=pd.array([1, None], "Int64"))
+    images = pd.concat([images, images.assign(depth=pd.array([5, 5], "Int64"))], ignore_index=True)
+    found = upgrade("per_image", images, 3)
+    along = list(found)[list(found).index("width") + 1 :][:4]
+    assert along == ["spacing_d_mm", "spacing_h_mm", "spacing_w_mm", "slice_axis"]
+    assert found["slice_axis"].tolist() == ["", "", "d", "d"]
+    assert found[[*along[:3], "reference_volume_ml", "prediction_volume_ml"]].isna().all(axis=None)
+    assert upgrade("per_sample", TABLE, 3) is TABLE

@@ -206,7 +206,7 @@ def test_a_bad_image_fails_alone_and_says_why(
     [
         pytest.param("find_recipe", ValueError("a bug"), id="a plain ValueError"),
         pytest.param("Slices", ArgumentError("a bug"), id="a function of ours called wrongly"),
-        pytest.param("class_indices", IndexError("a bug"), id="in the labels"),
+        pytest.param("write_class_indices", IndexError("a bug"), id="in the labels"),
     ],
 )
 def test_a_defect_fails_no_image_but_the_attempt(

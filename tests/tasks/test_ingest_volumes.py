@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from segscale.storage.catalog import catalog_sha256
+from segscale.tasks import slice_stack
 from segscale.tasks.alignment import Volumes, said_in
 from segscale.tasks.geometry import Geometry
 from segscale.tasks.grids import Grid
 from segscale.tasks.labels import IGNORED
-from segscale.tasks.readers import Choice
+from segscale.tasks.readers import Choice, read_picture
 from segscale.tasks.resampling import resampling
 from segscale.tasks.shard_plan import plan_shards
 from tests.tasks.geometries import TURNS, UPRIGHT, backwards
@@ -168,6 +169,28 @@ def test_one_volume_of_several_is_read(make_set: MakeSet) -> None:
         {"a.nii": bytes(image.to_bytes())}, {"a.npy": npy(REFERENCE)}, volumes=Volumes(Choice(volume=1)), **SETTINGS
     )
     assert "2 volumes in one file" in data.catalog["error"].iloc[0], "the look at the file was without the choice"
+
+
+@pytest.mark.parametrize("resample", [False, True])
+def test_scaled_numbers_are_those_of_the_picture(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, resample: bool
+) -> None:
+    monkeypatch.setattr(slice_stack, "BLOCK_BYTES", 100)
+    geometry = SHIFTED if resample else GEOMETRY
+    scaled = nifti(IMAGE, geometry, slope=0.3)
+    data = make_set(
+        {"a.nii": scaled}, {"a.nii": nifti(REFERENCE, GEOMETRY)}, volumes=Volumes(resample=resample), **SETTINGS
+    )
+    data.ingest()
+    expected = read_picture(scaled, "a.nii").pixels[..., 0]
+    np.testing.assert_array_equal(expected, (IMAGE * np.float64(np.float32(0.3))).astype(np.float32))
+    if resample:
+        expected = resampling(Grid(SIZE, GEOMETRY), Grid(SIZE, SHIFTED), "a.nii").linear(
+            expected, 0, SIZE[0], expected.min()
+        )
+    pixels, _ = _stored(data, "a")
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels, expected)
 
 
 def test_masks_leave_pixels_out(make_set: MakeSet) -> None:

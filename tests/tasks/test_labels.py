@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
-from segscale.tasks.labels import IGNORED, LabelRule, class_indices, to_class_indices
+from segscale.tasks.labels import IGNORED, LabelRule, class_indices, to_class_indices, write_class_indices
 
 FOUND = LabelRule(2, found=True)
 """Two classes without values, of a set whose files hold 0 and 1, or 0 and full scale."""
@@ -215,3 +215,36 @@ def test_class_indices_may_be_written_into() -> None:
     labels = np.zeros((1, 2, 2), np.uint8)
     to_class_indices(labels, LabelRule(2))[...] = 1
     assert not labels.any()
+
+
+def _outcome(work: Any) -> Any:
+    try:
+        return work().tolist()
+    except (DataError, ContradictionError) as error:
+        return type(error), str(error)
+
+
+@given(
+    labels=hnp.arrays(st.sampled_from((np.uint8, np.int16, np.bool_)), (4, 2, 3), elements=st.sampled_from((0, 1)))
+    | hnp.arrays(st.sampled_from((np.uint8, np.int16)), (4, 2, 3), elements=st.sampled_from((0, 1, 2, 7, 255)))
+    | hnp.arrays(np.int16, (4, 2, 3), elements=st.sampled_from((0, -1)))
+    | hnp.arrays(np.uint8, (2, 4, 2, 3), elements=st.sampled_from((0, 1))),
+    rule=st.sampled_from(
+        (
+            LabelRule(2),
+            LabelRule(2, found=True),
+            LabelRule(2, (0, 255), 7),
+            LabelRule(3),
+            LabelRule(2, (0, 7), found=True),
+        )
+    ),
+)
+def test_planes_at_a_time_are_what_they_are_together(labels: NDArray[Any], rule: LabelRule) -> None:
+    """With what is said of them: a value of the last plane may contradict the first."""
+
+    def at_a_time() -> NDArray[np.uint8]:
+        target = np.full((4, 2, 3), 99, np.uint8)
+        write_class_indices(target, labels, target.shape, rule, "r.nii", planes_bytes=1)
+        return target
+
+    assert _outcome(at_a_time) == _outcome(lambda: class_indices(labels, (4, 2, 3), rule, "r.nii"))

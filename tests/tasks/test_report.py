@@ -104,7 +104,8 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
     files = _build(catalog_of(1, patient_id=["p"], site=["s"]), layout_of(), rows_of(0))
     assert _read(files, "per_image").columns.tolist() == [
         "run_id", "dataset", "model", "image_id", "patient_id", "site", "class_index", "class_name", "head", "depth",
-        "height", "width", "spacing_d_mm", "spacing_h_mm", "spacing_w_mm", "n_pixels", "n_ignored", "threshold",
+        "height", "width", "spacing_d_mm", "spacing_h_mm", "spacing_w_mm", "slice_axis",
+        "n_pixels", "n_ignored", "threshold",
         "true_positive", "false_positive", "false_negative", "true_negative",
         "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum",
         *SCORES, "empty", "gap_contribution_dice", "gap_contribution_tversky", "image_sha256", "reference_sha256",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, PLACE, SPACING, rows_by_shard
+from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, PLACE, SLICE_AXIS, SPACING, rows_by_shard
 from segscale.storage.failures import Failure
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
@@ -194,7 +194,8 @@ def test_the_catalog_says_of_every_image_what_it_was_made_of(roles: Sequence[str
         assert catalog[f"{role}_sha256"].to_list() == expected
         assert catalog[role].to_list() == listing[role].to_list()
     assert catalog[["depth", "height", "width"]].to_numpy().tolist() == [[1, 10 + n, 20] for n in range(N_IMAGES)]
-    texts = ("image_id", *ROLES, *(f"{role}_sha256" for role in ROLES), *PLACE, "dtype", "shard", "error_type", "error")
+    texts = ("image_id", *ROLES, *(f"{role}_sha256" for role in ROLES), *PLACE, SLICE_AXIS)
+    texts = (*texts, "dtype", "shard", "error_type", "error")
     assert {name: catalog[name].dtype for name in COLUMNS if catalog[name].dtype != "int64"} == {
         **dict.fromkeys(texts, "str"), **dict.fromkeys(SPACING, "float64")
     }  # fmt: skip
