@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from segscale.storage.catalog import COLUMNS
+from segscale.storage.catalog import COLUMNS, SPACING
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -70,7 +70,7 @@ def _every(n_images: int, step: int) -> npt.NDArray[np.bool_]:
 def made_catalog(n_images: int) -> pd.DataFrame:
     """Images i0000000, i0000001, ... four of each patient, at three sites."""
     number = np.arange(n_images)
-    named = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=number)
+    named = pd.DataFrame({**dict.fromkeys(COLUMNS, ""), **dict.fromkeys(SPACING, np.nan)}, index=number)
     return named.assign(
         image_id=[f"i{place:07d}" for place in number],
         image=[f"i{place:07d}.png" for place in number],

@@ -28,7 +28,7 @@ from segscale.storage.pairing import RoleSummary
 from segscale.storage.role_files import Calls, role_files
 from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import MASK, ROLES
-from segscale.tasks.alignment import AS_THEY_ARE, Volumes
+from segscale.tasks.alignment import Volumes
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
@@ -44,7 +44,7 @@ from segscale.tasks.survey import Reading
 REPORT_COLUMNS = frozenset(
     {
         *COLUMNS, "run_id", "dataset", "model", "class_index", "class_name", IS_REGION, "head", "threshold", "status",
-        *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS, *VOLUMES,
+        "slice_index", *parts.COUNTS, *parts.SOFT_SUMS, *SCORE_COLUMNS, PREDICTION_MISSING, REFERENCE_PIXELS, *VOLUMES,
     }
 )  # fmt: skip
 
@@ -206,6 +206,8 @@ def preparation(config: EvaluationConfig, reading: Reading = UNREAD) -> Preparat
         window=dataset.window if dataset.normalize == "window" else (0.0, 1.0),
         labels_found=reading.labels_found,
         full_scale=dataset.full_scale,
+        volumes=volumes(config),
+        slice_axis=dataset.slice_axis,
     )
 
 
@@ -240,10 +242,9 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     chosen = {
         "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
         **({"layout": dataset.layout} if dataset.layout != "files" else {}),
-        "preparation": asdict(preparation(config)),
+        "preparation": preparation(config).as_key(),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,
-        **({"volumes": asdict(volumes(config))} if volumes(config) != AS_THEY_ARE else {}),
         **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
         **({"counting": counting(config, UNREAD).as_key(), "kind": config.predictions.kind} if scored else {}),

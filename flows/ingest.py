@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
@@ -21,10 +22,13 @@ from segscale.flows.scan import look_at_files
 from segscale.flows.shards.retry import LEAST_SECONDS
 from segscale.flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from segscale.flows.worker import work
-from segscale.storage.catalog import read_planned, rows_by_shard, write_catalog
+from segscale.storage.catalog import SLICE_AXIS, SPACING, read_planned, rows_by_shard, write_catalog
+from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import quarantined
 from segscale.tasks import shard_plan
+from segscale.tasks.alignment import said_in, sentences
 from segscale.tasks.orientation import turned_unlike
+from segscale.tasks.slice_axis import stacks_of
 
 logger = logging.getLogger("segscale")
 
@@ -56,9 +60,23 @@ def ingest_images(run: Run) -> StageSummary:
 
     def ingest() -> StageSummary:
         catalog = run.renew_catalog(lambda: plan_catalog(run))
-        return ingest_catalog(run, catalog, first=first_images_of(run, catalog))
+        summary = ingest_catalog(run, catalog, first=first_images_of(run, catalog))
+        _say_where_files_lie(run, catalog)
+        return summary
 
     return leaving_out(ingest, lambda: None)
+
+
+def _say_where_files_lie(run: Run, catalog: pd.DataFrame) -> None:
+    """What was done so that files lie on their references, or was taken for granted, as their shards tell."""
+    if not catalog[list(SPACING)].notna().any(axis=None):
+        return
+    ledger, said = Ledger(run.store), Counter[tuple[str, str]]()
+    for key in rows_by_shard(catalog):
+        entry = ledger.find(shard_plan.STAGE, key)
+        said.update(said_in(entry.facts) if entry else {})
+    run.found(turned=run.look().reading.turned, placed=sentences(said))
+    run.say_what_files_say("ingest")
 
 
 def first_images_of(run: Run, catalog: pd.DataFrame, key_of: Mapping[str, str] | None = None) -> FirstImages | None:
@@ -90,7 +108,8 @@ def ingest_catalog(
 
 def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
     """What is known of each ingested shard, by its key."""
-    slices = catalog["depth"].clip(lower=1)
+    sizes = catalog[["depth", "height", "width"]].to_numpy(np.int64)
+    slices = stacks_of(sizes, catalog[SLICE_AXIS])[:, 0]
     longest = longest_shard_seconds(config.cluster.kind, config.cluster.walltime)
     megapixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy() / 1e6
 
@@ -114,12 +133,12 @@ def plan_catalog(run: Run) -> pd.DataFrame:
     config, store = run.config, run.store
     looked, listing = run.look(), run.take_listing()
     files = look_at_files(run, listing)
-    made_from = files, run.preparation, config.store.shard_images, quarantined(store)
+    made_from = files, run.preparation, config.store.shard_images, quarantined(store), config.dataset.spacing_mm
     name, planned_from = run.catalog_name, shard_plan.plan_sha256(looked.listing_sha256, *made_from)
     catalog = read_planned(store, name, planned_from)
     if catalog is None:
         say_whether_read_anew(run, "ingest")
-        catalog = shard_plan.plan_shards(listing, *made_from, given=config.dataset.spacing_mm)
+        catalog = shard_plan.plan_shards(listing, *made_from)
         write_catalog(store, name, catalog, planned_from)
     looked.keep(store)
     _say_how_read(listing, files, catalog, run.preparation)

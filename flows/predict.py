@@ -53,7 +53,7 @@ def predict_images(run: Run, only: Collection[str] | None = None) -> StageSummar
 def _predict(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> StageSummary:
     plan = resolve(run, catalog)
     ingested = shard_plans(run.config, catalog)
-    jobs = plan_predict(catalog, plan.prediction)
+    jobs = plan_predict(catalog, plan.prediction, run.config.metrics.slices)
     run.counted = counted_by(run.config, plan, jobs)
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     if not Ledger(run.store).done(predict.STAGE).issuperset(planned):
@@ -61,9 +61,10 @@ def _predict(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> S
     return run_stage(predict.STAGE, planned, jobs.__getitem__, work.predict_shard, run, plan.prediction)
 
 
-def plan_predict(catalog: pd.DataFrame, prediction: Prediction) -> dict[str, PredictJob]:
+def plan_predict(catalog: pd.DataFrame, prediction: Prediction, slices: bool = False) -> dict[str, PredictJob]:
     """The jobs by their keys, in the order of the ingested shards."""
-    jobs = (PredictJob(predict.predict_key(key, prediction), key) for key in rows_by_shard(catalog))
+    keys = rows_by_shard(catalog)
+    jobs = (PredictJob(predict.predict_key(key, prediction, slices), key, slices=slices) for key in keys)
     return {job.key: job for job in jobs}
 
 

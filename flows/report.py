@@ -39,12 +39,16 @@ from segscale.tasks.predict import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, ReportTables, build_tables
 from segscale.tasks.run_counts import Layout, collect
+from segscale.tasks.run_slices import collect_slices
 
 logger = logging.getLogger("segscale")
 PAGE = "report.html"
 _FETCHED_AT_ONCE = 8
 _PLACES = {"images", "references", "masks", "manifest", "roots", "columns", "same_files", "rescan"}
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
+_UNASKED = {
+    "volume": None, "affine": "", "spacing_mm": None, "resample": False, "slice_axis": "auto", "slices": False,
+}  # fmt: skip
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
 
@@ -121,7 +125,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         classes, regions = config.dataset.classes, tuple(config.dataset.regions)
         layout = Layout(classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
-        built = build_tables(counts, catalog, layout, metrics, identity)
+        slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
+        built = build_tables(counts, catalog, layout, metrics, identity, slices)
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}
@@ -166,15 +171,15 @@ def find_counted(run: Run) -> Counted:
     known = find_plan(config, run.model, run.store)
     if known is None:
         raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")
-    return counted_by(config, known, plan_predict(run.catalog, known.prediction))
+    return counted_by(config, known, plan_predict(run.catalog, known.prediction, config.metrics.slices))
 
 
 def content_of(run: Run, counted: Counted) -> str:
     """The sha256 of everything that affects a number or a text of the report; its first 12 digits name the run."""
     config = run.config
     content = {
-        "dataset": without_none(config.dataset.model_dump(mode="json", exclude=_PLACES)),
-        "metrics": config.metrics.model_dump(mode="json"),
+        "dataset": _asked(without_none(config.dataset.model_dump(mode="json", exclude=_PLACES))),
+        "metrics": _asked(config.metrics.model_dump(mode="json")),
         "catalog": run.catalog_sha256,
         "stage": counted.stage,
         "model": counted.model,
@@ -184,10 +189,15 @@ def content_of(run: Run, counted: Counted) -> str:
             report_tables.CODE_VERSION,
         ],
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
-        "preparation": asdict(run.preparation),
+        "preparation": run.preparation.as_key(),
         "counting": None if counted.plan else run.counting.as_key(),
     }
     return content_key(content)
+
+
+def _asked(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section without the keys about volumes that ask for nothing, as before there were any."""
+    return {name: value for name, value in section.items() if name not in _UNASKED or value != _UNASKED[name]}
 
 
 def report_of(config: EvaluationConfig, content: str) -> Report:

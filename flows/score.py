@@ -35,11 +35,12 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import quarantined
 from segscale.storage.sources import ROLES
 from segscale.tasks import scan, score
-from segscale.tasks.alignment import sentences
+from segscale.tasks.alignment import Said, said_in, sentences
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.score import ScoreDone, Scoring, places_in, said_in, sizes_in
+from segscale.tasks.score import ScoreDone, Scoring, places_in, sizes_in
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
 from segscale.tasks.shard_plan import orientations
+from segscale.tasks.slice_counts import Slicing
 from segscale.tasks.source_files import read_source
 
 logger = logging.getLogger("segscale")
@@ -106,7 +107,11 @@ def score_catalog(run: Run, only: Collection[str] | None = None) -> StageSummary
 
 def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
     """How the files of a listing or a catalog are counted."""
-    return Scoring(run.preparation.labels, run.counting, names_images(images), volumes(run.config), names_masks(images))
+    dataset = run.config.dataset
+    slicing = Slicing(dataset.slice_axis, dataset.spacing_mm) if run.config.metrics.slices else None
+    return Scoring(
+        run.preparation.labels, run.counting, names_images(images), volumes(run.config), names_masks(images), slicing
+    )
 
 
 def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageSummary:
@@ -128,9 +133,11 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
     finally:
         sources.remember()
     run.counted = Counted(score.STAGE, tuple(keys.values()), run.config.predictions.label)
-    said: Counter[tuple[str, str]] = Counter()
+    said: Said = Counter()
     shards = _scored_shards(run.store, plan, keys, said)
-    catalog = run.renew_catalog(lambda: catalog_of(listing, plan, shards, unread, run.config.dataset.spacing_mm))
+    dataset = run.config.dataset
+    asked = dataset.spacing_mm, dataset.slice_axis
+    catalog = run.renew_catalog(lambda: catalog_of(listing, plan, shards, unread, *asked))
     write_catalog(run.store, run.catalog_name, catalog, _made_from(run, listing) if is_whole(listing, catalog) else "")
     sources.recall()
     # After the catalog: whoever finds what is kept of the files as a whole believes that it is of this one.
@@ -138,9 +145,7 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
     return summary
 
 
-def _scored_shards(
-    store: ObjectStore, plan: ScorePlan, keys: Mapping[str, str], said: Counter[tuple[str, str]]
-) -> Iterator[ScoredShard]:
+def _scored_shards(store: ObjectStore, plan: ScorePlan, keys: Mapping[str, str], said: Said) -> Iterator[ScoredShard]:
     """The shards of a plan; what had to be said of their files is added to `said`."""
     ledger = Ledger(store)
     for planned, places in plan.shards.items():
@@ -151,12 +156,14 @@ def _scored_shards(
 
 def _made_from(run: Run, listing: pd.DataFrame) -> str:
     """What stands for all that a catalog is made from."""
+    dataset = run.config.dataset
     return content_key(
         {
             "code_version": score.CODE_VERSION,
             "listing": run.look().listing_sha256,
             "scoring": scoring_of(run, listing).as_key(),
-            **({"spacing_mm": run.config.dataset.spacing_mm} if run.config.dataset.spacing_mm else {}),
+            **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
+            **({"slice_axis": dataset.slice_axis} if dataset.slice_axis != "auto" else {}),
             "shard_images": run.config.store.shard_images,
             "left_out": [[*key, *asdict(failure).values()] for key, failure in sorted(_left_out(run.store).items())],
             # Fragments are named by their content: what was forgotten since is to be read again.

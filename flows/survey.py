@@ -21,7 +21,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.readings import read_reading, write_reading
 from segscale.storage.sources import file_name
 from segscale.storage.tables import frame_sha256
-from segscale.tasks.readers import Choice, is_volume, voxel_bytes
+from segscale.tasks.readers import Choice, holds_volume, voxel_bytes
 from segscale.tasks.source_files import read_source
 from segscale.tasks.survey import (
     CODE_VERSION,
@@ -203,7 +203,7 @@ def _looked_at(
     """
     most = MOST_VOXEL_BYTES if most_voxel_bytes is None else most_voxel_bytes
     n_bytes = n_voxel_bytes = start = 0
-    together = _VOLUMES_TOGETHER if any(map(is_volume, urls)) else _TOGETHER
+    together = _VOLUMES_TOGETHER if any(map(holds_volume, urls)) else _TOGETHER
 
     def one(url: str) -> tuple[int, int, _Found | None]:
         try:

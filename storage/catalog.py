@@ -49,6 +49,8 @@ SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
 PLACE = ("direction", "origin")
 """Of a volume, in the patient (LPS): unit vectors along depth, height and width, and the first voxel's centre in mm."""
 _MASKS = ("mask", "mask_sha256")
+SLICE_AXIS = "slice_axis"
+"""Of a volume, the axis along which its slices follow one another: d, h or w; "" of a picture."""
 COLUMNS = (
     "image_id",
     "image",
@@ -64,6 +66,7 @@ COLUMNS = (
     "width",
     *SPACING,
     *PLACE,
+    SLICE_AXIS,
     "channels",
     "dtype",
     "full_scale",
@@ -231,7 +234,12 @@ def _current(catalog: pd.DataFrame) -> pd.DataFrame:
     if set(COLUMNS) <= set(catalog.columns) or "width" not in catalog:
         return catalog
     nothing, nowhere = pd.Series(np.nan, catalog.index), pd.Series("", catalog.index, dtype="str")
-    unsaid: dict[str, pd.Series[Any]] = {**dict.fromkeys(SPACING, nothing), **dict.fromkeys((*PLACE, *_MASKS), nowhere)}
+    along = pd.Series(np.where(catalog["depth"] > 1, "d", ""), catalog.index, dtype="str")
+    unsaid: dict[str, pd.Series[Any]] = {
+        **dict.fromkeys(SPACING, nothing),
+        **dict.fromkeys((*PLACE, *_MASKS), nowhere),
+        SLICE_AXIS: along,
+    }
     return catalog.assign(**unsaid)[[*COLUMNS, *(name for name in catalog.columns if name not in COLUMNS)]]
 
 
@@ -269,15 +277,19 @@ def catalog_sha256(catalog: pd.DataFrame) -> str:
     hashed = hashlib.sha256(b'{"columns":{')
     # As `content_key` writes it, but a column at a time: of a million images the whole text is a gigabyte.
     # What no picture has is left out where nothing has it: its hash is that of before there were volumes and masks.
-    unsaid = {name for name in SPACING if catalog[name].isna().all()} | {
-        name for name in (*PLACE, *_MASKS) if (catalog[name] == "").all()
-    }
+    unsaid = {name for name in (*SPACING, *PLACE, *_MASKS) if name in catalog and _is_nowhere(catalog[name])}
+    if SLICE_AXIS in catalog and catalog[SLICE_AXIS].isin(["", "d"]).all():
+        unsaid.add(SLICE_AXIS)
     for place, name in enumerate(sorted(set(catalog.columns) - {"shard", "row"} - unsaid)):
         column = catalog[name]
         values = [file_name(url) for url in column.to_list()] if name in ROLES else _plain_values(column)
         hashed.update(f"{',' * (place > 0)}{json.dumps(name)}:{_json_list(values)}".encode("ascii"))
     hashed.update(b"}}")
     return hashed.hexdigest()
+
+
+def _is_nowhere(values: pd.Series[Any]) -> bool:
+    return bool((values.isna() | (values == "")).all())
 
 
 def _json_list(values: list[Any]) -> str:

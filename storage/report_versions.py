@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 
 from segscale.errors import VersionError
@@ -55,13 +56,16 @@ def _with_units(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_volumes(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Version 4 knows how far voxels are apart. Before it nobody said, as of pictures."""
+    """Version 4 knows how far voxels are apart. Before it nobody said, as of pictures, and slices lay along D."""
     if name != "per_image":
         return frame
     unsaid = pd.Series(float("nan"), frame.index)
     along = ("width", "spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
     for neighbour, column in pairwise(along):
         frame = _beside(frame, neighbour, column, unsaid)
+    is_volume = frame["depth"].fillna(0).to_numpy() > 1
+    axis = pd.Series(np.where(is_volume, "d", ""), frame.index, dtype="str")
+    frame = _beside(frame, along[-1], "slice_axis", axis)
     return frame.assign(reference_volume_ml=unsaid, prediction_volume_ml=unsaid)
 
 

@@ -23,7 +23,17 @@ SCHEMA_VERSION = str(CURRENT)
 RUN = "run.json"
 VERSION = "schema_version"
 FOOTER = "footer_sha256"
-TABLES = ("per_image", "per_unit", "thresholds", "per_sample", "batch_summed", "intervals", "gap", "failures")
+TABLES = (
+    "per_image",
+    "per_slice",
+    "per_unit",
+    "thresholds",
+    "per_sample",
+    "batch_summed",
+    "intervals",
+    "gap",
+    "failures",
+)
 
 
 def encode_report_table(table: pd.DataFrame | pa.Table) -> bytes:

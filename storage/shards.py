@@ -75,13 +75,15 @@ def commit_shard(
     arrays: Mapping[str, npt.NDArray[Any]],
     rows: bytes,
     facts: Mapping[str, Any],
+    beside: Mapping[str, bytes] | None = None,
 ) -> Entry:
     """Write the arrays and the table of rows of a shard under a fresh attempt, then commit it.
 
-    `rows` is a Parquet file. Returns the commit that stands, which is another writer's if that one was first.
+    `rows` is a Parquet file, and so are those `beside` it, by their names. Returns the commit that stands, which is
+    another writer's if that one was first.
     """
     path = fresh_attempt(stage, key)
-    objects = {**(encode_arrays(arrays) if arrays else {}), ROWS: rows}
+    objects = {**(encode_arrays(arrays) if arrays else {}), ROWS: rows, **(beside or {})}
     digests = {name: store.write(f"{path}/{name}", data) for name, data in sorted(objects.items())}
     return Ledger(store).commit(Entry(stage, key, path, digests, facts))
 
@@ -146,8 +148,9 @@ def decode_all(contents: Mapping[str, bytes]) -> None:
     """
     part = ROWS
     try:
-        tables.decode_frame(contents[ROWS])
-        arrays = {name: data for name, data in contents.items() if name != ROWS}
+        for part in (ROWS, *sorted(name for name in contents if name.endswith(".parquet") and name != ROWS)):
+            tables.decode_frame(contents[part])
+        arrays = {name: data for name, data in contents.items() if not name.endswith(".parquet")}
         if not arrays:
             return
         part = ARRAYS

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import DataError
 from segscale.tasks.fits import fit
-from segscale.tasks.grids import Grid
+from segscale.tasks.grids import Grid, Size
 from segscale.tasks.readers import NO_CHOICE, Choice
 from segscale.tasks.resampling import Resampling, resampled, resampling
 from segscale.tasks.turns import Turn
@@ -38,6 +40,16 @@ class Alignment:
     said: tuple[str, ...]
     """What was done or taken for granted: ends of sentences that begin with the file."""
 
+    def source(self, size: Size) -> Size:
+        """(D, H, W) of the values of the file, `size` being that of the reference."""
+        if self.resampling is not None:
+            return self.resampling.source
+        sides = [0, 0, 0]
+        for side, axis in zip(size, self.turn.axes, strict=True):
+            sides[axis] = side
+        depth, height, width = sides
+        return depth, height, width
+
     def labels(self, values: NDArray[Any], background: int) -> NDArray[Any]:
         """Labels (D, H, W) in the grid of the reference; `background` where the file has no voxel."""
         if self.resampling is None:
@@ -49,6 +61,19 @@ class Alignment:
         if self.resampling is None:
             return self.turn.applied(values)
         return self.resampling.linear(values, 0, self.resampling.size[0])
+
+    def planes(self, values: NDArray[Any], top: int, bottom: int, outside: float) -> NDArray[Any]:
+        """Planes `top` to `bottom` of the grid of the reference, of pixels (D, H, W, C), in their type.
+
+        What is resampled becomes the nearest number of that type; `outside` where the file has no voxel.
+        """
+        if self.resampling is None:
+            return self.turn.applied(values)[top:bottom]
+        found = self.resampling.linear(values, top, bottom, outside)
+        if values.dtype.kind == "f":
+            return found.astype(values.dtype, copy=False)
+        limits = np.iinfo(values.dtype)
+        return np.clip(np.rint(found.astype(np.float64)), limits.min, limits.max).astype(values.dtype)
 
 
 def aligned(reference: Grid, other: Grid, name: str, may_resample: bool, is_linear: bool) -> Alignment:
@@ -64,6 +89,20 @@ def aligned(reference: Grid, other: Grid, name: str, may_resample: bool, is_line
         way = resampling(reference, other, name)
         return Alignment(Turn(), way, resampled(way.n_outside() > 0, is_linear))
     return Alignment(fitted.turn, None, fitted.said)
+
+
+Said = Counter[tuple[str, str]]
+"""How often what was said of files, by their role and the end of a sentence."""
+
+
+def said_facts(said: Said) -> dict[str, Any]:
+    """The same as an entry of a commit record; none where nothing was said."""
+    return {"said": [[*one, count] for one, count in sorted(said.items())]} if said else {}
+
+
+def said_in(facts: Mapping[str, Any]) -> Said:
+    """What had to be said of the files of a committed shard, from the facts of its record."""
+    return Counter({(role, sentence): count for role, sentence, count in facts.get("said", ())})
 
 
 def sentences(said: Mapping[tuple[str, str], int]) -> tuple[str, ...]:

@@ -43,11 +43,15 @@ class Grid:
         return self.geometry.spacing if self.geometry else self.stated
 
 
+_IDS = ("series_id", "frame_of_reference_id")
+
+
 @lru_cache(maxsize=16)  # the files of an image lie in one place, and often those of a set
 def to_text(grid: Grid) -> str:
-    """Where a grid lies, as JSON that `from_text` reads; "" of a grid that says nothing of that."""
+    """Where a grid lies, and whose it is, as JSON that `from_text` reads; "" of a grid that says nothing of that."""
     if grid.geometry is not None:
-        return json.dumps(asdict(grid.geometry))
+        ids = {name: getattr(grid, name) for name in _IDS if getattr(grid, name)}
+        return json.dumps({**asdict(grid.geometry), **ids})
     return json.dumps({"spacing": grid.stated}) if grid.stated else ""
 
 
@@ -60,7 +64,8 @@ def from_text(text: str, size: Size) -> Grid:
     if "origin" not in read:
         return Grid(size, stated=spacing)
     along_d, along_h, along_w = map(tuple, read["directions"])
-    return Grid(size, Geometry(spacing, (along_d, along_h, along_w), tuple(read["origin"])))
+    geometry = Geometry(spacing, (along_d, along_h, along_w), tuple(read["origin"]))
+    return Grid(size, geometry, None, *(read.get(name) for name in _IDS))
 
 
 def same_spacing(spacing: Vector, other: Vector) -> bool:

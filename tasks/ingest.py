@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,13 +15,18 @@ from segscale.storage import shards
 from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name
+from segscale.tasks.alignment import Said, said_facts
+from segscale.tasks.evaluated import read_mask
+from segscale.tasks.grids import Grid
 from segscale.tasks.labels import IGNORED, class_indices
 from segscale.tasks.normalize import Recipe, find_recipe
-from segscale.tasks.readers import read_label_map, read_picture
+from segscale.tasks.readers import Choice, holds_volume, read_grid, read_header, read_labels, read_picture
+from segscale.tasks.reference_file import Place, place_between
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
+from segscale.tasks.slice_axis import axis_index
+from segscale.tasks.slice_stack import Slices
 from segscale.tasks.source_files import read_catalogued_source
-from segscale.tasks.tiling import fill_padded
 
 IMAGES, REFERENCES = "images", "references"
 NEUTRAL = Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0)
@@ -44,12 +50,13 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     that is no longer what was catalogued, is raised as OSError: another attempt may succeed.
     """
     chosen = [row for row in job.rows if not job.only or row.image_id in job.only]
-    depths = [max(1, row.depth) for row in chosen]
+    depths = [row.stack[0] for row in chosen]
     prepared = replace(preparation, full_scale=preparation.full_scale or job.full_scale)
     starts = np.cumsum([0, *depths])[:-1].tolist()
     arrays = _empty_arrays(job, sum(depths)) if job.dtype else {}
+    said: Said = Counter()
     rows = [
-        _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, prepared)
+        _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, prepared, said)
         for row, start, depth in zip(chosen, starts, depths, strict=True)
     ]
     n_failed = len(rows) - len(sound(rows))
@@ -61,7 +68,8 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
         job.key,
         arrays=arrays,
         rows=encode_shard_rows(rows),
-        facts={"n_images": len(rows), "n_failed": n_failed},
+        # Of pictures, as before there were volumes, nothing is said.
+        facts={"n_images": len(rows), "n_failed": n_failed, **said_facts(said)},
     )
     return ShardDone(job.key, len(rows), n_failed)
 
@@ -72,21 +80,25 @@ def _empty_arrays(job: IngestJob, slices: int) -> dict[str, npt.NDArray[Any]]:
     return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.full(shape, IGNORED, np.uint8)}
 
 
-def _prepare(row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]], preparation: Preparation) -> ShardRow:
+def _prepare(
+    row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]], preparation: Preparation, said: Said
+) -> ShardRow:
     """Read an image into its place in the arrays, `target`; the row of the shard says what came of it."""
     recipe, coloured, failure = NEUTRAL, False, row.failure
     if failure is None:
         try:
-            recipe, coloured = _fill(row, target[IMAGES], target[REFERENCES], preparation)
+            recipe, coloured, of_files = _fill(row, target[IMAGES], target[REFERENCES], preparation)
+            said.update(of_files)
         except DataError as error:
             target[IMAGES][...], target[REFERENCES][...] = 0, IGNORED
             failure = Failure.of(STAGE, error)
+    depth, height, width = row.stack
     return ShardRow(
         image_id=row.image_id,
         start=start,
-        depth=max(1, row.depth),
-        height=row.height,
-        width=row.width,
+        depth=depth,
+        height=height,
+        width=width,
         image_sha256=row.image_sha256,
         reference_sha256=row.reference_sha256,
         **asdict(recipe),
@@ -97,40 +109,83 @@ def _prepare(row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]],
 
 def _fill(
     row: IngestRow, images: npt.NDArray[Any], references: npt.NDArray[np.uint8], preparation: Preparation
-) -> tuple[Recipe, bool]:
-    """Read an image and its reference into their slices; returns its recipe, and whether it has colours."""
+) -> tuple[Recipe, bool, tuple[tuple[str, str], ...]]:
+    """Read an image and its reference into their slices; returns its recipe, whether it has colours, and what is said
+    of its files."""
     # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
-    of_type = _fill_pixels(row, images)
-    _fill_reference(row, references, preparation)
-    pixels, full_scale = images[:, : row.height, : row.width], preparation.full_scale or of_type
+    data = {IMAGES: read_catalogued_source(row.image, row.image_sha256)}
+    place, grid = _placed(row, data, preparation)
+    of_type = _fill_pixels(row, data.pop(IMAGES), images, place, preparation)
+    if REFERENCES not in data:
+        data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
+    choice = replace(preparation.volumes.choice, drawn_on=grid)
+    said = [*_fill_reference(row, data.pop(REFERENCES), references, choice, preparation), *place.said]
+    if row.mask:
+        said += _leave_out(row, references, place.grid, preparation)
+    _, height, width = row.stack
+    pixels, full_scale = images[:, :height, :width], preparation.full_scale or of_type
     try:
         recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
     except DataError as error:
         raise DataError(f"{file_name(row.image)}: {error}") from None
-    return recipe, _is_coloured(pixels)
+    return recipe, _is_coloured(pixels), tuple(said)
 
 
-def _fill_pixels(row: IngestRow, images: npt.NDArray[Any]) -> float:
-    """Read the image and pad it into its slices; returns the value that its type has for 1.0."""
-    picture = read_picture(read_catalogued_source(row.image, row.image_sha256), file_name(row.image))
-    expected = (row.depth, row.height, row.width, images.shape[-1])
+def _placed(row: IngestRow, data: dict[str, bytes], preparation: Preparation) -> tuple[Place, Grid | None]:
+    """How an image lies on the grid of its reference, by their headers, and the grid of its own file.
+
+    Of volumes the reference is read for that, into `data`. Raises DataError where it lies on another one.
+    """
+    image, reference = file_name(row.image), file_name(row.reference)
+    if not (holds_volume(image) or holds_volume(reference)):
+        return Place(row.size, None), None
+    choice = preparation.volumes.choice
+    grid = read_header(data[IMAGES], image, choice).grid
+    data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
+    own = read_grid(data[REFERENCES], reference, replace(choice, drawn_on=grid))
+    return place_between(own, grid, image, preparation.volumes), grid
+
+
+def _fill_pixels(
+    row: IngestRow, data: bytes, images: npt.NDArray[Any], place: Place, preparation: Preparation
+) -> float:
+    """Decode the image and pad it into its slices; returns the value that its type has for 1.0."""
+    picture = read_picture(data, file_name(row.image), preparation.volumes.choice)
+    del data
+    slices = Slices(images, row.size, axis_index(row.slice_axis))
+    expected = (*(slices.size if place.of_image is None else place.of_image.source(row.size)), images.shape[-1])
     if picture.pixels.shape != expected or picture.pixels.dtype != images.dtype:
         raise UnreadableImage(
             f"{file_name(row.image)}: its header says {expected} {images.dtype}, its pixels are "
             f"{picture.pixels.shape} {picture.pixels.dtype}"
         )
-    fill_padded(images, picture.pixels, PADDING)
+    slices.fill(picture.pixels, place.of_image, PADDING)
     return picture.full_scale
 
 
-def _fill_reference(row: IngestRow, references: npt.NDArray[np.uint8], preparation: Preparation) -> None:
+def _fill_reference(
+    row: IngestRow, data: bytes, references: npt.NDArray[np.uint8], choice: Choice, preparation: Preparation
+) -> tuple[tuple[str, str], ...]:
+    """Decode the reference into its slices; returns what is said of it."""
     name = file_name(row.reference)
-    labels = read_label_map(read_catalogued_source(row.reference, row.reference_sha256), name)
-    expected = (row.depth, row.height, row.width)
+    labels = read_labels(data, name, choice=choice)
+    del data
     try:
-        references[:, : row.height, : row.width] = class_indices(labels, expected, preparation.labels, name)
+        indices = class_indices(labels.values, row.size, preparation.labels, name)
     except ContradictionError as error:
         raise ContradictionError(f"dataset.label_values: reference {error}") from None
+    Slices(references, row.size, axis_index(row.slice_axis)).volume[...] = indices
+    return tuple(("reference", note) for note in labels.notes)
+
+
+def _leave_out(
+    row: IngestRow, references: npt.NDArray[np.uint8], grid: Grid | None, preparation: Preparation
+) -> list[tuple[str, str]]:
+    """Pixels outside of the mask of an image count in nothing; what was done to the mask for that."""
+    data = read_catalogued_source(row.mask, row.mask_sha256)
+    inside, said = read_mask(data, file_name(row.mask), row.size, grid, preparation.volumes)
+    Slices(references, row.size, axis_index(row.slice_axis)).volume[~inside] = IGNORED
+    return [("mask", one) for one in said]
 
 
 def _is_coloured(pixels: npt.NDArray[Any]) -> bool:

@@ -15,6 +15,7 @@ from segscale.storage import parts, shards
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
+from segscale.storage.slice_parts import SLICES, encode_slices
 from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.engines import Engine, EngineFacts
@@ -27,6 +28,7 @@ from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
+from segscale.tasks.slice_counts import slice_rows, without_histograms
 from segscale.tasks.tiling import next_multiple
 
 STAGE = "predict"
@@ -90,12 +92,20 @@ class PredictJob:
     ingest_key: str
     only: tuple[str, ...] = ()
     """Of a trial: the ids of the images that are predicted, and nothing is committed."""
+    slices: bool = False
+    """Whether the counts of each slice are kept too."""
 
 
-def predict_key(ingest_key: str, prediction: Prediction) -> str:
+def predict_key(ingest_key: str, prediction: Prediction, slices: bool = False) -> str:
     """The key of a predicted shard: everything that determines its counts and labels."""
     return content_key(
-        {"stage": STAGE, "code_version": CODE_VERSION, "ingest": ingest_key, "prediction": prediction.record()}
+        {
+            "stage": STAGE,
+            "code_version": CODE_VERSION,
+            "ingest": ingest_key,
+            "prediction": prediction.record(),
+            **({"slices": True} if slices else {}),
+        }
     )
 
 
@@ -159,18 +169,23 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     rows = [row for row in read_shard_rows(store, entry) if not job.only or row.image_id in job.only]
     failures = refused_rows(rows, engine)
     counts: dict[str, list[OverlapCounts]] = {}
+    slices: SliceCounts = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
         images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
-        tally = _Tally(references, prediction, engine.facts.outputs)
+        tally = _Tally(references, prediction, engine.facts.outputs, job.slices)
         _infer(images, accepted, prediction, engine, tally)
         failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
+        slices = tally.slices
     missed = _missed(store, entry, [row for row in sound(rows) if row.image_id in failures], prediction)
     part = [line for row in rows for line in _part_rows(row.image_id, prediction, counts, failures, missed)]
     facts = {"n_images": len(rows), "n_failed": len(failures)}
     if not job.only:
-        shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=parts.encode_part(part), facts=facts)
+        of_slices = (line for row in rows for line in _slice_rows(row, prediction, slices, failures))
+        beside = {SLICES: encode_slices(list(of_slices))} if job.slices else None
+        encoded = parts.encode_part(part)
+        shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=encoded, facts=facts, beside=beside)
     return ShardDone(job.key, len(rows), len(failures))
 
 
@@ -204,12 +219,25 @@ def refused_rows(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]
     return failures
 
 
+SliceCounts = dict[int, list[OverlapCounts]]
+"""The counts of each head, by the place of the slice in the shard."""
+
+
+def _added(known: list[OverlapCounts] | None, counted: list[OverlapCounts]) -> list[OverlapCounts]:
+    return [a + b for a, b in zip(known, counted, strict=True)] if known else counted
+
+
 class _Tally:
     """The counts of the images of a shard and what is kept of them, in the order in which batches come."""
 
-    def __init__(self, references: shards.ZarrArray, prediction: Prediction, outputs: int) -> None:
+    def __init__(
+        self, references: shards.ZarrArray, prediction: Prediction, outputs: int, with_slices: bool = False
+    ) -> None:
         self.counts: dict[str, list[OverlapCounts]] = {}
         """Of each head, by image id."""
+        self.slices: SliceCounts = {}
+        """Where they are asked for. Beside the sums of images, which are added up in the same order without them."""
+        self._with_slices = with_slices
         self.failures: dict[str, Failure] = {}
         n_slices, height, width = references.shape
         shape = (n_slices, height, width)
@@ -235,7 +263,11 @@ class _Tally:
             self.kept.drop(band.row.start, band.row.stop)
             return
         known = self.counts.get(image_id)
-        self.counts[image_id] = [a + b for a, b in zip(known, counted, strict=True)] if known else counted
+        self.counts[image_id] = _added(known, counted)
+        if self._with_slices:
+            # Thresholds are kept of images alone, and histograms are nearly all of what a count takes.
+            alone = [without_histograms(one) for one in counted]
+            self.slices[band.position] = _added(self.slices.get(band.position), alone)
         self.kept.put(band.position, band.top, band.probabilities[-1])
 
     def _count_head(self, reference: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32]) -> OverlapCounts:
@@ -247,6 +279,14 @@ class _Tally:
             ignore_index=IGNORED,
             regions=self._prediction.regions,
         )
+
+
+def _slice_rows(
+    row: ShardRow, prediction: Prediction, slices: SliceCounts, failures: Mapping[str, Failure]
+) -> Iterator[dict[str, Any]]:
+    if row.image_id not in failures:
+        for head, name in enumerate(prediction.heads):
+            yield from slice_rows(row.image_id, name, [slices[place][head] for place in range(row.start, row.stop)])
 
 
 def _part_rows(

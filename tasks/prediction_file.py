@@ -74,18 +74,39 @@ class LabelPair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ProbabilityPair:
+    """A reference and the probabilities that were predicted for it."""
+
+    reference: NDArray[np.uint8]
+    """As of a `LabelPair`."""
+    probabilities: NDArray[np.float32]
+    """(D, H, W), of the foreground of two classes, or (D, H, W, C)."""
+    threshold: float
+
+    def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
+        """Their overlap."""
+        return count_overlap(
+            self.reference,
+            n_classes=n_classes,
+            probabilities=self.probabilities,
+            threshold=self.threshold,
+            ignore_index=IGNORED,
+            regions=regions,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Beside:
     """A prediction beside its reference."""
 
-    found: LabelPair | OverlapCounts
-    """Label maps to be counted, by themselves or with others of their shape (`tasks.pair_counts`); of probabilities
-    their counts."""
+    found: LabelPair | ProbabilityPair
+    """Label maps may be counted with others of their shape (`tasks.pair_counts`)."""
     said: tuple[str, ...] = ()
     """What was done or taken for granted: ends of sentences that begin with the file."""
 
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
-        return self.found.count(n_classes, regions) if isinstance(self.found, LabelPair) else self.found
+        return self.found.count(n_classes, regions)
 
 
 def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
@@ -189,7 +210,7 @@ def _indices(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, coun
 
 def _of_probabilities(
     reference: NDArray[np.uint8], read: Probabilities, name: str, counting: Counting
-) -> LabelPair | OverlapCounts:
+) -> LabelPair | ProbabilityPair:
     n_classes = counting.labels.n_classes
     if counting.kind_found:
         _check_no_labels(read.values, name)
@@ -207,23 +228,9 @@ def _of_probabilities(
     if not stacked or not counting.channels:
         if stacked:
             _check_distribution(probabilities, counted, read.sum_rounding(n_classes), name)
-        return count_overlap(
-            reference,
-            n_classes=n_classes,
-            probabilities=probabilities,
-            threshold=counting.threshold,
-            ignore_index=IGNORED,
-            regions=counting.regions,
-        )
+        return ProbabilityPair(reference, probabilities, counting.threshold)
     if counting.channels == "independent" and n_classes == 2:
-        return count_overlap(
-            reference,
-            n_classes=2,
-            probabilities=probabilities[..., 1],
-            threshold=counting.threshold,
-            ignore_index=IGNORED,
-            regions=counting.regions,
-        )
+        return ProbabilityPair(reference, probabilities[..., 1], counting.threshold)
     chosen = (
         probabilities.argmax(axis=-1)
         if counting.channels == "argmax"

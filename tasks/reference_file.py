@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
-from segscale.tasks.alignment import AS_THEY_ARE, Volumes, aligned
+from segscale.tasks.alignment import AS_THEY_ARE, Alignment, Volumes, aligned
 from segscale.tasks.axes import by
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.labels import LabelRule, class_indices
@@ -27,6 +27,8 @@ class Place:
     """Of its file; of one that says nothing, that of the image. None of pictures and arrays alone."""
     said: tuple[tuple[str, str], ...] = ()
     """Roles, and what was done or taken for granted of their files: ends of sentences."""
+    of_image: Alignment | None = None
+    """What brings the pixels of the image there; None where they are in their place."""
 
     def also_said(self, role: str, sentences: Sequence[str]) -> Place:
         """The same with more that was done."""
@@ -39,16 +41,21 @@ def place_of(labels: LabelMap, image: Grid | None, name: str, volumes: Volumes =
     The axes are those of the reference as they are stored. Raises DataError where the image lies on another grid.
     """
     notes = tuple(("reference", note) for note in labels.notes)
-    if labels.grid is None:
+    place = place_between(labels.grid, image, name, volumes)
+    return place if labels.grid is None else replace(place, said=(*notes, *place.said))
+
+
+def place_between(reference: Grid | None, image: Grid | None, name: str, volumes: Volumes = AS_THEY_ARE) -> Place:
+    """The same of the grids alone; `reference` is None where its file says nothing of it."""
+    if reference is None:
         if image is None or image.spacing is None:
             return Place(image.size if image else None, None)
         by_shape = aligned(image, Grid(image.size), "", False, False).said
         return Place(image.size, image, tuple(("reference", one) for one in by_shape))
     if image is None:
-        return Place(labels.grid.size, labels.grid, notes)
-    # Its pixels are not counted: what would have to be resampled of them need not be.
-    of_image = aligned(labels.grid, image, name, volumes.resample, True).said
-    return Place(labels.grid.size, labels.grid, (*notes, *(("image", one) for one in of_image)))
+        return Place(reference.size, reference)
+    way = aligned(reference, image, name, volumes.resample, True)
+    return Place(reference.size, reference, tuple(("image", one) for one in way.said), way)
 
 
 def read_reference(data: bytes, name: str, rule: LabelRule, size: Sequence[int] | None = None) -> NDArray[np.uint8]:

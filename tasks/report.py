@@ -25,6 +25,7 @@ from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units
 from segscale.tasks.metrics.volumes import volume_columns
 from segscale.tasks.run_counts import Counted, Layout
+from segscale.tasks.run_slices import per_slice
 
 CODE_VERSION = 7
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
@@ -54,12 +55,22 @@ class ReportTables:
 
 
 def build_tables(
-    counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings, identity: Identity
+    counted: Counted,
+    catalog: pd.DataFrame,
+    layout: Layout,
+    settings: ScoreSettings,
+    identity: Identity,
+    slices: pd.DataFrame | None = None,
 ) -> ReportTables:
-    """All tables of a report; every row begins with the identity of its run."""
+    """All tables of a report; every row begins with the identity of its run.
+
+    slices: what `run_slices.collect_slices` found, where slices were counted.
+    """
     per_image = _per_image(counted, catalog, layout, settings)
     aggregates, findings = _aggregated(per_image, settings)
     frames = {"per_image": per_image, **aggregates, "failures": _failures(counted, catalog)}
+    if slices is not None:
+        frames["per_slice"] = per_slice(slices, catalog, layout, settings)
     if counted.has_histogram.any():
         frames["thresholds"] = _thresholds(counted, layout)
     return ReportTables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
@@ -99,7 +110,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             **({IS_REGION: (frame["class_index"] >= len(layout.classes))} if layout.regions else {}),
             "head": frame["head"],
             **sizes,
-            **{name: of_image[name] for name in catalogs.SPACING},
+            **{name: of_image[name] for name in (*catalogs.SPACING, catalogs.SLICE_AXIS)},
             "n_pixels": frame["n_pixels"],
             "n_ignored": frame["n_ignored"],
             "threshold": np.where(compared & (len(layout.classes) == 2), layout.threshold, np.nan),

@@ -12,9 +12,9 @@ from segscale.tasks.grids import to_text
 from segscale.tasks.readers import (
     NO_CHOICE,
     Choice,
+    read_grid,
     read_header,
     read_orientation,
-    read_place,
     read_stated_maximum,
 )
 from segscale.tasks.source_files import read_source
@@ -27,7 +27,11 @@ MINIMUM_SIDE = 2
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What one look at a file told: its hash and orientation, of an image its size. `error` is "" for a sound file."""
+    """What one look at a file told: its hash and orientation, of an image its size. `error` is "" for a sound file.
+
+    A reference or prediction has a size and a place where it is a volume with a grid of its own; a segmentation lies
+    where its image lies.
+    """
 
     role: str
     """image, reference or prediction."""
@@ -69,9 +73,10 @@ def facts_of(role: str, url: str, version: str, data: bytes, digest: str, choice
     """What the bytes of a file tell; `digest` is their sha256."""
     name = file_name(url)
     if role != "image":
-        return SourceFacts(
-            role, url, version, digest, orientation=read_orientation(data, name), place=read_place(data, name, choice)
-        )
+        grid, orientation = read_grid(data, name, choice), read_orientation(data, name)
+        if grid is None:
+            return SourceFacts(role, url, version, digest, orientation=orientation)
+        return SourceFacts(role, url, version, digest, *grid.size, orientation=orientation, place=to_text(grid))
     try:
         header = read_header(data, name, choice)
         if min(header.height, header.width) < MINIMUM_SIDE:

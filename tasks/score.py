@@ -20,8 +20,9 @@ from segscale.storage.ledger import content_key
 from segscale.storage.local_files import is_local
 from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
+from segscale.storage.slice_parts import SLICES, encode_slices
 from segscale.storage.sources import ROLES, file_name
-from segscale.tasks.alignment import AS_THEY_ARE, Volumes
+from segscale.tasks.alignment import AS_THEY_ARE, Said, Volumes, said_facts
 from segscale.tasks.axes import by
 from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels, encode_counted
@@ -34,6 +35,7 @@ from segscale.tasks.prediction_file import Counting, LabelPair, beside, read_pre
 from segscale.tasks.readers import Choice, LabelMap, read_labels, stores_floats
 from segscale.tasks.reference_file import Place, place_of, reference_of
 from segscale.tasks.scan import SourceFacts, facts_of, unread
+from segscale.tasks.slice_counts import Slicing, count_slices, slice_rows
 from segscale.tasks.source_files import read_source
 from segscale.tasks.stored_pair import count_stored
 
@@ -56,10 +58,12 @@ class Scoring:
     volumes: Volumes = AS_THEY_ARE
     has_masks: bool = False
     """Whether the set names masks: pixels where the mask of an image is 0 count in nothing."""
+    slicing: Slicing | None = None
+    """How volumes are cut whose slices are counted by themselves too; None where they are not."""
 
     def as_key(self) -> dict[str, Any]:
         """Itself as a part of content keys; of plain pictures that of before there were volumes and masks."""
-        plain = {"volumes": AS_THEY_ARE, "has_masks": False}
+        plain = {"volumes": AS_THEY_ARE, "has_masks": False, "slicing": None}
         found = {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
         return {**found, "counting": self.counting.as_key()}
 
@@ -139,11 +143,6 @@ def places_in(facts: Mapping[str, Any]) -> list[str]:
     return list(facts.get("places", [""] * n_images))
 
 
-def said_in(facts: Mapping[str, Any]) -> Counter[tuple[str, str]]:
-    """How often what had to be said of the files of a committed shard, by their role and the sentence."""
-    return Counter({(role, sentence): count for role, sentence, count in facts.get("said", ())})
-
-
 def sizes_in(facts: Mapping[str, Any]) -> list[Size]:
     """How large the images of a committed shard are, `NOWHERE` where nobody knows; from the facts of its record."""
     sides = (map(int, size.split("x")) for size in facts["sizes"].split())
@@ -175,7 +174,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     contents: list[Content] = []
     sizes: list[str] = []
     places: list[str] = []
-    said: Counter[tuple[str, str]] = Counter()
+    said: Said = Counter()
+    slices: list[dict[str, Any]] = []
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files in job.images:
@@ -188,6 +188,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             sizes.append(by(scored.size))
             places.append(to_text(scored.grid) if scored.grid else "")
             said.update(scored.said)
+            slices.extend(slice_rows(files.image_id, "", scored.slices))
             yield scored.found
 
     counted: list[OverlapCounts | FailedImage] = count_pairs(
@@ -202,9 +203,10 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         about = {"n_images": len(contents), "n_failed": n_failed, "sizes": " ".join(sizes)}
         # Of pictures, as before there were volumes, nothing.
         about |= {"places": places} if any(places) else {}
-        about |= {"said": [[*one, count] for one, count in sorted(said.items())]} if said else {}
+        about |= said_facts(said)
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
-        shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about)
+        beside = {SLICES: encode_slices(slices)} if scoring.slicing else None
+        shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
 
@@ -259,6 +261,8 @@ class _Scored:
     """Where its reference lies; None of pictures and arrays."""
     said: tuple[tuple[str, str], ...] = ()
     """Roles, and what was done or taken for granted of their files."""
+    slices: tuple[OverlapCounts, ...] = ()
+    """The counts of each of its slices, where they are asked for."""
 
 
 def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
@@ -293,10 +297,16 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         data, name = _data_of("prediction", files, read)
         how = name, scoring.counting, place.grid, scoring.volumes
         found = beside(reference, stored, *how) if stored else read_prediction(reference, data, *how)
+        pair, of = found.found, (scoring.references.n_classes, scoring.counting.regions)
+        slices: tuple[OverlapCounts, ...] = ()
+        if scoring.slicing is not None:
+            slices = tuple(count_slices(pair, scoring.slicing.axis((depth, height, width), place.grid), *of))
+        # Label maps are counted with others of their shape.
+        to_count = pair if isinstance(pair, LabelPair) else pair.count(*of)
     except DataError as error:
         pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
         return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said)
-    return scored(found.found, said=_said(place, found.said))
+    return scored(to_count, said=_said(place, found.said), slices=slices)
 
 
 def _leave_out(
@@ -343,7 +353,7 @@ def _counted_as_stored(
     labels: LabelMap, place: Place, stored: LabelMap | None, files: ImageFiles, scoring: Scoring
 ) -> _Scored | None:
     """The counts of two ordinary label maps; None where something is to be decided or said of their values."""
-    if stored is None or scoring.has_masks or labels.values.ndim != 3:
+    if stored is None or scoring.has_masks or scoring.slicing or labels.values.ndim != 3:
         return None
     of_predictions = scoring.counting.labels
     depth, height, width = labels.values.shape

@@ -18,6 +18,7 @@ from segscale.storage.sources import ROLES
 from segscale.tasks.geometry import Vector
 from segscale.tasks.place_columns import place_columns
 from segscale.tasks.score import STAGE, Content, ImageFiles, ScoreJob, Scoring, shard_key
+from segscale.tasks.slice_axis import Asked, slice_axis_column
 
 SHARDS, LEAST_IMAGES = 8, 8
 """So many shards a set has at least, unless they would hold fewer images than that."""
@@ -159,11 +160,12 @@ def catalog_of(
     shards: Iterable[ScoredShard],
     unread: Mapping[str, Failure],
     spacing_mm: Vector | None = None,
+    asked: Asked = "auto",
 ) -> pd.DataFrame:
     """The catalog of a listing whose shards are all committed, in its order.
 
     `unread` are the images with a file that could not be fetched, by their ids; `spacing_mm` is that of files which say
-    nothing of it.
+    nothing of it; `asked` the slice axis.
     """
     n_images = len(listing)
     texts = {"shard": np.full(n_images, "", object), **{name: np.full(n_images, "", object) for name in REASON}}
@@ -179,10 +181,13 @@ def catalog_of(
         for name in REASON:
             texts[name][place] = getattr(failure, name)
     texts |= {f"{role}_sha256": plan.hashes[role] for role in ROLES}
+    columns = place_columns(where.tolist(), numbers["depth"] > 0, spacing_mm, listing.index)
+    sizes = np.stack([numbers[name] for name in ("depth", "height", "width")], axis=1)
+    columns |= slice_axis_column(sizes, columns, asked, listing.index)
     planned = listing.assign(
         **{name: pd.Series(values, listing.index, dtype="str") for name, values in texts.items()},
         **{name: pd.Series(values, listing.index) for name, values in numbers.items()},
-        **place_columns(where.tolist(), numbers["depth"] > 0, spacing_mm, listing.index),
+        **columns,
         **dict.fromkeys(("channels", "full_scale", "padded_height", "padded_width"), 0),
         dtype="",
         **{role: "" for role in ROLES if role not in listing},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -13,17 +13,21 @@ import pandas as pd
 
 from segscale.errors import MissingFile
 from segscale.storage import catalog
+from segscale.storage.catalog import SLICE_AXIS
 from segscale.storage.failures import REASON, Failure, from_columns
 from segscale.storage.ledger import content_key
 from segscale.storage.quarantine import Held
 from segscale.storage.shards import CHUNK_ROWS
-from segscale.storage.sources import ROLES, file_name
+from segscale.storage.sources import MASK, ROLES, file_name
 from segscale.storage.tables import frame_sha256
+from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.full_scale import FullScales, agree
 from segscale.tasks.geometry import Vector
+from segscale.tasks.grids import Size
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.normalize import Method
 from segscale.tasks.place_columns import place_columns
+from segscale.tasks.slice_axis import Asked, slice_axis_column, stacked, stacks_of
 from segscale.tasks.tiling import bucket_side
 
 STAGE = "ingest"
@@ -33,7 +37,8 @@ PADDING: Final = "reflect"
 CONTENT: Final = ("image_sha256", "reference_sha256", "prediction_sha256")
 """The columns of the catalog that say whether an image is what it was."""
 _KEY_COLUMNS = ("image_id", "image", "image_sha256", "reference", "reference_sha256", *REASON)
-_SIZE: Final = ("depth", "height", "width", "channels")
+_SIDES: Final = ("depth", "height", "width")
+_SIZE: Final = (*_SIDES, "channels")
 _FACTS = ("sha256", *_SIZE, "dtype", "stated_maximum", "orientation", "place", *REASON)
 _SHARDS_TOGETHER = 64
 
@@ -53,6 +58,18 @@ class Preparation:
     """The stored value that means 1.0 under "unit", of every image; 0.0: as their files say."""
     labels_found: bool = False
     """Whether files of the set told what something else is (`LabelRule.found`)."""
+    volumes: Volumes = AS_THEY_ARE
+    slice_axis: Asked = "auto"
+    """Along which axis of a volume its slices follow one another."""
+
+    def as_key(self) -> dict[str, Any]:
+        """Itself as a part of keys; of a set that asks for nothing of volumes that of before there were any."""
+        unasked = {"volumes": AS_THEY_ARE, "slice_axis": "auto"}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in unasked or getattr(self, name) != unasked[name]
+        }
 
     @property
     def labels(self) -> LabelRule:
@@ -70,10 +87,27 @@ class IngestRow:
     image_sha256: str
     reference_sha256: str
     depth: int
+    """As the next two along the axes of the reference, as they are stored."""
     height: int
     width: int
+    slice_axis: str
+    """d, h or w; "" of a picture."""
+    mask: str
+    """"" for none."""
+    mask_sha256: str
     failure: Failure | None
     """Why its files cannot be used at all; None where they may."""
+
+    @property
+    def size(self) -> Size:
+        """(D, H, W), zeros where the files cannot be used."""
+        return self.depth, self.height, self.width
+
+    @property
+    def stack(self) -> Size:
+        """Slices in the shard, at least one, and their height and width."""
+        n_slices, height, width = stacked(self.size, self.slice_axis)
+        return max(1, n_slices), height, width
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +142,22 @@ def plan_shards(
     """
     planned = _with_facts(listing, files, held or {})
     known = (planned["depth"] > 0).to_numpy()
-    planned = planned.assign(**place_columns(planned["place"].tolist(), known, given, planned.index))
+    columns = place_columns(planned["place"].tolist(), known, given, planned.index)
+    sizes = planned[list(_SIDES)].to_numpy(np.int64)
+    columns |= slice_axis_column(sizes, columns, preparation.slice_axis, planned.index)
+    planned = planned.assign(**columns)
     planned["full_scale"] = full_scales(listing, planned["dtype"], files, preparation).of_images
-    for name in ("height", "width"):
-        sides = {side: bucket_side(side) if side else 0 for side in planned[name].unique().tolist()}
-        planned[f"padded_{name}"] = planned[name].map(sides)
+    stacks = stacks_of(sizes, planned[SLICE_AXIS])
+    for name, values in (("height", stacks[:, 1]), ("width", stacks[:, 2])):
+        sides = {side: bucket_side(side) if side else 0 for side in np.unique(values).tolist()}
+        planned[f"padded_{name}"] = pd.Series(values, planned.index).map(sides)
     shards_of = np.full(len(planned), "", dtype=object)
     rows_of = np.zeros(len(planned), np.int64)
     buckets = planned.groupby(["padded_height", "padded_width", "channels", "dtype"], sort=True).indices
     for places in buckets.values():
         members = np.asarray(places, np.int64)
         first = planned.iloc[members[0]]
-        slices = np.maximum(planned["depth"].to_numpy()[members], 1)
+        slices = stacks[members, 0]
         capacity = catalog.shard_capacity(shard_images, max(1, _slice_bytes(first)))
         leaves = catalog.pack(planned["image_id"].iloc[members].to_list(), slices.tolist(), capacity)
         shards = [members[leaf] for leaf in leaves]
@@ -138,6 +176,7 @@ def plan_sha256(
     preparation: Preparation,
     shard_images: int,
     held: Mapping[tuple[str, ...], Held],
+    given: Vector | None = None,
 ) -> str:
     """The sha256 of everything from which `plan_shards` makes a catalog; of a million images the tenth of its time.
 
@@ -148,7 +187,8 @@ def plan_sha256(
             "code_version": CODE_VERSION,
             "listing": listing_sha256,
             "files": frame_sha256(files),
-            "preparation": asdict(preparation),
+            "preparation": preparation.as_key(),
+            **({"spacing_mm": given} if given else {}),
             "shard_images": shard_images,
             "held": [[*key, one.error_type, one.error] for key, one in sorted(held.items())],
         }
@@ -177,27 +217,39 @@ def orientations(listing: pd.DataFrame, files: pd.DataFrame) -> dict[str, npt.ND
 
 def _with_facts(listing: pd.DataFrame, files: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> pd.DataFrame:
     planned = listing.copy()
-    if "prediction" not in planned:
-        planned["prediction"], planned["prediction_version"] = "", ""
+    for role in ROLES:
+        if role not in planned:
+            planned[role], planned[f"{role}_version"] = "", ""
     for name in REASON:
         planned[name] = ""
-    for role in ("prediction", "reference", "image"):
-        facts = _facts(files, role, planned)
+    of_roles = {role: _facts(files, role, planned) for role in ("prediction", MASK, "reference", "image")}
+    has_masks = bool((planned[MASK] != "").any())
+    for role, facts in of_roles.items():
         planned[f"{role}_sha256"] = facts["sha256"].fillna("").to_numpy()
         if role == "image":
             for name in _SIZE:
                 planned[name] = facts[name].fillna(0).astype(np.int64).to_numpy()
-            planned["dtype"] = facts["dtype"].fillna("").to_numpy()
-            planned["place"] = facts["place"].fillna("").to_numpy()
-        if role != "prediction":
+            for name in ("dtype", "place"):
+                planned[name] = facts[name].fillna("").to_numpy()
+            _lay_over(planned, of_roles["reference"])
+        if role != "prediction" and (role != MASK or has_masks):
             _note_errors(planned, role, facts)
     if held:
         _note_held(planned, held)
     unusable = (planned["error"] != "").to_numpy()
     # What cannot be read has no size; such images share shards without arrays.
     planned.loc[unusable, list(_SIZE)] = 0
-    planned.loc[unusable, "dtype"] = ""
+    planned.loc[unusable, ["dtype", "place"]] = ""
     return planned
+
+
+def _lay_over(planned: pd.DataFrame, references: pd.DataFrame) -> None:
+    """Where the reference of an image says where it lies, the image is as large as that, and lies there."""
+    says = references["depth"].fillna(0).to_numpy() > 0
+    if says.any():
+        for name in _SIDES:
+            planned.loc[says, name] = references[name].to_numpy()[says].astype(np.int64)
+        planned.loc[says, "place"] = references["place"].to_numpy()[says]
 
 
 def _note_held(planned: pd.DataFrame, held: Mapping[tuple[str, ...], Held]) -> None:
@@ -247,13 +299,22 @@ def _key_rows(planned: pd.DataFrame, shards: Sequence[npt.NDArray[np.int64]]) ->
     """What the key of each shard says of its images; many shards are looked up at once, which is most of the time."""
     for start in range(0, len(shards), _SHARDS_TOGETHER):
         together = shards[start : start + _SHARDS_TOGETHER]
-        columns = [planned[name].take(np.concatenate(together)).to_list() for name in _KEY_COLUMNS]
+        places = np.concatenate(together)
+        columns = [planned[name].take(places).to_list() for name in _KEY_COLUMNS]
+        more = _more_of_keys(planned.iloc[places])
         # The names of the files stand in messages, and their suffixes choose the readers.
         for place in (_KEY_COLUMNS.index("image"), _KEY_COLUMNS.index("reference")):
             columns[place] = [file_name(url) for url in columns[place]]
-        rows = map(list, zip(*columns, strict=True))
+        rows = ([*row, *of_row] for of_row, *row in zip(more, *columns, strict=True))
         for positions in together:
             yield list(islice(rows, len(positions)))
+
+
+def _more_of_keys(planned: pd.DataFrame) -> Iterator[list[str]]:
+    """What keys say of images beyond `_KEY_COLUMNS`: of those with slices along D and no mask nothing, as before there
+    were others."""
+    for axis, mask, sha256 in zip(planned[SLICE_AXIS], planned[MASK], planned[f"{MASK}_sha256"], strict=True):
+        yield [*([f"slices along {axis}"] if axis in ("h", "w") else []), *([file_name(mask), sha256] if mask else [])]
 
 
 def _shard_key(rows: list[list[str]], bucket: pd.Series[Any], preparation: Preparation) -> str:
@@ -266,7 +327,8 @@ def _shard_key(rows: list[list[str]], bucket: pd.Series[Any], preparation: Prepa
             # Only of images that are cut: the keys of all others are those of stores from before it was done.
             **({"chunk_rows": CHUNK_ROWS} if is_cut else {}),
             "padding": PADDING,
-            "preparation": asdict(preparation),
+            # Which axis was asked for makes no difference, which one was taken stands in the rows.
+            "preparation": replace(preparation, slice_axis="auto").as_key(),
             "bucket": [
                 int(bucket["padded_height"]),
                 int(bucket["padded_width"]),

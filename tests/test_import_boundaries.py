@@ -43,6 +43,8 @@ SEES_STORAGE = (
     "segscale.tasks.score_plan",
     "segscale.tasks.shard_plan",
     "segscale.tasks.blocks",
+    "segscale.tasks.place_columns",
+    "segscale.tasks.source_files",
     "segscale.tasks.inference",
 )
 BUILDS_NETWORKS = (

@@ -59,6 +59,8 @@ class Dataset(Section):
     """Which one is right where the two of a NIfTI file put voxels to different places."""
     spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None
     """Along D, H and W, of files that say nothing of it."""
+    slice_axis: Literal["auto", "d", "h", "w"] = "auto"
+    """Along which axis of a volume its slices follow one another; auto: the coarsest."""
     resample: bool = False
     """Files on another grid than their reference are resampled into that; else they are refused."""
     channels: Literal[0, 1, 3] = 0
@@ -214,6 +216,8 @@ class Metrics(ScoreSettings):
 
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     threshold_count: Annotated[int, Field(ge=2, le=BINS)] = 64
+    slices: bool = False
+    """Whether each slice of a volume has a row of its own, in per_slice.parquet."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -10,7 +10,7 @@ from segscale.tasks.compiled import EFFORT, before_compiling
 from segscale.tasks.counting import encode_counted
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.pair_counts import count_pairs
-from segscale.tasks.prediction_file import Counting, read_prediction
+from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
 from segscale.tasks.readers import read_label_map
 from segscale.tasks.reference_file import read_reference
 from segscale.tasks.stored_pair import count_stored
@@ -35,7 +35,8 @@ def warm_up() -> None:
     count_stored(labels, labels, None, rule, rule)
     reference = read_reference(_PNG, "warm.png", rule)
     pair = read_prediction(reference, _PNG, "warm.png", Counting(0.5, rule))
-    encode_counted(["warm"], "", count_pairs([pair.found], 2), 2)
+    if isinstance(pair.found, LabelPair):
+        encode_counted(["warm"], "", count_pairs([pair.found], 2), 2)
 
 
 @before_compiling

@@ -65,7 +65,7 @@ def _of_segmentation(read: Segmentation, name: str) -> Volume:
         raise UnreadableImage(
             f"{name}: fractions of {len(numbers)} segments; expected those of one: save each segment as a file"
         )
-    load: partial[NDArray[Any]] = (
+    voxels: partial[NDArray[Any]] = (
         partial(probabilities, read, numbers[0]) if read.kind == FRACTIONAL else partial(label_map, read)
     )
     highest = max((*numbers, read.padding), default=0)
@@ -73,9 +73,10 @@ def _of_segmentation(read: Segmentation, name: str) -> Volume:
     return Volume(
         shape=(*read.grid.size, 1),
         dtype=np.dtype(np.float32) if read.kind == FRACTIONAL else whole,
-        load=load,
+        load=voxels,
         geometry=read.grid.geometry,
         notes=tuple(note.removeprefix(f"{name}: ") for note in read.notes),
+        is_drawn=True,
         series_id=read.grid.series_id,
         frame_of_reference_id=read.grid.frame_of_reference_id,
     )

@@ -4,7 +4,7 @@ import math
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.tasks.grids import to_text
+from segscale.tasks.grids import Grid
 from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
@@ -72,21 +72,25 @@ def read_orientation(data: bytes, name: str) -> int:
         return 0
 
 
-def read_place(data: bytes, name: str, choice: Choice = NO_CHOICE) -> str:
-    """Where the voxels of a volume lie, as `grids.to_text` has it; "" where the file says nothing or cannot be read."""
-    try:
-        reader = reader_for(name, choice)
-        return to_text(reader.volume(data, name).grid) if isinstance(reader, VolumeReader) else ""
-    except DataError:
-        return ""
-
-
-def is_volume(name: str) -> bool:
-    """Whether the ending of a name stands for a format of volumes."""
+def holds_volume(name: str) -> bool:
+    """Whether the ending of a name stands for a format of volumes, which say where they lie."""
     try:
         return isinstance(reader_for(name), VolumeReader)
     except DataError:
         return False
+
+
+def read_grid(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Grid | None:
+    """The grid of a volume; None of pictures and arrays, of a file that cannot be read, and of a segmentation.
+
+    A segmentation lies where its image lies (`choice.drawn_on`), and has that one's grid where it is given.
+    """
+    try:
+        reader = reader_for(name, choice)
+        volume = reader.volume(data, name) if isinstance(reader, VolumeReader) else None
+    except DataError:
+        return None
+    return None if volume is None or (volume.is_drawn and choice.drawn_on is None) else volume.grid
 
 
 def voxel_bytes(data: bytes, name: str, choice: Choice = NO_CHOICE) -> int:

@@ -39,6 +39,8 @@ class Volume:
     series_id: str | None = None
     """Of a DICOM series its UID, hashed."""
     frame_of_reference_id: str | None = None
+    is_drawn: bool = False
+    """Whether it is a segmentation, which lies where the image lies that it was drawn on."""
 
     @property
     def grid(self) -> Grid:

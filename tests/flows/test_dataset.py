@@ -3,6 +3,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,7 +18,7 @@ from segscale.flows.dataset import (
     require_catalog,
 )
 from segscale.storage import parts
-from segscale.storage.catalog import COLUMNS, write_catalog
+from segscale.storage.catalog import COLUMNS, SPACING, write_catalog
 from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
 from segscale.storage.pairing import RoleSummary
@@ -354,7 +355,9 @@ def test_no_column_of_the_report_is_free() -> None:
     store = ObjectStore(f"memory://{uuid.uuid4().hex}")
     rows = failed_rows("a", "", 2, Failure("ingest", "E", "why"))
     entry = commit_shard(store, "score", "ab", arrays={}, rows=parts.encode_part(rows), facts={})
-    catalog = pd.DataFrame({name: [""] for name in COLUMNS}).assign(image_id="a", depth=0, height=0, width=0)
+    catalog = pd.DataFrame({name: [""] for name in COLUMNS}).assign(
+        image_id="a", depth=0, height=0, width=0, **dict.fromkeys(SPACING, np.nan)
+    )
     layout = Layout(("background", "lesion"), ("",), 0.5, 64)
     counted = collect(store, [entry], catalog, layout)
     tables = build_tables(counted, catalog, layout, ScoreSettings(bootstrap=0), Identity("r", "d", "m"))

@@ -12,6 +12,7 @@ from segscale.storage.catalog import (
     COLUMNS,
     MEMORY_COLUMNS,
     SHARD_BYTES,
+    SPACING,
     SourceMemory,
     catalog_sha256,
     group_columns,
@@ -236,7 +237,7 @@ def test_a_damaged_memory_is_forgotten_and_made_again(
 
 
 def _catalog(shards: Sequence[str] = ("s1", "s0", "s1"), rows: Sequence[int] = (1, 0, 0)) -> pd.DataFrame:
-    catalog = pd.DataFrame({name: [""] * len(shards) for name in COLUMNS})
+    catalog = pd.DataFrame({name: [""] * len(shards) for name in COLUMNS}).assign(**dict.fromkeys(SPACING, 0.5))
     sizes = ["depth", "height", "width", "channels", "padded_height", "padded_width"]
     catalog[sizes] = 4
     catalog["image_id"] = [f"image {number}" for number in range(len(shards))]
@@ -326,6 +327,8 @@ def test_a_catalog_hash_is_repeatable_and_of_no_path(store: ObjectStore) -> None
         ("prediction_sha256", ["", "ff", ""]),
         ("error", ["", "", "unreadable"]),
         ("site", ["x", "y", "y"]),
+        ("spacing_d_mm", [0.5, 0.5, 2.0]),
+        ("mask_sha256", ["", "", "ff"]),
     ],
 )
 def test_what_changes_a_number_or_a_label_changes_the_hash(column: str, values: list[str]) -> None:
@@ -359,3 +362,9 @@ def test_texts_are_hashed_as_a_content_key_is(texts: list[str]) -> None:
 def test_a_group_without_end_has_a_hash() -> None:
     catalog = _catalog().assign(time_to_event=[1.0, np.inf, -np.inf])
     assert catalog_sha256(catalog) != catalog_sha256(catalog.assign(time_to_event=0.0))
+
+
+def test_what_no_picture_has_is_no_part_of_its_hash() -> None:
+    pictures = _catalog().assign(**dict.fromkeys(SPACING, np.nan))
+    before = pictures.drop(columns=[*SPACING, "direction", "origin", "mask", "mask_sha256"])
+    assert catalog_sha256(pictures) == catalog_sha256(before)

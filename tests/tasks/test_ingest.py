@@ -205,7 +205,7 @@ def test_a_bad_image_fails_alone_and_says_why(
     ("place", "bug"),
     [
         pytest.param("find_recipe", ValueError("a bug"), id="a plain ValueError"),
-        pytest.param("fill_padded", ArgumentError("a bug"), id="a function of ours called wrongly"),
+        pytest.param("Slices", ArgumentError("a bug"), id="a function of ours called wrongly"),
         pytest.param("class_indices", IndexError("a bug"), id="in the labels"),
     ],
 )

@@ -104,10 +104,12 @@ def test_per_image_has_the_columns_of_the_contract() -> None:
     files = _build(catalog_of(1, patient_id=["p"], site=["s"]), layout_of(), rows_of(0))
     assert _read(files, "per_image").columns.tolist() == [
         "run_id", "dataset", "model", "image_id", "patient_id", "site", "class_index", "class_name", "head", "depth",
-        "height", "width", "n_pixels", "n_ignored", "threshold", "true_positive", "false_positive", "false_negative",
-        "true_negative", "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum",
+        "height", "width", "spacing_d_mm", "spacing_h_mm", "spacing_w_mm", "n_pixels", "n_ignored", "threshold",
+        "true_positive", "false_positive", "false_negative", "true_negative",
+        "soft_intersection", "soft_prediction_sum", "soft_prediction_squared_sum", "reference_sum",
         *SCORES, "empty", "gap_contribution_dice", "gap_contribution_tversky", "image_sha256", "reference_sha256",
         "prediction_sha256", "status", "error", "prediction_missing", "reference_pixels",
+        "reference_volume_ml", "prediction_volume_ml",
     ]  # fmt: skip
 
 
@@ -249,7 +251,7 @@ def test_every_table_says_what_it_is_of() -> None:
     ]
     for name, data in files.items():
         schema = pq.read_schema(io.BytesIO(data))
-        assert schema.metadata[b"schema_version"] == b"3", name
+        assert schema.metadata[b"schema_version"] == b"4", name
         assert schema.names[:3] == ["run_id", "dataset", "model"], name
         table = pd.read_parquet(io.BytesIO(data))
         assert table[["run_id", "dataset", "model"]].drop_duplicates().to_numpy().tolist() == [

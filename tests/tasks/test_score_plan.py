@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
+from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, PLACE, SPACING, rows_by_shard
 from segscale.storage.failures import Failure
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
@@ -172,7 +172,7 @@ def _catalog(listing: pd.DataFrame, plan: ScorePlan, failed: Sequence[str] = ())
         contents = _contents(plan, key)
         for place, one in enumerate(contents):
             if one.image_id in failed:
-                contents[place] = replace(one, hashes=(one.hashes[0], "", one.hashes[2]), failure=refused)
+                contents[place] = replace(one, hashes=(one.hashes[0], "", *one.hashes[2:]), failure=refused)
                 unread[one.image_id] = refused
         plan.learn(key, contents)
     shards = [
@@ -194,9 +194,10 @@ def test_the_catalog_says_of_every_image_what_it_was_made_of(roles: Sequence[str
         assert catalog[f"{role}_sha256"].to_list() == expected
         assert catalog[role].to_list() == listing[role].to_list()
     assert catalog[["depth", "height", "width"]].to_numpy().tolist() == [[1, 10 + n, 20] for n in range(N_IMAGES)]
-    assert {name: catalog[name].dtype for name in COLUMNS if catalog[name].dtype != "int64"} == dict.fromkeys(
-        ("image_id", *ROLES, *(f"{role}_sha256" for role in ROLES), "dtype", "shard", "error_type", "error"), "str"
-    )
+    texts = ("image_id", *ROLES, *(f"{role}_sha256" for role in ROLES), *PLACE, "dtype", "shard", "error_type", "error")
+    assert {name: catalog[name].dtype for name in COLUMNS if catalog[name].dtype != "int64"} == {
+        **dict.fromkeys(texts, "str"), **dict.fromkeys(SPACING, "float64")
+    }  # fmt: skip
     assert {key: places.tolist() for key, places in rows_by_shard(catalog).items()} == {
         key: places.tolist() for key, places in sorted(plan.shards.items())
     }
@@ -231,8 +232,8 @@ def test_a_catalog_of_files_that_could_not_be_read_is_not_whole() -> None:
     contents = {one.image_id: one for one in _contents(back, key)}
     assert contents["case5"] == Content(
         "case5",
-        ("case5.png",) * 3,
-        ("image:case5", "", "prediction:case5"),
+        ("case5.png",) * 4,
+        ("image:case5", "", "prediction:case5", "mask:case5"),
         Failure("score", "OSError", "refused"),
     )
 

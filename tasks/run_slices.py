@@ -1,0 +1,69 @@
+"""Run slices: the counts of all slices of a run, in the order of its images, and the table that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from segscale.errors import DamagedStoreError
+from segscale.storage import catalog as catalogs
+from segscale.storage import parts
+from segscale.storage.ledger import Entry
+from segscale.storage.objects import ObjectStore
+from segscale.storage.slice_parts import SCHEMA, read_slices
+from segscale.tasks.metrics.panel import IS_REGION
+from segscale.tasks.metrics.per_image import EXPLAINED, score_images
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.run_counts import Layout
+
+_FETCHED_AT_ONCE = 8
+
+
+def collect_slices(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """The slices of all shards, as `storage.slice_parts` has them: images in the order of the catalog, then heads,
+    slices and classes.
+
+    Raises DamagedStoreError where a shard holds an image or a head that the run does not know.
+    """
+    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+        found = list(pool.map(partial(read_slices, store), entries))
+    table = pa.concat_tables(found) if found else SCHEMA.empty_table()
+    image = pd.Index(catalog["image_id"]).get_indexer(table.column("image_id").to_pandas())
+    head = pd.Index(layout.heads).get_indexer(table.column("head").to_pandas())
+    if (image < 0).any() or (head < 0).any():
+        strange = table.slice(int(np.argmax((image < 0) | (head < 0))), 1).select(["image_id", "head"]).to_pylist()[0]
+        raise DamagedStoreError(f"slices: hold {strange}, which this run does not know")
+    numbers = (table.column(name).to_numpy() for name in ("class_index", "slice_index"))
+    ordered: pd.DataFrame = table.take(pa.array(np.lexsort((*numbers, head, image)))).to_pandas()
+    return ordered
+
+
+def per_slice(slices: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
+    """The table per_slice: a row per image, head, slice and class, with the scores that the slice has by itself."""
+    places = pd.Index(catalog["image_id"]).get_indexer(slices["image_id"])
+    of_image = catalog.iloc[places].reset_index(drop=True)
+    table = pd.DataFrame(
+        {
+            "image_id": slices["image_id"].astype("str"),
+            **{name: of_image[name] for name in catalogs.group_columns(catalog)},
+            "class_index": slices["class_index"],
+            "class_name": np.array(layout.names, dtype=object)[slices["class_index"]],
+            **({IS_REGION: slices["class_index"] >= len(layout.classes)} if layout.regions else {}),
+            "head": slices["head"].astype("str"),
+            catalogs.SLICE_AXIS: of_image[catalogs.SLICE_AXIS],
+            "slice_index": slices["slice_index"],
+            **{name: slices[name] for name in parts.COUNTS[:-1]},
+            **{name: slices[name] for name in parts.SOFT_SUMS},
+            "reference_sum": slices["reference_sum"],
+            "status": "ok",
+        }
+    )
+    # What an image adds to the gap is of images; a slice has no part of its own in it.
+    scored = score_images(table, settings)
+    kept: pd.DataFrame = scored.drop(columns=["status", *(f"gap_contribution_{one.name}" for one in EXPLAINED)])
+    return kept

@@ -1,0 +1,54 @@
+"""Slice stack: a volume in the slices of a shard, which follow one another along one of its axes and are padded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segscale.tasks.alignment import Alignment
+from segscale.tasks.grids import Size
+from segscale.tasks.tiling import PaddingMode, fill_padded
+
+BLOCK_BYTES = 1 << 24
+"""Of pixels, turned, resampled or padded at once: what that takes beside them is little then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """The slices of one volume."""
+
+    stack: npt.NDArray[Any]
+    """(slices, padded height, padded width, ...) of the shard."""
+    size: Size
+    """(D, H, W) of the volume."""
+    axis: int
+    """Of the volume, along which slices follow one another."""
+
+    @property
+    def volume(self) -> npt.NDArray[Any]:
+        """The stack without its padding, as the volume (D, H, W, ...): what is written there stands in its slices."""
+        height, width = (side for place, side in enumerate(self.size) if place != self.axis)
+        return np.moveaxis(self.stack[:, :height, :width], 0, self.axis)
+
+    def fill(self, pixels: npt.NDArray[Any], way: Alignment | None, mode: PaddingMode) -> None:
+        """Write the pixels (D, H, W, C) of an image, in the order in which its file has them, and the padding.
+
+        Where an image that is resampled does not reach, its lowest number stands.
+        """
+        volume = self.volume
+        outside = float(pixels.min()) if way is not None and way.resampling is not None else 0.0
+        step = _step(volume)
+        for top in range(0, len(volume), step):
+            bottom = min(top + step, len(volume))
+            volume[top:bottom] = pixels[top:bottom] if way is None else way.planes(pixels, top, bottom, outside)
+        true = np.moveaxis(volume, self.axis, 0)
+        step = _step(self.stack)
+        for first in range(0, len(true), step):
+            fill_padded(self.stack[first : first + step], true[first : first + step], mode)
+
+
+def _step(array: npt.NDArray[Any]) -> int:
+    return max(1, BLOCK_BYTES // max(1, int(array[0].nbytes)))
