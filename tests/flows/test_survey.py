@@ -153,7 +153,7 @@ def test_few_large_volumes_are_looked_at(
 
     monkeypatch.setattr(surveys, "read_source", noted)
     config = parse_config(
-        {"dataset": {"name": "set", "references": "masks/*"}, "predictions": {"path": "masks/*"}},
+        {"dataset": {"name": "set", "references": "masks/*", "same_files": True}, "predictions": {"path": "masks/*"}},
         base=tmp_path,
         source="test",
     )
