@@ -139,11 +139,9 @@ def test_a_set_of_much_background_is_looked_at_until_something_else_is_found(
 def test_few_large_volumes_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
 ) -> None:
-    (tmp_path / "masks").mkdir()
-    for number in range(12):
-        volume = np.zeros((2, 3, 4), np.uint8)
-        volume[0, 0, 0] = 9
-        (tmp_path / "masks" / f"case{number:02}.nii.gz").write_bytes(gzip.compress(nifti(volume)))
+    paths = [tmp_path / f"case{number:02}.nii.gz" for number in range(12)]
+    for path in paths:
+        path.write_bytes(gzip.compress(nifti(np.resize(np.array([0, 9], np.uint8), (2, 3, 4)))))
     monkeypatch.setattr(surveys, "MOST_VOXEL_BYTES", most)
     looked_at: list[str] = []
 
@@ -152,12 +150,8 @@ def test_few_large_volumes_are_looked_at(
         return read_file(url)
 
     monkeypatch.setattr(surveys, "read_source", noted)
-    config = parse_config(
-        {"dataset": {"name": "set", "references": "masks/*", "same_files": True}, "predictions": {"path": "masks/*"}},
-        base=tmp_path,
-        source="test",
-    )
-    files = surveys._some_labels(list_dataset(config), "reference", NO_CHOICE)
+    listing: Any = {"reference": [f"file://{path}" for path in paths], "reference_version": ["1"] * len(paths)}
+    files = surveys._some_labels(listing, "reference", NO_CHOICE)
     assert {one.labels for one in files} == {(9,)}
     assert len(files) == len(looked_at) == expected
 
