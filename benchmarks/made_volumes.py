@@ -82,10 +82,11 @@ def noisy_organs(number: int, sides: Sides) -> tuple[NDArray[Any], NDArray[Any]]
     """The same with one voxel of fifty at random: as a threshold of a noisy image makes them."""
     reference, prediction = organs(number, sides)
     generator = np.random.default_rng(number)
-    return tuple(
+    noisy = [
         np.where(generator.random(sides, np.float32) < 0.02, generator.integers(0, N_CLASSES, sides, np.uint8), one)
         for one in (reference, prediction)
-    )
+    ]
+    return noisy[0], noisy[1]
 
 
 def probabilities(number: int, sides: Sides) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -167,7 +167,8 @@ def _facts(
     sizes = sorted({trial.size for trial in trials if trial.size}, key=lambda size: int(np.prod(size)))
     if sizes:
         ends = list(dict.fromkeys([sizes[0], sizes[-1]]))
-        yield Fact("size", " to ".join("x".join(map(str, _flat(size))) for size in ends) + " (height x width)")
+        axes = "height x width" if all(size[0] == 1 for size in ends) else "depth x height x width"
+        yield Fact("size", " to ".join("x".join(map(str, _flat(size))) for size in ends) + f" ({axes})")
     yield Fact("classes", _classes(config, reading))
     if scored:
         yield Fact("predictions are", _kind(config, reading))

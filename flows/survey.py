@@ -195,12 +195,13 @@ def _looked_at(
     urls: Sequence[str],
     look: Callable[[bytes, str], _Found | None],
     choice: Choice,
-    most_voxel_bytes: float = MOST_VOXEL_BYTES,
+    most_voxel_bytes: float | None = None,
 ) -> Iterator[_Found | None]:
-    """What the files hold, until `MOST_BYTES` were read, or volumes of more than `most_voxel_bytes`.
+    """What the files hold, until `MOST_BYTES` were read, or of volumes `MOST_VOXEL_BYTES`, or as many as are given.
 
     One that cannot be fetched is passed over.
     """
+    most = MOST_VOXEL_BYTES if most_voxel_bytes is None else most_voxel_bytes
     n_bytes = n_voxel_bytes = start = 0
     together = _VOLUMES_TOGETHER if any(map(holds_volume, urls)) else _TOGETHER
 
@@ -213,7 +214,7 @@ def _looked_at(
         return len(data), voxel_bytes(data, name, choice), look(data, name)
 
     with ThreadPoolExecutor(_TOGETHER) as pool:
-        while start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most_voxel_bytes:
+        while start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most:
             for size, voxels, found in pool.map(one, urls[start : start + together]):
                 n_bytes += size
                 n_voxel_bytes += voxels

@@ -116,4 +116,6 @@ def _absolute(path: str, base: str) -> str:
     if not path or "://" in path:
         return path
     filesystem, root = located(base or ".")
-    return str(filesystem.unstrip_protocol(path if path.startswith("/") else f"{root}/{path}"))
+    url = str(filesystem.unstrip_protocol(path if path.startswith("/") else f"{root}/{path}"))
+    # As a pattern has it, a slash at the end stands for a folder whose files are one image.
+    return f"{url}/" if path.endswith("/") and not url.endswith("/") else url

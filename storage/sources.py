@@ -10,7 +10,7 @@ from segscale.storage.bundles import pack
 from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import is_local, local_version
 from segscale.storage.locations import S3_PROTOCOLS, located, os_errors, read_whole
-from segscale.storage.trees import version_of
+from segscale.storage.trees import LocalTree, RemoteTree, folder_version, version_of
 
 MASK = "mask"
 """The role of a file that says which pixels of an image are evaluated; most sets have none."""
@@ -23,11 +23,14 @@ _QUESTIONS = 16
 def file_version(url: str) -> str:
     """What changes with a single file, as text; empty where there is no such file.
 
-    Of local files size, times of change and inode, elsewhere the ETag, or size and time of change.
+    Of local files size, times of change and inode, elsewhere the ETag, or size and time of change; of a folder, whose
+    URL ends with a slash, those of the files in it.
 
     Raises OSError where an object store does not say whether there is one: refused, or no answer.
     """
     filesystem, path = located(url)
+    if url.endswith("/"):
+        return _folder_version(url)
     if is_local(url):
         return local_version(path)
     try:
@@ -37,6 +40,16 @@ def file_version(url: str) -> str:
         if url.startswith(S3_PROTOCOLS) and not isinstance(error, FileNotFoundError):
             raise
         # A path that cannot be one names no file either.
+        return ""
+
+
+def _folder_version(url: str) -> str:
+    filesystem, path = located(url)
+    try:
+        with os_errors(url):
+            tree = LocalTree() if is_local(url) else RemoteTree.below(filesystem, path.rstrip("/"), 1)
+            return folder_version(tree, path.rstrip("/"))
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 

@@ -279,7 +279,7 @@ def _score_image(files: ImageFiles, read: _Read, scoring: Scoring) -> _Scored:
         image = _image_grid(files, read) if scoring.has_images else None
         size = image.size if image else None
         data, name = _data_of("reference", files, read)
-        labels = read_labels(data, name, choice=replace(scoring.volumes.choice, drawn_on=image)).narrow()
+        labels = read_labels(data, name, choice=replace(scoring.volumes.choice, drawn_on=image), narrow=True)
         place = place_of(labels, image, file_name(files.image[0]), scoring.volumes)
         size = place.size
         stored = _ordinary_prediction(labels.values.size, place.grid, files, read, scoring)
@@ -345,7 +345,7 @@ def _ordinary_prediction(
         return None
     with suppress(DataError):
         is_none = kind == "floats" and stores_floats(data, name, choice)
-        return None if is_none else read_labels(data, name, choice=choice).narrow()
+        return None if is_none else read_labels(data, name, choice=choice, narrow=True)
     return None
 
 

@@ -84,15 +84,20 @@ def look_at_labels(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen |
         values = read_probabilities(data, name, choice).values
     except DataError:
         return None
-    held: set[int] | None = set()
-    for piece in pieces(values):
-        known = piece[~np.isnan(piece)]
-        if held is None or not are_whole(known).all():
-            held = None
-            break
-        held |= _held(known.astype(np.int32))
+    held = _held_by_whole(values)
     seen = _seen({0} if held is None else held, np.dtype(np.int32), name)
     return replace(seen, floats=True, whole=held is not None)
+
+
+def _held_by_whole(values: npt.NDArray[Any]) -> set[int] | None:
+    """Which values are there beside NaN; None where one is no whole number."""
+    held: set[int] = set()
+    for piece in pieces(values):
+        known = piece[~np.isnan(piece)]
+        if not are_whole(known).all():
+            return None
+        held |= _held(known.astype(np.int32))
+    return held
 
 
 def look_at_type(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen | None:

@@ -250,3 +250,16 @@ def test_folders_are_scored_beside_the_formula() -> None:
     rows = re.findall(r"^(now|now, unchanged|label maps, .*|codes, .*?)  +([\d.]+)", answer.stdout, re.MULTILINE)
     assert len(rows) == 6
     assert all(float(median) > 0 for _, median in rows)
+
+
+@pytest.mark.nightly(part="benchmarks")
+def test_volumes_are_scored_in_every_type() -> None:
+    cases = ("organs", "int16", "float64", "noisy", "probabilities", "long", "small")
+    printed = short_form("volumes.py", "--short", "--rounds", "1", "--share", "0.02")
+    for case in cases:
+        table = re.search(rf"^{case}: .*\n.*\n(now .*)$", printed, re.MULTILINE)
+        assert table is not None, printed
+        figures = [float(figure) for figure in table[1].removeprefix("now").split()]
+        assert len(figures) == 10
+        assert min(figures) > 0
+    assert re.search(r"^images/s of the first thousand \d+, the second \d+, the last \d+$", printed, re.MULTILINE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
+from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.per_image import is_ok
-from segscale.tasks.metrics.size_strata import COLUMN, UNKNOWN, SizeStrata, is_size
+from segscale.tasks.metrics.size_strata import COLUMN, COLUMN_MM3, UNKNOWN, SizeStrata, is_size
 from segscale.tasks.refusal import there_are
 
 IMAGE = "image"
@@ -31,6 +31,9 @@ CHANNELS = "all_channels_micro"
 PREDICTION_MISSING, REFERENCE_PIXELS = "prediction_missing", "reference_pixels"
 """Columns of per_image: whether an image failed for want of a usable prediction alone, null where that is not known;
 and the pixels of its reference, which are known then too."""
+
+
+_SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,9 @@ class Panel:
     """Per head the classes by index, the background first, then regions, MICRO and CHANNELS."""
     unit: str = IMAGE
     """What a place stands for: an image, or a unit, by the name of its column."""
+    volumes: tuple[Float64Array, ...] | None = None
+    """mm3 of the reference's foreground, of images, failed and missing ones, UNKNOWN where it was never read or nobody
+    says how far voxels are apart; None where no image has a spacing."""
     units: Units | None = None
     """The same by units, where they are made."""
 
@@ -128,7 +134,8 @@ class Panel:
         """The whole set, then each `column=value`: columns as given, values sorted as text ("" for missing).
 
         An entry `reference_volume:EDGES` gives the strata of `SizeStrata`, by the reference pixels of all foreground
-        classes together; of a unit, of those of its images whose reference is known.
+        classes together, or their mm3 where any image has a spacing; of a unit, of those of its images whose reference
+        is known.
         """
         everything = self._stratum("", *(np.ones(len(frame), bool) for frame in self._kinds))
         return [everything, *(stratum for entry in group_by for stratum in self._strata_of(entry))]
@@ -147,14 +154,16 @@ class Panel:
         ]
 
     def _strata_of_sizes(self, bins: SizeStrata) -> list[Stratum]:
-        places = [bins.places(sizes) for sizes in self._sizes()]
+        sizes = self.pixels() if self.volumes is None else self.volumes
+        column = COLUMN if self.volumes is None else COLUMN_MM3
+        places = [bins.places(of_kind) for of_kind in sizes]
         return [
-            self._stratum(f"{COLUMN}={name}", *(of_kind == place for of_kind in places))
+            self._stratum(f"{column}={name}", *(of_kind == place for of_kind in places))
             for place, name in enumerate(bins.names)
             if any((of_kind == place).any() for of_kind in places)
         ]
 
-    def _sizes(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+    def pixels(self) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Reference pixels of the foreground, of images, failed and missing ones; UNKNOWN where it was never read."""
         failed = np.full(len(self.failed), UNKNOWN, np.int64)
         if not self.heads:
@@ -216,7 +225,19 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     for head, of_head in rows.groupby("head", sort=False, dropna=False):
         found = [_class_counts(of_class, len(images), len(lacking)) for _, of_class in of_head.groupby("class_index")]
         classes[head] = (*found, *_sums_over_classes(found))
-    return Panel(images, failed, lacking, tuple(classes), classes)
+    panel = Panel(images, failed, lacking, tuple(classes), classes)
+    return replace(panel, volumes=_volumes(panel))
+
+
+def _volumes(panel: Panel) -> tuple[Float64Array, ...] | None:
+    frames = panel.images, panel.failed, panel.missing
+    if not set(_SPACING) <= set(panel.images):
+        return None
+    voxels = [frame[list(_SPACING)].prod(axis=1, skipna=False).to_numpy(np.float64) for frame in frames]
+    if all(np.isnan(of_kind).all() for of_kind in voxels):
+        return None
+    sizes = zip(panel.pixels(), voxels, strict=True)
+    return tuple(np.where((pixels == UNKNOWN) | np.isnan(mm3), UNKNOWN, pixels * mm3) for pixels, mm3 in sizes)
 
 
 def regions_of(per_image: pd.DataFrame) -> tuple[int, ...]:

@@ -1,4 +1,5 @@
-"""Strata by the size of the reference: bins of pixels, empty references apart, and those whose size is not known."""
+"""Strata by the size of the reference: bins of pixels, or of mm3 where voxels have a spacing, empty references apart,
+and those whose size is not known."""
 
 from __future__ import annotations
 
@@ -13,8 +14,10 @@ from segscale.errors import ArgumentError
 
 COLUMN = "reference_volume"
 """What a size is called in `group_by` and in the names of strata."""
+COLUMN_MM3 = f"{COLUMN}_mm3"
+"""The same in names of strata where sizes are volumes."""
 UNKNOWN = -1
-"""Size of a reference that could not be read."""
+"""Size of a reference that could not be read, or whose voxels have no spacing where others have."""
 
 
 def is_size(entry: str) -> bool:
@@ -24,7 +27,7 @@ def is_size(entry: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SizeStrata:
-    """Bins of sizes in pixels, from each edge to below the next, the last without an end."""
+    """Bins of sizes in pixels or mm3, from each edge to below the next, the last without an end."""
 
     edges: tuple[float, ...]
     """Above 0 and rising. What is not empty and below the first is the first bin."""
@@ -43,7 +46,8 @@ class SizeStrata:
         rising = all(low < high for low, high in pairwise(edges))
         if not edges or not all(math.isfinite(edge) and edge >= 0 for edge in edges) or not rising:
             raise ArgumentError(
-                f"group_by: expected edges in pixels, from 0 and rising, as in {COLUMN}:0,100,1000, got {entry!r}"
+                f"group_by: expected edges in pixels (mm3 of volumes), from 0 and rising, as in {COLUMN}:0,100,1000, "
+                f"got {entry!r}"
             )
         return cls(tuple(edge for edge in edges if edge > 0))
 
@@ -55,7 +59,7 @@ class SizeStrata:
                 for place, (low, high) in enumerate(zip(edges, [*edges[1:], "inf"], strict=True))]  # fmt: skip
         return "0", *bins, "unknown"
 
-    def places(self, sizes: NDArray[np.int64]) -> NDArray[np.intp]:
+    def places(self, sizes: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.intp]:
         """(n,) of each size its place among `names`."""
         binned = 1 + np.searchsorted(np.array(self.edges), sizes, side="right")
         return np.where(sizes == UNKNOWN, len(self.names) - 1, np.where(sizes == 0, 0, binned))

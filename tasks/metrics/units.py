@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Int64Array
+from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, ClassCounts, Panel, Units, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.size_strata import UNKNOWN
 
 SHOWN = 3
 
@@ -168,7 +169,18 @@ def _units_of(panel: Panel, settings: ScoreSettings) -> Units:
         for head, of_head in panel.classes.items()
     }
     of_units = Panel(units[is_ok], units[~is_ok], units[whole], panel.heads, classes, unit=settings.unit)
+    if panel.volumes is not None:
+        ok, failed, _ = panel.volumes
+        volumes = _summed_volumes(np.concatenate([ok, failed]), coded.codes, len(units))
+        of_units = replace(of_units, volumes=(volumes[is_ok], volumes[~is_ok], volumes[whole]))
     return Units(of_units, members, _tallies(coded.codes, n_ok, is_missing, unknown, is_ok))
+
+
+def _summed_volumes(volumes: Float64Array, codes: Int64Array, n_units: int) -> Float64Array:
+    """Of each unit those of its images that are known; UNKNOWN where none is."""
+    known = volumes != UNKNOWN
+    summed = np.bincount(codes[known], weights=volumes[known], minlength=n_units)
+    return np.where(np.bincount(codes[known], minlength=n_units) > 0, summed, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Label maps: files whose numbers are classes or instances, never brightness."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,35 +34,29 @@ class LabelMap:
     notes: tuple[str, ...] = ()
     """What was passed over or assumed and has to be said, a line each, without the name of the file."""
 
-    def narrow(self) -> LabelMap:
-        """The same, with values as uint8 where their type is wider and each of them is one: what most labels are."""
-        values = self.values
-        if values.dtype.itemsize == 1:
-            return self
-        out = buffer(values.size)
-        for piece, narrow in zip(pieces(values), pieces(out), strict=True):
-            if piece.min() < 0 or piece.max() > _LARGEST_BYTE:
-                return self
-            narrow[:] = piece
-        return replace(self, values=out.reshape(values.shape))
-
 
 def read_label_map(data: bytes, name: str, missing: int | None = None) -> NDArray[Any]:
     """The values of `read_labels`, of a file that can be read in one way."""
     return read_labels(data, name, missing).values
 
 
-def read_labels(data: bytes, name: str, missing: int | None = None, choice: Choice = NO_CHOICE) -> LabelMap:
+def read_labels(
+    data: bytes, name: str, missing: int | None = None, choice: Choice = NO_CHOICE, narrow: bool = False
+) -> LabelMap:
     """Label values as stored, in the integer type of the file, bool where it has one bit for each.
 
     The axes are depth, height and width; a .npy file of more than two keeps its own, which axis is which, the caller
     knows; channels of a TIFF file that are no colours are a fourth. Palette images of colours give their indices; small
     bit depths are not stretched; three equal channels count as one; floats are accepted where all are whole numbers, as
-    int32, and NaN where it stands for `missing`. Raises UnreadableImage for coloured images, for lossy formats and for
-    fractions.
+    int32, and NaN where it stands for `missing`. With `narrow` wider types, floats among them, come as uint8 where each
+    value is one, as in most label maps: whoever counts them has less to go through. Raises UnreadableImage for coloured
+    images, for lossy formats and for fractions.
     """
     stored = _stored(data, name, choice)
     labels = stored.values
+    as_bytes = _as_bytes(labels) if narrow else None
+    if as_bytes is not None:
+        return replace(stored, values=as_bytes)
     if labels.dtype.kind == "f":
         known = labels if missing is None else np.where(np.isnan(labels), missing, labels)
         return replace(stored, values=_whole_numbers(known, name))
@@ -101,6 +93,21 @@ def _of_array(values: NDArray[Any], name: str) -> NDArray[Any]:
 def _equal_as_one(values: NDArray[Any]) -> NDArray[Any]:
     """A stack (depth, height, width, channels), or its first channel where it is a grey saved as three colours."""
     return values[..., 0] if values.shape[-1] == 3 and bool((values == values[..., :1]).all()) else values
+
+
+def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Numbers of a wider type as uint8; None where one of them is none."""
+    if values.dtype.kind not in "iuf" or values.dtype.itemsize == 1:
+        return None
+    found = buffer(values.size)
+    for piece, small in zip(pieces(values), pieces(found), strict=True):
+        # Of NaN neither is true.
+        if not (piece.min() >= 0 and piece.max() <= _LARGEST_BYTE):
+            return None
+        small[:] = piece
+        if piece.dtype.kind == "f" and not (small == piece).all():
+            return None
+    return found.reshape(values.shape)
 
 
 def _whole_numbers(values: NDArray[Any], name: str) -> NDArray[np.int32]:

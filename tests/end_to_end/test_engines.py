@@ -84,8 +84,8 @@ def test_all_levels_in_one_pass(evaluate: Callable[..., tuple[Path, Any]]) -> No
     found = lesion_dice(report)
     assert list(found) == ["ensemble", "head_1", "head_2", "head_3", "head_4"]
     head, *rows = outcome.out.splitlines()
-    assert head.split()[:3] == ["head", "class", "metric"]
-    assert [row.split()[0] for row in rows[:10:2]] == ["head_1", "head_2", "head_3", "head_4", "ensemble"]
+    assert head.split()[:3] == ["class", "metric", "head"]
+    assert [row.split()[2] for row in rows[:10:2]] == ["head_1", "head_2", "head_3", "head_4", "ensemble"]
     alone = lesion_dice(evaluate(level="2", precision='"float32"')[0])
     assert (found["head_2"] - alone["head_2"]).abs().max() < 2e-3
     assert found["head_1"].ne(found["head_4"]).any()

@@ -25,7 +25,8 @@ def network() -> keras.Model:
     """Normalisation of 8-bit values, and squeeze and excite at a quarter of the size."""
     keras.utils.set_random_seed(3)
     image = keras.Input((None, None, 1))
-    tensor = layers.Normalization(mean=120, variance=3600)(image)
+    # Keras numbers layers that have no name, those of other tests in this process too; messages name this one.
+    tensor = layers.Normalization(mean=120, variance=3600, name="normalization")(image)
     tensor = layers.MaxPooling2D(4)(layers.Conv2D(6, 3, padding="same", activation="relu")(tensor))
     weights = layers.Dense(6, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(tensor))
     tensor = layers.UpSampling2D(4)(layers.Multiply()([tensor, layers.Rescaling(4.0)(weights)]))

@@ -159,7 +159,10 @@ def test_the_base_names_the_extra_that_is_missing(
     sections = trains(phantoms, project)
     sections["model"] = {"path": '"phantom"'}
     config = write(project / "missing.toml", sections)
-    assert run(installed("") / "segscale", command, config, cwd=project, code=2) == f"segscale: {said}\n"
+    *before, last = run(installed("") / "segscale", command, config, cwd=project, code=2).splitlines()
+    assert last == f"segscale: {said}"
+    # What is evaluated is said first, and nothing else.
+    assert all(line.startswith((f"{command}: data set phantom, store ", "images: ")) for line in before)
     assert not (project / "trained").exists()
 
 

@@ -20,26 +20,40 @@ pytestmark = pytest.mark.nightly(part="poison")
 
 N_IMAGES, POISON = 500, "case0123"
 PLANTED = """
-# Found by every Python that has this folder on its path: decoding a PNG of 29x31 pixels does not end well.
-import ctypes, os, resource, threading
-from PIL import PngImagePlugin
+# Found by every Python that has this folder on its path: decoding a PNG of 29x31 pixels does not end well, whichever
+# library would do it.
+import ctypes, importlib.abc, importlib.machinery, os, resource, sys, threading
 
-act, load = os.environ["POISON"], PngImagePlugin.PngImageFile.load
+act = os.environ["POISON"]
 if act == "memory":
     # What the machine has, as far as Segscale and Dask know; the kernel does not heed it.
     resource.setrlimit(resource.RLIMIT_RSS, (3 * 1000**3, 3 * 1000**3))
 
-def poisoned(self, *arguments):
-    if self.size == (29, 31):
-        if act == "segfault":
-            ctypes.string_at(0)
-        if act == "hang":
-            threading.Event().wait()
-        hoard = [bytearray(os.urandom(1) * 2**27) for _ in range(24)]
-        threading.Event().wait(60)
-    return load(self, *arguments)
+def plant(module):
+    decode = module._decode
 
-PngImagePlugin.PngImageFile.load = poisoned
+    def poisoned(structure, *arguments):
+        if (structure.width, structure.height) == (29, 31):
+            if act == "segfault":
+                ctypes.string_at(0)
+            if act == "hang":
+                threading.Event().wait()
+            hoard = [bytearray(os.urandom(1) * 2**27) for _ in range(24)]
+            threading.Event().wait(60)
+        return decode(structure, *arguments)
+
+    module._decode = poisoned
+
+class Planter(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "segscale.tasks.readers.png":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        execute = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (execute(module), plant(module))
+        return spec
+
+sys.meta_path.insert(0, Planter())
 """
 ENDINGS = [
     pytest.param("segfault", "WorkerDied", "0", id="segfault"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from segscale.flows.run import Run
 from segscale.flows.survey import check_as_counted
 from segscale.storage.readings import read_reading
 from segscale.storage.sources import read_file
+from segscale.tasks.readers import NO_CHOICE
+from tests.tasks.readers.nifti_made import nifti
 
 
 def draw(folder: Path, role: str, files: Sequence[Any]) -> None:
@@ -123,6 +126,34 @@ def test_a_set_of_much_background_is_looked_at_until_something_else_is_found(
     draw(tmp_path, "images", [GREY] * 30)
     draw(tmp_path, "masks", [two(0)] * 17 + [two(9)] + [two(0)] * 12)
     assert Run(config_of(tmp_path)).look().reading.label_values == (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        pytest.param(5 * 24, 6, id="two at a time, until it is more than that"),
+        pytest.param(2**20, 12, id="small ones are all looked at"),
+        pytest.param(0, 2, id="two at least"),
+    ],
+)
+def test_few_large_volumes_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
+) -> None:
+    paths = [tmp_path / f"case{number:02}.nii.gz" for number in range(12)]
+    for path in paths:
+        path.write_bytes(gzip.compress(nifti(np.resize(np.array([0, 9], np.uint8), (2, 3, 4)))))
+    monkeypatch.setattr(surveys, "MOST_VOXEL_BYTES", most)
+    looked_at: list[str] = []
+
+    def noted(url: str) -> bytes:
+        looked_at.append(url)
+        return read_file(url)
+
+    monkeypatch.setattr(surveys, "read_source", noted)
+    listing: Any = {"reference": [f"file://{path}" for path in paths], "reference_version": ["1"] * len(paths)}
+    files = surveys._some_labels(listing, "reference", NO_CHOICE)
+    assert {one.labels for one in files} == {(9,)}
+    assert len(files) == len(looked_at) == expected
 
 
 def test_files_that_cannot_be_read_are_left_to_the_stages(tmp_path: Path) -> None:

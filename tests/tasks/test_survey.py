@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from segscale.errors import ConfigError
-from segscale.tasks.survey import Reading, Seen, kind_of, look_at_image, look_at_labels, two_values_of
+from segscale.tasks.readers.pieces import LENGTH
+from segscale.tasks.survey import (
+    Reading,
+    Seen,
+    kind_of,
+    look_at_image,
+    look_at_labels,
+    look_at_type,
+    two_values_of,
+)
 from tests.tasks.encoded import npy, png
 
 
@@ -83,6 +92,28 @@ def test_kind(files: list[Seen], expected: str) -> None:
 def test_labels_beside_probabilities_are_refused() -> None:
     with pytest.raises(ConfigError, match=r'p0\.npy holds whole numbers up to 3.*p1\.npy fractions.*kind = "labels"'):
         kind_of([floats(0, 3, name="prediction p0.npy"), floats(0, 0.5, name="prediction p1.npy")])
+
+
+def test_values_and_fractions_are_found_in_every_piece() -> None:
+    values = np.zeros((2, LENGTH), np.float32)
+    values[0, 0], values[1, -1] = 7, 3
+    for dtype in ("uint8", "int16", "float64"):
+        seen = look_at_labels(npy(values.astype(dtype)), "a.npy")
+        assert seen == Seen("a.npy", (3, 7), zero=True, full_scale=frozenset(), floats=dtype == "float64")
+    values[1, -1] = 0.5
+    seen = look_at_labels(npy(values), "a.npy")
+    assert seen == Seen("a.npy", (), zero=True, full_scale=frozenset(), floats=True, whole=False)
+    nothing_known = look_at_labels(npy(np.full((2, 2), np.nan)), "a.npy")
+    assert nothing_known == Seen("a.npy", (), zero=False, full_scale=frozenset(), floats=True)
+
+
+def test_where_types_alone_are_asked_for_integers_are_not_decoded() -> None:
+    torn = npy(np.ones((2, 2), np.int16))[:-3]
+    assert look_at_labels(torn, "a.npy") is None
+    assert look_at_type(torn, "a.npy") == Seen("a.npy", (), zero=False, full_scale=frozenset())
+    fractions = npy(np.array([[0.5, 1]]))
+    assert look_at_type(fractions, "a.npy") == look_at_labels(fractions, "a.npy")
+    assert look_at_type(b"", "a.npy") is None
 
 
 def test_what_cannot_be_read_says_nothing() -> None:

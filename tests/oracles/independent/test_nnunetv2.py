@@ -194,7 +194,8 @@ def ours(folders: Folders) -> pd.DataFrame:
 
 
 def read(path: Path) -> Labels:
-    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    labels: Labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    return labels
 
 
 def formula(reference: Labels, predicted: Labels, asked: int | Members, ignored: int | None) -> dict[str, float]:
@@ -207,7 +208,7 @@ def formula(reference: Labels, predicted: Labels, asked: int | Members, ignored:
     return {"Dice": np.nan, "IoU": np.nan, **scores, "TP": tp, "FP": fp, "FN": fn, "TN": tn}
 
 
-def check_same(row: pd.Series, theirs: dict[str, float]) -> None:
+def check_same(row: Any, theirs: dict[str, float]) -> None:
     """Counts exactly, scores to the last digits."""
     assert {name: row[column] for name, column in COLUMNS.items()} == {name: theirs[name] for name in COLUMNS}
     for ours, name in (("dice", "Dice"), ("iou", "IoU")):

@@ -16,6 +16,7 @@ from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.size_strata import UNKNOWN, SizeStrata
+from segscale.tasks.metrics.units import with_units
 
 Frames = Callable[..., pd.DataFrame]
 Rows = Callable[..., pd.Series]
@@ -112,3 +113,25 @@ def test_a_unit_has_the_size_of_its_images_together(frame_of: Frames, row_of: Ro
     step = row_of(gap(frame, settings), step="image_to_unit", stratum="reference_volume=[10,inf)", class_index=1,
                   metric="dice")  # fmt: skip
     assert (step["per_sample_mean"], step["unit_mean"]) == (0.5, pytest.approx(10 / 16))
+
+
+SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
+
+
+def test_sizes_are_volumes_where_voxels_have_a_spacing(frame_of: Frames) -> None:
+    """Three images of 10 foreground pixels each: of 1 mm3, of 8 mm3, and of no spacing."""
+    frame = frame_of([(10, 0, 0)] * 3, patient=["a", "b", "b"])
+    sides = frame["image_id"].map(dict(zip(frame["image_id"].unique(), (1.0, 2.0, np.nan), strict=True)))
+    frame = frame.assign(**dict.fromkeys(SPACING, sides))
+    settings = ScoreSettings(unit="patient", group_by=("reference_volume:50",))
+    panel = panel_of(frame)
+    assert [(one.name, one.images.tolist()) for one in panel.strata(settings.group_by)[1:]] == [
+        ("reference_volume_mm3=(0,50)", [0]),
+        ("reference_volume_mm3=[50,inf)", [1]),
+        ("reference_volume_mm3=unknown", [2]),
+    ]  # fmt: skip
+    units = with_units(panel, settings).units
+    assert units is not None
+    assert [(one.name, one.images.tolist()) for one in units.panel.strata(settings.group_by)[1:]] == [
+        ("reference_volume_mm3=(0,50)", [0]), ("reference_volume_mm3=[50,inf)", [1]),
+    ]  # fmt: skip

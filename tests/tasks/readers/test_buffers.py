@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from segscale.tasks.readers import buffers
 from segscale.tasks.readers.buffers import LEAST_BYTES, MOST_BYTES, MOST_KEPT, buffer, let_go
@@ -19,7 +21,7 @@ def _keep_nothing() -> Iterator[None]:
     let_go()
 
 
-def address(array: np.ndarray) -> int:
+def address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
@@ -29,12 +31,13 @@ def test_what_nobody_holds_is_used_again() -> None:
     del first
     again = buffer(LEAST_BYTES)
     assert address(again) == place
-    assert (again.shape, again.dtype) == ((LEAST_BYTES,), np.uint8)
+    assert again.shape == (LEAST_BYTES,)
+    assert again.dtype == np.uint8
 
 
 def test_what_somebody_holds_is_not() -> None:
     """By whatever is made of it without a copy."""
-    holders = [
+    holders: list[Callable[[Any], Any]] = [
         lambda array: array,
         lambda array: array[8:].view(np.float64),
         lambda array: array[::2].reshape(2, -1).T,

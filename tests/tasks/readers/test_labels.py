@@ -10,7 +10,8 @@ from PIL import Image
 
 from segscale.errors import DataError, UnreadableImage
 from segscale.tasks.labels import LabelRule, class_indices
-from segscale.tasks.readers import read_label_map
+from segscale.tasks.readers import read_label_map, read_labels
+from segscale.tasks.readers.pieces import LENGTH
 from tests.tasks.encoded import npy, tiff
 
 MakePng = Callable[..., bytes]
@@ -132,3 +133,40 @@ def test_real_masks(data_folder: Path, folder: str, most: int) -> None:
         with Image.open(path) as image:
             assert np.array_equal(labels[0], np.asarray(image).astype(labels.dtype))
         assert labels.max() <= most
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        pytest.param(np.array([[0, 255, 7]], np.int16), "uint8", id="16 bits"),
+        pytest.param(np.array([[0, 1, 3]], np.int64), "uint8", id="64 bits"),
+        pytest.param(np.array([[0.0, -0.0, 255.0]], np.float64), "uint8", id="whole floats"),
+        pytest.param(np.array([[0, 256]], np.uint16), "uint16", id="too large"),
+        pytest.param(np.array([[0, -1]], np.int32), "int32", id="below 0"),
+        pytest.param(np.array([[0.0, 256.0]], np.float32), "int32", id="floats that are too large"),
+        pytest.param(np.array([[0, 127]], np.int8), "int8", id="127 is white in its type"),
+        pytest.param(np.array([[0, 1]], np.uint8), "uint8", id="bytes already"),
+        pytest.param(np.array([[False, True]]), "bool", id="one bit"),
+    ],
+)
+def test_narrow_labels_are_the_same_numbers(values: NDArray[Any], dtype: str) -> None:
+    """Also where only the last piece of many says that they do not fit."""
+    long = np.concatenate([np.zeros((1, LENGTH + 3), values.dtype), values], axis=1)
+    for stored in (values, long):
+        narrow, plain = (read_labels(npy(stored), "a.npy", narrow=narrow).values for narrow in (True, False))
+        assert narrow.dtype == dtype
+        assert np.array_equal(narrow, plain)
+        assert np.array_equal(narrow, stored[np.newaxis])
+
+
+def test_narrow_labels_are_refused_as_others() -> None:
+    for values in ([[0.0, 1.5]], [[0.0, np.nan]], [[0.0, np.inf]]):
+        with pytest.raises(UnreadableImage, match="1 of 2 values are not whole numbers"):
+            read_labels(npy(np.array(values)), "a.npy", narrow=True)
+
+
+def test_fractions_are_counted_over_all_pieces() -> None:
+    values = np.zeros((1, 3 * LENGTH))
+    values[0, [5, LENGTH, -1]] = 0.25, 0.5, 0.75
+    with pytest.raises(UnreadableImage, match=r"3 of 196608 values .* for example 0\.25"):
+        read_label_map(npy(values), "a.npy")
