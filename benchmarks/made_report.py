@@ -39,6 +39,7 @@ def write_made_report(
     dataset: str = "made",
     seed: int = 0,
     label_maps: bool = False,
+    slices: bool = False,
 ) -> Report:
     """Write the tables and run.json into the folder. Every `failed_every`-th image failed; 0: none.
 
@@ -59,7 +60,10 @@ def write_made_report(
         "n_failed": int((failed | missing).sum()),
         "n_missing": int(missing.sum()),
     }
-    tables = build_tables(counted, catalog, layout, settings, identity)
+    # Pictures are one slice each.
+    sound = counted.frame[counted.frame["status"] == "ok"]
+    of_slices = sound.assign(slice_index=0).reset_index(drop=True) if slices else None
+    tables = build_tables(counted, catalog, layout, settings, identity, of_slices)
     return write_report(ObjectStore(str(folder)), tables.encode(), run)
 
 

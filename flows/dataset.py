@@ -248,6 +248,7 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
         **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
         # Its shards are of one way to count.
         **({"counting": counting(config, UNREAD).as_key(), "kind": config.predictions.kind} if scored else {}),
+        **({"slices": True} if scored and config.metrics.slices else {}),
     }
     return f"{dataset.name}-{content_key(chosen)[:12]}"
 

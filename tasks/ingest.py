@@ -30,6 +30,7 @@ from segscale.tasks.readers import (
     read_picture,
     read_scaled,
 )
+from segscale.tasks.readers.buffers import let_go
 from segscale.tasks.reference_file import Place, place_between
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
@@ -125,10 +126,13 @@ def _fill(
     data = {IMAGES: read_catalogued_source(row.image, row.image_sha256)}
     place, grid = _placed(row, data, preparation)
     of_type = _fill_pixels(row, data.pop(IMAGES), images, place, preparation)
+    # What a large volume was inflated into is as large again as what is stored of it.
+    let_go()
     if REFERENCES not in data:
         data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
     choice = replace(preparation.volumes.choice, drawn_on=grid)
     said = [*_fill_reference(row, data.pop(REFERENCES), references, choice, preparation), *place.said]
+    let_go()
     if row.mask:
         said += _leave_out(row, references, place.grid, preparation)
     _, height, width = row.stack

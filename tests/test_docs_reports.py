@@ -32,7 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write = runpy.run_path(str(ROOT / "benchmarks" / "made_report.py"))["write_made_report"]
     root = tmp_path_factory.mktemp("docs")
     settings = ScoreSettings(batch_sizes=(1, 8), bootstrap=10, unit="patient_id")
-    write(root / RUN, 60, settings=settings, failed_every=20, run_id="0a1b2c3d4e5f", dataset="nuclei", seed=1)
+    write(
+        root / RUN, 60, settings=settings, failed_every=20, run_id="0a1b2c3d4e5f", dataset="nuclei", seed=1, slices=True
+    )
     for dataset, run_id, is_label_map in (("nuclei", "999999999999", False), ("phantom", "aaaaaaaaaaaa", True)):
         where = root / "reports" / dataset / run_id
         write(where, 9, settings=settings, run_id=run_id, dataset=dataset, seed=2, label_maps=is_label_map)

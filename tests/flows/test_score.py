@@ -29,7 +29,7 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.listing import list_files
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import open_runs
-from segscale.storage.sources import ROLES, read_file
+from segscale.storage.sources import read_file
 from segscale.tasks import scan, score
 from segscale.tasks.readers import read_labels
 
@@ -233,11 +233,39 @@ def test_after_an_end_in_the_middle_few_files_are_read_again(
     assert tables_of(reported(undisturbed, bench)) == tables_of(reported(config, NOBODY))
 
 
+def test_slices_are_a_table_beside_the_others(folder: Path, bench: Bench) -> None:
+    plain = configure(folder)
+    sliced = plain.model_copy(update={"metrics": plain.metrics.model_copy(update={"slices": True})})
+    bench.until = 2
+    with pytest.raises(KeyboardInterrupt):
+        done(sliced, bench)
+    bench.until = None
+    before, result = reported(plain, bench), reported(sliced, bench)
+    tables, others = tables_of(result), tables_of(before)
+    assert tables.keys() - others.keys() == {"per_slice.parquet"}
+    assert before.run_id != result.run_id, "another report, whose numbers are those of the one without"
+    frames = (open_runs(one.path, "per_image").drop(columns="run_id") for one in (before, result))
+    pd.testing.assert_frame_equal(next(frames), next(frames))
+    slices = open_runs(result.path, "per_slice")
+    # Pictures are one slice each.
+    assert (slices["slice_index"] == 0).all()
+    per_image = open_runs(result.path, "per_image")
+    for name in ("image_id", "class_index", "true_positive", "false_negative", "dice"):
+        pd.testing.assert_series_equal(slices[name], per_image[name], check_dtype=False)
+    again = reported(sliced, NOBODY)
+    assert again.reused
+    undisturbed = sliced.model_copy(update={
+        "store": plain.store.model_copy(update={"path": f"{folder}/other"}),
+        "report": plain.report.model_copy(update={"path": f"{folder}/others"}),
+    })  # fmt: skip
+    assert tables_of(reported(undisturbed, bench)) == tables
+
+
 def tables_of(result: RunResult) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(result.path).glob("*.parquet"))}
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", FOLDERS)
 def test_a_changed_file_costs_its_shard(folder: Path, bench: Bench, read: list[str], role: str) -> None:
     config = configure(folder)
     first = done(config, bench)[1]
@@ -308,7 +336,7 @@ def _without_times(pattern: str) -> Any:
     return replace(found, files=found.files.assign(version="v"))
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", FOLDERS)
 def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
     folder: Path, bench: Bench, read: list[str], monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:

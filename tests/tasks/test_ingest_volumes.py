@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -17,13 +19,15 @@ from segscale.tasks.alignment import Volumes, said_in
 from segscale.tasks.geometry import Geometry
 from segscale.tasks.grids import Grid
 from segscale.tasks.labels import IGNORED
-from segscale.tasks.readers import Choice, read_picture
+from segscale.tasks.readers import Choice, read_labels, read_picture
 from segscale.tasks.resampling import resampling
 from segscale.tasks.shard_plan import plan_shards
 from tests.tasks.geometries import TURNS, UPRIGHT, backwards
 from tests.tasks.volumes import GEOMETRY, SIZE, labels, nifti, npy, turned
 
 MakeSet = Callable[..., Any]
+DATA = Path(os.environ.get("SEGSCALE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SEGMENTS = DATA / "formats" / "dcmqi_dicom_seg"
 IMAGE = np.random.default_rng(7).integers(-900, 900, SIZE, np.int16)
 REFERENCE = labels(0)
 AXES = {"d": 0, "h": 1, "w": 2}
@@ -191,6 +195,27 @@ def test_scaled_numbers_are_those_of_the_picture(
     pixels, _ = _stored(data, "a")
     assert pixels.dtype == np.float32
     np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.skipif(not SEGMENTS.is_dir(), reason="needs shared/data/formats; set SEGSCALE_DATA")
+@pytest.mark.parametrize("turn", [TURNS[0], TURNS[4], TURNS[29]], ids=str)
+def test_a_segmentation_lies_where_its_image_lies(make_set: MakeSet, turn: Any) -> None:
+    """Nothing but the image says which planes there are: D, H and W are those of the image."""
+    data = (SEGMENTS / "liver_seg.nrrd").read_bytes()
+    twin = read_labels(data, "liver_seg.nrrd")
+    assert twin.grid is not None
+    assert twin.grid.geometry is not None
+    pixels = np.random.default_rng(0).integers(0, 900, twin.grid.size, np.int16)
+    image = turned(turn, pixels, twin.grid.geometry)
+    segments = (SEGMENTS / "liver.dcm").read_bytes()
+    made = make_set({"a.nii": image}, {"a.dcm": segments}, **{**SETTINGS, "n_classes": 2})
+    made.ingest()
+    (row,) = made.catalog.to_dict("records")
+    assert (row["depth"], row["height"], row["width"]) == backwards(turn, pixels).shape
+    stored, reference = _stored(made, "a")
+    np.testing.assert_array_equal(stored, _cut(backwards(turn, pixels), row["slice_axis"]))
+    np.testing.assert_array_equal(reference, _cut(backwards(turn, twin.values), row["slice_axis"]) != 0)
+    assert not any("shape" in text for _, text in _said(made)), "its planes say where they lie"
 
 
 def test_masks_leave_pixels_out(make_set: MakeSet) -> None:

@@ -40,6 +40,7 @@ overlap = 0.25
 [metrics]
 threshold = 0.5
 threshold_count = 64
+slices = false
 tversky_alpha = 0.3
 tversky_beta = 0.7
 smooth = 0.0
