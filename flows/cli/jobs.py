@@ -127,21 +127,25 @@ def train_command(config: EvaluationConfig, prefect: bool) -> int:
 @click.command(
     "demo",
     short_help="Draw a data set and evaluate a bundled network on it.",
-    epilog=examples("segscale demo", "segscale demo --output work/demo --images 60"),
+    epilog=examples("segscale demo", "segscale demo --output work/demo --images 60", "segscale demo --volumes"),
 )
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("work/demo"), show_default=True
 )
-@click.option("--images", type=click.IntRange(min=8), default=240, show_default=True, help="Phantom images to draw.")
+@click.option("--images", type=click.IntRange(min=8), help="So many are drawn: 240 images, or 24 volumes.")
+@click.option("--volumes", is_flag=True, help="Volumes of thick slices, as an nnU-Net raw data set.")
 @options.quiet
-def demo_command(output: Path, images: int, quiet: bool) -> int:
+def demo_command(output: Path, images: int | None, volumes: bool, quiet: bool) -> int:
     """Draw a phantom data set and evaluate the bundled model on it, end to end, through a Prefect flow."""
     prepare_process(quiet)
     from segscale.flows import evaluate
-    from segscale.flows.cli.demo import demo_config, draw_demo
+    from segscale.flows.cli import demo
 
-    config = demo_config(output)
-    draw_demo(output, images)
+    if volumes:
+        demo.draw_volumes(output, images or demo.VOLUMES)
+    else:
+        demo.draw_demo(output, images or demo.IMAGES)
+    config = demo.volumes_config(output) if volumes else demo.demo_config(output)
     return finish(config, run_job(evaluate, config, prefect=True))
 
 
