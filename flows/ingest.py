@@ -22,13 +22,13 @@ from segscale.flows.scan import look_at_files
 from segscale.flows.shards.retry import LEAST_SECONDS
 from segscale.flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from segscale.flows.worker import work
-from segscale.storage.catalog import SLICE_AXIS, SPACING, read_planned, rows_by_shard, write_catalog
+from segscale.storage.catalog import SPACING, read_planned, rows_by_shard, write_catalog
 from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import quarantined
 from segscale.tasks import shard_plan
 from segscale.tasks.alignment import said_in, sentences
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.slice_axis import stacks_of
+from segscale.tasks.slice_axis import stacks_in
 
 logger = logging.getLogger("segscale")
 
@@ -108,8 +108,7 @@ def ingest_catalog(
 
 def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, ShardPlan]:
     """What is known of each ingested shard, by its key."""
-    sizes = catalog[["depth", "height", "width"]].to_numpy(np.int64)
-    slices = stacks_of(sizes, catalog[SLICE_AXIS])[:, 0]
+    slices = stacks_in(catalog)[:, 0]
     longest = longest_shard_seconds(config.cluster.kind, config.cluster.walltime)
     megapixels = (slices * catalog["padded_height"] * catalog["padded_width"]).to_numpy() / 1e6
 

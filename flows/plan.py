@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from segscale.errors import ClusterLostError, ConfigError
@@ -24,6 +25,7 @@ from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.metrics.regions import without_none
 from segscale.tasks.predict import Asked, PredictJob
+from segscale.tasks.slice_axis import stacks_in
 from segscale.tasks.tiling import STRIDE, next_multiple
 
 logger = logging.getLogger("segscale")
@@ -92,13 +94,16 @@ def resolve(run: Run, catalog: pd.DataFrame) -> EnginePlan:
 
 def check_sizes(config: EvaluationConfig, plan: EnginePlan, catalog: pd.DataFrame) -> None:
     """Raise ConfigError where a network that looks at the whole image would have to see an image in tiles."""
-    sides, tile = catalog[["height", "width"]].max(axis=1), plan.prediction.tile
-    large = catalog[sides > tile]
-    if large.empty or not plan.prediction.whole_image:
+    if not plan.prediction.whole_image:
         return
-    shown = ", ".join(
-        f"{row.image_id} ({row.height} x {row.width})" for row in large.head(SHOWN).itertuples(index=False)
-    )
+    # Of volumes the network sees slices.
+    of_slices, tile = stacks_in(catalog)[:, 1:], plan.prediction.tile
+    sides = of_slices.max(axis=1)
+    large = np.flatnonzero(sides > tile)
+    if not large.size:
+        return
+    named = zip(catalog["image_id"].iloc[large[:SHOWN]], of_slices[large[:SHOWN]].tolist(), strict=True)
+    shown = ", ".join(f"{image_id} ({height} x {width})" for image_id, (height, width) in named)
     more = f" and {len(large) - SHOWN} more" if len(large) > SHOWN else ""
     raise ConfigError(
         f"model.tile: expected images of at most {tile} x {tile} pixels, {len(large)} are larger: {shown}{more}; "

@@ -62,6 +62,11 @@ def stacks_of(sizes: npt.NDArray[np.int64], axes: pd.Series[str]) -> npt.NDArray
     return stacks
 
 
+def stacks_in(catalog: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The same of the images of a catalog."""
+    return stacks_of(catalog[["depth", "height", "width"]].to_numpy(np.int64), catalog[SLICE_AXIS])
+
+
 def slice_axis_column(
     sizes: npt.NDArray[np.int64], columns: dict[str, pd.Series], asked: Asked, index: pd.Index
 ) -> dict[str, pd.Series]:

@@ -73,7 +73,7 @@ def test_no_plan_is_no_run(outcomes: dict[str, str]) -> None:
 def sizes(*sides: tuple[int, int]) -> pd.DataFrame:
     return pd.DataFrame(
         [(f"p{place}", *size) for place, size in enumerate(sides)], columns=["image_id", "height", "width"]
-    )
+    ).assign(depth=1, slice_axis="")
 
 
 def planned(layers: tuple[str, ...], *, whole_image: bool, far: float = math.nan) -> EnginePlan:
@@ -112,6 +112,13 @@ def test_images_that_would_need_tiles_are_refused(
 def test_images_within_a_tile_and_networks_of_neighbourhoods_are_not() -> None:
     plan.check_sizes(config(), planned(("'norm' (GroupNormalization)",), whole_image=True), sizes((128, 128), (0, 0)))
     plan.check_sizes(config(), planned((), whole_image=False, far=0.0), sizes((5000, 5000)))
+    # Of a volume the network sees slices, and no side along which they follow one another.
+    volume = sizes((5000, 128)).assign(depth=100, slice_axis="h")
+    plan.check_sizes(config(), planned(("'norm' (GroupNormalization)",), whole_image=True), volume)
+    with pytest.raises(ConfigError, match=r"1 are larger: p0 \(5000 x 128\)"):
+        plan.check_sizes(
+            config(), planned(("'norm' (GroupNormalization)",), whole_image=True), volume.assign(slice_axis="d")
+        )
 
 
 def test_the_log_says_what_padding_would_have_changed() -> None:
