@@ -40,7 +40,7 @@ def test_every_table_of_an_old_report_is_read(name: str) -> None:
     assert report.run()["run_id"] == name
     written = [table for table in TABLES if (REPORTS / name / f"{table}.parquet").exists()]
     # Neither kept thresholds of label maps, nor knew units of evaluation.
-    assert set(TABLES) - set(written) == {"per_unit", *(["thresholds"] if name == "second" else [])}
+    assert set(TABLES) - set(written) == {"per_unit", "per_slice", *(["thresholds"] if name == "second" else [])}
     for table in written:
         plain = pd.read_parquet(REPORTS / name / f"{table}.parquet")
         read = report.table(table)
@@ -168,7 +168,7 @@ def test_a_run_goes_on_in_an_old_store(tmp_path: Path) -> None:
     assert "score: an earlier version has read these files" in outcome.stderr
     assert "score: 3 shards to do, 0 committed before" in outcome.stderr
     assert outcome.stdout.splitlines()[-1] == f"report: {again}"
-    for table in set(TABLES) - {"per_unit"}:
+    for table in set(TABLES) - {"per_unit", "per_slice"}:
         _same_but_for_the_run(old, again, table)
     assert _lesion(open_report(str(again)).table("per_sample"))["n_missing"].item() == 1
     assert _lesion(open_report(str(old)).table("per_sample"))["n_missing"].item() is pd.NA

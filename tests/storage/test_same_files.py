@@ -77,7 +77,7 @@ def test_the_inode_of_a_poor_file_system_proves_nothing(folder: Path) -> None:
 def test_shared_references_and_predictions_are_said(folder: Path, name: str) -> None:
     rows = _rows(folder, ("d/a.png", "d/b.png", "d/c.png"), ("d/d.png", name, "d/c.png"))
     assert [note.text for note in shared_files(rows)] == [
-        f"{role}s: 1 image with the same file as another one: case 0 and case 1" for role in ROLES[1:]
+        f"{role}s: 1 image with the same file as another one: case 0 and case 1" for role in ROLES[1:3]
     ]
     assert (
         list(shared_files(rows[["image_id", "image", "image_version", "reference", "reference_version"]].iloc[:1]))

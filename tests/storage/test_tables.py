@@ -54,7 +54,7 @@ def test_the_index_is_no_part_of_a_table(index: pd.Index) -> None:
 
 def test_metadata_joins_that_of_the_schema() -> None:
     schema = pq.read_schema(io.BytesIO(encode_frame(_frame(), metadata={"schema_version": "3"})))
-    assert schema.metadata[b"schema_version"] == b"4"
+    assert schema.metadata[b"schema_version"] == b"3"
     assert b"pandas" in schema.metadata
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(encode_frame(_frame(), metadata={"x": "y"}))), _frame())
 
