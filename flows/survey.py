@@ -22,6 +22,7 @@ from segscale.storage.readings import read_reading, write_reading
 from segscale.storage.sources import file_name
 from segscale.storage.tables import frame_sha256
 from segscale.tasks.readers import Choice, holds_volume, voxel_bytes
+from segscale.tasks.readers.buffers import let_go
 from segscale.tasks.source_files import read_source
 from segscale.tasks.survey import (
     CODE_VERSION,
@@ -213,15 +214,18 @@ def _looked_at(
         name = file_name(url)
         return len(data), voxel_bytes(data, name, choice), look(data, name)
 
-    with ThreadPoolExecutor(_TOGETHER) as pool:
-        while start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most:
-            for size, voxels, found in pool.map(one, urls[start : start + together]):
-                n_bytes += size
-                n_voxel_bytes += voxels
-                yield found
-            start += together
-            if n_voxel_bytes * _TOGETHER < MOST_VOXEL_BYTES * start:
-                together = _TOGETHER  # small volumes
+    try:
+        with ThreadPoolExecutor(_TOGETHER) as pool:
+            while start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most:
+                for size, voxels, found in pool.map(one, urls[start : start + together]):
+                    n_bytes += size
+                    n_voxel_bytes += voxels
+                    yield found
+                start += together
+                if n_voxel_bytes * _TOGETHER < MOST_VOXEL_BYTES * start:
+                    together = _TOGETHER  # small volumes
+    finally:
+        let_go()  # the driver reads no more of them
 
 
 def _found(seen: Iterator[_Found | None]) -> list[_Found]:
