@@ -35,7 +35,8 @@ from segscale.tasks.ingest import ingest_shard
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.predict import Prediction, PredictJob, predict_key, predict_shard
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import ImageFiles, ScoreJob, Scoring, score_shard
+from segscale.tasks.score import score_shard
+from segscale.tasks.scoring import ImageFiles, ScoreJob, Scoring
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.slice_counts import Slicing
 

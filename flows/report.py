@@ -30,7 +30,7 @@ from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
-from segscale.tasks import predict, score, shard_plan
+from segscale.tasks import predict, scoring, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
@@ -167,7 +167,7 @@ def find_counted(run: Run) -> Counted:
     """What was counted before this run. Raises ConfigError where nothing was predicted with this model yet."""
     config = run.config
     if run.scored:
-        return Counted(score.STAGE, tuple(rows_by_shard(run.catalog)), config.predictions.label)
+        return Counted(scoring.STAGE, tuple(rows_by_shard(run.catalog)), config.predictions.label)
     known = find_plan(config, run.model, run.store)
     if known is None:
         raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")
@@ -185,7 +185,7 @@ def content_of(run: Run, counted: Counted) -> str:
         "model": counted.model,
         "code": [
             shard_plan.CODE_VERSION,
-            predict.CODE_VERSION if counted.plan else score.CODE_VERSION,
+            predict.CODE_VERSION if counted.plan else scoring.CODE_VERSION,
             report_tables.CODE_VERSION,
         ],
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,

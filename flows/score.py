@@ -34,11 +34,11 @@ from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import quarantined
 from segscale.storage.sources import ROLES
-from segscale.tasks import scan, score
+from segscale.tasks import scan
 from segscale.tasks.alignment import Said, said_in, sentences
 from segscale.tasks.orientation import turned_unlike
-from segscale.tasks.score import ScoreDone, Scoring, places_in, sizes_in
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
+from segscale.tasks.scoring import CODE_VERSION, STAGE, ScoreDone, Scoring, places_in, sizes_in
 from segscale.tasks.shard_plan import orientations
 from segscale.tasks.slice_counts import Slicing
 from segscale.tasks.source_files import read_source
@@ -98,11 +98,11 @@ def score_catalog(run: Run, only: Collection[str] | None = None) -> StageSummary
     Files that are no longer what was catalogued are none of theirs: their shards are lost, and WorkLostError raised.
     """
     plan = of_catalog(run.catalog)
-    run.counted = Counted(score.STAGE, tuple(plan.shards), run.config.predictions.label)
+    run.counted = Counted(STAGE, tuple(plan.shards), run.config.predictions.label)
     first = _first_images_of(run, plan) if only is None else None
     planned = {key: _shard_plan(run.config, plan, key) for key in plan.shards if only is None or key in only}
     scoring = scoring_of(run, run.catalog)
-    return run_stage(score.STAGE, planned, plan.job, work.score_shard, run, scoring, first=first)
+    return run_stage(STAGE, planned, plan.job, work.score_shard, run, scoring, first=first)
 
 
 def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
@@ -129,10 +129,10 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
     planned = {key: _shard_plan(run.config, plan, key) for key in plan.shards}
     first = _first_images_of(run, plan)
     try:
-        summary = run_stage(score.STAGE, planned, plan.job, work.score_shard, run, scoring, first=first, take=take)
+        summary = run_stage(STAGE, planned, plan.job, work.score_shard, run, scoring, first=first, take=take)
     finally:
         sources.remember()
-    run.counted = Counted(score.STAGE, tuple(keys.values()), run.config.predictions.label)
+    run.counted = Counted(STAGE, tuple(keys.values()), run.config.predictions.label)
     said: Said = Counter()
     shards = _scored_shards(run.store, plan, keys, said)
     dataset = run.config.dataset
@@ -149,7 +149,7 @@ def _scored_shards(store: ObjectStore, plan: ScorePlan, keys: Mapping[str, str],
     """The shards of a plan; what had to be said of their files is added to `said`."""
     ledger = Ledger(store)
     for planned, places in plan.shards.items():
-        facts = ledger.read(score.STAGE, keys[planned]).facts
+        facts = ledger.read(STAGE, keys[planned]).facts
         said.update(said_in(facts))
         yield ScoredShard(keys[planned], places, sizes_in(facts), places_in(facts))
 
@@ -159,7 +159,7 @@ def _made_from(run: Run, listing: pd.DataFrame) -> str:
     dataset = run.config.dataset
     return content_key(
         {
-            "code_version": score.CODE_VERSION,
+            "code_version": CODE_VERSION,
             "listing": run.look().listing_sha256,
             "scoring": scoring_of(run, listing).as_key(),
             **({"spacing_mm": dataset.spacing_mm} if dataset.spacing_mm else {}),
@@ -173,7 +173,7 @@ def _made_from(run: Run, listing: pd.DataFrame) -> str:
 
 
 def _left_out(store: ObjectStore) -> dict[tuple[str, ...], Failure]:
-    return {key: Failure(score.STAGE, one.error_type, one.error) for key, one in quarantined(store).items()}
+    return {key: Failure(STAGE, one.error_type, one.error) for key, one in quarantined(store).items()}
 
 
 def _first_images_of(run: Run, plan: ScorePlan) -> FirstImages | None:

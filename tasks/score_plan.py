@@ -17,7 +17,7 @@ from segscale.storage.ledger import content_key
 from segscale.storage.sources import ROLES
 from segscale.tasks.geometry import Vector
 from segscale.tasks.place_columns import place_columns
-from segscale.tasks.score import STAGE, Content, ImageFiles, ScoreJob, Scoring, shard_key
+from segscale.tasks.scoring import STAGE, Content, ImageFiles, ScoreJob, Scoring, shard_key
 from segscale.tasks.slice_axis import Asked, slice_axis_column
 
 SHARDS, LEAST_IMAGES = 8, 8

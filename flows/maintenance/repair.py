@@ -29,7 +29,7 @@ from segscale.storage.quarantine import lift
 from segscale.storage.reports import find_reports
 from segscale.storage.set_aside import set_aside, waiting
 from segscale.storage.verification import Finding
-from segscale.tasks import predict, scan, score, shard_plan
+from segscale.tasks import predict, scan, scoring, shard_plan
 from segscale.tasks.predict import Prediction, prediction_of
 
 logger = logging.getLogger("segscale")
@@ -108,7 +108,7 @@ def _redo(run: Run, wanted: Shards) -> tuple[StageSummary, ...]:
     if found is None:
         return (score_files(run),)
     run.renew_catalog(lambda: found)
-    keys = {key for key in rows_by_shard(found) if (score.STAGE, key) in wanted}
+    keys = {key for key in rows_by_shard(found) if (scoring.STAGE, key) in wanted}
     return (score_catalog(run, keys),) if keys else ()
 
 

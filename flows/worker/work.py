@@ -16,7 +16,7 @@ from segscale.tasks.scan import SourceFacts
 if TYPE_CHECKING:
     from segscale.tasks.ingest import ShardDone
     from segscale.tasks.predict import Prediction, PredictJob
-    from segscale.tasks.score import ScoreDone, ScoreJob, Scoring
+    from segscale.tasks.scoring import ScoreDone, ScoreJob, Scoring
     from segscale.tasks.shard_plan import IngestJob, Preparation
 
 _Done = TypeVar("_Done", "ShardDone", "ScoreDone")

@@ -20,8 +20,8 @@ from segscale.flows.preview import Preview, describe, preview
 from segscale.storage.catalog import MEMORY_COLUMNS
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import Scoring
 from segscale.tasks.score_plan import plan_scores
+from segscale.tasks.scoring import Scoring
 from tests.drawn_pairs import IDS, SIZE, disc, draw, noise, save
 
 

@@ -30,7 +30,7 @@ from segscale.storage.listing import list_files
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import open_runs
 from segscale.storage.sources import read_file
-from segscale.tasks import scan, score
+from segscale.tasks import scan, score_image
 from segscale.tasks.readers import read_labels
 
 N_IMAGES, SIDE = 12, 8
@@ -115,7 +115,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append("/".join(url.split("/")[-2:]))
         return true(url)
 
-    monkeypatch.setattr(score, "read_source", reading)
+    monkeypatch.setattr(score_image, "read_source", reading)
     return found
 
 
@@ -342,7 +342,7 @@ def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
 ) -> None:
     config = configure(folder)
     refused = f"{FOLDERS[role]}/case05.png"
-    true: Callable[[str], bytes] = vars(score)["read_source"]
+    true: Callable[[str], bytes] = vars(score_image)["read_source"]
 
     def refusing(url: str) -> bytes:
         data = true(url)
@@ -353,7 +353,7 @@ def test_a_file_that_cannot_be_read_fails_its_image_and_is_tried_again(
     for _ in range(2):
         read.clear()
         with monkeypatch.context() as patched:
-            patched.setattr(score, "read_source", refusing)
+            patched.setattr(score_image, "read_source", refusing)
             result = done(config, bench)[1]
         assert result.n_failed == 1
         assert refused in read
@@ -375,7 +375,7 @@ def dying_at(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
             raise WorkerDies
         return true(data, name, *given, **named)
 
-    monkeypatch.setattr(score, "read_labels", deadly)
+    monkeypatch.setattr(score_image, "read_labels", deadly)
 
 
 def test_an_image_that_ends_workers_is_left_out_until_its_files_change(
@@ -435,7 +435,7 @@ def test_a_file_that_changes_while_a_set_is_read_is_read_again_by_the_next_run(
 ) -> None:
     """What was read is what is counted; the next listing shows another version."""
     config = configure(folder)
-    true: Callable[[str], bytes] = vars(score)["read_source"]
+    true: Callable[[str], bytes] = vars(score_image)["read_source"]
 
     def changing(url: str) -> bytes:
         if url.endswith("ours/case05.png"):
@@ -444,7 +444,7 @@ def test_a_file_that_changes_while_a_set_is_read_is_read_again_by_the_next_run(
         return true(url)
 
     with monkeypatch.context() as patched:
-        patched.setattr(score, "read_source", changing)
+        patched.setattr(score_image, "read_source", changing)
         first = done(config, bench)[1]
     assert done(config, bench)[1] == first
     second = reported(config, NOBODY)

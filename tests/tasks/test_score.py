@@ -18,10 +18,11 @@ from segscale.storage.catalog import MEMORY_COLUMNS
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger
 from segscale.storage.sources import ROLES, read_file
-from segscale.tasks import score
+from segscale.tasks import score_image
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import ScoreDone, ScoreJob, Scoring, score_shard, sizes_in
+from segscale.tasks.score import score_shard
 from segscale.tasks.score_plan import plan_scores
+from segscale.tasks.scoring import STAGE, ScoreDone, ScoreJob, Scoring, sizes_in
 
 MakeSet = Callable[..., Any]
 HEIGHT, WIDTH = 12, 9
@@ -56,7 +57,7 @@ def _jobs(data: Any, scoring: Scoring, *, known: bool = False, left_out: Mapping
 
 def _rows(data: Any, done: ScoreDone) -> dict[Key, dict[str, Any]]:
     """The rows of a part by image and class."""
-    entry = Ledger(data.store).read(score.STAGE, done.key)
+    entry = Ledger(data.store).read(STAGE, done.key)
     assert (entry.facts["n_images"], entry.facts["n_failed"]) == (done.n_images, done.n_failed)
     assert len(sizes_in(entry.facts)) == done.n_images
     rows = parts.read_part(data.store, entry).to_pylist()
@@ -237,7 +238,7 @@ def test_a_defect_fails_no_image_but_the_attempt(
     monkeypatch.setattr(f"segscale.tasks.{place}", broken)
     with pytest.raises(type(bug), match="a bug"):
         _score(data)
-    assert not Ledger(data.store).done(score.STAGE)
+    assert not Ledger(data.store).done(STAGE)
 
 
 def test_a_missing_prediction_is_a_failure(make_set: MakeSet) -> None:
@@ -304,7 +305,7 @@ def test_without_images_the_counts_are_the_same(make_set: MakeSet, shape: tuple[
     assert not _scoring(alone).has_images
     assert repr(_score(alone)) == repr(_score(data)), "equal, NaN for NaN"
     depth, *side = shape if len(shape) == 3 else (1, *shape)
-    entries = [Ledger(data.store).read(score.STAGE, key) for key in Ledger(data.store).done(score.STAGE)]
+    entries = [Ledger(data.store).read(STAGE, key) for key in Ledger(data.store).done(STAGE)]
     assert [sizes_in(entry.facts) for entry in entries] == [[(depth, *side)] * 2] * 2, "with images and without"
 
 
@@ -328,12 +329,12 @@ def test_known_files_that_changed_are_no_failure_of_the_image(make_set: MakeSet)
     file.unlink()
     with pytest.raises(OSError, match=r"No such file.*a\.npy"):
         score_shard(data.store, known, scoring)
-    assert Ledger(data.store).done(score.STAGE) == frozenset()
+    assert Ledger(data.store).done(STAGE) == frozenset()
     missing = _rows(data, score_shard(data.store, unknown, scoring))["a", 1]
     assert missing["error"] == "prediction: expected a.npy, none could be read"
     file.write_bytes(before)
     assert score_shard(data.store, known, scoring).key == known.key
-    assert Ledger(data.store).done(score.STAGE) > {known.key}
+    assert Ledger(data.store).done(STAGE) > {known.key}
 
 
 @pytest.mark.parametrize("role", ["image", "reference", "prediction"])
@@ -352,7 +353,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
             raise PermissionError(13, "Permission denied", url)
         return read(url)
 
-    monkeypatch.setattr(score, "read_source", refused)
+    monkeypatch.setattr(score_image, "read_source", refused)
     done = score_shard(data.store, job, scoring)
     row = _rows(data, done)["a", 0]
     if role == "prediction":
@@ -365,7 +366,7 @@ def test_a_file_that_cannot_be_fetched_fails_its_image_and_is_not_known_afterwar
     facts = dict(zip(zip(done.files["role"], done.files["url"], strict=True), done.files["sha256"], strict=True))
     assert len(facts) == 6
     assert [key for key, sha256 in facts.items() if not sha256] == [(role, f"file://{_file(data, role, 'a.png')}")]
-    monkeypatch.setattr(score, "read_source", read)
+    monkeypatch.setattr(score_image, "read_source", read)
     again = score_shard(data.store, job, scoring)
     assert again.key != done.key, "as soon as it can be read, it is another shard"
     assert again.n_failed == 0
@@ -408,7 +409,7 @@ def test_what_ends_workers_is_not_even_decoded(make_set: MakeSet, monkeypatch: p
         return reading
 
     for name in ("read_labels", "read_prediction"):
-        monkeypatch.setattr(score, name, watched(getattr(score, name)))
+        monkeypatch.setattr(score_image, name, watched(getattr(score_image, name)))
     for known in (False, True):
         seen.clear()
         (job,) = _jobs(data, scoring, known=known, left_out={("a", *content): held})

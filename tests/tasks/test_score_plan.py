@@ -16,7 +16,6 @@ from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.scan import SourceFacts
-from segscale.tasks.score import Content, Scoring
 from segscale.tasks.score_plan import (
     ScoredShard,
     ScorePlan,
@@ -27,6 +26,7 @@ from segscale.tasks.score_plan import (
     plan_scores,
     shard_size,
 )
+from segscale.tasks.scoring import Content, Scoring
 
 N_IMAGES, SHARD_IMAGES = 40, 8
 SCORING = Scoring(LabelRule(2), Counting(0.5, LabelRule(2)), has_images=True)

@@ -22,7 +22,7 @@ from segscale.tasks.labels import LabelRule
 from segscale.tasks.place_columns import place_columns
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.readers import Choice
-from segscale.tasks.score import Scoring
+from segscale.tasks.scoring import Scoring
 from tests.tasks.geometries import TURNS, backwards
 from tests.tasks.volumes import (
     COUNTED,

@@ -17,12 +17,12 @@ from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.shards import ROWS, decode_all, read_object
 from segscale.storage.slice_parts import SLICES, read_slices
 from segscale.storage.store_paths import judge
-from segscale.tasks import predict, score
+from segscale.tasks import predict
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.predict import PredictJob, predict_key, predict_shard
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import Scoring
+from segscale.tasks.scoring import Scoring, shard_key
 from segscale.tasks.slice_axis import Asked
 from segscale.tasks.slice_counts import Slicing
 from tests.tasks.geometries import TURNS
@@ -178,5 +178,5 @@ def test_keys_change_with_slices_alone() -> None:
     assert predict_key("aa", prediction) != predict_key("aa", prediction, slices=True)
     scoring = Scoring(RULE, Counting(0.5, RULE), has_images=False)
     ways = [None, Slicing("auto", None), Slicing("h", None), Slicing("auto", (1.0, 1.0, 2.0))]
-    assert len({score.shard_key([], replace(scoring, slicing=way)) for way in ways}) == len(ways)
+    assert len({shard_key([], replace(scoring, slicing=way)) for way in ways}) == len(ways)
     assert "slicing" not in scoring.as_key()

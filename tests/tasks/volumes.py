@@ -18,13 +18,13 @@ from segscale.storage.catalog import MEMORY_COLUMNS
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import ROLES, file_versions
-from segscale.tasks import score
 from segscale.tasks.alignment import said_in
 from segscale.tasks.geometry import Geometry, ras_affine
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
-from segscale.tasks.score import Scoring, places_in, score_shard, sizes_in
+from segscale.tasks.score import score_shard
 from segscale.tasks.score_plan import plan_scores
+from segscale.tasks.scoring import STAGE, Scoring, places_in, sizes_in
 from tests.tasks.geometries import UPRIGHT, backwards
 
 SIZE = (4, 6, 5)
@@ -93,7 +93,7 @@ class Scored:
         plan = plan_scores(pd.DataFrame([row]), pd.DataFrame(columns=list(MEMORY_COLUMNS)), scoring, 8, {})
         (key,) = plan.shards
         done = score_shard(store, plan.job(key), scoring)
-        self.store, self.entry = store, Ledger(store).read(score.STAGE, done.key)
+        self.store, self.entry = store, Ledger(store).read(STAGE, done.key)
         entry = self.entry
         self.rows = parts.read_part(store, entry).to_pylist()
         self.error: str = self.rows[0]["error"]
