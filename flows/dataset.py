@@ -231,7 +231,7 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
 def volumes(config: EvaluationConfig) -> Volumes:
     """How files of this data set are read that have a geometry."""
     dataset = config.dataset
-    return Volumes(Choice(dataset.volume, dataset.affine or None), dataset.resample)
+    return Volumes(Choice(dataset.volume, dataset.affine or None, dataset.segment), dataset.resample)
 
 
 def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:

@@ -151,8 +151,13 @@ def _(folder: Path) -> None:
 @row("segments that overlap, as label map")
 def _(_: Path) -> None:
     data = segmentation([(1, (*CROOKED[:2], 0), DRAWN), (2, (*CROOKED[:2], 0), DRAWN)])
-    with pytest.raises(UnreadableImage, match=r"segments overlap.*1 and 2 share 10 voxels"):
+    with pytest.raises(UnreadableImage, match=r"segments overlap.*1 and 2 share 10 voxels.*dataset\.segment = k"):
         read_label_map(data, "a.dcm")
+    for number in (1, 2):
+        read = read_labels(data, "a.dcm", choice=Choice(segment=number))
+        assert np.array_equal(read.values, DRAWN[np.newaxis])
+    with pytest.raises(UnreadableImage, match="no segment 3"):
+        read_labels(data, "a.dcm", choice=Choice(segment=3))
 
 
 @row("`.npz` of one array, whatever it is called")

@@ -55,6 +55,8 @@ class Dataset(Section):
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     volume: Annotated[int, Field(ge=0)] | None = None
     """Of files with several volumes the one that is read, from 0 on."""
+    segment: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Of DICOM segmentations the one that is read, by its number, as 1 where it is and 0 elsewhere."""
     affine: Literal["", "sform", "qform"] = ""
     """Which one is right where the two of a NIfTI file put voxels to different places."""
     spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None

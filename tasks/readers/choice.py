@@ -16,6 +16,8 @@ class Choice:
     """Of a file with several volumes the one that is read, from 0 on; None where there must be but one."""
     affine: AffineName | None = None
     """Which of two affines that disagree is right; None where they must agree."""
+    segment: int | None = None
+    """Of a DICOM segmentation the number of the one that is read, as 1 where it is and 0 elsewhere; None for all."""
     drawn_on: Grid | None = None
     """Of the image of a DICOM segmentation, which says itself nothing of the planes without a segment."""
 

@@ -14,7 +14,7 @@ from segscale.storage import bundles
 from segscale.tasks.grids import Grid
 from segscale.tasks.readers.dicom_file import Buffer, opened
 from segscale.tasks.readers.dicom_segmentation import FRACTIONAL, Segmentation, read_segmentation
-from segscale.tasks.readers.dicom_segments import label_map, probabilities
+from segscale.tasks.readers.dicom_segments import label_map, mask, probabilities
 from segscale.tasks.readers.dicom_series import read_series, read_series_header
 from segscale.tasks.readers.volume import Volume, VolumeReader
 
@@ -23,11 +23,14 @@ from segscale.tasks.readers.volume import Volume, VolumeReader
 class DicomReader(VolumeReader):
     """Reader of DICOM: of a file, and of a series whose folder is named with a slash at its end.
 
-    A segmentation is a label map of the numbers of its segments, or of one segment of fractions their probabilities.
+    A segmentation is a label map of the numbers of its segments, or of one segment of fractions their probabilities;
+    with `segment` the mask of that one, 0 and 1.
     """
 
     drawn_on: Grid | None = None
     """Of the image that a segmentation was drawn on; without a geometry it says nothing."""
+    segment: int | None = None
+    """The number of the one that is read, by itself, whatever others there are; None for all."""
 
     suffixes = ("/", ".dcm", ".dicom", ".ima", ".seg")
 
@@ -36,7 +39,8 @@ class DicomReader(VolumeReader):
         files: dict[str, Buffer] = {**bundles.unpack(data)} if bundles.is_bundle(data) else {name: data}
         if len(files) == 1 and _is_segmentation(*files.items()):
             (own_name, only), *_ = files.items()
-            return _of_segmentation(read_segmentation(only, own_name, _with_geometry(self.drawn_on)), own_name)
+            read = read_segmentation(only, own_name, _with_geometry(self.drawn_on))
+            return _of_segmentation(read, own_name, self.segment)
         header = read_series_header(files, name)
         return Volume(
             shape=(*header.grid.size, 1),
@@ -59,17 +63,23 @@ def _with_geometry(grid: Grid | None) -> Grid | None:
     return grid if grid and grid.geometry else None
 
 
-def _of_segmentation(read: Segmentation, name: str) -> Volume:
-    numbers = read.segments
+def _of_segmentation(read: Segmentation, name: str, segment: int | None) -> Volume:
+    numbers = read.segments if segment is None else (segment,)
     if read.kind == FRACTIONAL and len(numbers) != 1:
         raise UnreadableImage(
-            f"{name}: fractions of {len(numbers)} segments; expected those of one: save each segment as a file"
+            f"{name}: fractions of {len(numbers)} segments; expected those of one: say which with dataset.segment = k, "
+            "or save each segment as a file"
         )
     voxels: partial[NDArray[Any]] = (
-        partial(probabilities, read, numbers[0]) if read.kind == FRACTIONAL else partial(label_map, read)
+        partial(probabilities, read, numbers[0])
+        if read.kind == FRACTIONAL
+        else partial(label_map, read)
+        if segment is None
+        else partial(mask, read, segment)
     )
     highest = max((*numbers, read.padding), default=0)
     whole = np.dtype(np.uint8 if highest <= np.iinfo(np.uint8).max else np.uint16)
+    whole = whole if segment is None else np.dtype(np.bool_)
     return Volume(
         shape=(*read.grid.size, 1),
         dtype=np.dtype(np.float32) if read.kind == FRACTIONAL else whole,

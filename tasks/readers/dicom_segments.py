@@ -128,7 +128,8 @@ def _refusal(segmentation: Segmentation) -> str:
     pairs = "; ".join(f"{pair.first} and {pair.second} share {pair.voxels} voxels" for pair in found[:10])
     return (
         f"{segmentation.name}: segments overlap, so that one label map cannot hold them: {pairs}"
-        f"{' and others' if len(found) > 10 else ''}; expected at most one segment a voxel, or each counted by itself"
+        f"{' and others' if len(found) > 10 else ''}; expected at most one segment a voxel, or each "
+        "counted by itself: say which with dataset.segment = k"
     )
 
 

@@ -32,7 +32,7 @@ def readers(choice: Choice = NO_CHOICE) -> tuple[Reader, ...]:
         NiftiReader(choice.volume, choice.affine),
         NrrdReader(),
         MetaImageReader(),
-        DicomReader(choice.drawn_on),
+        DicomReader(choice.drawn_on, choice.segment),
     )
 
 
