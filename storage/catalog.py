@@ -76,6 +76,8 @@ COLUMNS = (
     "row",
     *REASON,
 )
+LATER = frozenset({*SPACING, *PLACE, *_MASKS, SLICE_AXIS})
+"""Columns that catalogs of earlier versions do not have: they are of pictures alone."""
 
 
 def pack(image_ids: Sequence[str], slices: Sequence[int], capacity: int) -> list[list[int]]:
@@ -231,7 +233,8 @@ def read_catalog(store: ObjectStore, name: str) -> pd.DataFrame | None:
 
 def _current(catalog: pd.DataFrame) -> pd.DataFrame:
     """A catalog with the columns about places and masks, which those of earlier versions lack."""
-    if set(COLUMNS) <= set(catalog.columns) or "width" not in catalog:
+    missing = set(COLUMNS) - set(catalog.columns)
+    if not missing or not missing <= LATER:
         return catalog
     nothing, nowhere = pd.Series(np.nan, catalog.index), pd.Series("", catalog.index, dtype="str")
     along = pd.Series(np.where(catalog["depth"] > 1, "d", ""), catalog.index, dtype="str")
@@ -240,7 +243,8 @@ def _current(catalog: pd.DataFrame) -> pd.DataFrame:
         **dict.fromkeys((*PLACE, *_MASKS), nowhere),
         SLICE_AXIS: along,
     }
-    return catalog.assign(**unsaid)[[*COLUMNS, *(name for name in catalog.columns if name not in COLUMNS)]]
+    lacking = {name: unsaid[name] for name in missing}
+    return catalog.assign(**lacking)[[*COLUMNS, *(name for name in catalog.columns if name not in COLUMNS)]]
 
 
 def rows_by_shard(catalog: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from segscale.errors import DamagedStoreError, ReportError
 from segscale.storage import shards, tables
-from segscale.storage.catalog import COLUMNS, is_of_its_name
+from segscale.storage.catalog import COLUMNS, LATER, is_of_its_name
 from segscale.storage.ledger import REPAIR, Entry, decode_record, is_as_written
 from segscale.storage.locations import located, os_errors
 from segscale.storage.objects import Digest, ObjectInfo, ObjectStore
@@ -106,8 +106,8 @@ def check_shard(store: ObjectStore, entry: Entry) -> list[Finding]:
     return findings
 
 
-_LATER = frozenset({"full_scale"})
-"""Columns that catalogs of earlier versions, which are read no more, do not have."""
+_LATER = LATER | {"full_scale"}
+"""Columns that catalogs of earlier versions do not have; those without the last one are read no more."""
 
 
 def check_catalog(path: str, data: bytes) -> Finding | None:

@@ -232,7 +232,7 @@ WRONG = {
     "empty folder": ({"dataset": {"images": '"{tmp}/nothing/*.png"'}}, "expected files, found none"),
     "duplicate stems": ({"dataset": {"images": '"{tmp}/twice/**/*.png"'}}, "no common stem"),
     "no common stem": ({"dataset": {"references": '"{tmp}/other"'}}, "no common stem"),
-    "layout not built": ({"dataset": {"layout": '"nnunet"'}}, "not built yet"),
+    "layout of nothing": ({"dataset": {"layout": '"nnunet"'}}, "needs a dataset.json"),
     "jobs without a number": ({"cluster": {"kind": '"slurm"'}}, "cluster.workers: expected how many at most"),
     "a precision that the engine lacks": (
         {"predictions": {"path": '""'},

@@ -15,6 +15,7 @@ from segscale.tasks.survey import (
     two_values_of,
 )
 from tests.tasks.encoded import npy, png
+from tests.tasks.volumes import GEOMETRY, REFERENCE, nifti
 
 
 def labels(*values: int, dtype: str = "uint8", name: str = "reference a.npy") -> Seen:
@@ -108,9 +109,9 @@ def test_values_and_fractions_are_found_in_every_piece() -> None:
 
 
 def test_where_types_alone_are_asked_for_integers_are_not_decoded() -> None:
-    torn = npy(np.ones((2, 2), np.int16))[:-3]
-    assert look_at_labels(torn, "a.npy") is None
-    assert look_at_type(torn, "a.npy") == Seen("a.npy", (), zero=False, full_scale=frozenset())
+    torn = nifti(REFERENCE.astype(np.int16), GEOMETRY)[:-9]
+    assert look_at_labels(torn, "a.nii.gz") is None
+    assert look_at_type(torn, "a.nii.gz") == Seen("a.nii.gz", (), zero=False, full_scale=frozenset())
     fractions = npy(np.array([[0.5, 1]]))
     assert look_at_type(fractions, "a.npy") == look_at_labels(fractions, "a.npy")
     assert look_at_type(b"", "a.npy") is None

@@ -194,7 +194,8 @@ def test_headers_longer_than_what_is_read_first(tmp_path: Path, size: int) -> No
 
 
 def test_real_series_and_segmentation(tmp_path: Path) -> None:
-    root = Path(os.environ.get("SEGSCALE_DATA", "")) / "formats" / "dcmqi_dicom_seg"
+    data = os.environ.get("SEGSCALE_DATA", Path(__file__).parents[4] / "shared" / "data")
+    root = Path(data) / "formats" / "dcmqi_dicom_seg"
     if not root.is_dir():
         pytest.skip("no real files here; set SEGSCALE_DATA")
     shutil.copytree(root / "ct-3slice", tmp_path / "tree/ct")
