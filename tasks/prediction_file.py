@@ -109,14 +109,6 @@ class Beside:
         return self.found.count(n_classes, regions)
 
 
-def count_prediction(reference: NDArray[np.uint8], data: bytes, name: str, counting: Counting) -> OverlapCounts:
-    """The overlap of a prediction file with the class indices of a reference, (D, H, W), of pictures or arrays.
-
-    Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
-    """
-    return read_prediction(reference, data, name, counting).count(counting.labels.n_classes, counting.regions)
-
-
 def read_prediction(
     reference: NDArray[np.uint8],
     data: bytes,

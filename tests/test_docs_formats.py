@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,37 +29,24 @@ from segscale.tasks.readers import (
     read_probabilities,
     read_stated_maximum,
 )
+from tests.page_rows import PageRows
 
-PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
 GREY = np.array([[0, 10, 20], [30, 40, 50]], np.uint8)
 MASK = np.array([[0, 0, 1], [0, 1, 1]], np.uint8)
 TURNED_BY_6 = np.array([[30, 0], [40, 10], [50, 20]], np.uint8)
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
 Colours = Sequence[tuple[int, int, int]]
-CHECKS: dict[str, Callable[[], None]] = {}
-
-
-def row(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    def register(check: Callable[[], None]) -> Callable[[], None]:
-        assert name not in CHECKS
-        CHECKS[name] = check
-        return check
-
-    return register
-
-
-def rows_of_the_page() -> list[str]:
-    found = re.findall(r"^\| (.+?) \| ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name in found if name not in ("what a file has", "compression")]
+PAGE: PageRows[[]] = PageRows("formats.md", "what a file has", "compression")
+row = PAGE.row
 
 
 def test_each_row_has_a_test_and_each_test_a_row() -> None:
-    assert rows_of_the_page() == list(CHECKS)
+    assert list(PAGE.checks) == PAGE.names
 
 
-@pytest.mark.parametrize("name", rows_of_the_page())
+@pytest.mark.parametrize("name", PAGE.names)
 def test_row(name: str) -> None:
-    CHECKS[name]()
+    PAGE.checks[name]()
 
 
 def tiff(values: NDArray[Any], tags: Sequence[tuple[int, int]] = (), **options: Any) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from segscale.tasks.geometry import Geometry, ras_affine
 from segscale.tasks.place_columns import place_columns
 from segscale.tasks.readers import Choice, read_header, read_label_map, read_labels, read_picture
 from segscale.tasks.source_files import read_source
+from tests.page_rows import PageRows
 from tests.tasks.geometries import TURNS
 from tests.tasks.readers.dicom_made import CROOKED, ct_series, multi_frame, segmentation
 from tests.tasks.volumes import (
@@ -37,31 +37,17 @@ from tests.tasks.volumes import (
     turned,
 )
 
-PAGE = Path(__file__).parents[1] / "docs" / "volumes.md"
-CHECKS: dict[str, Callable[[Path], None]] = {}
-
-
-def row(name: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
-    def register(check: Callable[[Path], None]) -> Callable[[Path], None]:
-        assert name not in CHECKS
-        CHECKS[name] = check
-        return check
-
-    return register
-
-
-def rows_of_the_page() -> list[str]:
-    found = re.findall(r"^\| (.+?) \| ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name in found if name not in ("what there is", "what files have")]
+PAGE: PageRows[[Path]] = PageRows("volumes.md", "what there is", "what files have")
+row = PAGE.row
 
 
 def test_each_row_has_a_test_and_each_test_a_row() -> None:
-    assert rows_of_the_page() == list(CHECKS)
+    assert list(PAGE.checks) == PAGE.names
 
 
-@pytest.mark.parametrize("name", rows_of_the_page())
+@pytest.mark.parametrize("name", PAGE.names)
 def test_row(name: str, tmp_path: Path) -> None:
-    CHECKS[name](tmp_path)
+    PAGE.checks[name](tmp_path)
 
 
 def written(folder: Path, files: Mapping[str, bytes]) -> str:

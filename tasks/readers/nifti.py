@@ -65,11 +65,6 @@ class NiftiReader(VolumeReader):
         )
 
 
-def nifti_affines(data: bytes, name: str) -> Affines:
-    """Both affines of a NIfTI file, for whoever decides between them."""
-    return _affines(parse_header(_first_bytes(header_with_files(data, name)[0], name), name), name)
-
-
 def _first_bytes(head: memoryview, name: str) -> bytes:
     return first_bytes(head, LARGEST_HEADER, name) if is_gzip(head) else bytes(head[:LARGEST_HEADER])
 

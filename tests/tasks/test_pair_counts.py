@@ -16,7 +16,8 @@ from segscale.tasks import pair_counts
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.metrics.stacks import count_overlaps
 from segscale.tasks.pair_counts import count_pairs
-from segscale.tasks.prediction_file import Counting, LabelPair, count_prediction, read_prediction
+from segscale.tasks.prediction_file import Counting, LabelPair, read_prediction
+from tests.tasks.counted import count_prediction
 from tests.tasks.encoded import npy, png
 
 SHAPES = ((1, 4, 5), (1, 5, 4), (3, 4, 5), (1, 1, 1), (1, 16, 9))

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from segscale.errors import ContradictionError, DataError
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
-from segscale.tasks.prediction_file import Counting, Kind, count_prediction
+from segscale.tasks.prediction_file import Counting, Kind
+from tests.tasks.counted import count_prediction
 from tests.tasks.encoded import npy, png, tiff
 
 SIZE = (1, 9, 11)

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segscale.errors import UnreadableImage
-from segscale.tasks.readers.dicom_codes import read_segment_names
 from segscale.tasks.readers.dicom_file import is_dicom, opened
 from segscale.tasks.readers.dicom_identity import identify
 from segscale.tasks.readers.dicom_segmentation import read_segmentation
@@ -63,7 +62,6 @@ def everything_said(data: bytes, name: str) -> str:
         lambda: read_segmentation(data, name),
         lambda: overlaps(read_segmentation(data, name)),
         lambda: label_map(read_segmentation(data, name)),
-        lambda: read_segment_names(data, name),
     )
     for way in ways:
         try:
@@ -160,7 +158,6 @@ def read_in_every_way(data: bytes) -> None:
         lambda: read_series({"a.dcm": data}, "case"),
         lambda: label_map(read_segmentation(data, "a.dcm")),
         lambda: identify(data, "a.dcm"),
-        lambda: read_segment_names(data, "a.dcm"),
     ):
         with suppress(UnreadableImage):
             way()

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.storage.bundles import pack
-from segscale.tasks.readers.nifti import NiftiReader, nifti_affines
+from segscale.tasks.geometry import ras_affine
+from segscale.tasks.readers.nifti import NiftiReader
 from tests.tasks.readers.nifti_made import AFFINE, changed, nifti
 
 READER = NiftiReader()
@@ -138,15 +139,11 @@ def test_affines_that_disagree() -> None:
     assert by_sform is not None
     assert by_qform is not None
     assert (by_sform.origin[0], by_qform.origin[0]) == pytest.approx((-10, -3))
-    affines = nifti_affines(data, "a.nii")
-    assert affines.sform is not None
-    assert affines.qform is not None
-    assert np.allclose(affines.sform, AFFINE)
-    assert np.allclose(affines.qform[:, :3], AFFINE[:, :3], atol=1e-6)
-    assert nifti_affines(changed(FILE, qform_code=0), "a.nii").qform is None
-    broken = nifti_affines(changed(FILE, quatern_b=np.nan), "a.nii").qform
-    assert broken is not None
-    assert np.isnan(broken).all()
+    by_itself = READER.header(changed(data, qform_code=0), "a.nii").geometry
+    assert by_itself is not None
+    assert np.allclose(ras_affine(by_itself), AFFINE)
+    with pytest.raises(UnreadableImage, match="its two affines disagree"):
+        READER.header(changed(FILE, quatern_b=np.nan), "a.nii")
 
 
 @pytest.mark.parametrize("fields", [{"quatern_b": np.nan}, {"pixdim": {1: 0.0}}, {"srow_x": {0: np.nan}}])

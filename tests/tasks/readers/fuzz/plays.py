@@ -104,12 +104,10 @@ def series(files: Files) -> None:
 def segmentation(files: Files) -> None:
     """A DICOM SEG by itself, in the grid of the image of `seeds_dicom`, and its segments in every form."""
     from segscale.tasks.readers import dicom_segments as segments
-    from segscale.tasks.readers.dicom_codes import read_segment_names
     from segscale.tasks.readers.dicom_segmentation import read_segmentation
     from tests.tasks.readers.fuzz.seeds_dicom import image_grid
 
     ((name, data),) = files.items()
-    asked(lambda: read_segment_names(data, name))
     _protocol(readers.reader_for(name), data, name)
     _roles(data, name)
     for grid in (None, image_grid()):

@@ -10,7 +10,7 @@ import numpy as np
 
 from segscale.storage.bundles import pack
 from segscale.tasks.readers.metaimage import MetaImageReader, metaimage_data_files
-from segscale.tasks.readers.nifti import NiftiReader, nifti_affines
+from segscale.tasks.readers.nifti import NiftiReader
 from segscale.tasks.readers.nrrd import NrrdReader, nrrd_data_files
 from tests.tasks.readers.fuzz import plays, structures
 from tests.tasks.readers.fuzz.seeds import Seed, gzipped
@@ -26,7 +26,7 @@ def made() -> list[Seed]:
 def _nifti() -> list[Seed]:
     from tests.tasks.readers.nifti_made import changed, nifti
 
-    read = plays.volume(NiftiReader(), nifti_affines)
+    read = plays.volume(NiftiReader())
     labels = VOXELS.astype(np.uint8)
     one, two = nifti(labels), nifti(VOXELS, version=2)
     scaled = changed(nifti(VOXELS), scl_slope=0.5, scl_inter=-3.0)
