@@ -19,7 +19,7 @@ from segscale.tasks.metrics.batches import BatchSummary, mean_over_classes, shuf
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 from segscale.tasks.metrics.folds import fold_codes, mean_of_folds
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, seed_of, table
-from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.panel import Panel, Sample
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import QUANTILES, mean, mean_with_zeros, spread, standard_deviation
@@ -31,6 +31,9 @@ PER_SAMPLE_COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(["n_images", "n_defined", "n_reference_empty", "n_prediction_empty", "n_both_empty"], "Int64"),
     "n_failed": "Int64", "n_missing": "Int64", "n_folds": "Int64", "n_classes_defined": "Int64",
 }  # fmt: skip
+MISSING_AS_WORST = "mean_missing_as_worst"
+PER_SAMPLE_COLUMNS_WITH_DISTANCES = {**PER_SAMPLE_COLUMNS, MISSING_AS_WORST: "float64"}
+"""Beside distances the worst is not 0: of every metric the mean with missing predictions as the worst there is."""
 BATCH_SUMMED_COLUMNS: dict[str, str | None] = {
     **KEY_COLUMNS, "batch_size": "Int64", "pooled": "bool", "n_batches": "Int64", "n_undefined": "Int64",
     "mean": "float64", "mean_equal_weight": "float64", "std": "float64", "shuffle_mean": "float64",
@@ -39,7 +42,9 @@ BATCH_SUMMED_COLUMNS: dict[str, str | None] = {
 }  # fmt: skip
 
 
-def per_sample(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
+def per_sample(
+    per_image: pd.DataFrame | Panel, settings: ScoreSettings, columns: dict[str, str | None] = PER_SAMPLE_COLUMNS
+) -> pd.DataFrame:
     """Mean and spread over images of each image's score: a row per stratum, class, head and metric.
 
     n_images are all images of the stratum, n_failed of them failed, n_defined have a score. n_reference_empty,
@@ -61,10 +66,12 @@ def per_sample(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.D
     for panel in levels(per_image, settings):
         for stratum in panel.strata(settings.group_by):
             folds = fold_codes(panel, stratum, settings.folds)
-            estimate = partial(_image_means, n_failed=stratum.n_failed, folds=folds, settings=settings)
+            estimate = partial(
+                _image_means, metrics=panel.metrics, n_failed=stratum.n_failed, folds=folds, settings=settings
+            )
             for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
                 rows += [{**keys, **row} for row in found]
-    return table(rows, PER_SAMPLE_COLUMNS)
+    return table(rows, columns)
 
 
 def batch_summed(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFrame:
@@ -84,7 +91,7 @@ def batch_summed(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd
     for panel in levels(per_image, settings):
         for stratum in panel.strata(settings.group_by):
             orders = shuffled_orders(stratum.images.size, seed_of(stratum, settings.seed))
-            estimate = partial(summarize, orders=orders, settings=settings)
+            estimate = partial(summarize, metrics=panel.metrics, orders=orders, settings=settings)
             counted = {"n_failed": stratum.n_failed, "n_missing": stratum.n_missing}
             for keys, found in over_classes(panel, stratum, estimate, mean_over_classes):
                 rows += [{**keys, **_batch_row(summary), **counted} for summary in found]
@@ -96,13 +103,17 @@ def _with_missing(metric: Metric, sample: Sample, defined: Float64Array, setting
 
     defined: the scores of the sound images that have one.
     """
+    if metric.is_averaged:
+        return np.nan if sample.missed is None else mean(metric.score(sample.with_missing, settings))
     if sample.partly_missed is not None:
         scores = metric.score(sample.counts.with_missed(sample.partly_missed), settings)
         defined = scores[~np.isnan(scores)]
     return mean_with_zeros(defined, sample.n_missing)
 
 
-def _image_means(sample: Sample, n_failed: int, folds: Int64Array | None, settings: ScoreSettings) -> list[Row]:
+def _image_means(
+    sample: Sample, metrics: tuple[Metric, ...], n_failed: int, folds: Int64Array | None, settings: ScoreSettings
+) -> list[Row]:
     counts, n_missing = sample.counts, sample.n_missing
     images = {
         "n_images": counts.size + n_failed,
@@ -113,10 +124,13 @@ def _image_means(sample: Sample, n_failed: int, folds: Int64Array | None, settin
         "n_missing": n_missing,
     }
     rows: list[Row] = []
-    for metric in METRICS:
+    for metric in metrics:
         scores = metric.score(counts, settings)
         defined = scores[~np.isnan(scores)]
         has_worst = metric.has_worst_score_zero and not metric.is_unknown(counts, settings)
+        missed = np.nan
+        if has_worst or metric.is_averaged:
+            missed = _with_missing(metric, sample, defined, settings)
         of_folds, n_folds = (np.nan, None) if folds is None else mean_of_folds(scores, folds)
         rows.append(
             {
@@ -124,7 +138,8 @@ def _image_means(sample: Sample, n_failed: int, folds: Int64Array | None, settin
                 "mean": mean(scores),
                 **spread(scores),
                 "mean_failed_as_zero": mean_with_zeros(defined, n_failed) if has_worst else np.nan,
-                "mean_missing_as_zero": _with_missing(metric, sample, defined, settings) if has_worst else np.nan,
+                "mean_missing_as_zero": missed if has_worst else np.nan,
+                MISSING_AS_WORST: missed,
                 "mean_of_folds": of_folds,
                 "n_folds": n_folds,
                 "n_defined": defined.size,
@@ -141,6 +156,7 @@ def _mean_over_classes(rows: list[Row]) -> Row:
         "mean": mean(means),
         "mean_failed_as_zero": mean([row["mean_failed_as_zero"] for row in rows]),
         "mean_missing_as_zero": mean([row["mean_missing_as_zero"] for row in rows]),
+        MISSING_AS_WORST: mean([row[MISSING_AS_WORST] for row in rows]),
         "mean_of_folds": mean([row["mean_of_folds"] for row in rows]),
         **{name: rows[0][name] for name in ("n_images", "n_failed", "n_missing")},
         "n_classes_defined": int(np.isfinite(means).sum()),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
-from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.panel import Sample
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean, standard_deviation, weighted_mean
@@ -60,7 +60,9 @@ def shuffled_orders(n_images: int, seed: list[int]) -> list[Int64Array]:
     return [generator.permutation(n_images) for _ in range(SHUFFLES)]
 
 
-def summarize(sample: Sample, orders: list[Int64Array], settings: ScoreSettings) -> list[BatchSummary]:
+def summarize(
+    sample: Sample, metrics: tuple[Metric, ...], orders: list[Int64Array], settings: ScoreSettings
+) -> list[BatchSummary]:
     """A summary per metric and batch size, pooled last; `orders` are permutations of the places to shuffle them by."""
     counts, sizes = sample.counts, settings.batch_sizes
     moving = [size for size in sizes if 1 < size < counts.size]
@@ -69,12 +71,12 @@ def summarize(sample: Sample, orders: list[Int64Array], settings: ScoreSettings)
         permuted = counts.take(order)
         for size in moving:
             batches = batch(permuted, size)
-            for metric in METRICS:
+            for metric in metrics:
                 shuffled.setdefault((metric.name, size), []).append(batches.mean(metric, settings))
     fixed = [(size, batch(counts, size)) for size in sizes]
     everything = batch(counts, max(counts.size, 1))
     summaries = []
-    for metric in METRICS:
+    for metric in metrics:
         for size, batches in fixed:
             summaries.append(_summary(metric, size, batches, shuffled.get((metric.name, size)), settings))
         pooled = _summary(metric, counts.size, everything, None, settings)

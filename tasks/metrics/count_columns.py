@@ -32,6 +32,8 @@ class CountColumns:
     missed: Int64Array | None = None
     """(n,) reference pixels of images without a usable prediction that are in these counts, as false negatives. None:
     no image was one."""
+    sums: Float64Array | None = None
+    """(n, k) what else can be added up, of metrics that are made of more than pixels: distances, the Dice of lesions."""
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> Self:
@@ -50,11 +52,11 @@ class CountColumns:
         return cls(**columns)
 
     @classmethod
-    def of_missing(cls, reference_pixels: Int64Array, soft: float = 0.0) -> Self:
+    def of_missing(cls, reference_pixels: Int64Array, soft: float = 0.0, sums: Float64Array | None = None) -> Self:
         """Columns of images without a usable prediction: false negatives alone. `soft` stands for their soft sums."""
         nothing, unknown = np.zeros_like(reference_pixels), np.full(reference_pixels.size, soft)
         return cls(nothing, nothing, reference_pixels, nothing, reference_pixels, unknown, unknown, unknown,
-                   np.ones(reference_pixels.size, np.bool_), reference_pixels)  # fmt: skip
+                   np.ones(reference_pixels.size, np.bool_), reference_pixels, sums)  # fmt: skip
 
     @property
     def size(self) -> int:
@@ -90,20 +92,23 @@ class CountColumns:
         """Place by place: counts of two classes over the same images."""
         columns: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
         missed = None if self.missed is None or other.missed is None else self.missed + other.missed
-        return type(self)(**columns, missing=self.missing, missed=missed)
+        sums = None if self.sums is None or other.sums is None else self.sums + other.sums
+        return type(self)(**columns, missing=self.missing, missed=missed, sums=sums)
 
     def take(self, places: Int64Array) -> Self:
         """The places in that order."""
         missing = None if self.missing is None else self.missing[places]
         missed = None if self.missed is None else self.missed[places]
+        sums = None if self.sums is None else self.sums[places]
         columns: dict[str, Any] = {name: getattr(self, name)[places] for name in COUNTS}
-        return type(self)(**columns, missing=missing, missed=missed)
+        return type(self)(**columns, missing=missing, missed=missed, sums=sums)
 
-    def with_missed(self, pixels: Int64Array) -> Self:
-        """With so many reference pixels (n,) of images without a usable prediction, as false negatives."""
+    def with_missed(self, missed: Self) -> Self:
+        """With the counts of images without a usable prediction beside those of each place, as false negatives."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in COUNTS}
-        columns |= {name: columns[name] + pixels for name in ("false_negative", "reference_sum")}
-        return type(self)(**columns, missing=self.missing, missed=pixels)
+        columns |= {name: columns[name] + missed.reference_sum for name in ("false_negative", "reference_sum")}
+        sums = None if self.sums is None or missed.sums is None else self.sums + missed.sums
+        return type(self)(**columns, missing=self.missing, missed=missed.reference_sum, sums=sums)
 
     def followed_by(self, other: Self) -> Self:
         """These places, then those of the other."""
@@ -112,13 +117,16 @@ class CountColumns:
         missed = np.concatenate([np.zeros(one.size, np.int64) if one.missed is None else one.missed for one in both])
         columns: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in COUNTS}
         is_any = bool(missing.any() or missed.any())
-        return type(self)(**columns, missing=missing if is_any else None, missed=missed if is_any else None)
+        sums = None if self.sums is None or other.sums is None else np.concatenate([self.sums, other.sums])
+        return type(self)(**columns, missing=missing if is_any else None, missed=missed if is_any else None, sums=sums)
 
     def sum_runs(self, starts: Int64Array) -> Self:
         """Sums of consecutive places: run k goes from starts[k] to the next start, the last to the end."""
         if self.size == 0:
             return self
-        return type(self)(*(np.add.reduceat(getattr(self, name), starts) for name in COUNTS))
+        sums = None if self.sums is None else np.add.reduceat(self.sums, starts)
+        columns: dict[str, Any] = {name: np.add.reduceat(getattr(self, name), starts) for name in COUNTS}
+        return type(self)(**columns, sums=sums)
 
     def sum_by(self, units: Int64Array) -> Self:
         """Sums of the places of each unit, in the order of units; units (n,): 0..U-1, each with a place.
@@ -133,8 +141,9 @@ class CountColumns:
         columns: dict[str, Any] = {name: np.add.reduceat(getattr(summed, name), starts) for name in COUNTS}
         missing = None if summed.missing is None else np.logical_and.reduceat(summed.missing, starts)
         missed = None if summed.missed is None else np.add.reduceat(summed.missed, starts)
-        return type(self)(**columns, missing=missing, missed=missed)
+        sums = None if summed.sums is None else np.add.reduceat(summed.sums, starts)
+        return type(self)(**columns, missing=missing, missed=missed, sums=sums)
 
 
-COUNTS = tuple(field.name for field in fields(CountColumns) if field.name not in ("missing", "missed"))
+COUNTS = tuple(field.name for field in fields(CountColumns) if field.name not in ("missing", "missed", "sums"))
 """The columns that are counts, in order."""

@@ -20,7 +20,7 @@ from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.batches import batch
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
-from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
+from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, Sample, Stratum, Units, panel_of
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -65,7 +65,7 @@ def gap(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.DataFram
 
 
 def _rows(panel: Panel, stratum: Stratum, settings: ScoreSettings, step: str) -> Iterator[Row]:
-    estimate = partial(_terms_of_metrics, settings=settings)
+    estimate = partial(_terms_of_metrics, metrics=panel.explained, settings=settings)
     for keys, found in over_classes(panel, stratum, estimate, _mean_over_classes):
         yield from ({**keys, "step": step, **row} for row in found)
 
@@ -77,7 +77,7 @@ def _rows_of_units(panel: Panel, units: Units, stratum: Stratum, settings: Score
     members = place[units.members]
     images = np.flatnonzero(members >= 0)
     of_images = Stratum(stratum.name, images, 0, np.empty(0, np.int64))
-    estimate = partial(_terms_to_units, members=members[images], settings=settings)
+    estimate = partial(_terms_to_units, metrics=panel.explained, members=members[images], settings=settings)
     first = [
         {**keys, "unit": units.panel.unit, "step": IMAGE_TO_UNIT, **row}
         for keys, found in over_classes(panel, of_images, estimate, _mean_over_classes)
@@ -111,13 +111,13 @@ def leave_one_out(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> p
         for head in panel.heads
         for one in panel.classes[head]
         if one.class_index != OVER_CLASSES
-        for metric in (DICE, TVERSKY)
+        for metric in panel.explained
     ]
     return pd.concat(tables, ignore_index=True) if tables else table([], LEAVE_ONE_OUT_COLUMNS)
 
 
-def _terms_of_metrics(sample: Sample, settings: ScoreSettings) -> list[Row]:
-    return [_terms(sample.counts, metric, settings) for metric in (DICE, TVERSKY)]
+def _terms_of_metrics(sample: Sample, metrics: tuple[Metric, ...], settings: ScoreSettings) -> list[Row]:
+    return [_terms(sample.counts, metric, settings) for metric in metrics]
 
 
 def _terms(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> Row:
@@ -142,8 +142,10 @@ def _terms(counts: CountColumns, metric: Metric, settings: ScoreSettings) -> Row
     }
 
 
-def _terms_to_units(sample: Sample, members: Int64Array, settings: ScoreSettings) -> list[Row]:
-    return [_terms_to_unit(sample.counts, members, metric, settings) for metric in (DICE, TVERSKY)]
+def _terms_to_units(
+    sample: Sample, metrics: tuple[Metric, ...], members: Int64Array, settings: ScoreSettings
+) -> list[Row]:
+    return [_terms_to_unit(sample.counts, members, metric, settings) for metric in metrics]
 
 
 def _terms_to_unit(counts: CountColumns, members: Int64Array, metric: Metric, settings: ScoreSettings) -> Row:

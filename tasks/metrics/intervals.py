@@ -14,7 +14,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics.bootstrap import Resampled, UnitSums, mean_of, resample, sums_of_units
 from segscale.tasks.metrics.count_columns import CountColumns, Int64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes_together, seed_of, table
-from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.panel import IMAGE, Panel, Sample, Stratum
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import levels
@@ -82,12 +82,15 @@ def intervals(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> pd.Da
 
 def _rows_of_stratum(panel: Panel, stratum: Stratum, settings: ScoreSettings) -> Iterator[Row]:
     units = _units(panel, stratum, settings.cluster_by)
-    estimate = partial(_resample_classes, units=units, settings=settings, seed=seed_of(stratum, settings.seed))
-    names = [(metric, aggregation) for metric in METRICS for aggregation in AGGREGATIONS]
+    seed = seed_of(stratum, settings.seed)
+    estimate = partial(_resample_classes, metrics=panel.metrics, units=units, settings=settings, seed=seed)
+    names = [(metric, aggregation) for metric in panel.metrics for aggregation in AGGREGATIONS]
     combine = partial(mean_of, names=panel.foreground)
     told: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for keys, found in over_classes_together(panel, stratum, estimate, combine):
         for (metric, aggregation), resampled in zip(names, found, strict=True):
+            if metric.is_averaged and aggregation.startswith("pooled"):
+                continue
             trouble = _trouble(metric, aggregation, units)
             # What has the same sums is the same record, and has the same intervals.
             same = (id(resampled), trouble)
@@ -100,7 +103,7 @@ def _rows_of_stratum(panel: Panel, stratum: Stratum, settings: ScoreSettings) ->
 def _trouble(metric: Metric, aggregation: str, units: Units) -> str:
     if not aggregation.endswith("_missing"):
         return units.trouble
-    if aggregation == "per_sample_missing" and not metric.has_worst_score_zero:
+    if aggregation == "per_sample_missing" and not (metric.has_worst_score_zero or metric.is_averaged):
         return "0 is its best value, not its worst"
     return units.trouble_with_missing
 
@@ -149,27 +152,29 @@ def sums_of_metric(
 
 
 def _resample_classes(
-    samples: Iterator[Sample], units: Units, settings: ScoreSettings, seed: list[int]
+    samples: Iterator[Sample], metrics: tuple[Metric, ...], units: Units, settings: ScoreSettings, seed: list[int]
 ) -> list[list[Resampled]]:
     """Of each class, and in it of each metric, its `AGGREGATIONS`."""
     ok: list[UnitSums] = []
     every: list[UnitSums] = []
     has_missing = False
     for sample in samples:
-        of_class = _sums_of_class(sample.counts, units.ok, settings)
+        of_class = _sums_of_class(sample.counts, metrics, units.ok, settings)
         ok += of_class
         # Units that lack some of their images may lack none of a class.
-        every += _sums_of_class(sample.with_missing, units.all, settings) if sample.has_missing else of_class
+        every += _sums_of_class(sample.with_missing, metrics, units.all, settings) if sample.has_missing else of_class
         has_missing = has_missing or sample.has_missing
     of_ok = resample(ok, settings.bootstrap, seed)
     of_all = resample(every, settings.bootstrap, seed) if has_missing else of_ok
     both = [one for place in range(0, len(ok), 2) for one in (*of_ok[place : place + 2], *of_all[place : place + 2])]
-    size = len(METRICS) * len(AGGREGATIONS)
+    size = len(metrics) * len(AGGREGATIONS)
     return [both[start : start + size] for start in range(0, len(both), size)]
 
 
-def _sums_of_class(counts: CountColumns, units: Int64Array, settings: ScoreSettings) -> list[UnitSums]:
-    return [sums for metric in METRICS for sums in sums_of_metric(metric, counts, units, settings)]
+def _sums_of_class(
+    counts: CountColumns, metrics: tuple[Metric, ...], units: Int64Array, settings: ScoreSettings
+) -> list[UnitSums]:
+    return [sums for metric in metrics for sums in sums_of_metric(metric, counts, units, settings)]
 
 
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:

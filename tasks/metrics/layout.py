@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.panel import MACRO, OVER_CLASSES, ClassCounts, Panel, Sample, Stratum
 
 ResultT = TypeVar("ResultT")
@@ -65,8 +66,13 @@ def _sample(one: ClassCounts, stratum: Stratum) -> Sample:
     counts = one.counts.take(stratum.images)
     if stratum.missing is None:
         return Sample(counts, None)
-    partly = None if one.partly_missed is None else one.partly_missed[stratum.images]
-    return Sample(counts, one.missed.take(stratum.missing), partly if partly is not None and partly.any() else None)
+    partly = None if one.partly_missed is None else one.partly_missed.take(stratum.images)
+    return Sample(counts, one.missed.take(stratum.missing), partly if partly is not None and _any(partly) else None)
+
+
+def _any(missed: CountColumns) -> bool:
+    # An image whose reference is empty has a distance all the same.
+    return bool(missed.reference_sum.any() or (missed.sums is not None and missed.sums.any()))
 
 
 def table(rows: list[Row], columns: dict[str, str | None]) -> pd.DataFrame:

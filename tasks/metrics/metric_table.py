@@ -25,6 +25,9 @@ class Metric:
     """The empty policy gives the score where both masks are empty."""
     has_worst_score_zero: bool = True
     """0 is the worst score, so that a failed image can stand as 0."""
+    is_averaged: bool = False
+    """A number of each image, of which several have a mean and no sum: a distance. Its numerator is the number, its
+    denominator 1 where it is defined, also of a missing prediction, of which it is the worst there is."""
 
     def smooth(self, settings: ScoreSettings) -> float:
         """What is added to numerator and denominator."""
@@ -46,7 +49,7 @@ class Metric:
         if self.fills_empty:
             score = scores.with_empty_policy(score, counts.both_empty, settings.empty, smooth)
         score = np.where(np.isnan(ratio.numerator), np.nan, score)
-        if counts.missed is None:
+        if counts.missed is None or self.is_averaged:
             return score
         lost = counts.is_missing
         if self.fills_empty:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
-from segscale.tasks.metrics.per_image import is_ok
+from segscale.tasks.metrics.metric_table import METRICS, Metric
+from segscale.tasks.metrics.per_image import EXPLAINED, is_ok
 from segscale.tasks.metrics.size_strata import COLUMN, COLUMN_MM3, UNKNOWN, SizeStrata, is_size
 from segscale.tasks.refusal import there_are
 
@@ -46,8 +47,8 @@ class ClassCounts:
     """Of the ok images."""
     missed: CountColumns
     """Of the images without a usable prediction."""
-    partly_missed: Int64Array | None = None
-    """Of ok units: reference pixels of their images without a usable prediction; None where no unit has such images."""
+    partly_missed: CountColumns | None = None
+    """Of ok units: their images without a usable prediction, summed; None where no unit has such images."""
     is_region: bool = False
     """Whether it is a union of classes, which enters nothing that is said over classes."""
 
@@ -65,7 +66,7 @@ class Sample:
     """Of the ok images."""
     missed: CountColumns | None
     """Of the images without a usable prediction; None where it is not known which they are."""
-    partly_missed: Int64Array | None = None
+    partly_missed: CountColumns | None = None
     """As `ClassCounts` has it; None too where it is not known."""
 
     @property
@@ -123,6 +124,12 @@ class Panel:
     says how far voxels are apart; None where no image has a spacing."""
     units: Units | None = None
     """The same by units, where they are made."""
+    metrics: tuple[Metric, ...] = METRICS
+    """What its counts are scored by."""
+    explained: tuple[Metric, ...] = EXPLAINED
+    """Those whose gap is explained."""
+    of_pixels: Panel | None = None
+    """The panel of pixels beside this one, of distances or lesions: it knows how large references are. None: itself."""
 
     @property
     def foreground(self) -> tuple[str, ...]:
@@ -154,8 +161,9 @@ class Panel:
         ]
 
     def _strata_of_sizes(self, bins: SizeStrata) -> list[Stratum]:
-        sizes = self.pixels() if self.volumes is None else self.volumes
-        column = COLUMN if self.volumes is None else COLUMN_MM3
+        of_pixels = self.of_pixels or self
+        sizes = of_pixels.pixels() if of_pixels.volumes is None else of_pixels.volumes
+        column = COLUMN if of_pixels.volumes is None else COLUMN_MM3
         places = [bins.places(of_kind) for of_kind in sizes]
         return [
             self._stratum(f"{column}={name}", *(of_kind == place for of_kind in places))
@@ -173,7 +181,8 @@ class Panel:
         # The missing ones are failed ones too, in the same order.
         failed[self.failed[PREDICTION_MISSING].fillna(False).to_numpy(bool)] = missing
         sizes = foreground.counts.reference_sum
-        return sizes if foreground.partly_missed is None else sizes + foreground.partly_missed, failed, missing
+        partly = foreground.partly_missed
+        return sizes if partly is None else sizes + partly.reference_sum, failed, missing
 
     def _stratum(
         self, name: str, ok: NDArray[np.bool_], failed: NDArray[np.bool_], missing: NDArray[np.bool_]

@@ -64,7 +64,7 @@ def _counts(one: ClassCounts, units: Units) -> pd.DataFrame:
             columns[name] = _known(np.concatenate([values, np.zeros(n_failed, np.int64)]), is_failed)
     missed = np.zeros(n_ok + n_failed, np.int64)
     if one.partly_missed is not None:
-        missed[:n_ok] = one.partly_missed
+        missed[:n_ok] = one.partly_missed.reference_sum
     missed[n_ok:][panel.failed[PREDICTION_MISSING].fillna(False).to_numpy(bool)] = one.missed.reference_sum
     unknown = units.tallies["n_missing"].isna().to_numpy(bool)
     status = np.where(is_failed, "failed", "ok")

@@ -168,7 +168,14 @@ def _units_of(panel: Panel, settings: ScoreSettings) -> Units:
         )
         for head, of_head in panel.classes.items()
     }
-    of_units = Panel(units[is_ok], units[~is_ok], units[whole], panel.heads, classes, unit=settings.unit)
+    of_units = replace(
+        panel, images=units[is_ok], failed=units[~is_ok], missing=units[whole], classes=classes, unit=settings.unit,
+        volumes=None, units=None,
+    )  # fmt: skip
+    if panel.of_pixels is not None:
+        of_pixels = with_units(panel.of_pixels, settings).units
+        assert of_pixels is not None, "settings without a unit"
+        of_units = replace(of_units, of_pixels=of_pixels.panel)
     if panel.volumes is not None:
         ok, failed, _ = panel.volumes
         volumes = _summed_volumes(np.concatenate([ok, failed]), coded.codes, len(units))
@@ -197,8 +204,14 @@ class _Lost:
 def _summed(one: ClassCounts, members: Int64Array, lost: _Lost) -> ClassCounts:
     partly = None
     if lost.beside.size:
-        partly = np.zeros(lost.n_ok, np.int64)
-        np.add.at(partly, lost.ok_units, one.missed.reference_sum[lost.beside])
+        beside = one.missed.take(lost.beside)
+        pixels = np.zeros(lost.n_ok, np.int64)
+        np.add.at(pixels, lost.ok_units, beside.reference_sum)
+        sums = None
+        if beside.sums is not None:
+            sums = np.zeros((lost.n_ok, beside.sums.shape[1]))
+            np.add.at(sums, lost.ok_units, beside.sums)
+        partly = CountColumns.of_missing(pixels, sums=sums)
     missed: CountColumns = one.missed.take(lost.alone).sum_by(lost.missing_units)
     return replace(one, counts=one.counts.sum_by(members), missed=missed, partly_missed=partly)
 
