@@ -15,7 +15,7 @@ from segscale.storage import parts, shards
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
-from segscale.storage.slice_parts import SLICES, encode_slices
+from segscale.storage.side_parts import SLICES
 from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.engines import Engine, EngineFacts
@@ -183,7 +183,7 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     facts = {"n_images": len(rows), "n_failed": len(failures)}
     if not job.only:
         of_slices = (line for row in rows for line in _slice_rows(row, prediction, slices, failures))
-        beside = {SLICES: encode_slices(list(of_slices))} if job.slices else None
+        beside = {SLICES.name: SLICES.encode(list(of_slices))} if job.slices else None
         encoded = parts.encode_part(part)
         shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=encoded, facts=facts, beside=beside)
     return ShardDone(job.key, len(rows), len(failures))

@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from segscale.errors import DamagedStoreError
 from segscale.storage import catalog as catalogs
 from segscale.storage import parts
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
-from segscale.storage.slice_parts import SCHEMA, read_slices
+from segscale.storage.side_parts import SLICES
 from segscale.tasks.metrics.panel import IS_REGION
 from segscale.tasks.metrics.per_image import EXPLAINED, score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.run_counts import Layout
-
-_FETCHED_AT_ONCE = 8
+from segscale.tasks.run_sides import collect_sides
 
 
 def collect_slices(store: ObjectStore, entries: Iterable[Entry], catalog: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """The slices of all shards, as `storage.slice_parts` has them: images in the order of the catalog, then heads,
-    slices and classes.
+    """The slices of all shards: images in the order of the catalog, then heads, slices and classes.
 
     Raises DamagedStoreError where a shard holds an image or a head that the run does not know.
     """
-    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
-        found = list(pool.map(partial(read_slices, store), entries))
-    table = pa.concat_tables(found) if found else SCHEMA.empty_table()
-    image = pd.Index(catalog["image_id"]).get_indexer(table.column("image_id").to_pandas())
-    head = pd.Index(layout.heads).get_indexer(table.column("head").to_pandas())
-    if (image < 0).any() or (head < 0).any():
-        strange = table.slice(int(np.argmax((image < 0) | (head < 0))), 1).select(["image_id", "head"]).to_pylist()[0]
-        raise DamagedStoreError(f"slices: hold {strange}, which this run does not know")
-    numbers = (table.column(name).to_numpy() for name in ("class_index", "slice_index"))
-    ordered: pd.DataFrame = table.take(pa.array(np.lexsort((*numbers, head, image)))).to_pandas()
-    return ordered
+    return collect_sides(store, entries, catalog, layout, SLICES, ("slice_index", "class_index"))
 
 
 def per_slice(slices: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:

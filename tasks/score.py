@@ -10,7 +10,7 @@ from typing import Any
 from segscale.storage import shards
 from segscale.storage.objects import ObjectStore
 from segscale.storage.parts import FailedImage
-from segscale.storage.slice_parts import SLICES, encode_slices
+from segscale.storage.side_parts import SLICES
 from segscale.tasks.alignment import Said, said_facts
 from segscale.tasks.axes import by
 from segscale.tasks.counting import encode_counted
@@ -66,7 +66,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         about |= {"places": places} if any(places) else {}
         about |= said_facts(said)
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
-        beside = {SLICES: encode_slices(slices)} if scoring.slicing else None
+        beside = {SLICES.name: SLICES.encode(slices)} if scoring.slicing else None
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)

@@ -52,7 +52,7 @@ def without_histograms(counts: OverlapCounts) -> OverlapCounts:
 
 
 def slice_rows(image_id: str, head: str, slices: Sequence[OverlapCounts]) -> list[dict[str, Any]]:
-    """The rows of `storage.slice_parts` for the slices of one image and head, from slice 0 on."""
+    """The rows of `storage.side_parts.SLICES` for the slices of one image and head, from slice 0 on."""
     return [
         {
             "image_id": image_id,

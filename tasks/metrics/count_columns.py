@@ -33,7 +33,7 @@ class CountColumns:
     """(n,) reference pixels of images without a usable prediction that are in these counts, as false negatives. None:
     no image was one."""
     sums: Float64Array | None = None
-    """(n, k) what else can be added up, of metrics that are made of more than pixels: distances, the Dice of lesions."""
+    """(n, k) what else can be added up, for metrics of more than pixels: distances, the Dice of lesions."""
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> Self:

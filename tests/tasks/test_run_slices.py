@@ -13,7 +13,7 @@ from segscale.storage.catalog import COLUMNS
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.shards import commit_shard
-from segscale.storage.slice_parts import SLICES, encode_slices, read_slices
+from segscale.storage.side_parts import SLICES
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -38,7 +38,7 @@ def _commit(store: ObjectStore, images: Sequence[str], heads: Sequence[str] = LA
         for row in slice_rows(image_id, head, [_counts(ord(image_id[0]) + place + number) for number in range(3)])
     ]
     return commit_shard(
-        store, "predict", uuid.uuid4().hex * 2, arrays={}, rows=b"", facts={}, beside={SLICES: encode_slices(rows)}
+        store, "predict", uuid.uuid4().hex * 2, arrays={}, rows=b"", facts={}, beside={SLICES.name: SLICES.encode(rows)}
     )
 
 
@@ -94,10 +94,10 @@ def test_foreign_slices_are_refused(
 
 def test_another_table_is_refused(store: ObjectStore) -> None:
     entry = commit_shard(
-        store, "score", "ab" * 32, arrays={}, rows=b"", facts={}, beside={SLICES: parts.encode_part([])}
+        store, "score", "ab" * 32, arrays={}, rows=b"", facts={}, beside={SLICES.name: parts.encode_part([])}
     )
     with pytest.raises(DamagedStoreError, match="slices score/abababababab: expected the columns"):
-        read_slices(store, entry)
+        SLICES.read(store, entry)
 
 
 def test_no_slices_are_an_empty_table(store: ObjectStore, catalog: pd.DataFrame) -> None:

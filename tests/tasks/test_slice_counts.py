@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segscale.storage import parts
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.shards import ROWS, decode_all, read_object
-from segscale.storage.slice_parts import SLICES, read_slices
+from segscale.storage.side_parts import SLICES
 from segscale.storage.store_paths import judge
 from segscale.tasks import predict
 from segscale.tasks.labels import LabelRule
@@ -61,9 +61,9 @@ def test_slices_of_a_network_sum_to_their_volume(make_set: MakeSet, changes: dic
     engine = PointwiseEngine(heads=(1, 2), n_classes=n_classes, channels=1)
     plain, sliced = (_predicted(data, engine, asked, **changes) for asked in (False, True))
     assert read_object(data.store, plain, ROWS) == read_object(data.store, sliced, ROWS), "volumes are as without"
-    assert SLICES not in plain.objects
+    assert SLICES.name not in plain.objects
     rows = pd.DataFrame(parts.read_part(data.store, sliced).to_pylist()).set_index(["image_id", "head", "class_index"])
-    slices = read_slices(data.store, sliced).to_pandas()
+    slices = SLICES.read(data.store, sliced).to_pandas()
     assert slices.groupby(["image_id", "head", "class_index"]).size().to_dict() == {
         key: shapes[f"{key[0]}.npy"][0] for key in rows.index
     }
@@ -94,7 +94,7 @@ def test_a_volume_that_fails_has_no_slices(make_set: MakeSet) -> None:
     data = make_set(images, {name: _mask(2, (3, 20, 24)) for name in images}, ignore_label=9)
     data.ingest()
     entry = _predicted(data, PointwiseEngine(channels=1), True)
-    assert set(read_slices(data.store, entry).column("image_id").to_pylist()) == {"a"}
+    assert set(SLICES.read(data.store, entry).column("image_id").to_pylist()) == {"a"}
     contents = {name: read_object(data.store, entry, name) for name in entry.objects}
     decode_all(contents)
     assert {judge(f"{entry.path}/{name}").kind for name in contents} == {"attempt"}
@@ -108,8 +108,8 @@ class _Slices(Scored):
     def __init__(self, folder: Path, scoring: Scoring, **files: tuple[str, bytes]) -> None:
         super().__init__(folder, scoring, **files)
         self.slices = pd.DataFrame()
-        if SLICES in self.entry.objects:
-            self.slices = read_slices(self.store, self.entry).to_pandas()
+        if SLICES.name in self.entry.objects:
+            self.slices = SLICES.read(self.store, self.entry).to_pandas()
 
 
 def _alone(reference: NDArray[Any], axis: str, **prediction: NDArray[Any]) -> list[list[int]]:
