@@ -30,6 +30,7 @@ from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import MASK, ROLES
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.labels import LabelRule
+from segscale.tasks.measuring import LesionRule, Measuring
 from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_image import SCORE_COLUMNS
 from segscale.tasks.metrics.volumes import VOLUMES
@@ -249,8 +250,20 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
         # Its shards are of one way to count.
         **({"counting": counting(config, UNREAD).as_key(), "kind": config.predictions.kind} if scored else {}),
         **({"slices": True} if scored and config.metrics.slices else {}),
+        **({"measuring": asdict(measured)} if scored and (measured := measuring(config)) else {}),
     }
     return f"{dataset.name}-{content_key(chosen)[:12]}"
+
+
+def measuring(config: EvaluationConfig) -> Measuring | None:
+    """What is asked of surfaces and lesions; None for nothing."""
+    dataset, metrics = config.dataset, config.metrics
+    if not (metrics.surface or metrics.lesions):
+        return None
+    lesions = LesionRule(metrics.lesion_neighbours, metrics.lesion_rule, metrics.lesion_threshold, dataset.instances)
+    return Measuring(
+        metrics.nsd_tolerances_mm if metrics.surface else None, lesions if metrics.lesions else None, dataset.spacing_mm
+    )
 
 
 def require_catalog(config: EvaluationConfig, store: ObjectStore, *, scored: bool) -> pd.DataFrame:

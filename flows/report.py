@@ -17,7 +17,7 @@ import pandas as pd
 from segscale.errors import ConfigError
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import is_scored, list_dataset, require_catalog
+from segscale.flows.dataset import is_scored, list_dataset, measuring, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import counted_by, plan_predict
@@ -39,6 +39,7 @@ from segscale.tasks.predict import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, ReportTables, build_tables
 from segscale.tasks.run_counts import Layout, collect
+from segscale.tasks.run_measures import NOTHING, collect_measures
 from segscale.tasks.run_slices import collect_slices
 
 logger = logging.getLogger("segscale")
@@ -48,6 +49,8 @@ _PLACES = {"images", "references", "masks", "manifest", "roots", "columns", "sam
 """Of [dataset], what says where files are and when they are looked at: the images themselves are in the catalog."""
 _UNASKED = {
     "volume": None, "affine": "", "spacing_mm": None, "resample": False, "slice_axis": "auto", "slices": False,
+    "instances": "", "surface": False, "nsd_tolerances_mm": [2.0], "missed_distance": "worst", "lesions": False,
+    "lesion_neighbours": 26, "lesion_rule": "overlap", "lesion_threshold": None,
 }  # fmt: skip
 PACKAGES = ("segscale", "tensorflow", "keras", "numpy", "numba", "pandas", "pyarrow", "zarr", "dask", "prefect")
 
@@ -126,7 +129,9 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         layout = Layout(classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
         slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
-        built = build_tables(counts, catalog, layout, metrics, identity, slices)
+        measured = measuring(config)
+        measures = collect_measures(store, entries, catalog, layout, measured) if measured else NOTHING
+        built = build_tables(counts, catalog, layout, metrics, identity, slices, measures)
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}

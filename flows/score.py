@@ -19,7 +19,7 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import names_images, names_masks, volumes
+from segscale.flows.dataset import measuring, names_images, names_masks, volumes
 from segscale.flows.first_images import FirstImages, first_images
 from segscale.flows.ingest import say_whether_read_anew
 from segscale.flows.observer import UNOBSERVED, Observer
@@ -110,7 +110,13 @@ def scoring_of(run: Run, images: pd.DataFrame) -> Scoring:
     dataset = run.config.dataset
     slicing = Slicing(dataset.slice_axis, dataset.spacing_mm) if run.config.metrics.slices else None
     return Scoring(
-        run.preparation.labels, run.counting, names_images(images), volumes(run.config), names_masks(images), slicing
+        run.preparation.labels,
+        run.counting,
+        names_images(images),
+        volumes(run.config),
+        names_masks(images),
+        slicing,
+        measuring(run.config),
     )
 
 

@@ -76,6 +76,9 @@ SLICES = SidePart(
 """A row per image, head, slice and class, of images that were counted alone. Soft sums are NaN of label maps."""
 
 DISTANCES = ("hd", "hd95", "hd95_pooled", "hd95_mean_directed", "assd", "masd")
+HISTOGRAMS = ("reference_bins", "reference_counts", "prediction_bins", "prediction_counts")
+"""Of distances from the border of one side to that of the other: the bins that are not empty, and how many voxels each
+holds."""
 SURFACES = SidePart(
     "surfaces",
     _of_images(
@@ -86,17 +89,13 @@ SURFACES = SidePart(
         *(pa.field(name, pa.float64()) for name in DISTANCES),
         pa.field("nsd", pa.list_(pa.float64())),
         pa.field("boundary_iou", pa.float64()),
-        *(
-            pa.field(f"{side}_{what}", pa.list_(kind))
-            for side in ("reference", "prediction")
-            for what, kind in (("bins", pa.int32()), ("counts", pa.int64()))
-        ),
+        *(pa.field(name, pa.list_(pa.int64())) for name in HISTOGRAMS),
     ),
-    heavy=("reference_bins", "reference_counts", "prediction_bins", "prediction_counts"),
+    heavy=HISTOGRAMS,
 )
 """A row per image, head and foreground class or region. Of an image without a usable prediction `worst_distance` is
 known and nothing else. Distances are NaN where a side has no border; `nsd` holds one for each tolerance that was asked
-for. A directed histogram is the bins that are not empty, and how many border voxels of that side each holds."""
+for."""
 
 LESIONS = SidePart(
     "lesions",

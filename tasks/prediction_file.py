@@ -66,6 +66,10 @@ class LabelPair:
     label_map: NDArray[np.uint8]
     """Classes 0 to C-1."""
 
+    def hard_labels(self) -> NDArray[np.uint8]:
+        """The predicted class of each pixel; anything where the reference is ignored."""
+        return self.label_map
+
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
         return count_overlap(
@@ -82,6 +86,15 @@ class ProbabilityPair:
     probabilities: NDArray[np.float32]
     """(D, H, W), of the foreground of two classes, or (D, H, W, C)."""
     threshold: float
+
+    def hard_labels(self) -> NDArray[np.uint8]:
+        """The predicted class of each pixel by the rule of the counts; anything where the reference is ignored."""
+        stacked = self.probabilities.ndim > self.reference.ndim
+        if stacked and self.probabilities.shape[-1] > 2:
+            largest: NDArray[np.uint8] = self.probabilities.argmax(axis=-1).astype(np.uint8)
+            return largest
+        foreground = self.probabilities[..., 1] if stacked else self.probabilities
+        return (foreground >= np.float32(self.threshold)).view(np.uint8)
 
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
@@ -103,6 +116,8 @@ class Beside:
     """Label maps may be counted with others of their shape (`tasks.pair_counts`)."""
     said: tuple[str, ...] = ()
     """What was done or taken for granted: ends of sentences that begin with the file."""
+    stored: NDArray[Any] | None = None
+    """Of a label map the values that its file holds."""
 
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
@@ -140,7 +155,7 @@ def beside(
 ) -> Beside:
     """The same of a label map that somebody has read."""
     values, said = stored_on_grid(labels, Grid(_size(reference)), grid, name, counting.labels, volumes)
-    return Beside(_label_pair(reference, values, name, counting), said)
+    return Beside(_label_pair(reference, values, name, counting), said, values)
 
 
 def stored_on_grid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from segscale.tasks.metrics.equal_files import equal_files
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
+from segscale.tasks.metrics.measures import about_measures, with_measures
 from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, panel_of
 from segscale.tasks.metrics.per_image import score_images
 from segscale.tasks.metrics.per_unit import per_unit
@@ -25,6 +27,7 @@ from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units
 from segscale.tasks.metrics.volumes import volume_columns
 from segscale.tasks.run_counts import Counted, Layout
+from segscale.tasks.run_measures import NOTHING, MeasuredRows
 from segscale.tasks.run_slices import per_slice
 
 CODE_VERSION = 7
@@ -61,14 +64,17 @@ def build_tables(
     settings: ScoreSettings,
     identity: Identity,
     slices: pd.DataFrame | None = None,
+    measured: MeasuredRows = NOTHING,
 ) -> ReportTables:
     """All tables of a report; every row begins with the identity of its run.
 
-    slices: what `run_slices.collect_slices` found, where slices were counted.
+    slices: what `run_slices.collect_slices` found, where slices were counted. measured: what
+    `run_measures.collect_measures` found.
     """
     per_image = _per_image(counted, catalog, layout, settings)
-    aggregates, findings = _aggregated(per_image, settings)
-    frames = {"per_image": per_image, **aggregates, "failures": _failures(counted, catalog)}
+    measures = measured.tables(per_image, catalog, layout, settings)
+    aggregates, findings = _aggregated(per_image, measures, settings)
+    frames = {"per_image": per_image, **measures, **aggregates, "failures": _failures(counted, catalog)}
     if slices is not None:
         frames["per_slice"] = per_slice(slices, catalog, layout, settings)
     if counted.has_histogram.any():
@@ -76,7 +82,9 @@ def build_tables(
     return ReportTables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
 
 
-def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
+def _aggregated(
+    per_image: pd.DataFrame, measures: Mapping[str, pd.DataFrame], settings: ScoreSettings
+) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
     # A function of its own, so that the panel, large where there are many images, ends before the thresholds begin.
     panel = with_units(panel_of(per_image), settings)
     judged = {
@@ -84,9 +92,10 @@ def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
     }
-    findings = by_severity([*diagnose(panel, **judged, settings=settings), *equal_files(per_image)])
+    found = [*diagnose(panel, **judged, settings=settings), *equal_files(per_image), *about_measures(measures)]
     of_units = {} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}
-    return {**judged, "intervals": intervals(panel, settings), **of_units}, findings
+    tables = {**judged, "intervals": intervals(panel, settings), **of_units}
+    return with_measures(tables, panel, measures, settings), by_severity(found)
 
 
 def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:

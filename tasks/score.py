@@ -15,6 +15,7 @@ from segscale.tasks.alignment import Said, said_facts
 from segscale.tasks.axes import by
 from segscale.tasks.counting import encode_counted
 from segscale.tasks.grids import to_text
+from segscale.tasks.measuring import Measured
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import LabelPair
@@ -37,6 +38,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     places: list[str] = []
     said: Said = Counter()
     slices: list[dict[str, Any]] = []
+    measured = Measured()
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files in job.images:
@@ -50,6 +52,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             places.append(to_text(scored.grid) if scored.grid else "")
             said.update(scored.said)
             slices.extend(slice_rows(files.image_id, "", scored.slices))
+            if scoring.measuring is not None and scored.structures is not None:
+                measured.add(files.image_id, "", scored.structures, scoring.measuring)
             yield scored.found
 
     counted: list[OverlapCounts | FailedImage] = count_pairs(
@@ -66,7 +70,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         about |= {"places": places} if any(places) else {}
         about |= said_facts(said)
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
-        beside = {SLICES.name: SLICES.encode(slices)} if scoring.slicing else None
+        beside = {SLICES.name: SLICES.encode(slices)} if scoring.slicing else {}
+        beside |= measured.encode(scoring.measuring)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)

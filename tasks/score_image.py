@@ -16,19 +16,22 @@ from segscale.storage.failures import Failure
 from segscale.storage.local_files import is_local
 from segscale.storage.parts import FailedImage
 from segscale.storage.sources import ROLES, file_name
+from segscale.tasks.axes import laid_over
 from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels
 from segscale.tasks.evaluated import read_mask
 from segscale.tasks.grids import Grid, Size, from_text
 from segscale.tasks.labels import IGNORED
+from segscale.tasks.measuring import Structures
 from segscale.tasks.metrics.overlap import OverlapCounts
-from segscale.tasks.prediction_file import LabelPair, beside, read_prediction, stored_on_grid
+from segscale.tasks.prediction_file import Beside, LabelPair, beside, read_prediction, stored_on_grid
 from segscale.tasks.readers import Choice, LabelMap, read_labels, stores_floats
 from segscale.tasks.reference_file import Place, place_of, reference_of
 from segscale.tasks.scan import SourceFacts, facts_of, unread
 from segscale.tasks.scoring import NOWHERE, STAGE, Content, ImageFiles, ScoreJob, Scoring
 from segscale.tasks.slice_counts import count_slices
 from segscale.tasks.source_files import read_source
+from segscale.tasks.spacing import spacing_of
 from segscale.tasks.stored_pair import count_stored
 
 ALONE_WORTH_LOADING = 2**25
@@ -87,6 +90,8 @@ class ScoredImage:
     """Roles, and what was done or taken for granted of their files."""
     slices: tuple[OverlapCounts, ...] = ()
     """The counts of each of its slices, where they are asked for."""
+    structures: Structures | None = None
+    """Its label maps, where they are measured and its reference could be read."""
 
 
 def score_image(files: ImageFiles, read: ReadImage, scoring: Scoring) -> ScoredImage:
@@ -117,6 +122,7 @@ def score_image(files: ImageFiles, read: ReadImage, scoring: Scoring) -> ScoredI
         return ScoredImage(FailedImage(Failure.of(STAGE, error)), size or NOWHERE)
     depth, height, width = reference.shape
     scored = partial(ScoredImage, size=(depth, height, width), grid=place.grid)
+    structures = _structures(reference, labels, place, scoring, name) if scoring.measuring else None
     try:
         data, name = _data_of("prediction", files, read)
         how = name, scoring.counting, place.grid, scoring.volumes
@@ -127,10 +133,39 @@ def score_image(files: ImageFiles, read: ReadImage, scoring: Scoring) -> ScoredI
             slices = tuple(count_slices(pair, scoring.slicing.axis((depth, height, width), place.grid), *of))
         # Label maps are counted with others of their shape.
         to_count = pair if isinstance(pair, LabelPair) else pair.count(*of)
+        if structures is not None:
+            structures = _predicted(structures, found, scoring, name)
     except DataError as error:
         pixels = class_pixels(reference, scoring.references.n_classes, scoring.counting.regions)
-        return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said)
-    return scored(to_count, said=_said(place, found.said), slices=slices)
+        return scored(FailedImage(Failure.of(STAGE, error), pixels), said=place.said, structures=structures)
+    return scored(to_count, said=_said(place, found.said), slices=slices, structures=structures)
+
+
+def _structures(
+    reference: NDArray[np.uint8], labels: LabelMap, place: Place, scoring: Scoring, name: str
+) -> Structures:
+    """What is measured of an image, as long as nothing is known of its prediction."""
+    measuring = scoring.measuring
+    assert measuring is not None, "nothing is measured"
+    depth, height, width = reference.shape
+    spacing = spacing_of(place.grid or Grid((depth, height, width)), measuring.spacing_mm)
+    of_set = scoring.references.n_classes, scoring.counting.regions
+    has_instances = measuring.lesions is not None and measuring.lesions.instances
+    instances = laid_over(labels.values, reference.shape, {0}, name) if has_instances else None
+    return Structures(reference, None, spacing, *of_set, instances)
+
+
+def _predicted(structures: Structures, found: Beside, scoring: Scoring, name: str) -> Structures:
+    """The same with its prediction. DataError where a prediction of instances holds none."""
+    measuring, instances = scoring.measuring, None
+    if measuring is not None and measuring.lesions is not None and measuring.lesions.instances == "both":
+        if found.stored is None:
+            raise DataError(
+                f"{name}: probabilities, where dataset.instances says that predictions number their lesions; expected "
+                'a label map with another number for each, or instances = "references"'
+            )
+        instances = laid_over(found.stored, structures.reference.shape, {0}, name, "reference")
+    return replace(structures, prediction=found.found.hard_labels(), prediction_instances=instances)
 
 
 def _leave_out(
@@ -177,7 +212,7 @@ def _counted_as_stored(
     labels: LabelMap, place: Place, stored: LabelMap | None, files: ImageFiles, scoring: Scoring
 ) -> ScoredImage | None:
     """The counts of two ordinary label maps; None where something is to be decided or said of their values."""
-    if stored is None or scoring.has_masks or scoring.slicing or labels.values.ndim != 3:
+    if stored is None or scoring.has_masks or scoring.slicing or scoring.measuring or labels.values.ndim != 3:
         return None
     of_predictions = scoring.counting.labels
     depth, height, width = labels.values.shape

@@ -12,6 +12,7 @@ from segscale.storage.sources import ROLES, file_name
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes
 from segscale.tasks.grids import Size
 from segscale.tasks.labels import LabelRule
+from segscale.tasks.measuring import Measuring
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.slice_counts import Slicing
 
@@ -34,10 +35,12 @@ class Scoring:
     """Whether the set names masks: pixels where the mask of an image is 0 count in nothing."""
     slicing: Slicing | None = None
     """How volumes are cut whose slices are counted by themselves too; None where they are not."""
+    measuring: Measuring | None = None
+    """What is measured of surfaces and lesions; None for nothing."""
 
     def as_key(self) -> dict[str, Any]:
         """Itself as a part of content keys; of plain pictures that of before there were volumes and masks."""
-        plain = {"volumes": AS_THEY_ARE, "has_masks": False, "slicing": None}
+        plain = {"volumes": AS_THEY_ARE, "has_masks": False, "slicing": None, "measuring": None}
         found = {name: value for name, value in asdict(self).items() if getattr(self, name) != plain.get(name, self)}
         return {**found, "counting": self.counting.as_key()}
 

@@ -15,7 +15,7 @@ from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units
 
-SCORE_FIELDS = ("empty", "smooth", "tversky_alpha", "tversky_beta")
+SCORE_FIELDS = ("empty", "smooth", "tversky_alpha", "tversky_beta", "missed_distance")
 """Settings that make scores of the same counts differ."""
 IMAGE_HASH = "image_sha256"
 HASHES = {IMAGE_HASH: "images", "reference_sha256": "references"}

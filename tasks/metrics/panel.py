@@ -14,7 +14,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS, Metric
 from segscale.tasks.metrics.per_image import EXPLAINED, is_ok
-from segscale.tasks.metrics.size_strata import COLUMN, COLUMN_MM3, UNKNOWN, SizeStrata, is_size
+from segscale.tasks.metrics.size_strata import COLUMN, COLUMN_MM3, UNKNOWN, SizeStrata, is_lesion_size, is_size
 from segscale.tasks.refusal import there_are
 
 IMAGE = "image"
@@ -152,6 +152,8 @@ class Panel:
         return self.images, self.failed, self.missing
 
     def _strata_of(self, column: str) -> list[Stratum]:
+        if is_lesion_size(column):
+            return []
         if is_size(column):
             return self._strata_of_sizes(SizeStrata.parse(column))
         values = [_as_text(frame, column) for frame in self._kinds]

@@ -17,6 +17,9 @@ MAX_BATCH_SIZE = 2**63 - 1
 EmptyPolicy = Literal["nan", "one", "zero", "smooth"]
 """Score where hard reference and hard prediction are both empty; "smooth" lets the formula stand, s/s = 1."""
 
+MissedDistance = Literal["worst", "inf", "nan"]
+"""Distance where one of reference and prediction lacks the structure: from corner to corner of the image, or not."""
+
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -30,6 +33,8 @@ class ScoreSettings(Section):
     smooth: Weight = 0.0
     """Added to numerator and denominator of Dice, IoU and Tversky, hard and soft, once per image or batch."""
     empty: EmptyPolicy = "nan"
+    missed_distance: MissedDistance = "worst"
+    """Of surfaces, where one side alone has any; the NSD is then 0 (undefined with "nan")."""
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)], ...], Field(strict=False)] = (1, 8, 32)
     """Images per batch of the batch-summed scores; the whole set is always added."""
     bootstrap: Annotated[int, Field(ge=0)] = 1000
@@ -67,8 +72,9 @@ class ScoreSettings(Section):
         sizes = [entry for entry in self.group_by if size_strata.is_size(entry)]
         for entry in sizes:
             size_strata.SizeStrata.parse(entry)
-        if len(sizes) + (size_strata.COLUMN in self.group_by) > 1:
-            raise ArgumentError(f"group_by: expected {size_strata.COLUMN} once, got {as_toml(self.group_by)}")
+        for name in (size_strata.COLUMN, size_strata.LESIONS):
+            if sum(entry.partition(":")[0] == name for entry in self.group_by) > 1:
+                raise ArgumentError(f"group_by: expected {name} once, got {as_toml(self.group_by)}")
         if len(set(self.batch_sizes)) != len(self.batch_sizes):
             raise ArgumentError(f"batch_sizes: expected different sizes, got {as_toml(self.batch_sizes)}")
         return self

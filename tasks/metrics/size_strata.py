@@ -16,13 +16,22 @@ COLUMN = "reference_volume"
 """What a size is called in `group_by` and in the names of strata."""
 COLUMN_MM3 = f"{COLUMN}_mm3"
 """The same in names of strata where sizes are volumes."""
+LESIONS = "lesion_volume"
+"""What the size of a lesion is called in `group_by`."""
+LESION_COLUMNS = {"volume_mm3": f"{LESIONS}_mm3", "area_mm2": "lesion_area_mm2", "voxels": LESIONS}
+"""The columns that tell it, of which the first is taken that anything is known of, and what strata are called then."""
 UNKNOWN = -1
 """Size of a reference that could not be read, or whose voxels have no spacing where others have."""
 
 
 def is_size(entry: str) -> bool:
     """Whether an entry of `group_by` asks for bins of sizes; any other entry is the name of a column."""
-    return entry.startswith(f"{COLUMN}:")
+    return entry.startswith(f"{COLUMN}:") or is_lesion_size(entry)
+
+
+def is_lesion_size(entry: str) -> bool:
+    """Whether these are sizes of lesions: their strata are of lesions, not of images."""
+    return entry.startswith(f"{LESIONS}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +49,14 @@ class SizeStrata:
         ('0', '(0,100)', '[100,1000)', '[1000,inf)', 'unknown')
         """
         try:
-            edges = [float(edge) for edge in entry.removeprefix(f"{COLUMN}:").split(",")]
+            edges = [float(edge) for edge in entry.partition(":")[2].split(",")]
         except ValueError:
             edges = []
         rising = all(low < high for low, high in pairwise(edges))
         if not edges or not all(math.isfinite(edge) and edge >= 0 for edge in edges) or not rising:
             raise ArgumentError(
-                f"group_by: expected edges in pixels (mm3 of volumes), from 0 and rising, as in {COLUMN}:0,100,1000, "
-                f"got {entry!r}"
+                f"group_by: expected edges in pixels (mm3 of volumes), from 0 and rising, as in "
+                f"{entry.partition(':')[0]}:0,100,1000, got {entry!r}"
             )
         return cls(tuple(edge for edge in edges if edge > 0))
 

@@ -1,0 +1,183 @@
+"""Measuring: the surfaces and the lesions of an image, and the rows that they are kept as."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.storage.side_parts import DISTANCES, LESIONS, SURFACES
+from segscale.tasks.geometry import Vector
+from segscale.tasks.lesions.inputs import Instances
+from segscale.tasks.lesions.matching import Rule
+from segscale.tasks.metrics.regions import Regions
+
+MM, PIXELS = "mm", "px"
+"""Units of distances."""
+IN_A_PLANE = {26: 8, 18: 8, 6: 4}
+"""How many of a voxel's neighbours lie in its plane: of pictures these are meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class LesionRule:
+    """What a lesion is, and when it is found."""
+
+    neighbours: int = 26
+    """Of a voxel, which belong to its component; in a picture those of them that lie in a plane."""
+    rule: Rule = "overlap"
+    threshold: float | None = None
+    """Of the rules of one to one."""
+    instances: Instances = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What is measured of each image beside the counts of its pixels."""
+
+    tolerances: tuple[float, ...] | None
+    """Of surfaces, in mm (pixels where there is no spacing); None: no surfaces."""
+    lesions: LesionRule | None
+    spacing_mm: Vector | None = None
+    """Of files that say nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structures:
+    """The label maps of an image, (D, H, W)."""
+
+    reference: NDArray[np.uint8]
+    """Class indices; other values are ignored."""
+    prediction: NDArray[np.uint8] | None
+    """Class indices; None where there is no usable prediction."""
+    spacing_mm: Vector | None
+    n_classes: int
+    regions: Regions = ()
+    reference_instances: NDArray[Any] | None = None
+    """Another number for each lesion; None where lesions are components."""
+    prediction_instances: NDArray[Any] | None = None
+
+    def classes(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The index of each foreground class and region, and the classes in it."""
+        for index in range(1, self.n_classes):
+            yield index, (index,)
+        for place, region in enumerate(self.regions):
+            yield self.n_classes + place, region
+
+    def masks(self, members: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where reference and prediction have one of these classes, without axes of length 1 and what is ignored."""
+        reference = self.flat(_holds(self.reference, members))
+        if self.prediction is None:
+            return reference, np.zeros_like(reference)
+        found = _holds(self.prediction, members) & (self.reference < self.n_classes)
+        return reference, self.flat(found)
+
+    def flat(self, values: NDArray[Any]) -> NDArray[Any]:
+        """An array over the image with the axes that are measured: a plane of voxels is a picture."""
+        return values.reshape(tuple(values.shape[axis] for axis in self.axes))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes that are measured: without those of length 1, but two at least."""
+        kept = [axis for axis, side in enumerate(self.reference.shape) if side > 1]
+        return tuple(sorted([*kept, *[axis for axis in (2, 1, 0) if axis not in kept]][: max(len(kept), 2)]))
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Millimetres along the axes that are measured."""
+        return None if self.spacing_mm is None else tuple(self.spacing_mm[axis] for axis in self.axes)
+
+    @property
+    def worst_distance(self) -> float:
+        """From one corner of the image to the other: further apart no two voxels are."""
+        spacing = self.spacing_mm or (1.0, 1.0, 1.0)
+        return math.hypot(*((n - 1) * step for n, step in zip(self.reference.shape, spacing, strict=True)))
+
+
+def _holds(labels: NDArray[np.uint8], members: tuple[int, ...]) -> NDArray[np.bool_]:
+    return labels == members[0] if len(members) == 1 else np.isin(labels, members)
+
+
+def surface_rows(
+    image_id: str, head: str, structures: Structures, tolerances: tuple[float, ...]
+) -> list[dict[str, Any]]:
+    """The rows of `storage.side_parts.SURFACES` of one image and head."""
+    return [
+        {"image_id": image_id, "head": head, "class_index": index, **_surfaces_of(structures, members, tolerances)}
+        for index, members in structures.classes()
+    ]
+
+
+def lesion_rows(image_id: str, head: str, structures: Structures, rule: LesionRule) -> list[dict[str, Any]]:
+    """The rows of `storage.side_parts.LESIONS` of one image and head."""
+    return [
+        {"image_id": image_id, "head": head, "class_index": index, **row}
+        for index, members in structures.classes()
+        for row in _lesions_of(structures, members, rule)
+    ]
+
+
+def _surfaces_of(structures: Structures, members: tuple[int, ...], tolerances: tuple[float, ...]) -> dict[str, Any]:
+    from segscale.tasks.surfaces.surfaces import surface_distances
+
+    unit = {"distance_unit": PIXELS if structures.spacing is None else MM, "worst_distance": structures.worst_distance}
+    if structures.prediction is None:
+        return unit
+    found = surface_distances(*structures.masks(members), structures.spacing)
+    return {
+        **unit,
+        "reference_border": found.reference_border,
+        "prediction_border": found.prediction_border,
+        **{name: getattr(found, name) for name in DISTANCES},
+        "nsd": [found.nsd(tolerance) for tolerance in tolerances],
+        "boundary_iou": found.boundary_iou,
+    }
+
+
+def _lesions_of(structures: Structures, members: tuple[int, ...], rule: LesionRule) -> Iterator[dict[str, Any]]:
+    from segscale.tasks.lesions.lesions import lesions
+
+    reference, prediction = structures.masks(members)
+    found = lesions(
+        _named(reference, structures, structures.reference_instances),
+        _named(prediction, structures, structures.prediction_instances),
+        structures.spacing,
+        rule.neighbours if reference.ndim == 3 else IN_A_PLANE[rule.neighbours],
+        rule.rule,
+        threshold=rule.threshold,
+        instances=rule.instances,
+    )
+    for row in found.rows.to_dict("records"):
+        yield {**{str(name): value for name, value in row.items()}, "distance_unit": found.distance_unit}
+
+
+def _named(mask: NDArray[np.bool_], structures: Structures, instances: NDArray[Any] | None) -> NDArray[Any]:
+    """The mask, or where there are instances their numbers in it."""
+    return mask if instances is None else np.where(mask, structures.flat(instances), 0)
+
+
+class Measured:
+    """The rows of the images of a shard."""
+
+    def __init__(self) -> None:
+        self._surfaces: list[dict[str, Any]] = []
+        self._lesions: list[dict[str, Any]] = []
+
+    def add(self, image_id: str, head: str, structures: Structures, measuring: Measuring) -> None:
+        """Measure an image as one head predicts it."""
+        if measuring.tolerances is not None:
+            self._surfaces += surface_rows(image_id, head, structures, measuring.tolerances)
+        if measuring.lesions is not None:
+            self._lesions += lesion_rows(image_id, head, structures, measuring.lesions)
+
+    def encode(self, measuring: Measuring | None) -> dict[str, bytes]:
+        """The side parts of the shard, by the names of their objects; nothing where nothing was asked for."""
+        found: dict[str, bytes] = {}
+        if measuring is not None and measuring.tolerances is not None:
+            found[SURFACES.name] = SURFACES.encode(self._surfaces)
+        if measuring is not None and measuring.lesions is not None:
+            found[LESIONS.name] = LESIONS.encode(self._lesions)
+        return found

@@ -1,0 +1,80 @@
+"""Measures: surfaces and lesions in the tables over images, below the rows of the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from segscale.tasks.metrics.aggregate import (
+    MISSING_AS_WORST,
+    PER_SAMPLE_COLUMNS_WITH_DISTANCES,
+    batch_summed,
+    per_sample,
+)
+from segscale.tasks.metrics.findings import Finding
+from segscale.tasks.metrics.gap import gap
+from segscale.tasks.metrics.intervals import intervals
+from segscale.tasks.metrics.lesion_metrics import lesion_panels
+from segscale.tasks.metrics.panel import Panel
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.surface_metrics import UNIT, mixed_units, surface_panel
+from segscale.tasks.metrics.units import with_units
+
+SURFACE, LESIONS = "surface", "lesions"
+"""Tables of what was measured of each image."""
+
+
+def with_measures(
+    tables: Mapping[str, pd.DataFrame], panel: Panel, measures: Mapping[str, pd.DataFrame], settings: ScoreSettings
+) -> dict[str, pd.DataFrame]:
+    """The tables over images with the rows of surfaces and lesions below; as they are where nothing was measured.
+
+    panel: of the pixels. measures: the tables of `run_measures`, or what a report holds of them. Distances are averaged
+    and never summed, so that they have no part in batch_summed and in the gap.
+    """
+    if not measures:
+        return dict(tables)
+    more: dict[str, list[pd.DataFrame]] = {name: [table] for name, table in tables.items()}
+    for stratum, beside in panels_of(panel, measures, settings):
+        # Strata of sizes of lesions are strata of the whole set alone.
+        own = settings.changed(group_by=()) if stratum else settings
+        made = {"per_sample": per_sample(beside, own, PER_SAMPLE_COLUMNS_WITH_DISTANCES)}
+        if beside.explained:
+            made |= {"batch_summed": batch_summed(beside, own), "gap": gap(beside, own)}
+        if "intervals" in tables:
+            made["intervals"] = intervals(beside, own)
+        for name, table in made.items():
+            more[name].append(table.assign(stratum=stratum).astype({"stratum": "str"}) if stratum else table)
+    own_rows = more["per_sample"][0]
+    more["per_sample"][0] = own_rows.assign(**{MISSING_AS_WORST: own_rows["mean_missing_as_zero"]})
+    return {name: several[0] if len(several) == 1 else pd.concat(several, ignore_index=True)
+            for name, several in more.items()}  # fmt: skip
+
+
+def panels_of(
+    panel: Panel, measures: Mapping[str, pd.DataFrame], settings: ScoreSettings
+) -> Iterator[tuple[str, Panel]]:
+    """The panels beside that of the pixels, with their units: each with the stratum that it is, "" for all."""
+    if SURFACE in measures and not mixed_units(measures[SURFACE]):
+        yield "", with_units(surface_panel(panel, measures[SURFACE], settings), settings)
+    if LESIONS in measures:
+        for stratum, beside in lesion_panels(panel, measures[LESIONS], settings):
+            yield stratum, with_units(beside, settings)
+
+
+def about_measures(measures: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
+    """What the tables say against the run."""
+    if SURFACE in measures and mixed_units(measures[SURFACE]):
+        images = measures[SURFACE].drop_duplicates("image_id").dropna(subset=[UNIT])
+        of_units = [(str(unit), rows) for unit, rows in images.groupby(UNIT, sort=True)]
+        counted = [f"{unit}: {len(rows)} images, {rows['image_id'].iloc[0]} for one" for unit, rows in of_units]
+        yield Finding(
+            "mixed-distance-units",
+            "error",
+            "distances of some images are in mm and those of others in pixels, so a mean over them would mean nothing: "
+            "surface.parquet holds each, and no mean is made",
+            "; ".join(counted),
+            "say with dataset.spacing_mm how far the voxels of those files are apart that do not, or evaluate the two "
+            "kinds apart, by a manifest of each",
+        )
