@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from segscale.flows.preview import preview
     from segscale.flows.reports.library import compare, diagnose, nnunet_summary, rescore
     from segscale.storage.reports import Report, open_report, open_runs
+    from segscale.tasks.lesions.counts import LesionCounts
+    from segscale.tasks.lesions.lesions import Lesions, lesions
     from segscale.tasks.metrics.diagnose import check_arrays
     from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
     from segscale.tasks.metrics.scores import (
@@ -46,6 +48,8 @@ _HOMES = {
     "flows.preview": ("preview",),
     "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "rescore"),
     "storage.reports": ("Report", "open_report", "open_runs"),
+    "tasks.lesions.counts": ("LesionCounts",),
+    "tasks.lesions.lesions": ("Lesions", "lesions"),
     "tasks.metrics.diagnose": ("check_arrays",),
     "tasks.metrics.overlap": ("OverlapCounts", "count_overlap"),
     "tasks.metrics.scores": (
@@ -60,6 +64,8 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EvaluationConfig",
+    "LesionCounts",
+    "Lesions",
     "OverlapCounts",
     "Report",
     "SegscaleError",
@@ -71,6 +77,7 @@ __all__ = [
     "evaluate",
     "f_beta",
     "iou",
+    "lesions",
     "load_config",
     "nnunet_summary",
     "open_report",

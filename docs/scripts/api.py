@@ -20,6 +20,7 @@ in [contract.md](contract.md), the columns of the tables in [reports.md](reports
 SECTIONS = {
     "Reports": ("open_report", "open_runs", "Report", "rescore", "compare", "diagnose", "nnunet_summary"),
     "Counting": ("count_overlap", "OverlapCounts", "check_arrays"),
+    "Lesions": ("lesions", "Lesions", "LesionCounts"),
     "Scores": (
         "dice", "iou", "tversky", "f_beta", "sensitivity", "precision", "specificity", "volume_difference", "soft_dice",
         "soft_tversky",

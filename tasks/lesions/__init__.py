@@ -1,0 +1,1 @@
+"""Lesions: connected components of masks, which of them were found, and what that is worth. Pure numbers."""
