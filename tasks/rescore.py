@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.headline import OF_FOLDS, PER_UNIT
 from segscale.tasks.metrics.kept_thresholds import aggregate, counts_at, kept_index, pair_names
 from segscale.tasks.metrics.layout import over_classes
+from segscale.tasks.metrics.measures import with_measures
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY
 from segscale.tasks.metrics.panel import (
     IS_REGION,
@@ -31,7 +33,7 @@ from segscale.tasks.metrics.panel import (
     panel_of,
 )
 from segscale.tasks.metrics.per_unit import per_unit
-from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
+from segscale.tasks.metrics.settings import EmptyPolicy, MissedDistance, ScoreSettings
 from segscale.tasks.metrics.statistics import mean, mean_with_zeros
 from segscale.tasks.metrics.units import levels, tears, with_units
 from segscale.tasks.refusal import there_are
@@ -60,6 +62,8 @@ class Changes:
     """Group column of per_image whose values become units of evaluation; "" for images alone."""
     folds: str | None = None
     """Group column of per_image whose values are folds; "" for none."""
+    missed_distance: MissedDistance | None = None
+    """Distance of a structure that one side alone has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +166,21 @@ def at_threshold(per_image: pd.DataFrame, thresholds: pd.DataFrame, index: int) 
     return placed
 
 
-def rescore(per_image: pd.DataFrame, settings: ScoreSettings) -> dict[str, pd.DataFrame]:
-    """The tables per_sample, batch_summed and gap, and per_unit of units, as a run with these settings writes them."""
+def rescore(
+    per_image: pd.DataFrame, settings: ScoreSettings, measures: Mapping[str, pd.DataFrame] = MappingProxyType({})
+) -> dict[str, pd.DataFrame]:
+    """The tables per_sample, batch_summed and gap, and per_unit of units, as a run with these settings writes them.
+
+    measures: of surface and lesions what their scores are made of.
+    """
     panel = with_units(panel_of(per_image), settings)
-    return {
+    tables = {
         "per_sample": per_sample(panel, settings),
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
         **({} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}),
     }
+    return with_measures(tables, panel, measures, settings)
 
 
 def headline(per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:

@@ -29,6 +29,7 @@ RESCORE = {
     "group_by": "--by",
     "unit": "--unit",
     "folds": "--folds",
+    "missed_distance": "--missed-distance",
 }
 """What settings of scores are called where a written report is read."""
 

@@ -34,6 +34,9 @@ REPORT = "reports/lesions/0a1b2c3d4e5f"
 @click.option("--by", "group_by", multiple=True, metavar="COLUMN", help="Strata: a group column; may be repeated.")
 @click.option("--unit", metavar="COLUMN", help="Units of evaluation: a group column; their counts are summed.")
 @click.option("--folds", metavar="COLUMN", help="Folds: a group column; the mean of folds stands beside the mean.")
+@click.option(
+    "--missed-distance", metavar="POLICY", help="Distance where one side lacks the structure: worst, inf or nan."
+)
 @options.as_json
 def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
     """New scores from a report alone: no images, no model. What is not given stays as in the run."""

@@ -7,14 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from segscale.errors import ConfigError
+from segscale.flows.reports.measured import measured_by_both
 from segscale.flows.reports.tables import IDENTITY, readable_reports, recorded_settings, whole_table
 from segscale.storage.enumeration import counted
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.compare import Comparison, compare
 from segscale.tasks.metrics.pairing import IMAGE_HASH
 from segscale.tasks.metrics.panel import PREDICTION_MISSING, with_missing_columns
+from segscale.tasks.metrics.size_strata import is_lesion_size
 
-SHOWN_METRICS = ("dice", "tversky")
+SHOWN_METRICS = ("dice", "tversky", "hd95", "lesion_f1")
 SHOWN_IMAGES = 5
 
 
@@ -27,6 +30,8 @@ class ReportComparison:
     comparison: Comparison
     n_by_reference: int = 0
     """Images that a run does not name, so that their references alone tell that both are over the same."""
+    left_out: tuple[str, ...] = ()
+    """What was measured and is not compared, a sentence each."""
 
     @property
     def has_missing(self) -> bool:
@@ -48,12 +53,15 @@ def compare_reports(path_a: str, path_b: str, by: tuple[str, ...] = ()) -> Repor
         a, b = open_report(path_a), open_report(path_b)
         settings_a, settings_b = recorded_settings(a), recorded_settings(b)
         images_a, images_b = whole_table(a, "per_image"), whole_table(b, "per_image")
-        comparison = compare(images_a, images_b, settings_a, settings_b, by)
+        if any(map(is_lesion_size, by)):
+            raise ConfigError("group_by: sizes of lesions are strata of a run, not of a comparison; name a column")
+        beside = measured_by_both((a, settings_a), (b, settings_b))
+        comparison = compare(images_a, images_b, settings_a, settings_b, by, beside.panels)
         rows = [_run_row("a", a, images_a), _run_row("b", b, images_b)]
     # Of objects, for a whole number beside an unknown one would become a fraction.
     n_missing = pd.Series([row["n_missing"] for row in rows], dtype=object)
     compared = pd.DataFrame(rows).assign(n_missing=n_missing)
-    return ReportComparison(compared, comparison, len(_unnamed(images_a) | _unnamed(images_b)))
+    return ReportComparison(compared, comparison, len(_unnamed(images_a) | _unnamed(images_b)), beside.left_out)
 
 
 def _unnamed(per_image: pd.DataFrame) -> set[object]:
@@ -111,7 +119,8 @@ def _caveats(found: ReportComparison) -> list[str]:
     """What makes the two runs less alike than the table looks, a line each."""
     heads = found.comparison.differences[["head_a", "head_b"]].drop_duplicates()
     paired = zip(heads["head_a"].tolist(), heads["head_b"].tolist(), strict=True)
-    lines = [f"head {a!r} of a is compared with head {b!r} of b" for a, b in paired if a != b]
+    lines = list(found.left_out)
+    lines += [f"head {a!r} of a is compared with head {b!r} of b" for a, b in paired if a != b]
     thresholds = found.runs["threshold"].astype(object).where(found.runs["threshold"].notna(), None).tolist()
     if thresholds[0] != thresholds[1]:
         lines.append(f"threshold {thresholds[0]} in a, {thresholds[1]} in b (None: label maps, or classes by argmax)")

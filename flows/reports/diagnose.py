@@ -8,11 +8,13 @@ import pandas as pd
 
 from segscale.errors import ArgumentError, ConfigError
 from segscale.flows.reports.histories import is_history, read_history
+from segscale.flows.reports.measured import measures_of
 from segscale.flows.reports.tables import readable_reports, recorded_settings, whole_table
 from segscale.storage.reports import open_report
 from segscale.tasks.metrics.diagnose import diagnose
 from segscale.tasks.metrics.equal_files import equal_files
 from segscale.tasks.metrics.findings import Finding, by_severity, in_words
+from segscale.tasks.metrics.measures import SURFACE, about_measures
 from segscale.tasks.training.diagnosis.diagnose import diagnose_history
 
 
@@ -43,7 +45,8 @@ def diagnose_report(path: str) -> list[Finding]:
             gap=whole_table(report, "gap"),
             settings=settings,
         )
-        return by_severity([*found, *equal_files(per_image)])
+        measures = measures_of(report, settings, (SURFACE,))
+        return by_severity([*found, *equal_files(per_image), *about_measures(measures)])
 
 
 def describe(findings: list[Finding]) -> str:

@@ -14,7 +14,7 @@ from segscale.flows.reports.rescore import open_rescoring, tables_of
 from segscale.flows.reports.tables import readable_reports
 from segscale.storage.reports import open_report
 from segscale.tasks.metrics.findings import Finding
-from segscale.tasks.metrics.settings import EmptyPolicy
+from segscale.tasks.metrics.settings import EmptyPolicy, MissedDistance
 from segscale.tasks.rescore import Changes
 
 
@@ -30,6 +30,7 @@ def rescore(
     group_by: tuple[str, ...] | None = None,
     unit: str | None = None,
     folds: str | None = None,
+    missed_distance: MissedDistance | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
 
@@ -45,10 +46,13 @@ def rescore(
         unit: column of per_image whose values are units of evaluation; "" for images alone. Strata of the run that cut
             one apart are left out.
         folds: column of per_image whose values are folds; "" for none.
+        missed_distance: of surfaces, where one side alone has the structure: "worst" (the diagonal of the image),
+            "inf" or "nan".
 
     Returns:
         The tables ``per_sample``, ``batch_summed`` and ``gap``, and of units ``per_unit``, as docs/reports.md describes
-        them; NaN is undefined.
+        them; NaN is undefined. Of surfaces and lesions that the run measured the rows follow those of the pixels,
+        except at another threshold, at which nothing was measured.
 
     Raises:
         ConfigError: the report cannot be read, or does not hold what is asked for.
@@ -57,7 +61,9 @@ def rescore(
     >>> sorted(tables)
     ['batch_summed', 'gap', 'per_sample']
     """
-    changes = Changes(threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds)
+    changes = Changes(
+        threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds, missed_distance
+    )
     return tables_of(open_rescoring(report, changes))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from segscale.errors import ConfigError
+from segscale.flows.reports.measured import measures_of, refuse_without_lesions
 from segscale.flows.reports.tables import (
     IDENTITY,
     readable_reports,
@@ -17,6 +18,7 @@ from segscale.flows.reports.tables import (
     tables_as_json,
 )
 from segscale.storage.reports import Report, open_report
+from segscale.tasks.metrics.measures import LESIONS, SURFACE
 from segscale.tasks.metrics.panel import n_classes_of
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
@@ -39,6 +41,8 @@ class Rescoring:
     run: Mapping[str, Any]
     plan: Plan
     per_image: pd.DataFrame
+    measures: Mapping[str, pd.DataFrame]
+    """Of the tables surface and lesions what their scores are made of."""
 
     @property
     def notes(self) -> list[str]:
@@ -55,6 +59,9 @@ class Rescoring:
             f"Tversky alpha {settings.tversky_alpha} (false positives), beta {settings.tversky_beta} (false "
             f"negatives); smooth {settings.smooth}; empty {settings.empty}"
         )
+        measured = [name for name in (SURFACE, LESIONS) if f"{name}.parquet" in self.run["files"]]
+        if measured and self.plan.index is not None:
+            lines.append(f"{' and '.join(measured)} left out: they were measured at the threshold of the run")
         if self.plan.left_out:
             names = ", ".join(self.plan.left_out)
             lines.append(f"strata of the run left out, as they cut a {settings.unit} apart: {names}")
@@ -83,7 +90,9 @@ def open_rescoring(path: str, changes: Changes) -> Rescoring:
             per_image = at_threshold(per_image, thresholds, plan.index)
         plan = without_torn_strata(plan, changes, per_image)
         check_units(per_image.drop_duplicates("image_id"), plan.settings)
-    return Rescoring(report, run, plan, per_image)
+        measures = measures_of(report, plan.settings) if plan.index is None else {}
+        refuse_without_lesions(plan.settings.group_by, report)
+    return Rescoring(report, run, plan, per_image, measures)
 
 
 def describe(rescoring: Rescoring) -> str:
@@ -113,7 +122,7 @@ def describe(rescoring: Rescoring) -> str:
 def tables_of(rescoring: Rescoring) -> dict[str, pd.DataFrame]:
     """per_sample, batch_summed and gap with the report's columns."""
     identity = {name: rescoring.run[name] for name in IDENTITY}
-    tables = rescore(rescoring.per_image, rescoring.plan.settings)
+    tables = rescore(rescoring.per_image, rescoring.plan.settings, rescoring.measures)
     for table in tables.values():
         for place, (name, value) in enumerate(identity.items()):
             table.insert(place, name, value)

@@ -4,7 +4,7 @@ Differences are run b minus run a. Means are over images that have a score in bo
 are ok in both. Where a run lacks usable predictions, both stand a second time with these images: as 0, and as missed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -16,10 +16,17 @@ from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array
 from segscale.tasks.metrics.intervals import MAX_UNDEFINED, MIN_UNITS
 from segscale.tasks.metrics.layout import Row, seed_of, table
-from segscale.tasks.metrics.metric_table import DICE, TVERSKY, Metric
+from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
 from segscale.tasks.metrics.paired_tests import holm, permutation_test, wilcoxon_test
-from segscale.tasks.metrics.pairing import PairedClass, Pairs, by_unit, pair_images, refuse_different_settings
+from segscale.tasks.metrics.pairing import (
+    Beside,
+    PairedClass,
+    Pairs,
+    by_unit,
+    pair_images,
+    refuse_different_settings,
+)
 from segscale.tasks.metrics.panel import IMAGE, MACRO, OVER_CLASSES, Stratum
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
@@ -57,9 +64,16 @@ class Comparison:
 
 
 def compare(
-    a: pd.DataFrame, b: pd.DataFrame, settings_a: ScoreSettings, settings_b: ScoreSettings, by: tuple[str, ...] = ()
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    settings_a: ScoreSettings,
+    settings_b: ScoreSettings,
+    by: tuple[str, ...] = (),
+    beside: Sequence[tuple[Beside, Beside]] = (),
 ) -> Comparison:
     """Compare the `per_image` tables of two runs; `by` are columns of a whose values become strata.
+
+    beside: what both runs measured beside pixels, of which the rows follow; of distances means alone.
 
     bootstrap, confidence, cluster_by, unit and seed are those of settings_a. With cluster_by, clusters are drawn and
     swapped as a whole, and signed ranks are of their mean differences. With `unit` the rows of images are followed by
@@ -72,15 +86,25 @@ def compare(
     counts differently, or where units cannot be made (`check_units`).
     """
     refuse_different_settings(settings_a, settings_b)
-    pairs = pair_images(a, b)
     settings = settings_a.changed(group_by=by, folds="")
+    pairs, *measured = (pair_images(a, b, made) for made in (None, *beside))
+    differences = [_with_holm(table(_rows_of_levels(one, settings), DIFFERENCE_COLUMNS)) for one in (pairs, *measured)]
+    images = [_most_changed(one, settings_a) for one in (pairs, *measured)]
+    return Comparison(_below(differences), _below(images), pairs.unpaired)
+
+
+def _below(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def _rows_of_levels(pairs: Pairs, settings: ScoreSettings) -> list[Row]:
+    """The rows of images, then of units; each with missing predictions too, where there are any."""
     rows = [*_rows_of(pairs, settings), *_rows_of(pairs.with_missing, settings, suffix="_missing")]
     if settings.unit:
         of_units = (None if one is None else by_unit(one, settings) for one in (pairs, pairs.with_missing))
         rows += [row for one, suffix in zip(of_units, ("", "_missing"), strict=True)
                  for row in _rows_of(one, settings, suffix)]  # fmt: skip
-    differences = _with_holm(table(rows, DIFFERENCE_COLUMNS))
-    return Comparison(differences, _most_changed(pairs, settings_a), pairs.unpaired)
+    return rows
 
 
 def _rows_of(pairs: Pairs | None, settings: ScoreSettings, suffix: str = "") -> list[Row]:
@@ -101,7 +125,7 @@ def _rows_of_stratum(pairs: Pairs, stratum: Stratum, settings: ScoreSettings) ->
         foreground: list[list[PairedEstimate]] = []
         for pair in of_head:
             a, b = pair.a.take(stratum.images), pair.b.take(stratum.images)
-            estimates = estimate_pair(a, b, units, settings, seed)
+            estimates = estimate_pair(a, b, units, settings, seed, pairs.panel.metrics)
             yield from (_row(stratum, pair.class_index, pair.class_name, heads, one, settings, trouble, units)
                         for one in estimates)  # fmt: skip
             if pair.is_foreground:
@@ -178,7 +202,7 @@ def _most_changed(pairs: Pairs, settings: ScoreSettings) -> pd.DataFrame:
         _changed_images(pairs, pair, metric, settings)
         for pair in pairs.classes
         if pair.class_index != OVER_CLASSES
-        for metric in (DICE, TVERSKY)
+        for metric in pairs.panel.explained
     ]
     return table([row for rows in tables for row in rows], CHANGED_COLUMNS)
 

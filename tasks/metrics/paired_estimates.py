@@ -75,13 +75,21 @@ class _Sums:
 
 
 def estimate_pair(
-    a: CountColumns, b: CountColumns, units: Units, settings: ScoreSettings, seed: list[int]
+    a: CountColumns,
+    b: CountColumns,
+    units: Units,
+    settings: ScoreSettings,
+    seed: list[int],
+    metrics: tuple[Metric, ...] = METRICS,
 ) -> list[PairedEstimate]:
-    """Per metric the per_sample and the pooled difference of two runs; equal seeds give paired resamples and swaps."""
-    sums = [_sums(metric, a, b, units, settings) for metric in METRICS]
+    """Per metric the per_sample and the pooled difference of two runs; equal seeds give paired resamples and swaps.
+
+    What is averaged has no pooled one.
+    """
+    sums = [_sums(metric, a, b, units, settings) for metric in metrics]
     columns = [
         column
-        for metric, one in zip(METRICS, sums, strict=True)
+        for metric, one in zip(metrics, sums, strict=True)
         for column in (
             UnitSums(one.difference, one.n_both, 0.0),
             UnitSums(one.numerator_a, one.denominator_a, metric.smooth(settings)),
@@ -91,11 +99,12 @@ def estimate_pair(
     replicates = [one.replicates for one in resample(columns, settings.bootstrap, seed)]
     permuted = _swap(sums, units.count, [*seed, 1])
     estimates: list[PairedEstimate] = []
-    for place, (metric, one) in enumerate(zip(METRICS, sums, strict=True)):
+    for place, (metric, one) in enumerate(zip(metrics, sums, strict=True)):
         of_mean, of_a, of_b = replicates[3 * place : 3 * place + 3]
         swapped = permuted[:, 3 * place : 3 * place + 3]
         estimates.append(_per_sample(metric, a, b, one, of_mean, swapped[:, 0], settings))
-        estimates.append(_pooled(metric, a, b, one, of_b - of_a, swapped[:, 1:], settings))
+        if not metric.is_averaged:
+            estimates.append(_pooled(metric, a, b, one, of_b - of_a, swapped[:, 1:], settings))
     return estimates
 
 

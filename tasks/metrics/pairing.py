@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns
-from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of
+from segscale.tasks.metrics.panel import Panel, Sample, Stratum, panel_of, with_volumes
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units
 
@@ -73,12 +73,17 @@ def refuse_different_settings(a: ScoreSettings, b: ScoreSettings) -> None:
             )
 
 
-def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
+Beside = Callable[[Panel], Panel]
+"""What makes of a panel of pixels that of surfaces or lesions, over the same images."""
+
+
+def pair_images(a: pd.DataFrame, b: pd.DataFrame, beside: tuple[Beside, Beside] | None = None) -> Pairs:
     """Pair the `per_image` tables of two runs.
 
     `with_missing` pairs the images without a usable prediction too, as far as it is known which they are. Heads are
     paired by name; where no name is in both runs, the last head of one with the last of the other.
-    Images that a run does not name (no image_sha256) are the same where their references are.
+    Images that a run does not name (no image_sha256) are the same where their references are. beside: of both runs,
+    what is compared instead of the pixels.
     Raises ValueError where images, references, classes or the reading of the references differ, or where no image is ok
     in both.
     """
@@ -89,10 +94,16 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame) -> Pairs:
     _refuse_other_files(images_a, images_b, ok)
     if not ok.any():
         raise ArgumentError("no image is ok in both runs: nothing can be compared")
-    panels = [_panel(frame, images_a.index[ok]) for frame in (a, b)]
+    own = beside or (_itself, _itself)
+    panels = [made(_panel(frame, images_a.index[ok])) for frame, made in zip((a, b), own, strict=True)]
+    every = [made(panel_of(frame)) for frame, made in zip((a, b), own, strict=True)]
     statuses = pd.DataFrame({"status_a": images_a["status"], "status_b": images_b["status"]})[~ok]
     unpaired = statuses.rename_axis("image_id").reset_index()
-    return Pairs(panels[0], _classes_of(panels), unpaired, _with_missing([panel_of(a), panel_of(b)], images_a.index))
+    return Pairs(panels[0], _classes_of(panels), unpaired, _with_missing(every, images_a.index))
+
+
+def _itself(panel: Panel) -> Panel:
+    return panel
 
 
 def _with_missing(panels: Sequence[Panel], order: pd.Index) -> Pairs | None:
@@ -112,20 +123,25 @@ def _with_missing(panels: Sequence[Panel], order: pd.Index) -> Pairs | None:
 
 def _with_missing_as_images(panel: Panel) -> Panel:
     images, nothing = pd.concat([panel.images, panel.missing], ignore_index=True), np.empty(0, np.int64)
-    return replace(panel, images=images, failed=panel.failed.iloc[:0], missing=panel.missing.iloc[:0], classes={
+    of_pixels = None if panel.of_pixels is None else _with_missing_as_images(panel.of_pixels)
+    nobody = panel.failed.iloc[:0], panel.missing.iloc[:0]
+    whole = replace(panel, images=images, failed=nobody[0], missing=nobody[1], of_pixels=of_pixels)
+    return with_volumes(replace(whole, classes={
         head: tuple(
             replace(one, counts=Sample(one.counts, one.missed).with_missing, missed=one.missed.take(nothing))
             for one in classes
         )
         for head, classes in panel.classes.items()
-    })  # fmt: skip
+    }))  # fmt: skip
 
 
 def _taken(panel: Panel, places: NDArray[np.intp]) -> Panel:
-    return replace(panel, images=panel.images.iloc[places].reset_index(drop=True), classes={
+    images = panel.images.iloc[places].reset_index(drop=True)
+    of_pixels = None if panel.of_pixels is None else _taken(panel.of_pixels, places)
+    return with_volumes(replace(panel, images=images, of_pixels=of_pixels, classes={
         head: tuple(replace(one, counts=one.counts.take(places)) for one in classes)
         for head, classes in panel.classes.items()
-    })  # fmt: skip
+    }))  # fmt: skip
 
 
 def _images(per_image: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -183,7 +199,8 @@ def _paired_classes(panels: Sequence[Panel], heads: tuple[Hashable, Hashable]) -
     for one_a, one_b in zip(of_a, of_b, strict=True):
         kind = one_a.is_foreground
         pairs.append(PairedClass(one_a.class_index, one_a.class_name, *heads, one_a.counts, one_b.counts, kind))
-        _refuse_other_reading(pairs[-1], panels[0])
+        if panels[0].of_pixels is None:
+            _refuse_other_reading(pairs[-1], panels[0])
     n_foreground = sum(pair.is_foreground for pair in pairs)
     return [pair for pair in pairs if pair.class_index >= 0 or n_foreground > 1]
 

@@ -236,8 +236,12 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
     for head, of_head in rows.groupby("head", sort=False, dropna=False):
         found = [_class_counts(of_class, len(images), len(lacking)) for _, of_class in of_head.groupby("class_index")]
         classes[head] = (*found, *_sums_over_classes(found))
-    panel = Panel(images, failed, lacking, tuple(classes), classes)
-    return replace(panel, volumes=_volumes(panel))
+    return with_volumes(Panel(images, failed, lacking, tuple(classes), classes))
+
+
+def with_volumes(panel: Panel) -> Panel:
+    """The panel with how large its references are in mm3, where any image has a spacing."""
+    return panel if panel.of_pixels else replace(panel, volumes=_volumes(panel))
 
 
 def _volumes(panel: Panel) -> tuple[Float64Array, ...] | None:

@@ -1,0 +1,108 @@
+"""What written reports hold beside pixels: surfaces and lesions, read for other scores and for comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from segscale.errors import ConfigError
+from segscale.storage.reports import Report
+from segscale.tasks.metrics.lesion_metrics import lesion_panels
+from segscale.tasks.metrics.measures import LESIONS, SURFACE
+from segscale.tasks.metrics.pairing import Beside
+from segscale.tasks.metrics.panel import Panel
+from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.size_strata import is_lesion_size
+from segscale.tasks.metrics.surface_metrics import (
+    BORDERS,
+    UNIT,
+    WORST,
+    mixed_units,
+    surface_columns,
+    surface_panel,
+    with_missed,
+)
+
+KEYS = ("image_id", "class_index", "head")
+OF_LESIONS = (*KEYS, "side", "voxels", "volume_mm3", "area_mm2", "matched", "dice", "iou")
+LESION_KEYS = ("lesion_neighbours", "lesion_rule", "lesion_threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredByBoth:
+    """What two runs measured alike."""
+
+    panels: tuple[tuple[Beside, Beside], ...]
+    left_out: tuple[str, ...]
+    """What was measured and cannot be compared, a sentence each."""
+
+
+def measures_of(
+    report: Report, settings: ScoreSettings, asked: Collection[str] = (SURFACE, LESIONS)
+) -> dict[str, pd.DataFrame]:
+    """The columns of the tables surface and lesions that scores are made of, where the report has them.
+
+    A structure on one side alone has the distance that the settings say.
+    """
+    files = report.run()["files"]
+    found = {}
+    if SURFACE in asked and f"{SURFACE}.parquet" in files:
+        names = report.columns(SURFACE)
+        columns = (*KEYS, UNIT, WORST, *BORDERS, *surface_columns(names))
+        found[SURFACE] = with_missed(report.table(SURFACE, columns), settings)
+    if LESIONS in asked and f"{LESIONS}.parquet" in files:
+        found[LESIONS] = report.table(LESIONS, OF_LESIONS)
+    return found
+
+
+def measured_by_both(a: tuple[Report, ScoreSettings], b: tuple[Report, ScoreSettings]) -> MeasuredByBoth:
+    """What both runs measured: distances in one unit, by the metrics that both have; lesions by one rule."""
+    tables = [measures_of(*one) for one in (a, b)]
+    panels: list[tuple[Beside, Beside]] = []
+    left_out = []
+    surfaces = [one[SURFACE] for one in tables if SURFACE in one]
+    if len(surfaces) == 2:
+        units = sorted({str(unit) for table in surfaces for unit in table[UNIT].dropna()})
+        shared = [name for name in surface_columns(list(surfaces[0])) if name in surfaces[1]]
+        if len(units) == 1 and not any(map(mixed_units, surfaces)):
+            kept = [table[[*KEYS, UNIT, WORST, *BORDERS, *shared]] for table in surfaces]
+            panels.append((_surfaces(kept[0], a[1]), _surfaces(kept[1], b[1])))
+        else:
+            left_out.append(f"distances are in {' and '.join(units)}, and are not compared")
+    lesions = [one[LESIONS] for one in tables if LESIONS in one]
+    if len(lesions) == 2:
+        rules = [_rule_of(report) for report, _ in (a, b)]
+        if rules[0] == rules[1]:
+            panels.append((_lesions(lesions[0], a[1]), _lesions(lesions[1], b[1])))
+        else:
+            left_out.append(f"lesions were counted by {rules[0]} in a and by {rules[1]} in b, and are not compared")
+    return MeasuredByBoth(tuple(panels), tuple(left_out))
+
+
+def _surfaces(table: pd.DataFrame, settings: ScoreSettings) -> Beside:
+    return partial(surface_panel, surface=table, settings=settings)
+
+
+def _lesions(table: pd.DataFrame, settings: ScoreSettings) -> Beside:
+    def beside(panel: Panel) -> Panel:
+        return next(one for _, one in lesion_panels(panel, table, settings.changed(group_by=())))
+
+    return beside
+
+
+def _rule_of(report: Report) -> str:
+    """What decides what a lesion is, as keys of the configuration."""
+    config: Mapping[str, Mapping[str, object]] = report.run()["config"]
+    keys = {name: config["metrics"].get(name) for name in LESION_KEYS}
+    instances = config.get("dataset", {}).get("instances", "")
+    return ", ".join(f"{name} = {value}" for name, value in {**keys, "instances": instances}.items() if value)
+
+
+def refuse_without_lesions(group_by: tuple[str, ...], report: Report) -> None:
+    """Raise ConfigError for strata of sizes of lesions where the run counted none."""
+    asked = next(filter(is_lesion_size, group_by), None)
+    if asked and f"{LESIONS}.parquet" not in report.run()["files"]:
+        raise ConfigError(f"group_by: {asked!r} is of lesions, and this run counted none (metrics.lesions = true)")
