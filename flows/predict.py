@@ -11,7 +11,7 @@ from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_model
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import list_dataset, require_catalog
+from segscale.flows.dataset import list_dataset, measuring, require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import give_model, resolve
@@ -24,6 +24,7 @@ from segscale.storage.ledger import Ledger
 from segscale.storage.sources import file_name
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
+from segscale.tasks.measuring import Measuring, stacks_of_images
 from segscale.tasks.predict import Prediction, PredictJob
 
 
@@ -53,7 +54,7 @@ def predict_images(run: Run, only: Collection[str] | None = None) -> StageSummar
 def _predict(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> StageSummary:
     plan = resolve(run, catalog)
     ingested = shard_plans(run.config, catalog)
-    jobs = plan_predict(catalog, plan.prediction, run.config.metrics.slices)
+    jobs = jobs_of(run.config, catalog, plan.prediction)
     run.counted = counted_by(run.config, plan, jobs)
     planned = {key: ingested[job.ingest_key] for key, job in jobs.items() if only is None or key in only}
     if not Ledger(run.store).done(predict.STAGE).issuperset(planned):
@@ -61,11 +62,21 @@ def _predict(run: Run, catalog: pd.DataFrame, only: Collection[str] | None) -> S
     return run_stage(predict.STAGE, planned, jobs.__getitem__, work.predict_shard, run, plan.prediction)
 
 
-def plan_predict(catalog: pd.DataFrame, prediction: Prediction, slices: bool = False) -> dict[str, PredictJob]:
+def jobs_of(config: EvaluationConfig, catalog: pd.DataFrame, prediction: Prediction) -> dict[str, PredictJob]:
+    """The jobs of a configuration."""
+    return plan_predict(catalog, prediction, config.metrics.slices, measuring(config))
+
+
+def plan_predict(
+    catalog: pd.DataFrame, prediction: Prediction, slices: bool = False, measuring: Measuring | None = None
+) -> dict[str, PredictJob]:
     """The jobs by their keys, in the order of the ingested shards."""
-    keys = rows_by_shard(catalog)
-    jobs = (PredictJob(predict.predict_key(key, prediction, slices), key, slices=slices) for key in keys)
-    return {job.key: job for job in jobs}
+    jobs: dict[str, PredictJob] = {}
+    for ingest_key, places in rows_by_shard(catalog).items():
+        key = predict.predict_key(ingest_key, prediction, slices, measuring)
+        stacks = stacks_of_images(catalog.iloc[places]) if measuring else {}
+        jobs[key] = PredictJob(key, ingest_key, slices=slices, measuring=measuring, stacks=stacks)
+    return jobs
 
 
 def counted_by(config: EvaluationConfig, plan: EnginePlan, keys: Collection[str]) -> Counted:

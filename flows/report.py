@@ -20,7 +20,7 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import is_scored, list_dataset, measuring, require_catalog
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
-from segscale.flows.predict import counted_by, plan_predict
+from segscale.flows.predict import counted_by, jobs_of
 from segscale.flows.progress import timed
 from segscale.flows.run import Counted, Run
 from segscale.flows.stage import StageSummary
@@ -176,7 +176,7 @@ def find_counted(run: Run) -> Counted:
     known = find_plan(config, run.model, run.store)
     if known is None:
         raise ConfigError(f"store.path: {run.store.url} holds no predictions of this model; run predict first")
-    return counted_by(config, known, plan_predict(run.catalog, known.prediction, config.metrics.slices))
+    return counted_by(config, known, jobs_of(config, run.catalog, known.prediction))
 
 
 def content_of(run: Run, counted: Counted) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from segscale.storage.catalog import SLICE_AXIS, SPACING
 from segscale.storage.side_parts import DISTANCES, LESIONS, SURFACES
 from segscale.tasks.geometry import Vector
 from segscale.tasks.lesions.inputs import Instances
 from segscale.tasks.lesions.matching import Rule
 from segscale.tasks.metrics.regions import Regions
+from segscale.tasks.slice_axis import axis_index
 
 MM, PIXELS = "mm", "px"
 """Units of distances."""
@@ -159,25 +163,65 @@ def _named(mask: NDArray[np.bool_], structures: Structures, instances: NDArray[A
     return mask if instances is None else np.where(mask, structures.flat(instances), 0)
 
 
+@dataclass(frozen=True, slots=True)
+class StackOf:
+    """How a volume lies in a stack of slices."""
+
+    axis: int = 0
+    """Along which axis of the volume the slices follow one another."""
+    spacing_mm: Vector | None = None
+    """Along the axes of the volume."""
+
+    def structures(
+        self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8] | None, n_classes: int, regions: Regions
+    ) -> Structures:
+        """What is measured of label maps (slices, H, W), with the axes of the volume again."""
+        volume = np.moveaxis(reference, 0, self.axis)
+        found = None if prediction is None else np.moveaxis(prediction, 0, self.axis)
+        return Structures(volume, found, self.spacing_mm, n_classes, regions)
+
+
+def stacks_of_images(catalog: pd.DataFrame) -> dict[str, StackOf]:
+    """How the images of a catalog lie in the slices of their shards, by their ids."""
+    found = {}
+    for image_id, axis, *spacing in catalog[["image_id", SLICE_AXIS, *SPACING]].itertuples(index=False, name=None):
+        depth, height, width = spacing
+        spacing_mm = None if math.isnan(depth + height + width) else (depth, height, width)
+        found[image_id] = StackOf(axis_index(axis), spacing_mm)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """The rows of the images of a shard."""
+    """The rows of some images of a shard."""
 
-    def __init__(self) -> None:
-        self._surfaces: list[dict[str, Any]] = []
-        self._lesions: list[dict[str, Any]] = []
+    surfaces: tuple[dict[str, Any], ...] = ()
+    lesions: tuple[dict[str, Any], ...] = ()
 
-    def add(self, image_id: str, head: str, structures: Structures, measuring: Measuring) -> None:
-        """Measure an image as one head predicts it."""
-        if measuring.tolerances is not None:
-            self._surfaces += surface_rows(image_id, head, structures, measuring.tolerances)
-        if measuring.lesions is not None:
-            self._lesions += lesion_rows(image_id, head, structures, measuring.lesions)
+    @classmethod
+    def of(cls, image_id: str, of_heads: Mapping[str, Structures], measuring: Measuring) -> Measured:
+        """Measure an image as each head predicts it."""
+        surfaces: list[dict[str, Any]] = []
+        lesions: list[dict[str, Any]] = []
+        for head, structures in of_heads.items():
+            if measuring.tolerances is not None:
+                surfaces += surface_rows(image_id, head, structures, measuring.tolerances)
+            if measuring.lesions is not None:
+                lesions += lesion_rows(image_id, head, structures, measuring.lesions)
+        return cls(tuple(surfaces), tuple(lesions))
 
-    def encode(self, measuring: Measuring | None) -> dict[str, bytes]:
-        """The side parts of the shard, by the names of their objects; nothing where nothing was asked for."""
+    @classmethod
+    def joined(cls, several: Iterable[Measured]) -> Measured:
+        """The rows of several, one after the other."""
+        images = tuple(several)
+        surfaces, lesions = ([getattr(one, name) for one in images] for name in ("surfaces", "lesions"))
+        return cls(tuple(chain.from_iterable(surfaces)), tuple(chain.from_iterable(lesions)))
+
+    def encode(self, measuring: Measuring) -> dict[str, bytes]:
+        """The side parts of the shard, by the names of their objects."""
         found: dict[str, bytes] = {}
-        if measuring is not None and measuring.tolerances is not None:
-            found[SURFACES.name] = SURFACES.encode(self._surfaces)
-        if measuring is not None and measuring.lesions is not None:
-            found[LESIONS.name] = LESIONS.encode(self._lesions)
+        if measuring.tolerances is not None:
+            found[SURFACES.name] = SURFACES.encode(self.surfaces)
+        if measuring.lesions is not None:
+            found[LESIONS.name] = LESIONS.encode(self.lesions)
         return found

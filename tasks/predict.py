@@ -16,6 +16,7 @@ from segscale.storage.failures import Failure
 from segscale.storage.ledger import Entry, Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.side_parts import SLICES
+from segscale.tasks.band_measures import BandMeasures
 from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.engines import Engine, EngineFacts
@@ -23,6 +24,7 @@ from segscale.tasks.inference import Band, Batch, BatchShape, Merging, plan_piec
 from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
 from segscale.tasks.kept import Kept
 from segscale.tasks.labels import IGNORED
+from segscale.tasks.measuring import Measuring, StackOf
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.prefetch import Behind, ahead, stage
@@ -94,9 +96,15 @@ class PredictJob:
     """Of a trial: the ids of the images that are predicted, and nothing is committed."""
     slices: bool = False
     """Whether the counts of each slice are kept too."""
+    measuring: Measuring | None = None
+    """What is measured of surfaces and lesions; None for nothing."""
+    stacks: Mapping[str, StackOf] = field(default_factory=dict)
+    """Of what is measured: how each image lies in the shard, by its id. Its files and `measuring` decide it."""
 
 
-def predict_key(ingest_key: str, prediction: Prediction, slices: bool = False) -> str:
+def predict_key(
+    ingest_key: str, prediction: Prediction, slices: bool = False, measuring: Measuring | None = None
+) -> str:
     """The key of a predicted shard: everything that determines its counts and labels."""
     return content_key(
         {
@@ -105,6 +113,7 @@ def predict_key(ingest_key: str, prediction: Prediction, slices: bool = False) -
             "ingest": ingest_key,
             "prediction": prediction.record(),
             **({"slices": True} if slices else {}),
+            **({"measuring": asdict(measuring)} if measuring else {}),
         }
     )
 
@@ -170,11 +179,12 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     failures = refused_rows(rows, engine)
     counts: dict[str, list[OverlapCounts]] = {}
     slices: SliceCounts = {}
+    measures = None if job.only else _measures(job, prediction)
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
         images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
-        tally = _Tally(references, prediction, engine.facts.outputs, job.slices)
+        tally = _Tally(references, prediction, engine.facts.outputs, job.slices, measures)
         _infer(images, accepted, prediction, engine, tally)
         failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
         slices = tally.slices
@@ -183,7 +193,9 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     facts = {"n_images": len(rows), "n_failed": len(failures)}
     if not job.only:
         of_slices = (line for row in rows for line in _slice_rows(row, prediction, slices, failures))
-        beside = {SLICES.name: SLICES.encode(list(of_slices))} if job.slices else None
+        beside = {SLICES.name: SLICES.encode(list(of_slices))} if job.slices else {}
+        if measures is not None:
+            beside |= measures.encode(rows, failures, lambda row: row.crop(_references(store, entry)))
         encoded = parts.encode_part(part)
         shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=encoded, facts=facts, beside=beside)
     return ShardDone(job.key, len(rows), len(failures))
@@ -193,8 +205,19 @@ def _missed(store: ObjectStore, entry: Entry, rows: Sequence[ShardRow], predicti
     """By image id the reference pixels of each class, of images that are sound and got no usable prediction."""
     if not rows:
         return {}
-    references = shards.open_arrays(store, entry, REFERENCES)[0]
+    references = _references(store, entry)
     return {row.image_id: class_pixels(row.crop(references), prediction.n_classes, prediction.regions) for row in rows}
+
+
+def _references(store: ObjectStore, entry: Entry) -> shards.ZarrArray:
+    return shards.open_arrays(store, entry, REFERENCES)[0]
+
+
+def _measures(job: PredictJob, prediction: Prediction) -> BandMeasures | None:
+    if job.measuring is None:
+        return None
+    of_set = prediction.n_classes, prediction.regions, prediction.threshold
+    return BandMeasures(job.measuring, job.stacks, prediction.heads, *of_set)
 
 
 def _infer(
@@ -231,13 +254,20 @@ class _Tally:
     """The counts of the images of a shard and what is kept of them, in the order in which batches come."""
 
     def __init__(
-        self, references: shards.ZarrArray, prediction: Prediction, outputs: int, with_slices: bool = False
+        self,
+        references: shards.ZarrArray,
+        prediction: Prediction,
+        outputs: int,
+        with_slices: bool = False,
+        measures: BandMeasures | None = None,
     ) -> None:
         self.counts: dict[str, list[OverlapCounts]] = {}
         """Of each head, by image id."""
         self.slices: SliceCounts = {}
         """Where they are asked for. Beside the sums of images, which are added up in the same order without them."""
         self._with_slices = with_slices
+        self.measures = measures
+        """What is measured of each image, where that is asked for."""
         self.failures: dict[str, Failure] = {}
         n_slices, height, width = references.shape
         shape = (n_slices, height, width)
@@ -261,6 +291,8 @@ class _Tally:
             where = "" if band.is_whole else f"rows {band.top} to {band.bottom - 1}: "
             self.failures[image_id] = Failure(STAGE, "BadProbabilities", f"image {image_id}: {where}{error}")
             self.kept.drop(band.row.start, band.row.stop)
+            if self.measures is not None:
+                self.measures.drop(image_id)
             return
         known = self.counts.get(image_id)
         self.counts[image_id] = _added(known, counted)
@@ -269,6 +301,8 @@ class _Tally:
             alone = [without_histograms(one) for one in counted]
             self.slices[band.position] = _added(self.slices.get(band.position), alone)
         self.kept.put(band.position, band.top, band.probabilities[-1])
+        if self.measures is not None:
+            self.measures.add(band, reference)
 
     def _count_head(self, reference: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32]) -> OverlapCounts:
         return count_overlap(

@@ -38,7 +38,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     places: list[str] = []
     said: Said = Counter()
     slices: list[dict[str, Any]] = []
-    measured = Measured()
+    measured: list[Measured] = []
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files in job.images:
@@ -53,7 +53,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             said.update(scored.said)
             slices.extend(slice_rows(files.image_id, "", scored.slices))
             if scoring.measuring is not None and scored.structures is not None:
-                measured.add(files.image_id, "", scored.structures, scoring.measuring)
+                measured.append(Measured.of(files.image_id, {"": scored.structures}, scoring.measuring))
             yield scored.found
 
     counted: list[OverlapCounts | FailedImage] = count_pairs(
@@ -71,7 +71,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         about |= said_facts(said)
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         beside = {SLICES.name: SLICES.encode(slices)} if scoring.slicing else {}
-        beside |= measured.encode(scoring.measuring)
+        if scoring.measuring:
+            beside |= Measured.joined(measured).encode(scoring.measuring)
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
     columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)

@@ -15,7 +15,7 @@ from segscale.flows.ingest import ingest_catalog, plan_catalog
 from segscale.flows.maintenance.verify import inspect, kept_run
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import PLAN, find_plan, plan_key
-from segscale.flows.predict import plan_predict, predict_images
+from segscale.flows.predict import jobs_of, predict_images
 from segscale.flows.report import content_of, find_counted, report_of, reports_folder, write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_catalog, score_files
@@ -135,7 +135,7 @@ def _counted_on(run: Run) -> dict[tuple[str, str], str]:
     prediction = plan.prediction if plan else _restore_plan(run)
     if prediction is None:
         return {}
-    return {(predict.STAGE, key): job.ingest_key for key, job in plan_predict(run.catalog, prediction).items()}
+    return {(predict.STAGE, key): job.ingest_key for key, job in jobs_of(run.config, run.catalog, prediction).items()}
 
 
 def _restore_plan(run: Run) -> Prediction | None:
@@ -152,7 +152,7 @@ def _restore_plan(run: Run) -> Prediction | None:
             prediction = prediction_of(record["plan"])
         except (ReportError, TypeError, KeyError):
             continue
-        if not done.isdisjoint(plan_predict(run.catalog, prediction)):
+        if not done.isdisjoint(jobs_of(run.config, run.catalog, prediction)):
             facts = {"prediction": record["plan"], "engine": record["engine"]}
             ledger.record(PLAN, plan_key(run.config, run.model), facts)
             logger.info("repair: the plan record is restored from %s", report.path)
