@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.storage.catalog import SLICE_AXIS, SPACING
-from segscale.storage.side_parts import DISTANCES, LESIONS, SURFACES
+from segscale.storage.side_parts import DISTANCES, HISTOGRAMS, LESIONS, SURFACES
 from segscale.tasks.geometry import Vector
 from segscale.tasks.lesions.inputs import Instances
 from segscale.tasks.lesions.matching import Rule
@@ -57,9 +57,9 @@ class Structures:
     """Class indices; other values are ignored."""
     prediction: NDArray[np.uint8] | None
     """Class indices; None where there is no usable prediction."""
-    spacing_mm: Vector | None
     n_classes: int
     regions: Regions = ()
+    spacing_mm: Vector | None = None
     reference_instances: NDArray[Any] | None = None
     """Another number for each lesion; None where lesions are components."""
     prediction_instances: NDArray[Any] | None = None
@@ -71,13 +71,21 @@ class Structures:
         for place, region in enumerate(self.regions):
             yield self.n_classes + place, region
 
+    @classmethod
+    def of(
+        cls, reference: NDArray[np.uint8], prediction: NDArray[np.uint8] | None, n_classes: int, **more: Any
+    ) -> Structures:
+        """Of a prediction that holds anything where the reference is ignored: there it is background."""
+        if prediction is not None and reference.max(initial=0) >= n_classes:
+            prediction = np.where(reference < n_classes, prediction, 0)
+        return cls(reference, prediction, n_classes, **more)
+
     def masks(self, members: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where reference and prediction have one of these classes, without axes of length 1 and what is ignored."""
+        """Where reference and prediction have one of these classes, without axes of length 1."""
         reference = self.flat(_holds(self.reference, members))
         if self.prediction is None:
             return reference, np.zeros_like(reference)
-        found = _holds(self.prediction, members) & (self.reference < self.n_classes)
-        return reference, self.flat(found)
+        return reference, self.flat(_holds(self.prediction, members))
 
     def flat(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array over the image with the axes that are measured: a plane of voxels is a picture."""
@@ -125,19 +133,22 @@ def lesion_rows(image_id: str, head: str, structures: Structures, rule: LesionRu
 
 
 def _surfaces_of(structures: Structures, members: tuple[int, ...], tolerances: tuple[float, ...]) -> dict[str, Any]:
-    from segscale.tasks.surfaces.surfaces import surface_distances
+    from segscale.tasks.surfaces.distances import surface_distances
 
     unit = {"distance_unit": PIXELS if structures.spacing is None else MM, "worst_distance": structures.worst_distance}
     if structures.prediction is None:
         return unit
-    found = surface_distances(*structures.masks(members), structures.spacing)
+    # One thread, for there is a worker for each core.
+    found = surface_distances(*structures.masks(members), structures.spacing, missing="nan", n_threads=1)
+    histograms = [values.tolist() for one in found.histograms() for values in (one.bins, one.counts)]
     return {
         **unit,
-        "reference_border": found.reference_border,
-        "prediction_border": found.prediction_border,
+        "reference_border": found.from_reference.size,
+        "prediction_border": found.from_prediction.size,
         **{name: getattr(found, name) for name in DISTANCES},
         "nsd": [found.nsd(tolerance) for tolerance in tolerances],
         "boundary_iou": found.boundary_iou,
+        **dict(zip(HISTOGRAMS, histograms, strict=True)),
     }
 
 
@@ -178,7 +189,7 @@ class StackOf:
         """What is measured of label maps (slices, H, W), with the axes of the volume again."""
         volume = np.moveaxis(reference, 0, self.axis)
         found = None if prediction is None else np.moveaxis(prediction, 0, self.axis)
-        return Structures(volume, found, self.spacing_mm, n_classes, regions)
+        return Structures.of(volume, found, n_classes, regions=regions, spacing_mm=self.spacing_mm)
 
 
 def stacks_of_images(catalog: pd.DataFrame) -> dict[str, StackOf]:

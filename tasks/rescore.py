@@ -64,6 +64,10 @@ class Changes:
     """Group column of per_image whose values are folds; "" for none."""
     missed_distance: MissedDistance | None = None
     """Distance of a structure that one side alone has."""
+    nsd_tolerances: tuple[float, ...] = ()
+    """Of surfaces, beside those of the run, in the unit of its distances; of three digits at most."""
+    percentiles: tuple[float, ...] = ()
+    """Of distances, beside the 95th."""
 
 
 @dataclass(frozen=True, slots=True)

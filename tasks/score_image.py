@@ -152,7 +152,7 @@ def _structures(
     of_set = scoring.references.n_classes, scoring.counting.regions
     has_instances = measuring.lesions is not None and measuring.lesions.instances
     instances = laid_over(labels.values, reference.shape, {0}, name) if has_instances else None
-    return Structures(reference, None, spacing, *of_set, instances)
+    return Structures(reference, None, *of_set, spacing, instances)
 
 
 def _predicted(structures: Structures, found: Beside, scoring: Scoring, name: str) -> Structures:
@@ -165,7 +165,11 @@ def _predicted(structures: Structures, found: Beside, scoring: Scoring, name: st
                 'a label map with another number for each, or instances = "references"'
             )
         instances = laid_over(found.stored, structures.reference.shape, {0}, name, "reference")
-    return replace(structures, prediction=found.found.hard_labels(), prediction_instances=instances)
+    of_reference = {name: getattr(structures, name) for name in ("regions", "spacing_mm", "reference_instances")}
+    labels = found.found.hard_labels()
+    return Structures.of(
+        structures.reference, labels, structures.n_classes, **of_reference, prediction_instances=instances
+    )
 
 
 def _leave_out(

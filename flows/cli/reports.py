@@ -37,6 +37,8 @@ REPORT = "reports/lesions/0a1b2c3d4e5f"
 @click.option(
     "--missed-distance", metavar="POLICY", help="Distance where one side lacks the structure: worst, inf or nan."
 )
+@click.option("--nsd", "nsd_tolerances", type=float, multiple=True, metavar="T", help="Another tolerance, of surfaces.")
+@click.option("--percentile", "percentiles", type=float, multiple=True, metavar="Q", help="Another one, of distances.")
 @options.as_json
 def rescore_command(report: str, as_json: bool, **changes: Any) -> int:
     """New scores from a report alone: no images, no model. What is not given stays as in the run."""

@@ -31,6 +31,8 @@ def rescore(
     unit: str | None = None,
     folds: str | None = None,
     missed_distance: MissedDistance | None = None,
+    nsd_tolerances: tuple[float, ...] = (),
+    percentiles: tuple[float, ...] = (),
 ) -> dict[str, pd.DataFrame]:
     """Other scores of a run from its report alone: no image, no network. What is None stays as in the run.
 
@@ -48,6 +50,10 @@ def rescore(
         folds: column of per_image whose values are folds; "" for none.
         missed_distance: of surfaces, where one side alone has the structure: "worst" (the diagonal of the image),
             "inf" or "nan".
+        nsd_tolerances: of the normalised surface distance, beside those of the run: in mm, or pixels without a spacing;
+            of three digits at most, and exact.
+        percentiles: of the distances, beside the 95th: ``hd90``, ``hd90_pooled``, ``hd90_mean_directed`` of 90; to
+            0.5 % of themselves.
 
     Returns:
         The tables ``per_sample``, ``batch_summed`` and ``gap``, and of units ``per_unit``, as docs/reports.md describes
@@ -62,8 +68,9 @@ def rescore(
     ['batch_summed', 'gap', 'per_sample']
     """
     changes = Changes(
-        threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds, missed_distance
-    )
+        threshold, tversky_alpha, tversky_beta, smooth, batch_sizes, empty, group_by, unit, folds, missed_distance,
+        tuple(nsd_tolerances), tuple(percentiles),
+    )  # fmt: skip
     return tables_of(open_rescoring(report, changes))
 
 

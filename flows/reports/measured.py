@@ -25,6 +25,7 @@ from segscale.tasks.metrics.surface_metrics import (
     surface_panel,
     with_missed,
 )
+from segscale.tasks.other_distances import HISTOGRAMS, with_other_distances
 
 KEYS = ("image_id", "class_index", "head")
 OF_LESIONS = (*KEYS, "side", "voxels", "volume_mm3", "area_mm2", "matched", "dice", "iou")
@@ -40,8 +41,25 @@ class MeasuredByBoth:
     """What was measured and cannot be compared, a sentence each."""
 
 
+@dataclass(frozen=True, slots=True)
+class OtherDistances:
+    """What is asked of surfaces beside what the run was asked for."""
+
+    tolerances: tuple[float, ...] = ()
+    percentiles: tuple[float, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.tolerances or self.percentiles)
+
+
+NO_OTHERS = OtherDistances()
+
+
 def measures_of(
-    report: Report, settings: ScoreSettings, asked: Collection[str] = (SURFACE, LESIONS)
+    report: Report,
+    settings: ScoreSettings,
+    asked: Collection[str] = (SURFACE, LESIONS),
+    others: OtherDistances = NO_OTHERS,
 ) -> dict[str, pd.DataFrame]:
     """The columns of the tables surface and lesions that scores are made of, where the report has them.
 
@@ -49,10 +67,15 @@ def measures_of(
     """
     files = report.run()["files"]
     found = {}
+    if others and f"{SURFACE}.parquet" not in files:
+        raise ConfigError(f"{report.path}: measured no surfaces, of which other percentiles and tolerances are asked")
     if SURFACE in asked and f"{SURFACE}.parquet" in files:
         names = report.columns(SURFACE)
-        columns = (*KEYS, UNIT, WORST, *BORDERS, *surface_columns(names))
-        found[SURFACE] = with_missed(report.table(SURFACE, columns), settings)
+        columns = (*KEYS, UNIT, WORST, *BORDERS, *surface_columns(names), *(HISTOGRAMS if others else ()))
+        table = report.table(SURFACE, columns)
+        if others:
+            table = with_other_distances(table, others.tolerances, others.percentiles)
+        found[SURFACE] = with_missed(table, settings)
     if LESIONS in asked and f"{LESIONS}.parquet" in files:
         found[LESIONS] = report.table(LESIONS, OF_LESIONS)
     return found

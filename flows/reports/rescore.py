@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from segscale.errors import ConfigError
-from segscale.flows.reports.measured import measures_of, refuse_without_lesions
+from segscale.flows.reports.measured import OtherDistances, measures_of, refuse_without_lesions
 from segscale.flows.reports.tables import (
     IDENTITY,
     readable_reports,
@@ -90,7 +90,8 @@ def open_rescoring(path: str, changes: Changes) -> Rescoring:
             per_image = at_threshold(per_image, thresholds, plan.index)
         plan = without_torn_strata(plan, changes, per_image)
         check_units(per_image.drop_duplicates("image_id"), plan.settings)
-        measures = measures_of(report, plan.settings) if plan.index is None else {}
+        others = OtherDistances(changes.nsd_tolerances, changes.percentiles)
+        measures = measures_of(report, plan.settings, others=others) if plan.index is None else {}
         refuse_without_lesions(plan.settings.group_by, report)
     return Rescoring(report, run, plan, per_image, measures)
 

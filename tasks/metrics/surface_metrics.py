@@ -8,6 +8,7 @@ lack it there is nothing to be measured.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,8 @@ from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import MissedDistance, ScoreSettings
 
 DISTANCES = ("hd", "hd95", "hd95_pooled", "hd95_mean_directed", "assd", "masd")
-"""Metrics of which 0 is the best value."""
+"""Those of every table."""
+_PERCENTILE = re.compile(r"hd[0-9.]+(_pooled|_mean_directed)?")
 BOUNDARY_IOU = "boundary_iou"
 NSD = "nsd_"
 BORDERS = ("reference_border", "prediction_border")
@@ -40,8 +42,23 @@ def nsd_name(tolerance: float) -> str:
 
 def surface_columns(columns: Sequence[object]) -> tuple[str, ...]:
     """The metrics among the columns of a table of surfaces, in their order."""
-    names = map(str, columns)
-    return tuple(name for name in names if name in (*DISTANCES, BOUNDARY_IOU) or name.startswith(NSD))
+    return tuple(
+        name for name in map(str, columns) if is_distance(name) or name == BOUNDARY_IOU or name.startswith(NSD)
+    )
+
+
+def is_distance(name: str) -> bool:
+    """Whether a column is a metric of which 0 is the best value; percentiles other than the 95th are called `hd90`."""
+    return name in DISTANCES or _PERCENTILE.fullmatch(name) is not None
+
+
+def percentile_names(q: float) -> tuple[str, str, str]:
+    """What a percentile is called: the larger directed one, of both directions pooled, and the mean of the directed.
+
+    >>> percentile_names(99.5)
+    ('hd99.5', 'hd99.5_pooled', 'hd99.5_mean_directed')
+    """
+    return f"hd{q:g}", f"hd{q:g}_pooled", f"hd{q:g}_mean_directed"
 
 
 def with_missed(surface: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
@@ -62,7 +79,7 @@ def with_missed(surface: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
 def _worst_of(name: str, worst_distance: Float64Array, missed: MissedDistance) -> Float64Array:
     if missed == "nan":
         return np.full(worst_distance.size, np.nan)
-    if name not in DISTANCES:
+    if not is_distance(name):
         return np.zeros(worst_distance.size)
     return worst_distance if missed == "worst" else np.full(worst_distance.size, np.inf)
 
@@ -97,7 +114,7 @@ def _metric(name: str, place: int) -> Metric:
         assert counts.sums is not None, "counts of pixels alone"
         return Ratio(counts.sums[:, 2 * place], counts.sums[:, 2 * place + 1])
 
-    return Metric(name, ratio, fills_empty=False, has_worst_score_zero=name not in DISTANCES, is_averaged=True)
+    return Metric(name, ratio, fills_empty=False, has_worst_score_zero=not is_distance(name), is_averaged=True)
 
 
 def _class(
