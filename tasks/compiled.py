@@ -15,7 +15,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 _FOLDER = Path(__file__).parent
 _LOCK = RLock()
 _TO_BE_TOLD: list[Callable[[], None]] = []
-PACKAGES = ("metrics", "readers")
+SOURCES = ("bit_rows.py", "lesions/*.py", "metrics/*.py", "readers/*.py", "surfaces/*.py")
 """Of `tasks`, where functions are compiled."""
 logger = logging.getLogger("segscale")
 
@@ -109,7 +109,7 @@ def _kept_in(asked: str) -> Path | None:
     Numba compares the file of a function alone, so where a function calls one of another file it would go on with what
     that one was before it was changed.
     """
-    sources = [path.read_bytes() for package in PACKAGES for path in sorted(_FOLDER.glob(f"{package}/*.py"))]
+    sources = [path.read_bytes() for pattern in SOURCES for path in sorted(_FOLDER.glob(pattern))]
     digest = hashlib.sha256(b"".join(source for source in sources if b"compiled" in source)).hexdigest()[:12]
     own = (str(_FOLDER / "__pycache__"), os.path.expanduser("~/.cache/segscale"))  # noqa: PTH111  # pathlib raises without a home
     for home in (str(Path(asked).absolute()),) if asked else own:
