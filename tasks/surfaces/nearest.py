@@ -1,0 +1,107 @@
+"""The distance of every border voxel to the nearest one of another border."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.tasks.bit_rows import ALL, BitRows
+from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT, block_gaps, block_rows, n_blocks, reach
+from segscale.tasks.surfaces.borders import Border
+from segscale.tasks.surfaces.envelopes import sweep, work_of_sweep
+from segscale.tasks.surfaces.far_search import count_groups, search_far
+from segscale.tasks.surfaces.search import Steps, row_order, search_near
+
+PART_VOXELS = 1 << 14
+"""Border voxels that are searched for in one piece."""
+N_PARTS = 16
+"""Pieces in which far ones are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How far voxels are searched for. Distances do not depend on it."""
+
+    n_rows: int = 512
+    """Rows around a voxel that are looked at one by one."""
+    n_sampled: int = 64
+    """Groups of voxels that lie further, of which is measured how many rows a search takes."""
+    parabola: float = 2.0
+    """Rows that are looked at in the time that a parabola takes."""
+
+
+Jobs = Sequence[Callable[[], Any]]
+
+
+def nearest(
+    queries: Border, targets: Border, steps: Steps, n_threads: int = 1, search: Search = Search()
+) -> NDArray[np.float64]:
+    """Of each query the distance to the nearest target of the same item, float64, in the order of the rows; infinite
+    where the item has no targets.
+    """
+    _, depth, height = queries.shape
+    squared, far = np.empty(queries.n_voxels), np.empty_like(queries.rows)
+    if not squared.size:
+        return squared
+    order = row_order(depth, height, steps, search.n_rows)
+    blocks, gaps = block_rows(targets.rows, targets.shape), block_gaps(depth, height, steps)
+    if order.limit < np.inf:
+        reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
+        reach(blocks, in_blocks, gaps, order.limit, int(np.sqrt(order.limit) / steps[2]) + 1, reached)
+    else:
+        reached = np.full_like(blocks, ALL)
+    near = (order.depths, order.heights, order.bases, order.limit)
+    given = queries.rows, targets.rows, targets.starts, reached, (depth, height), steps, near
+    n_far = sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads))
+    if n_far:
+        _find_far(queries, far, targets, blocks, gaps, steps, n_threads, search, squared)
+    return np.sqrt(squared, out=squared)
+
+
+def _find_far(
+    queries: Border,
+    far: BitRows,
+    targets: Border,
+    blocks: BitRows,
+    gaps: Any,
+    steps: Steps,
+    n_threads: int,
+    search: Search,
+    squared: NDArray[np.float64],
+) -> None:
+    shape, n = queries.shape[1:], len(blocks)
+    n_groups = count_groups(far, *shape)
+
+    def look(part: tuple[int, int, int]) -> int:
+        return int(
+            search_far(queries.rows, queries.starts, far, targets.rows, blocks, shape, steps, gaps, part, squared)
+        )
+
+    every = n_groups // search.n_sampled
+    if every > 1 and look((0, n, every)) * every > search.parabola * work_of_sweep(far, targets.rows, *shape):
+        given = queries.rows, queries.starts, far, targets.rows, shape, steps
+        _run([partial(sweep, *given, w, squared) for w in range(far.shape[1])], n_threads)
+    else:
+        cuts = np.unique(np.linspace(0, n, N_PARTS + 1).astype(int)).tolist()
+        _run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)
+
+
+def _parts(queries: Border) -> list[tuple[int, int, int]]:
+    """Runs of rows with about so many voxels each, and the place of their first one; however many threads there are."""
+    starts = queries.starts
+    cuts = np.searchsorted(starts, np.arange(PART_VOXELS, queries.n_voxels, PART_VOXELS))
+    ends = [0, *np.unique(cuts).tolist(), len(starts) - 1]
+    return [(first, last, int(starts[first])) for first, last in pairwise(ends)]
+
+
+def _run(jobs: Jobs, n_threads: int) -> list[Any]:
+    """What the jobs give; compiled code lets other threads run."""
+    if n_threads < 2 or len(jobs) < 2:
+        return [job() for job in jobs]
+    with ThreadPoolExecutor(min(n_threads, len(jobs))) as pool:
+        return list(pool.map(lambda job: job(), jobs))

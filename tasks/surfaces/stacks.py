@@ -1,0 +1,127 @@
+"""Surface scores of many images of one size in one call."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segscale.tasks.compiled import compiled
+from segscale.tasks.surfaces.borders import border, n_shared
+from segscale.tasks.surfaces.distances import Missing, missing_distance
+from segscale.tasks.surfaces.histograms import ROUNDING
+from segscale.tasks.surfaces.masks import DistanceUnit, mask_pair
+from segscale.tasks.surfaces.nearest import nearest
+
+CHUNK_PIXELS = 1 << 22
+"""Of images whose distances are held at once."""
+SUMMARIES = ("hd", "hd95", "hd95_pooled", "hd95_mean_directed", "assd", "masd")
+Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StackScores:
+    """Summaries of the distances of each pair of a stack, defined as in `SurfaceDistances`: float64 (n,)."""
+
+    hd: Float64Array
+    hd95: Float64Array
+    hd95_pooled: Float64Array
+    hd95_mean_directed: Float64Array
+    assd: Float64Array
+    masd: Float64Array
+    nsd: Float64Array
+    """(n, tolerances)."""
+    boundary_iou: Float64Array
+    distance_unit: DistanceUnit
+
+
+def stack_surface_scores(
+    references: NDArray[Any],
+    predictions: NDArray[Any],
+    spacing_mm: Sequence[float] | None = None,
+    *,
+    tolerances_mm: Sequence[float] = (),
+    label: int | None = None,
+    missing: Missing = "worst",
+    n_threads: int | None = None,
+) -> StackScores:
+    """Scores of each of n images by itself, references and predictions (n, height, width).
+
+    All else is as in `surface_distances`.
+
+    >>> references, predictions = np.zeros((2, 1, 5, 5), bool)
+    >>> references[:, 2, 1] = predictions[:, 2, 3] = True
+    >>> stack_surface_scores(references, predictions, spacing_mm=(1.0, 0.5)).hd
+    array([1.])
+    """
+    references, predictions, n = np.asarray(references), np.asarray(predictions), len(references)
+    tolerances = np.array(tolerances_mm, np.float64)
+    columns = np.empty((n, len(SUMMARIES))), np.empty((n, len(tolerances))), np.empty(n)
+    size = max(1, CHUNK_PIXELS // max(1, references[0].size if n else 1))
+    chunks = [slice(first, min(first + size, n)) for first in range(0, n, size)] or [slice(0, 0)]
+
+    def score(chunk: slice) -> DistanceUnit:
+        pair = mask_pair(references[chunk], predictions[chunk], spacing_mm, label, stack=True)
+        one, other = border(pair.reference, solid=False), border(pair.prediction, solid=False)
+        distances = nearest(one, other, pair.steps), one.item_starts, nearest(other, one, pair.steps), other.item_starts
+        summaries, shares, overlaps = (column[chunk] for column in columns)
+        score_items(*distances, missing_distance(missing, pair.largest), tolerances * ROUNDING, summaries, shares)
+        shared = n_shared(one, other)
+        with np.errstate(invalid="ignore"):
+            overlaps[:] = shared / (np.diff(one.item_starts) + np.diff(other.item_starts) - shared)
+        return pair.unit
+
+    with ThreadPoolExecutor(min(n_threads or os.cpu_count() or 1, len(chunks))) as pool:
+        units = list(pool.map(score, chunks))
+    summaries, shares, overlaps = columns
+    return StackScores(*summaries.T, shares, overlaps, units[0])
+
+
+@compiled
+def percentile(values: Float64Array, q: float) -> float:
+    """The percentile of values (n,) as numpy has it, n not 0."""
+    rank = (values.size - 1) * (q / 100)
+    place = int(np.floor(rank))
+    parted = np.partition(values, place)
+    low, share = parted[place], rank - place
+    high = np.min(parted[place + 1 :]) if place + 1 < values.size else low
+    # From the nearer side, so that the ends are met.
+    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
+
+
+@compiled
+def score_items(
+    one: Float64Array,
+    one_starts: NDArray[np.int64],
+    other: Float64Array,
+    other_starts: NDArray[np.int64],
+    missing: float,
+    tolerances: Float64Array,
+    summaries: Any,
+    shares: Any,
+) -> None:
+    """Fill in the summaries (items, SUMMARIES), and the shares (items, tolerances) of distances within tolerances."""
+    for i in range(summaries.shape[0]):
+        here, there = one[one_starts[i] : one_starts[i + 1]], other[other_starts[i] : other_starts[i + 1]]
+        n = here.size + there.size
+        if here.size == 0 or there.size == 0:
+            summaries[i, :] = missing if n else np.nan
+            shares[i, :] = 0.0 if n and not np.isnan(missing) else np.nan
+            continue
+        from_one, from_other = percentile(here, 95.0), percentile(there, 95.0)
+        summaries[i, 0] = max(np.max(here), np.max(there))
+        summaries[i, 1] = max(from_one, from_other)
+        summaries[i, 2] = percentile(np.concatenate((here, there)), 95.0)
+        summaries[i, 3] = (from_one + from_other) / 2
+        summaries[i, 4] = (np.sum(here) + np.sum(there)) / n
+        summaries[i, 5] = (np.sum(here) / here.size + np.sum(there) / there.size) / 2
+        for t in range(tolerances.size):
+            within = 0
+            for k in range(here.size):
+                within += here[k] <= tolerances[t]
+            for k in range(there.size):
+                within += there[k] <= tolerances[t]
+            shares[i, t] = within / n
