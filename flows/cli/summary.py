@@ -55,6 +55,8 @@ def _tables(summary: Summary, style: Style) -> Iterator[list[str]]:
     yield [*_lines(_header_of_whole(summary), whole, 4, style), *(f"without interval: {one}" for one in without)]
     if summary.batch_sizes:
         yield _lines(_header_of_batches(summary), list(_batch_rows(summary.whole)), 4, style)
+    if summary.measured:
+        yield _lines(_header_of_measured(summary), list(_measured_rows(summary)), 3, style)
     if summary.strata:
         rows = [row for part in summary.strata for row in _stratum_rows(part, summary)]
         left_out = summary.n_strata - len(summary.strata)
@@ -106,6 +108,30 @@ def _batch_rows(whole: tuple[Part, ...]) -> Iterator[tuple[str, ...]]:
         for row in part.rows:
             means = ("" if batch is None else score(batch.mean) for batch in row.batches)
             yield row.class_name, row.metric, row.head, part.unit if len(whole) > 1 else "", *means
+
+
+def _header_of_measured(summary: Summary) -> tuple[str, ...]:
+    interval = _interval_name(summary)
+    return (
+        "surfaces, lesions", "metric", "head", "per-sample", interval, "per unit", "missing as worst", "all lesions",
+        "undefined",
+    )  # fmt: skip
+
+
+def _measured_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
+    has_missing = any(part.n_missing for part in summary.whole)
+    for row in summary.measured:
+        yield (
+            row.class_name,
+            row.metric,
+            row.head,
+            score(row.per_sample.value),
+            interval(row.per_sample),
+            "" if row.per_unit is None else score(row.per_unit.value),
+            score(row.missing_as_worst.value) if has_missing else "",
+            "" if row.pooled is None else score(row.pooled.value),
+            _unless_zero(row.n_undefined),
+        )
 
 
 def _header_of_strata(summary: Summary) -> tuple[str, ...]:

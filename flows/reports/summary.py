@@ -11,6 +11,7 @@ import pandas as pd
 from segscale.storage.reports import Report
 from segscale.tasks.metrics.panel import IMAGE
 from segscale.tasks.report_html.headline import METRICS, HeadlineRow, headline_of
+from segscale.tasks.report_html.measured import FEW, MeasuredRow, distance_unit, measured_rows
 
 SHOWN_STRATA = 20
 SHOWN_IMAGES = 3
@@ -70,12 +71,15 @@ class Summary:
     worst: tuple[WorstImage, ...]
     """Of the last head, lowest Dice first."""
     keeps_thresholds: bool
+    measured: tuple[MeasuredRow, ...] = ()
+    """Of surfaces and lesions a few numbers of the whole set."""
 
 
 def summary_of(report: Report) -> Summary:
     """Read what is needed of a report. Raises ReportError for a table that is missing or damaged."""
     run = report.run()
-    tables = {name: _foreground(report.table(name)) for name in _TABLES}
+    whole_tables = {name: report.table(name) for name in _TABLES}
+    tables = {name: _foreground(table) for name, table in whole_tables.items()}
     per_sample = tables["per_sample"]
     strata = [name for name in per_sample["stratum"].drop_duplicates() if name]
     units = list(per_sample["unit"].drop_duplicates())
@@ -91,7 +95,13 @@ def summary_of(report: Report) -> Summary:
         n_strata=len(strata),
         worst=tuple(_worst(report.table("per_image", _WORST_COLUMNS))),
         keeps_thresholds="thresholds.parquet" in run["files"],
+        measured=measured_rows(whole_tables, _distance_unit(report, run), FEW),
     )
+
+
+def _distance_unit(report: Report, run: Mapping[str, Any]) -> str:
+    is_there = "surface.parquet" in run["files"]
+    return distance_unit({"surface": report.table("surface", ["distance_unit"])} if is_there else {})
 
 
 def _foreground(table: pd.DataFrame) -> pd.DataFrame:

@@ -162,14 +162,14 @@ def _row(
         class_name=OVER_CLASSES_NAMES[keys.class_name] if over else str(keys.class_name),
         head=str(keys.head),
         metric=METRICS[keys.metric],
-        per_sample=_estimate(float(keys.mean), rows_of(ranges, aggregation="per_sample")),
+        per_sample=estimate(float(keys.mean), rows_of(ranges, aggregation="per_sample")),
         per_unit=_of_units(of_units, same),
         of_folds=float(keys.mean_of_folds) if has_folds else None,
         failed_as_zero=float(keys.mean_failed_as_zero),
-        missing_as_zero=_estimate(float(keys.mean_missing_as_zero), rows_of(ranges, aggregation="per_sample_missing")),
+        missing_as_zero=estimate(float(keys.mean_missing_as_zero), rows_of(ranges, aggregation="per_sample_missing")),
         batches=tuple(_batch_score(by_size.get(size)) for size in sizes),
-        pooled=_estimate(float(whole["mean"].item()), rows_of(ranges, aggregation="pooled")),
-        pooled_missing=_estimate(
+        pooled=estimate(float(whole["mean"].item()), rows_of(ranges, aggregation="pooled")),
+        pooled_missing=estimate(
             float(whole["pooled_missing_as_missed"].item()), rows_of(ranges, aggregation="pooled_missing")
         ),
         n_undefined=None if pd.isna(keys.n_defined) else int(keys.n_images - keys.n_failed - keys.n_defined),
@@ -181,10 +181,11 @@ def _of_units(tables: Tables, same: Mapping[str, Any]) -> Estimate | None:
     means = rows_of(tables["per_sample"], **same)["mean"]
     if means.empty:
         return None
-    return _estimate(float(means.item()), rows_of(tables["intervals"], **same, aggregation="per_sample"))
+    return estimate(float(means.item()), rows_of(tables["intervals"], **same, aggregation="per_sample"))
 
 
-def _estimate(value: float, ranges: pd.DataFrame) -> Estimate:
+def estimate(value: float, ranges: pd.DataFrame) -> Estimate:
+    """A value with the first of its intervals, by METHODS, that is defined."""
     by_method = {str(row.method): row for row in ranges.itertuples()}
     for method in METHODS:
         found: Any = by_method.get(method)

@@ -15,6 +15,7 @@ from segscale.tasks.report_html import words
 from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
 from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence
 from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
+from segscale.tasks.report_html.measured import distance_unit, measured_rows
 
 TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
 """Tables that the page needs; `thresholds` is shown where there is one."""
@@ -27,6 +28,8 @@ CONFIG_SECTIONS = ("dataset", "predictions", "model", "metrics")
 PATHS = frozenset({"images", "references", "manifest", "columns", "path"})
 """Keys of these sections that say where something lies: their last part says what it is."""
 MAX_FAILURES = 50
+_MISSED = {"worst": "from corner to corner of the image", "inf": "infinite", "nan": "undefined"}
+"""What stands for a distance that cannot be measured, in words."""
 
 
 def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Finding] = ()) -> bytes:
@@ -55,6 +58,9 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
     page = _template().render(
         run=run,
         headline=headline_of(tables),
+        measured=measured_rows(tables, distance_unit(tables)),
+        distance_unit=distance_unit(tables),
+        missed_distance=_MISSED[metrics.get("missed_distance", "worst")],
         has_heads=len(heads) > 1,
         last_head=str(head),
         lead=sentence(gap_of(told)),
