@@ -43,6 +43,13 @@ class EvaluationConfig(Section):
                 "dataset.images: expected the images that a network sees; only existing predictions, named in "
                 "predictions.path, are scored without"
             )
+        if self.dataset.instances and not self.metrics.lesions:
+            raise ValueError("dataset.instances: is of lesions, which metrics.lesions = true counts")
+        if self.dataset.instances and self.model.path:
+            raise ValueError(
+                "dataset.instances: is of existing predictions; the lesions of a network are connected components, and "
+                "so are those of its references: leave it out"
+            )
         if self.predictions.label_values and len(self.predictions.label_values) != len(self.dataset.classes):
             raise ValueError(
                 f"predictions.label_values: expected a value for each of {len(self.dataset.classes)} classes, "

@@ -17,6 +17,7 @@ from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.lesion_metrics import lesion_panels
 from segscale.tasks.metrics.panel import Panel
+from segscale.tasks.metrics.per_unit import measured_units
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.surface_metrics import UNIT, mixed_units, surface_panel
 from segscale.tasks.metrics.units import with_units
@@ -46,6 +47,10 @@ def with_measures(
             made["intervals"] = intervals(beside, own)
         for name, table in made.items():
             more[name].append(table.assign(stratum=stratum).astype({"stratum": "str"}) if stratum else table)
+        if "per_unit" in more and not stratum:
+            assert beside.units is not None, "units are made of every panel"
+            scores, keys = measured_units(beside.units, settings), ["unit_value", "class_index", "head"]
+            more["per_unit"] = [more["per_unit"][0].merge(scores, on=keys, how="left", sort=False)]
     own_rows = more["per_sample"][0]
     more["per_sample"][0] = own_rows.assign(**{MISSING_AS_WORST: own_rows["mean_missing_as_zero"]})
     return {name: several[0] if len(several) == 1 else pd.concat(several, ignore_index=True)

@@ -50,6 +50,21 @@ def per_unit(units: Units, settings: ScoreSettings) -> pd.DataFrame:
     return scored[list(COLUMNS)].astype({"unit": "str", "unit_value": "str"})
 
 
+def measured_units(units: Units, settings: ScoreSettings) -> pd.DataFrame:
+    """The scores that a panel of surfaces or lesions has of each ok unit: unit_value, class_index, head, a column per
+    metric. Distances are the means of a unit's sound images, scores of lesions those of their sums.
+    """
+    panel = units.panel
+    frames = []
+    for head in panel.heads:
+        for one in panel.classes[head]:
+            if one.class_index != OVER_CLASSES:
+                scores = {metric.name: metric.score(one.counts, settings) for metric in panel.metrics}
+                keys = {"unit_value": panel.images[panel.unit].astype(object).map(str), "class_index": one.class_index}
+                frames.append(pd.DataFrame({**keys, "head": head, **scores}))
+    return pd.concat(frames, ignore_index=True)
+
+
 def _counts(one: ClassCounts, units: Units) -> pd.DataFrame:
     """The counts of the ok units, then nothing of the failed ones."""
     panel = units.panel
