@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from segscale.errors import DataError
 from segscale.storage.bundles import pack
+from segscale.storage.source_names import segment_in
 from segscale.storage.sources import file_name, file_version, read_catalogued, read_file
 from segscale.tasks.readers.companions import COMPANIONED, companion_names
 
@@ -14,9 +15,11 @@ from segscale.tasks.readers.companions import COMPANIONED, companion_names
 def read_source(url: str) -> bytes:
     """The bytes of a source: of a file, of a folder that is a series, or of a header with its companions, as a bundle.
 
+    Of a segment of a file they are those of the whole file.
+
     A companion that is not there is left out, and the reader says so. Raises OSError for what cannot be fetched.
     """
-    data = read_file(url)
+    data = read_file(segment_in(url)[0])
     if not _is_header(url):
         return data
     members = {file_name(url): data}

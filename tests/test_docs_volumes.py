@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.storage.source_names import of_segment
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.geometry import Geometry, ras_affine
 from segscale.tasks.place_columns import place_columns
@@ -142,6 +143,7 @@ def _(_: Path) -> None:
     for number in (1, 2):
         read = read_labels(data, "a.dcm", choice=Choice(segment=number))
         assert np.array_equal(read.values, DRAWN[np.newaxis])
+        assert np.array_equal(read_label_map(data, of_segment("a.dcm", number)), DRAWN[np.newaxis])
     with pytest.raises(UnreadableImage, match="no segment 3"):
         read_labels(data, "a.dcm", choice=Choice(segment=3))
 

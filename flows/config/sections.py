@@ -17,8 +17,10 @@ from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 MAX_LEVEL = 8
+MAX_SEGMENT = 65535
 Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
+Segment = int | Literal["each"]
 Layout = Literal["files", "nnunet", "msd", "cases", "dicom"]
 Channels = Literal["", "argmax", "independent"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
@@ -28,6 +30,12 @@ def _tabled(value: object) -> object:
     if isinstance(value, dict):
         return value
     raise ValueError(f"expected a table such as {{ whole_tumour = [1, 2, 3] }}, got {as_toml(value)}")
+
+
+def _checked_segment(value: object) -> object:
+    if value in (None, "each") or (type(value) is int and 1 <= value <= MAX_SEGMENT):
+        return value
+    raise ValueError(f'expected 1 to {MAX_SEGMENT}, or "each", got {as_toml(value)}')
 
 
 class Dataset(Section):
@@ -55,8 +63,9 @@ class Dataset(Section):
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     volume: Annotated[int, Field(ge=0)] | None = None
     """Of files with several volumes the one that is read, from 0 on."""
-    segment: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Of DICOM segmentations the one that is read, by its number, as 1 where it is and 0 elsewhere."""
+    segment: Annotated[Segment | None, PlainValidator(_checked_segment, json_schema_input_type=Segment)] = None
+    """Of DICOM segmentations the one that is read, by its number, as 1 where it is and 0 elsewhere; "each": a row for
+    each one of the reference."""
     affine: Literal["", "sform", "qform"] = ""
     """Which one is right where the two of a NIfTI file put voxels to different places."""
     spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None

@@ -1,9 +1,11 @@
 """The known file formats, chosen by the ending of a name."""
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.storage.source_names import segment_in
 from segscale.tasks.grids import Grid
 from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
@@ -45,10 +47,12 @@ SUFFIXES = tuple(suffix for reader in readers() for suffix in reader.suffixes if
 def reader_for(name: str, choice: Choice = NO_CHOICE) -> Reader:
     """The reader of the format that the ending of `name` (a path or URL) stands for, upper or lower case.
 
-    A name that ends with a slash is that of a folder, whose files are a DICOM series.
+    A name that ends with a slash is that of a folder, whose files are a DICOM series. One of a segment
+    (`source_names.of_segment`) chooses that.
     """
-    lowered = name.lower()
-    for reader in readers(choice):
+    file, segment = segment_in(name)
+    lowered = file.lower()
+    for reader in readers(choice if segment is None else replace(choice, segment=segment)):
         if lowered.endswith(reader.suffixes):
             return reader
     raise UnreadableImage(f"{name}: no reader for this file name ending; expected one of {', '.join(SUFFIXES)}")
