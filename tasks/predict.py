@@ -25,6 +25,7 @@ from segscale.tasks.kept import Kept
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.regions import Regions, without_none
+from segscale.tasks.network_input import refused_rows
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
@@ -167,13 +168,14 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     """
     entry = Ledger(store).read(INGEST, job.ingest_key)
     rows = [row for row in read_shard_rows(store, entry) if not job.only or row.image_id in job.only]
-    failures = refused_rows(rows, engine)
+    arrays_of = shards.open_arrays(store, entry, IMAGES, REFERENCES) if sound(rows) else ()
+    failures = refused_rows(rows, engine.facts, arrays_of, STAGE)
     counts: dict[str, list[OverlapCounts]] = {}
     slices: SliceCounts = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
-        images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
+        images, references = arrays_of
         tally = _Tally(references, prediction, engine.facts.outputs, job.slices)
         _infer(images, accepted, prediction, engine, tally)
         failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
@@ -206,17 +208,6 @@ def _infer(
             with stage("inference", batch.image_ids):
                 found = engine.probabilities(batch.pixels, batch.recipes)
             counting.call(tally.add, batch, found)
-
-
-def refused_rows(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
-    failures = {}
-    for row in rows:
-        if row.failure is not None:
-            failures[row.image_id] = row.failure
-        elif row.coloured and engine.facts.channels == 1:
-            error = f"image {row.image_id}: the network takes 1 channel, the image has colours; convert it to grey"
-            failures[row.image_id] = Failure(STAGE, "ColourImage", error)
-    return failures
 
 
 SliceCounts = dict[int, list[OverlapCounts]]

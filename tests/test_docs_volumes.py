@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.storage.source_names import of_segment
+from segscale.storage.source_names import of_channels, of_segment
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.geometry import Geometry, ras_affine
 from segscale.tasks.place_columns import place_columns
@@ -146,6 +146,28 @@ def _(_: Path) -> None:
         assert np.array_equal(read_label_map(data, of_segment("a.dcm", number)), DRAWN[np.newaxis])
     with pytest.raises(UnreadableImage, match="no segment 3"):
         read_labels(data, "a.dcm", choice=Choice(segment=3))
+
+
+def _channels(folder: Path, *files: bytes) -> tuple[bytes, str]:
+    """What is read of the files of an image, and how it is called."""
+    for number, data in enumerate(files):
+        (folder / f"a_{number:04d}.nii.gz").write_bytes(data)
+    name = of_channels("a_", [f"{number:04d}" for number in range(len(files))], ".nii.gz")
+    return read_source(f"file://{folder}/{name}"), name
+
+
+@row("files `_0000`, `_0001`, ... of an nnU-Net image")
+def _(folder: Path) -> None:
+    source = _channels(folder, nifti(REFERENCE, GEOMETRY), nifti(PREDICTION, GEOMETRY))
+    assert np.array_equal(read_picture(*source).pixels, np.stack([REFERENCE, PREDICTION], axis=-1))
+    assert read_header(*source).geometry == read_header(nifti(REFERENCE, GEOMETRY), "a.nii.gz").geometry
+
+
+@row("channels in files of other grids, types or numbers of channels")
+def _(folder: Path) -> None:
+    for other in (nifti(PREDICTION[1:], GEOMETRY), nifti(PREDICTION.astype(np.int16), GEOMETRY)):
+        with pytest.raises(UnreadableImage, match=r"^a_0001\.nii\.gz: "):
+            read_picture(*_channels(folder, nifti(REFERENCE, GEOMETRY), other))
 
 
 @row("`.npz` of one array, whatever it is called")

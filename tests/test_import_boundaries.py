@@ -32,6 +32,7 @@ it lies."""
 SEES_STORAGE = (
     "segscale.tasks.engine_plan",
     "segscale.tasks.ingest",
+    "segscale.tasks.network_input",
     "segscale.tasks.predict",
     "segscale.tasks.score",
     "segscale.tasks.report",

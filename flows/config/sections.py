@@ -74,7 +74,7 @@ class Dataset(Section):
     """Along which axis of a volume its slices follow one another; auto: the coarsest."""
     resample: bool = False
     """Files on another grid than their reference are resampled into that; else they are refused."""
-    channels: Literal[0, 1, 3] = 0
+    channels: Annotated[int, Field(ge=0)] = 0
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
     full_scale: NonNegative = 0.0

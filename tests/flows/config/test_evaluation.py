@@ -140,7 +140,7 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("predictions", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("predictions", "label_values", [7], "predictions.label_values: expected a value for each of 2 classes"),
         ("predictions", "channels", "softmax", '"independent"'),
-        ("dataset", "channels", 2, "0, 1 or 3"),
+        ("dataset", "channels", -1, "greater than or equal to 0"),
         ("dataset", "normalize", "minmax", '"unit"'),
         ("dataset", "window", [400.0, -1000.0], "low < high, got [400.0, -1000.0]"),
         ("dataset", "window", [1.0, 1.0], "low < high"),
