@@ -75,7 +75,8 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
             refuse_same_files(listed.images)
     listed = replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
     if dataset.segment == EACH:
-        listed = _by_segment(config, listed)
+        with named("dataset.segment"):
+            listed = each_segment(listed, scored=scores_predictions(config, listed.images))
     check_groups(config.metrics, [str(name) for name in listed.images if name not in _OWN])
     check_units_and_folds(config.metrics, listed.images)
     alike = differing_by_case(listed.images["image_id"])
@@ -84,16 +85,6 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
         text = f"{of}: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
     return replace(listed, notes=tuple(Note(printable(note.text), note.warns) for note in listed.notes))
-
-
-def _by_segment(config: EvaluationConfig, listed: DatasetListing) -> DatasetListing:
-    if not scores_predictions(config, listed.images):
-        raise ConfigError(
-            f'dataset.segment: "{EACH}" counts existing predictions (predictions.path), and a network predicts all '
-            "structures in one: expected the number of a segment"
-        )
-    with named("dataset.segment"):
-        return each_segment(listed)
 
 
 def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str]:

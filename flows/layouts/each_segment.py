@@ -22,14 +22,20 @@ EACH = "each"
 Row = Mapping[Hashable, Any]
 
 
-def each_segment(listed: DatasetListing) -> DatasetListing:
+def each_segment(listed: DatasetListing, *, scored: bool) -> DatasetListing:
     """The listing with a row for each segment that a reference describes, CASE/segment-N, and the same segment of its
     prediction, by their numbers; both in columns.
 
     Headers alone are read. A segment that the prediction does not describe is a missing prediction, one that it alone
     describes is left over. A file that is damaged keeps its one row, which fails with the reason. Raises ListingError
-    where references or predictions are no DICOM segmentations, and where a column is called as one of these; OSError.
+    where references or predictions are no DICOM segmentations, where a column is called as one of these, and where no
+    predictions are `scored`; OSError.
     """
+    if not scored:
+        raise ListingError(
+            f'"{EACH}" counts existing predictions (predictions.path), and a network predicts all structures in one: '
+            "expected the number of a segment"
+        )
     taken = [name for name in (CASE, STRUCTURE) if name in listed.images]
     if taken:
         raise ListingError(
