@@ -229,6 +229,7 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
         reading.kind_found,
         asked.channels,
         config.dataset.region_classes,
+        config.region_channels,
     )
 
 

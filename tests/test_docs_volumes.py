@@ -17,7 +17,10 @@ from segscale.errors import DataError, UnreadableImage
 from segscale.storage.source_names import of_channels, of_segment
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.geometry import Geometry, ras_affine
+from segscale.tasks.labels import LabelRule
+from segscale.tasks.metrics.region_channels import RegionChannel
 from segscale.tasks.place_columns import place_columns
+from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.readers import Choice, read_header, read_label_map, read_labels, read_picture
 from segscale.tasks.source_files import read_source
 from tests.page_rows import PageRows
@@ -173,6 +176,20 @@ def _(folder: Path) -> None:
 @row("`.npz` of one array, whatever it is called")
 def _(_: Path) -> None:
     assert np.array_equal(read_label_map(npz(REFERENCE), "a.npz"), REFERENCE)
+
+
+@row("`.npz` of nnU-Net, with a channel for each region")
+def _(_: Path) -> None:
+    whole, core = REFERENCE > 0, REFERENCE == 2
+    counting = Counting(
+        0.5,
+        LabelRule(3),
+        regions=((1, 2),),
+        region_channels=(RegionChannel((1, 2), 1), RegionChannel((2,), 2)),
+    )
+    data = npz(np.stack([0.25 + whole / 2, 0.25 + core / 2]).astype(np.float32))
+    counts = read_prediction(REFERENCE, data, "a.npz", counting).count(3, counting.regions)
+    assert counts.true_positive.tolist() == [*np.bincount(REFERENCE.ravel()), np.count_nonzero(whole)]
 
 
 @row("`scl_slope`, `scl_inter`, rescale slope of an image")

@@ -22,7 +22,7 @@ Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
 Segment = int | Literal["each"]
 Layout = Literal["files", "nnunet", "msd", "cases", "dicom"]
-Channels = Literal["", "argmax", "independent"]
+Channels = Literal["", "argmax", "independent", "regions"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
@@ -163,10 +163,21 @@ class Dataset(Section):
         return self.label_values or tuple(range(len(self.classes)))
 
     @property
+    def class_of_value(self) -> dict[int, int]:
+        """The index of each class by its label value."""
+        return {value: index for index, value in enumerate(self._values_of_classes)}
+
+    @property
     def region_classes(self) -> Regions:
         """The class indices of each region, in the order in which they were given."""
-        index = {value: place for place, value in enumerate(self._values_of_classes)}
+        index = self.class_of_value
         return tuple(tuple(sorted(index[value] for value in values)) for values in self.regions.values())
+
+    @property
+    def classes_of_name(self) -> dict[str, tuple[int, ...]]:
+        """The class indices of each class but the background, and of each region, by its name."""
+        own = {name: (index,) for index, name in enumerate(self.classes) if index}
+        return own | dict(zip(self.regions, self.region_classes, strict=True))
 
 
 def _shown_name(name: str) -> str:
@@ -183,8 +194,13 @@ class Predictions(Section):
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     """The value of each class in label maps; empty: as in the references."""
     channels: Channels = ""
-    """Of predictions with a channel for each class: "" for one distribution, else "argmax" or "independent"."""
-
+    """Of a channel for each class: "" for one distribution, else "argmax" or "independent"; "regions": of `regions`,
+    which "" tells by their number."""
+    regions: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Of predictions with a channel for each region: their names, or those of classes. No table, for its order counts,
+    which not every store of JSON keeps."""
+    regions_class_order: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    """Of each of them the label value that a label map has where its channel is likely and none behind it is."""
     name: Annotated[str, Field(max_length=100), AfterValidator(_shown_name)] = ""
     """What stands for the model in reports; empty: the folder that `path` names."""
 
@@ -192,6 +208,19 @@ class Predictions(Section):
     def _check(self) -> Self:
         if len(set(self.label_values)) != len(self.label_values):
             raise ValueError(f"label_values: expected different values, got {as_toml(self.label_values)}")
+        if self.channels == "regions" and not self.regions:
+            raise ValueError('channels: "regions" needs predictions.regions, which say what each channel is of')
+        if self.channels in ("argmax", "independent") and self.regions:
+            raise ValueError(
+                f"channels: {as_toml(self.channels)} is of a channel for each class, and regions name other channels; "
+                "leave one of them out"
+            )
+        if len(self.regions_class_order) != len(self.regions):
+            raise ValueError(
+                f"regions_class_order: expected for each of {as_toml(self.regions)} the label value that its channel "
+                "writes into a label map, those of later ones over those of earlier ones, got "
+                f"{as_toml(self.regions_class_order)}"
+            )
         return self
 
     @property

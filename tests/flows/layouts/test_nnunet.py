@@ -286,6 +286,27 @@ def test_what_dataset_json_says_is_in_the_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dataset", "predictions", "regions"),
+    [
+        pytest.param({}, {}, ("organ", "tumour"), id="nothing is said"),
+        pytest.param({}, {"channels": "regions"}, ("organ", "tumour"), id="channels are said to be of regions"),
+        pytest.param({}, {"regions": []}, (), id="a channel for each class"),
+        pytest.param({}, {"channels": "argmax"}, (), id="a channel for each class, the largest"),
+        pytest.param({}, {"regions": ["tumour"], "regions_class_order": [2]}, ("tumour",), id="other channels"),
+        pytest.param({"layout": "files", "images": "raw/imagesTr"}, {}, (), id="names alone"),
+    ],
+)
+def test_channels_of_regions(
+    tmp_path: Path, dataset: dict[str, Any], predictions: dict[str, Any], regions: tuple[str, ...]
+) -> None:
+    labels = {"background": 0, "organ": [1, 2], "tumour": 2, "ignore": 3}
+    raw(tmp_path / "raw", "Tr/a", labels=labels, regions_class_order=[1, 2])
+    found = configured(tmp_path, LAYOUT | dataset, predictions=RESULTS | predictions).predictions
+    assert found.regions == regions
+    assert not configured(tmp_path, LAYOUT).predictions.regions, "there are none without predictions"
+
+
+@pytest.mark.parametrize(
     ("classes", "is_refused"),
     [
         pytest.param(["background", "oedema", "core"], False, id="a name for what has none"),
