@@ -11,6 +11,7 @@ from segscale.errors import ConfigError, ListingError
 from segscale.flows.checks.groups import check_groups, check_units_and_folds
 from segscale.flows.checks.paths import check_apart
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.layouts.each_segment import EACH, each_segment
 from segscale.flows.layouts.listed import DatasetListing, named, of_first, paired, with_images
 from segscale.flows.layouts.listing import list_layout
 from segscale.flows.layouts.look import CASE, STRUCTURE
@@ -70,24 +71,27 @@ def list_dataset(config: EvaluationConfig) -> DatasetListing:
             joined = join_columns(listed.images, dataset.columns, _TAKEN)
         listed = replace(listed, images=joined.images, notes=(*listed.notes, *joined.notes))
     listed = replace(listed, images=_with_versions(listed.images[_in_order(listed.images)], volumes(config)))
-    check_groups(config.metrics, [str(name) for name in listed.images if name not in _OWN])
     if not dataset.same_files:
         with named("dataset.manifest" if dataset.manifest else "dataset"):
             refuse_same_files(listed.images)
+    listed = replace(listed, notes=(*listed.notes, *shared_files(listed.images)))
+    if dataset.segment == EACH:
+        with named("dataset.segment"):
+            listed = each_segment(listed, scored=scores_predictions(config, listed.images))
+    check_groups(config.metrics, [str(name) for name in listed.images if name not in _OWN])
     check_units_and_folds(config.metrics, listed.images)
     alike = differing_by_case(listed.images["image_id"])
     if alike:
         of = "images" if names_images(listed.images) else "references"
         text = f"{of}: {counted(len(alike), 'name')} equal to others but for upper and lower case: {first_of(alike)}"
         listed = replace(listed, notes=(*listed.notes, Note(text)))
-    notes = (*listed.notes, *shared_files(listed.images))
-    return replace(listed, notes=tuple(Note(printable(note.text), note.warns) for note in notes))
+    return replace(listed, notes=tuple(Note(printable(note.text), note.warns) for note in listed.notes))
 
 
 def columns_of_table(config: EvaluationConfig, images: pd.DataFrame) -> list[str]:
     """Those columns of a listing by patterns that `dataset.columns` brought."""
     fields = Fields.of(config.dataset.images or config.dataset.references)
-    of_layout = (CASE, STRUCTURE) if config.dataset.layout == "cases" else ()
+    of_layout = (CASE, STRUCTURE) if config.dataset.layout == "cases" or config.dataset.segment == EACH else ()
     others = {*_OWN, *of_layout, *(fields.names if fields else ())}
     return [name for name in map(str, images) if name not in others]
 
@@ -226,13 +230,16 @@ def counting(config: EvaluationConfig, reading: Reading) -> Counting:
         reading.kind_found,
         asked.channels,
         config.dataset.region_classes,
+        config.region_channels,
     )
 
 
 def volumes(config: EvaluationConfig) -> Volumes:
     """How files of this data set are read that have a geometry."""
     dataset = config.dataset
-    return Volumes(Choice(dataset.volume, dataset.affine or None, dataset.segment), dataset.resample)
+    # Where each segment is read, the names of sources say which.
+    segment = dataset.segment if isinstance(dataset.segment, int) else None
+    return Volumes(Choice(dataset.volume, dataset.affine or None, segment), dataset.resample)
 
 
 def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
@@ -243,6 +250,7 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
     chosen = {
         "sources": [*sources, *([dataset.columns] if dataset.columns else [])],
         **({"layout": dataset.layout} if dataset.layout != "files" else {}),
+        **({"segment": EACH} if dataset.segment == EACH else {}),
         "preparation": preparation(config).as_key(),
         "foreground": dataset.foreground,
         "shard_images": config.store.shard_images,

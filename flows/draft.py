@@ -88,7 +88,7 @@ def draft(folders: Sequence[str], file_folder: str) -> Draft:
 
 def _of_layout(keys: list[Key], base: str) -> Draft:
     """The draft of a data set in a layout; without predictions nothing of it is listed yet."""
-    places = [key for key in keys if key.section == "predictions"]
+    places = [key for key in keys if (key.section, key.name) == ("predictions", "path")]
     if len(places) != 1:
         several = f"predictions.path: several places may be meant: {first_of([str(key.value) for key in places])}"
         return _written(keys, [several if places else _NO_PREDICTIONS], base)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from segscale.errors import ConfigError
 from segscale.flows import arguments
-from segscale.flows.config.described import DESCRIBED, description, keys_of
+from segscale.flows.config.described import DESCRIBED, channels_of, description, keys_of, may_be_of_regions
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.config.prediction_name import folder_label
 from segscale.flows.config.written import PATHS, Key, file_text, is_untouched, seen_from, stamped
@@ -74,8 +74,9 @@ def laid_out(pair: FolderPair) -> FolderPair:
     if seen is not None:
         logger.info("layout: %s, as %s; --set dataset.layout=files goes by names alone", seen.layout, seen.why)
         keys, metrics = {"layout": seen.layout, **seen.dataset}, dict(seen.metrics)
+        channels = dict(seen.predictions)
     elif said.get("layout") in DESCRIBED and (described := description(pair.references, pair.predictions)):
-        keys, metrics = keys_of(described), {}
+        keys, metrics, channels = keys_of(described), {}, channels_of(described)
     else:
         return pair
     if said.get("foreground"):
@@ -85,7 +86,9 @@ def laid_out(pair: FolderPair) -> FolderPair:
     # Names that nobody gave are no contradiction; those that somebody gave are compared where all keys are.
     classes = tuple(keys.pop("classes", pair.classes)) if pair.classes == CLASSES else pair.classes
     keys.pop("classes", None)
-    found = {"dataset": keys, "metrics": metrics}
+    if not may_be_of_regions(said, pair.settings.get("predictions", {})):
+        channels = {}
+    found = {"dataset": keys, "predictions": channels, "metrics": metrics}
     sections = dict.fromkeys((*found, *pair.settings))
     settings = {name: {**found.get(name, {}), **pair.settings.get(name, {})} for name in sections}
     return replace(pair, classes=classes, settings=settings)
@@ -200,6 +203,8 @@ _WHY = {
     "dataset.regions": "label values that are one thing together",
     "metrics.cluster_by": "its values are resampled together: files of one case are not independent",
     "predictions.path": "of the references whose names they share",
+    "predictions.regions": "what each channel of probabilities is of, where there are as many",
+    "predictions.regions_class_order": "the label value that each channel writes, later ones over earlier ones",
     "metrics.group_by": "strata: scores for each value of these columns too",
     "metrics.unit": "scores for each value of this column, its images summed",
     "store.path": "what was counted; a run goes on where it stopped",

@@ -24,12 +24,14 @@ def layout_keys(folders: Sequence[str]) -> list[Key] | None:
         if seen is None:
             continue
         why = "the other folder" if len(others) == 1 else "or is it another one"
+        described = seen.predictions.items() if others else ()
         keys = [
             Key("dataset", "name", set_name(references), "names the folder of the reports; any will do"),
             Key("dataset", "layout", seen.layout, seen.why),
             Key("dataset", "references", escaped(references), "the folder that holds them"),
             *(Key("dataset", name, value, "as dataset.json has it") for name, value in seen.dataset.items()),
             *(Key("predictions", "path", escaped(one), why, len(others) > 1) for one in others),
+            *(Key("predictions", name, value, "as dataset.json has it") for name, value in described),
             *(Key("metrics", name, value, _WHY[name]) for name, value in seen.metrics.items()),
         ]
         if not others:

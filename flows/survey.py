@@ -88,7 +88,7 @@ def _made_from(config: EvaluationConfig, listing: pd.DataFrame, listing_sha256: 
             "code_version": CODE_VERSION,
             "listing": listing_sha256,
             "dataset": config.dataset.model_dump(mode="json", exclude={"rescan", "regions"}),
-            "predictions": config.predictions.model_dump(mode="json"),
+            "predictions": config.predictions.model_dump(mode="json", exclude={"regions", "regions_class_order"}),
             "scored": scores_predictions(config, listing),
         }
     )

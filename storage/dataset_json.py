@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from segscale.errors import ListingError
@@ -67,6 +67,10 @@ class DatasetJson:
     """The pairs that it lists."""
     is_nnunet: bool = False
     """Whether it says what only nnU-Net's own does: the ending of files, or channels by that name."""
+    written: Mapping[str, int] = field(default_factory=dict)
+    """Of a data set with regions what each channel of probabilities is of, a class or a region, in their order, and the
+    value that it writes into label maps, later ones over earlier ones: regions_class_order. Empty where that is not
+    said."""
 
     @property
     def path(self) -> str:
@@ -100,13 +104,15 @@ def read_dataset_json(folder: str) -> DatasetJson | None:
     ending = document.get("file_ending", _WITHOUT_ENDING)
     if not isinstance(ending, str) or not ending.startswith("."):
         raise ListingError(f"{path}: file_ending: expected an ending such as .nii.gz, got {_shown(ending)}")
+    labels = _labels(path, document)
     return DatasetJson(
         folder,
-        _labels(path, document),
+        labels,
         tuple(str(name) for name in (channels.values() if isinstance(channels, dict) else ())),
         ending,
         tuple(_cases(path, document.get("training", []))),
         "file_ending" in document or "channel_names" in document,
+        _written(path, document, labels),
     )
 
 
@@ -114,7 +120,8 @@ def dataset_json_of(references: str, predictions: str = "") -> DatasetJson | Non
     """The dataset.json of a data set: in the folder of the references, beside it, or among the predictions, as nnU-Net
     copies it there. None where there is none.
 
-    Raises ListingError where those of references and predictions give other meanings to values; and as reading does.
+    Raises ListingError where those of references and predictions give other meanings to values, or to channels; and as
+    reading does.
     """
     folder = folder_of(references)
     own = read_dataset_json(folder) or read_dataset_json(_above(folder))
@@ -124,6 +131,13 @@ def dataset_json_of(references: str, predictions: str = "") -> DatasetJson | Non
             f"{own.path} and {theirs.path} give other meanings to values: {own.labels}, and {theirs.labels}; expected "
             "predictions of this data set"
         )
+    if own and theirs and theirs.written:
+        if own.written and list(own.written.items()) != list(theirs.written.items()):
+            raise ListingError(
+                f"{own.path} and {theirs.path} give other meanings to channels of regions: {dict(own.written)}, and "
+                f"{dict(theirs.written)} (labels, regions_class_order); expected predictions of this data set"
+            )
+        return replace(own, written=theirs.written)
     return own or theirs
 
 
@@ -154,11 +168,11 @@ def _labels(path: str, document: Mapping[str, Any]) -> Labels:
     values = (0, *sorted(by_value.keys() - {0}))
     classes = tuple(by_value[value] for value in values)
     labels = Labels(classes, values, regions, ignored[0] if ignored else None, unnamed)
-    _check(path, labels, document.get("regions_class_order"))
+    _check(path, labels)
     return labels
 
 
-def _check(path: str, labels: Labels, order: object) -> None:
+def _check(path: str, labels: Labels) -> None:
     names = (*labels.classes, *labels.regions)
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
@@ -169,15 +183,28 @@ def _check(path: str, labels: Labels, order: object) -> None:
             raise ListingError(f"{path}: labels: {name} {list(values)} holds {what}, which is part of no region")
     if labels.ignored in labels.values:
         raise ListingError(f"{path}: labels: {IGNORED} is {labels.ignored}, as {_name_of(labels)}: expected another")
+
+
+def _written(path: str, document: Mapping[str, Any], labels: Labels) -> Mapping[str, int]:
+    order = document.get("regions_class_order")
     if order is None:
-        return
-    known = isinstance(order, list) and all(type(value) is int and value in labels.values for value in order)
-    if not known:
+        return {}
+    if not (isinstance(order, list) and all(type(value) is int and value in labels.values for value in order)):
         # Results hold these values, so each has to be one that references hold.
         raise ListingError(
             f"{path}: regions_class_order: expected values that labels name, {list(labels.values[1:])}, got "
             f"{_shown(order)}: results would hold values that references do not"
         )
+    if not labels.regions:
+        return {}
+    background = labels.classes[0]
+    channels = [name for name, _ in _named_values(path, document["labels"]) if name not in (background, IGNORED)]
+    if len(channels) != len(order):
+        raise ListingError(
+            f"{path}: regions_class_order: expected a value for each of {', '.join(map(printable, channels))}, got "
+            f"{_shown(order)}"
+        )
+    return dict(zip(channels, order, strict=True))
 
 
 def _name_of(labels: Labels) -> str:

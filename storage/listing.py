@@ -26,6 +26,7 @@ from segscale.storage.patterns import (
     matcher,
     names_folders,
 )
+from segscale.storage.source_names import refuse_taken
 from segscale.storage.trees import LocalTree, RemoteTree, Tree, folder_version
 
 FILE_COLUMNS = ("url", "relative", "version")
@@ -120,6 +121,7 @@ class _Walk:
             self._walk(root, "", {self.pattern.segments}, ())
         elif not self.pattern.segments and self.tree.is_file(root):
             self._take(root, root.rpartition("/")[2])
+        refuse_taken(relative for _, relative, _ in self.rows)
         if not self.rows:
             wanted, slash = ("folders with files", "/") if self.of_folders else ("files", "")
             raise ListingError(f"{self.pattern}{slash}: expected {wanted}, found none{self._instead()}")

@@ -46,9 +46,9 @@ SCHEMA = pa.schema(
     ]
 )
 """A row per image, head and class. Counts are null for a failed image; soft sums are NaN where the prediction was a
-label map; histograms are null where there are none: label maps, and the background of two classes. Reference pixels are
-those of the class, ignored ones left out, as `reference_sum` has them. They stand for a failed image too whose image
-and reference are sound, and are null for any other."""
+label map, and of classes without a channel; histograms are null where soft sums are NaN, and of the background of two
+classes. Reference pixels are those of the class, ignored ones left out, as `reference_sum` has them. They stand for a
+failed image too whose image and reference are sound, and are null for any other."""
 
 # A part is small and there are thousands: what is set up for each column costs more than its bytes. Texts repeat, so
 # they are listed once; only the histograms, nearly all of a part where there are any, are worth the better compression.
@@ -85,7 +85,7 @@ def encode_counts(
     image_ids: N of them, in the order of the rows; the classes of an image follow each other.
     counts: `COUNTS`, each (N, C), or (N, 1) of what is the same for all classes.
     soft_sums: `SOFT_SUMS`, each (N, C), NaN in images whose prediction is a label map. None: all are.
-    histograms: `HISTOGRAMS`, each (N, H, 256), of the last H of the classes; read of images with soft sums.
+    histograms: `HISTOGRAMS`, each (N, H, 256), of the last H of the classes; read where there are soft sums.
     failed: by place in `image_ids`; whatever the arrays hold there is not read.
     """
     failed = failed or {}
@@ -93,7 +93,7 @@ def encode_counts(
     is_ok = np.ones(n_images, np.bool_)
     is_ok[list(failed)] = False
     sums = {name: _soft_sums(None if soft_sums is None else soft_sums[name], is_ok, n_classes) for name in SOFT_SUMS}
-    has_soft_sums = ~np.isnan(sums[SOFT_SUMS[0]][:, -1])
+    has_soft_sums = ~np.isnan(sums[SOFT_SUMS[0]])
     texts = [failures.to_columns(failed[place].failure if place in failed else None) for place in range(n_images)]
     columns: dict[str, pa.Array] = {
         "image_id": _repeated(image_ids, n_classes),
@@ -101,10 +101,7 @@ def encode_counts(
         "class_index": pa.array(np.tile(np.arange(n_classes, dtype=np.int32), n_images)),
         **{name: _counts(counts[name], is_ok, n_classes) for name in COUNTS},
         **{name: pa.array(values.ravel()) for name, values in sums.items()},
-        **{
-            name: _histograms(None if histograms is None else histograms[name], has_soft_sums, n_classes)
-            for name in HISTOGRAMS
-        },
+        **{name: _histograms(None if histograms is None else histograms[name], has_soft_sums) for name in HISTOGRAMS},
         **{name: _repeated([text[name] for text in texts], n_classes) for name in failures.COLUMNS},
         REFERENCE_PIXELS: _reference_pixels(counts["reference_sum"], failed),
     }
@@ -128,15 +125,14 @@ def _repeated(texts: Sequence[str], times: int) -> pa.Array:
     return pa.array(np.repeat(np.array(texts, dtype=object), times), pa.string())
 
 
-def _histograms(values: npt.NDArray[np.int64] | None, known: npt.NDArray[np.bool_], n_classes: int) -> pa.Array:
-    """(N, H, 256) as a column of N x C rows; null in the classes before the last H and in images that are not known."""
+def _histograms(values: npt.NDArray[np.int64] | None, known: npt.NDArray[np.bool_]) -> pa.Array:
+    """(N, H, 256) as a column of N x C rows; null in classes before the last H and where nothing is known (N, C)."""
     kind = pa.list_(pa.int64(), BINS)
     if values is None or not known.any():
-        return pa.nulls(known.size * n_classes, kind)
-    rows = np.zeros((known.size, n_classes, BINS), np.int64)
-    has_histogram = np.zeros((known.size, n_classes), np.bool_)
-    first = n_classes - values.shape[1]
-    rows[:, first:], has_histogram[:, first:] = values, known[:, np.newaxis]
+        return pa.nulls(known.size, kind)
+    rows, has_histogram = np.zeros((*known.shape, BINS), np.int64), np.zeros(known.shape, np.bool_)
+    first = known.shape[1] - values.shape[1]
+    rows[:, first:], has_histogram[:, first:] = values, known[:, first:]
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), type=kind, mask=pa.array(~has_histogram.ravel()))
 
 

@@ -10,6 +10,7 @@ from segscale.storage.bundles import pack
 from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import is_local, local_version
 from segscale.storage.locations import S3_PROTOCOLS, located, os_errors, read_whole
+from segscale.storage.source_names import refuse_taken
 from segscale.storage.trees import LocalTree, RemoteTree, folder_version, version_of
 
 MASK = "mask"
@@ -54,8 +55,9 @@ def _folder_version(url: str) -> str:
 
 
 def file_versions(urls: Iterable[str]) -> list[str]:
-    """`file_version` of each URL; "" for none."""
+    """`file_version` of each URL; "" for none. Raises ListingError for one that is called as a part of a file is."""
     urls = list(urls)
+    refuse_taken(map(file_name, urls))
     if not any(url.startswith(S3_PROTOCOLS) for url in urls):
         return [file_version(url) if url else "" for url in urls]
     with ThreadPoolExecutor(_QUESTIONS) as pool:

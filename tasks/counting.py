@@ -23,6 +23,7 @@ def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str
     """
     n_classes = len(counts.true_positive)
     first_histogram = n_classes - len(counts.histogram_foreground)
+    has_histogram = (np.arange(n_classes) >= first_histogram) & ~np.isnan(counts.soft_intersection)
     return [
         {
             "image_id": image_id,
@@ -33,7 +34,7 @@ def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str
             **{name: int(getattr(counts, name)[index]) for name in parts.COUNTS[2:]},
             **{name: float(getattr(counts, name)[index]) for name in parts.SOFT_SUMS},
             **{
-                name: getattr(counts, name)[index - first_histogram].tolist() if index >= first_histogram else None
+                name: getattr(counts, name)[index - first_histogram].tolist() if has_histogram[index] else None
                 for name in parts.HISTOGRAMS
             },
             **to_columns(None),

@@ -18,11 +18,12 @@ from segscale.tasks.engines import Engine, EngineFacts, Precision
 from segscale.tasks.engines.selection import Choice, EngineName
 from segscale.tasks.inference import Batch, BatchShape, Merging
 from segscale.tasks.ingest import IMAGES, REFERENCES
+from segscale.tasks.network_input import refused_rows
 from segscale.tasks.parity import Parity, Piece, compare
-from segscale.tasks.predict import Asked, Prediction, batches_of, prediction_of, refused_rows, shapes_of
+from segscale.tasks.predict import STAGE, Asked, Prediction, batches_of, prediction_of, shapes_of
 from segscale.tasks.reach import Reach, far_difference, sees_far
 from segscale.tasks.shard_plan import STAGE as INGEST
-from segscale.tasks.shard_rows import ShardRow, read_shard_rows
+from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 from segscale.tasks.tiling import next_multiple
 
 PARITY_IMAGES = 32
@@ -161,9 +162,10 @@ class _Sample:
     def read(cls, store: ObjectStore, ingest_key: str, engine: Engine) -> _Sample:
         entry = Ledger(store).read(INGEST, ingest_key)
         rows = read_shard_rows(store, entry)
-        refused = refused_rows(rows, engine)
+        arrays = shards.open_arrays(store, entry, IMAGES, REFERENCES) if sound(rows) else ()
+        refused = refused_rows(rows, engine.facts, arrays, STAGE)
         accepted = [row for row in rows if row.image_id not in refused][:PARITY_IMAGES]
-        return cls(accepted, shards.open_arrays(store, entry, IMAGES, REFERENCES) if accepted else ())
+        return cls(accepted, arrays if accepted else ())
 
     @property
     def padded(self) -> tuple[int, int]:

@@ -153,10 +153,11 @@ def _placed(row: IngestRow, data: dict[str, bytes], preparation: Preparation) ->
     if not (holds_volume(image) or holds_volume(reference)):
         return Place(row.size, None), None
     choice = preparation.volumes.choice
-    grid = read_header(data[IMAGES], image, choice).grid
+    header = read_header(data[IMAGES], image, choice)
+    grid = header.grid
     data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
     own = read_grid(data[REFERENCES], reference, replace(choice, drawn_on=grid))
-    return place_between(own, grid, image, preparation.volumes), grid
+    return place_between(own, grid, image, preparation.volumes).also_said("image", header.notes), grid
 
 
 def _fill_pixels(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -63,6 +63,8 @@ class Structures:
     reference_instances: NDArray[Any] | None = None
     """Another number for each lesion; None where lesions are components."""
     prediction_instances: NDArray[Any] | None = None
+    region_masks: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    """By class index what is predicted of a region by itself, not as the union of its classes."""
 
     def classes(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """The index of each foreground class and region, and the classes in it."""
@@ -77,15 +79,19 @@ class Structures:
     ) -> Structures:
         """Of a prediction that holds anything where the reference is ignored: there it is background."""
         if prediction is not None and reference.max(initial=0) >= n_classes:
-            prediction = np.where(reference < n_classes, prediction, 0)
+            counted = reference < n_classes
+            prediction = np.where(counted, prediction, 0)
+            own = more.get("region_masks", {})
+            more["region_masks"] = {index: mask & counted for index, mask in own.items()}
         return cls(reference, prediction, n_classes, **more)
 
-    def masks(self, members: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where reference and prediction have one of these classes, without axes of length 1."""
+    def masks(self, index: int, members: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where reference and prediction have one of these classes, as `classes` names them, without axes of length 1."""
         reference = self.flat(_holds(self.reference, members))
         if self.prediction is None:
             return reference, np.zeros_like(reference)
-        return reference, self.flat(_holds(self.prediction, members))
+        own = self.region_masks.get(index)
+        return reference, self.flat(_holds(self.prediction, members) if own is None else own)
 
     def flat(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array over the image with the axes that are measured: a plane of voxels is a picture."""
@@ -118,7 +124,12 @@ def surface_rows(
 ) -> list[dict[str, Any]]:
     """The rows of `storage.side_parts.SURFACES` of one image and head."""
     return [
-        {"image_id": image_id, "head": head, "class_index": index, **_surfaces_of(structures, members, tolerances)}
+        {
+            "image_id": image_id,
+            "head": head,
+            "class_index": index,
+            **_surfaces_of(structures, index, members, tolerances),
+        }
         for index, members in structures.classes()
     ]
 
@@ -128,18 +139,20 @@ def lesion_rows(image_id: str, head: str, structures: Structures, rule: LesionRu
     return [
         {"image_id": image_id, "head": head, "class_index": index, **row}
         for index, members in structures.classes()
-        for row in _lesions_of(structures, members, rule)
+        for row in _lesions_of(structures, index, members, rule)
     ]
 
 
-def _surfaces_of(structures: Structures, members: tuple[int, ...], tolerances: tuple[float, ...]) -> dict[str, Any]:
+def _surfaces_of(
+    structures: Structures, index: int, members: tuple[int, ...], tolerances: tuple[float, ...]
+) -> dict[str, Any]:
     from segscale.tasks.surfaces.distances import surface_distances
 
     unit = {"distance_unit": PIXELS if structures.spacing is None else MM, "worst_distance": structures.worst_distance}
     if structures.prediction is None:
         return unit
     # One thread, for there is a worker for each core.
-    found = surface_distances(*structures.masks(members), structures.spacing, missing="nan", n_threads=1)
+    found = surface_distances(*structures.masks(index, members), structures.spacing, missing="nan", n_threads=1)
     histograms = [values.tolist() for one in found.histograms() for values in (one.bins, one.counts)]
     return {
         **unit,
@@ -152,10 +165,12 @@ def _surfaces_of(structures: Structures, members: tuple[int, ...], tolerances: t
     }
 
 
-def _lesions_of(structures: Structures, members: tuple[int, ...], rule: LesionRule) -> Iterator[dict[str, Any]]:
+def _lesions_of(
+    structures: Structures, index: int, members: tuple[int, ...], rule: LesionRule
+) -> Iterator[dict[str, Any]]:
     from segscale.tasks.lesions.lesions import lesions
 
-    reference, prediction = structures.masks(members)
+    reference, prediction = structures.masks(index, members)
     found = lesions(
         _named(reference, structures, structures.reference_instances),
         _named(prediction, structures, structures.prediction_instances),

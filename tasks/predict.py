@@ -27,6 +27,7 @@ from segscale.tasks.labels import IGNORED
 from segscale.tasks.measuring import Measuring, StackOf
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.regions import Regions, without_none
+from segscale.tasks.network_input import refused_rows
 from segscale.tasks.prefetch import Behind, ahead, stage
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
@@ -176,14 +177,15 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     """
     entry = Ledger(store).read(INGEST, job.ingest_key)
     rows = [row for row in read_shard_rows(store, entry) if not job.only or row.image_id in job.only]
-    failures = refused_rows(rows, engine)
+    arrays_of = shards.open_arrays(store, entry, IMAGES, REFERENCES) if sound(rows) else ()
+    failures = refused_rows(rows, engine.facts, arrays_of, STAGE)
     counts: dict[str, list[OverlapCounts]] = {}
     slices: SliceCounts = {}
     measures = None if job.only else _measures(job, prediction)
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
-        images, references = shards.open_arrays(store, entry, IMAGES, REFERENCES)
+        images, references = arrays_of
         tally = _Tally(references, prediction, engine.facts.outputs, job.slices, measures)
         _infer(images, accepted, prediction, engine, tally)
         failures, counts, arrays = failures | tally.failures, tally.counts, tally.kept.arrays
@@ -195,7 +197,7 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
         of_slices = (line for row in rows for line in _slice_rows(row, prediction, slices, failures))
         beside = {SLICES.name: SLICES.encode(list(of_slices))} if job.slices else {}
         if measures is not None:
-            beside |= measures.encode(rows, failures, lambda row: row.crop(_references(store, entry)))
+            beside |= measures.encode(rows, failures, lambda row: row.crop(arrays_of[1]))
         encoded = parts.encode_part(part)
         shards.commit_shard(store, STAGE, job.key, arrays=arrays, rows=encoded, facts=facts, beside=beside)
     return ShardDone(job.key, len(rows), len(failures))
@@ -205,12 +207,8 @@ def _missed(store: ObjectStore, entry: Entry, rows: Sequence[ShardRow], predicti
     """By image id the reference pixels of each class, of images that are sound and got no usable prediction."""
     if not rows:
         return {}
-    references = _references(store, entry)
+    references = shards.open_arrays(store, entry, REFERENCES)[0]
     return {row.image_id: class_pixels(row.crop(references), prediction.n_classes, prediction.regions) for row in rows}
-
-
-def _references(store: ObjectStore, entry: Entry) -> shards.ZarrArray:
-    return shards.open_arrays(store, entry, REFERENCES)[0]
 
 
 def _measures(job: PredictJob, prediction: Prediction) -> BandMeasures | None:
@@ -229,17 +227,6 @@ def _infer(
             with stage("inference", batch.image_ids):
                 found = engine.probabilities(batch.pixels, batch.recipes)
             counting.call(tally.add, batch, found)
-
-
-def refused_rows(rows: Sequence[ShardRow], engine: Engine) -> dict[str, Failure]:
-    failures = {}
-    for row in rows:
-        if row.failure is not None:
-            failures[row.image_id] = row.failure
-        elif row.coloured and engine.facts.channels == 1:
-            error = f"image {row.image_id}: the network takes 1 channel, the image has colours; convert it to grey"
-            failures[row.image_id] = Failure(STAGE, "ColourImage", error)
-    return failures
 
 
 SliceCounts = dict[int, list[OverlapCounts]]

@@ -14,6 +14,7 @@ from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
+from segscale.tasks.metrics.region_channels import RegionChannels
 from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.readers import (
     LabelMap,
@@ -24,10 +25,11 @@ from segscale.tasks.readers import (
     read_probabilities,
     stores_floats,
 )
+from segscale.tasks.region_pair import RegionPair, are_of_regions, region_pair
 
 Kind = Literal["labels", "floats", "probabilities"]
 """What are probabilities rather than labels: nothing, files of floats, or all files."""
-Channels = Literal["", "argmax", "independent"]
+Channels = Literal["", "argmax", "independent", "regions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,12 @@ class Counting:
     kind_found: bool = False
     """Whether `kind` was found in files of the set; a file that contradicts it is no bad file then."""
     channels: Channels = ""
-    """Of a stack of channels: one distribution that sums to 1; whatever they are, the largest wins; or each a
-    foreground class of its own where it reaches the threshold."""
+    """Of a stack of channels: one distribution that sums to 1, or as many as there are `region_channels`; whatever they
+    are, the largest wins; each a foreground class of its own where it reaches the threshold; or those of regions."""
     regions: Regions = ()
     """Of class indices, counted behind the classes."""
+    region_channels: RegionChannels = ()
+    """What each channel is of, of a network of regions."""
 
     @property
     def n_counted(self) -> int:
@@ -112,7 +116,7 @@ class ProbabilityPair:
 class Beside:
     """A prediction beside its reference."""
 
-    found: LabelPair | ProbabilityPair
+    found: LabelPair | ProbabilityPair | RegionPair
     """Label maps may be counted with others of their shape (`tasks.pair_counts`)."""
     said: tuple[str, ...] = ()
     """What was done or taken for granted: ends of sentences that begin with the file."""
@@ -143,7 +147,8 @@ def read_prediction(
     if counting.kind == "probabilities" or (floats and counting.kind == "floats"):
         read = read_probabilities(data, name, choice)
         values, said = _on_grid(reference, grid, read, name, volumes)
-        return Beside(_of_probabilities(reference, replace(read, values=values), name, counting), said)
+        found = _of_probabilities(reference, replace(read, values=values), name, counting)
+        return Beside(found, (*said, *found.said) if isinstance(found, RegionPair) else said)
     if floats and counting.kind_found:
         _check_whole(read_probabilities(data, name, choice).values, name)
     # NaN may stand where nothing counts.
@@ -217,10 +222,12 @@ def _indices(reference: NDArray[np.uint8], labels: NDArray[Any], name: str, coun
 
 def _of_probabilities(
     reference: NDArray[np.uint8], read: Probabilities, name: str, counting: Counting
-) -> LabelPair | ProbabilityPair:
+) -> LabelPair | ProbabilityPair | RegionPair:
     n_classes = counting.labels.n_classes
     if counting.kind_found:
         _check_no_labels(read.values, name)
+    if _has_region_channels(read.values, reference.shape, name, counting):
+        return region_pair(reference, read, counting.region_channels, counting.threshold, name)
     if n_classes > 2 and readings(read.values.shape, reference.shape, {0}):
         raise DataError(
             f"{name}: one number a pixel for {n_classes} classes; expected {n_classes} channels of probabilities "
@@ -244,6 +251,12 @@ def _of_probabilities(
         else _independent(probabilities, counted, counting.threshold, name)
     )
     return LabelPair(reference, chosen.astype(np.uint8))
+
+
+def _has_region_channels(values: NDArray[Any], size: tuple[int, ...], name: str, counting: Counting) -> bool:
+    if counting.channels or not counting.region_channels:
+        return counting.channels == "regions"
+    return are_of_regions(values, size, counting.labels.n_classes, len(counting.region_channels), name)
 
 
 def _independent(

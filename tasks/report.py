@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -106,8 +107,7 @@ def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:
 def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
     repeats, frame = layout.rows_per_image, counted.frame
     of_image = catalog.loc[catalog.index.repeat(repeats)].reset_index(drop=True)
-    # A label map was thresholded by whoever made it; what failed would have been compared as the others were.
-    compared = frame["soft_intersection"].notna() | ((frame["status"] == "failed") & bool(counted.has_histogram.any()))
+    compared = _compared(frame, layout)
     is_missing = (frame["status"] == "failed") & frame[parts.REFERENCE_PIXELS].notna()
     sizes = {name: of_image[name].astype("Int64").mask(of_image[name] == 0) for name in ("depth", "height", "width")}
     table = pd.DataFrame(
@@ -122,7 +122,7 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
             **{name: of_image[name] for name in (*catalogs.SPACING, catalogs.SLICE_AXIS)},
             "n_pixels": frame["n_pixels"],
             "n_ignored": frame["n_ignored"],
-            "threshold": np.where(compared & (len(layout.classes) == 2), layout.threshold, np.nan),
+            "threshold": np.where(compared, layout.threshold, np.nan),
             **{name: frame[name] for name in parts.COUNTS[2:-1]},
             **{name: frame[name] for name in parts.SOFT_SUMS},
             "reference_sum": frame["reference_sum"],
@@ -138,6 +138,21 @@ def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings
         }
     )
     return score_images(table, settings)
+
+
+def _compared(frame: pd.DataFrame, layout: Layout) -> npt.NDArray[np.bool_]:
+    """Whether probabilities were compared with the threshold, for each row.
+
+    A label map was thresholded by whoever made it; what failed would have been compared as the others were.
+    """
+    known = frame["soft_intersection"].notna().to_numpy().reshape(-1, len(layout.names))
+    is_compared = known.any(axis=1)
+    if len(layout.classes) > 2:
+        # By argmax, but for channels of regions, which alone say nothing of the background.
+        is_compared &= ~known[:, 0]
+    failed = (frame["status"] == "failed").to_numpy()
+    compared: npt.NDArray[np.bool_] = np.repeat(is_compared, len(layout.names)) | (failed & bool(is_compared.any()))
+    return compared
 
 
 def _no_text(n_rows: int) -> pd.Series[str]:

@@ -268,8 +268,9 @@ def _expect_kept(rows: pd.DataFrame, thresholds: pd.DataFrame, index: int) -> No
     if lacking.any():
         first = rows["image_id"].to_numpy()[lacking][0]
         raise ArgumentError(
-            f"threshold: {int(lacking.sum())} of {len(rows)} rows come from label maps, which have no thresholds (the "
-            f"first: image {first}); leave the threshold out to score them as they are"
+            f"threshold: {int(lacking.sum())} of {len(rows)} rows come from label maps, or are of classes without a "
+            f"channel, which have no thresholds (the first: image {first}); leave the threshold out to score them as "
+            "they are"
         )
 
 

@@ -27,6 +27,7 @@ from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.prediction_file import Beside, LabelPair, beside, read_prediction, stored_on_grid
 from segscale.tasks.readers import Choice, LabelMap, read_labels, stores_floats
 from segscale.tasks.reference_file import Place, place_of, reference_of
+from segscale.tasks.region_pair import RegionPair
 from segscale.tasks.scan import SourceFacts, facts_of, unread
 from segscale.tasks.scoring import NOWHERE, STAGE, Content, ImageFiles, ScoreJob, Scoring
 from segscale.tasks.slice_counts import count_slices
@@ -165,11 +166,11 @@ def _predicted(structures: Structures, found: Beside, scoring: Scoring, name: st
                 'a label map with another number for each, or instances = "references"'
             )
         instances = laid_over(found.stored, structures.reference.shape, {0}, name, "reference")
-    of_reference = {name: getattr(structures, name) for name in ("regions", "spacing_mm", "reference_instances")}
-    labels = found.found.hard_labels()
-    return Structures.of(
-        structures.reference, labels, structures.n_classes, **of_reference, prediction_instances=instances
-    )
+    pair, n_classes = found.found, structures.n_classes
+    more = {name: getattr(structures, name) for name in ("regions", "spacing_mm", "reference_instances")}
+    if isinstance(pair, RegionPair):
+        more["region_masks"] = pair.region_masks(n_classes, structures.regions)
+    return Structures.of(structures.reference, pair.hard_labels(), n_classes, **more, prediction_instances=instances)
 
 
 def _leave_out(

@@ -14,6 +14,7 @@ from segscale.tasks.grids import Grid, Size
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.prediction_file import LabelPair, ProbabilityPair
+from segscale.tasks.region_pair import RegionPair
 from segscale.tasks.slice_axis import Asked, axis_index, slice_axis
 from segscale.tasks.spacing import spacing_of
 
@@ -32,7 +33,7 @@ class Slicing:
 
 
 def count_slices(
-    pair: LabelPair | ProbabilityPair, axis: int, n_classes: int, regions: Regions = ()
+    pair: LabelPair | ProbabilityPair | RegionPair, axis: int, n_classes: int, regions: Regions = ()
 ) -> Iterator[OverlapCounts]:
     """The counts of each slice along an axis, from 0 on; they sum to that of the pair, soft sums but for rounding."""
     references = np.moveaxis(pair.reference, axis, 0)

@@ -7,16 +7,23 @@ from collections.abc import Iterable, Iterator
 
 from segscale.errors import DataError
 from segscale.storage.bundles import pack
+from segscale.storage.source_names import channel_files, segment_in
 from segscale.storage.sources import file_name, file_version, read_catalogued, read_file
 from segscale.tasks.readers.companions import COMPANIONED, companion_names
 
 
 def read_source(url: str) -> bytes:
-    """The bytes of a source: of a file, of a folder that is a series, or of a header with its companions, as a bundle.
+    """The bytes of a source: of a file; of a folder that is a series, a header with its companions, or an image whose
+    channels are in a file each, as a bundle.
+
+    Of a segment of a file they are those of the whole file.
 
     A companion that is not there is left out, and the reader says so. Raises OSError for what cannot be fetched.
     """
-    data = read_file(url)
+    channels = channel_files(url)
+    if channels:
+        return pack({file_name(one): read_source(one) for one in channels})
+    data = read_file(segment_in(url)[0])
     if not _is_header(url):
         return data
     members = {file_name(url): data}
@@ -37,8 +44,9 @@ def source_version(url: str, version: str) -> str:
     """What changes with a source: the version of its file, with those of the companions of a header."""
     if not version or not _is_header(url):
         return version
+    files = channel_files(url) or (url,)
     try:
-        places = [place for _, place in _companions(url, read_file(url))]
+        places = [place for one in files for _, place in _companions(one, read_file(one))]
     except OSError:
         return version  # whoever reads it says what is wrong
     hashed = hashlib.sha256("\n".join([version, *map(file_version, places)]).encode())

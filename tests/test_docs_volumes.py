@@ -14,9 +14,13 @@ import pandas as pd
 import pytest
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.storage.source_names import of_channels, of_segment
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.geometry import Geometry, ras_affine
+from segscale.tasks.labels import LabelRule
+from segscale.tasks.metrics.region_channels import RegionChannel
 from segscale.tasks.place_columns import place_columns
+from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.readers import Choice, read_header, read_label_map, read_labels, read_picture
 from segscale.tasks.source_files import read_source
 from tests.page_rows import PageRows
@@ -142,13 +146,50 @@ def _(_: Path) -> None:
     for number in (1, 2):
         read = read_labels(data, "a.dcm", choice=Choice(segment=number))
         assert np.array_equal(read.values, DRAWN[np.newaxis])
+        assert np.array_equal(read_label_map(data, of_segment("a.dcm", number)), DRAWN[np.newaxis])
     with pytest.raises(UnreadableImage, match="no segment 3"):
         read_labels(data, "a.dcm", choice=Choice(segment=3))
+
+
+def _channels(folder: Path, *files: bytes) -> tuple[bytes, str]:
+    """What is read of the files of an image, and how it is called."""
+    for number, data in enumerate(files):
+        (folder / f"a_{number:04d}.nii.gz").write_bytes(data)
+    name = of_channels("a_", [f"{number:04d}" for number in range(len(files))], ".nii.gz")
+    return read_source(f"file://{folder}/{name}"), name
+
+
+@row("files `_0000`, `_0001`, ... of an nnU-Net image")
+def _(folder: Path) -> None:
+    source = _channels(folder, nifti(REFERENCE, GEOMETRY), nifti(PREDICTION, GEOMETRY))
+    assert np.array_equal(read_picture(*source).pixels, np.stack([REFERENCE, PREDICTION], axis=-1))
+    assert read_header(*source).geometry == read_header(nifti(REFERENCE, GEOMETRY), "a.nii.gz").geometry
+
+
+@row("channels in files of other grids, types or numbers of channels")
+def _(folder: Path) -> None:
+    for other in (nifti(PREDICTION[1:], GEOMETRY), nifti(PREDICTION.astype(np.int16), GEOMETRY)):
+        with pytest.raises(UnreadableImage, match=r"^a_0001\.nii\.gz: "):
+            read_picture(*_channels(folder, nifti(REFERENCE, GEOMETRY), other))
 
 
 @row("`.npz` of one array, whatever it is called")
 def _(_: Path) -> None:
     assert np.array_equal(read_label_map(npz(REFERENCE), "a.npz"), REFERENCE)
+
+
+@row("`.npz` of nnU-Net, with a channel for each region")
+def _(_: Path) -> None:
+    whole, core = REFERENCE > 0, REFERENCE == 2
+    counting = Counting(
+        0.5,
+        LabelRule(3),
+        regions=((1, 2),),
+        region_channels=(RegionChannel((1, 2), 1), RegionChannel((2,), 2)),
+    )
+    data = npz(np.stack([0.25 + whole / 2, 0.25 + core / 2]).astype(np.float32))
+    counts = read_prediction(REFERENCE, data, "a.npz", counting).count(3, counting.regions)
+    assert counts.true_positive.tolist() == [*np.bincount(REFERENCE.ravel()), np.count_nonzero(whole)]
 
 
 @row("`scl_slope`, `scl_inter`, rescale slope of an image")

@@ -26,11 +26,13 @@ NETWORK_LIBRARIES = ("tensorflow", "keras")
 PARTS = ("segscale.tasks.readers", "segscale.tasks.models", "segscale.tasks.engines", "segscale.tasks.metrics")
 FORMULAS = ("segscale.tasks.metrics.scores", "segscale.tasks.metrics.settings")
 """What a score is: a network is trained and watched with the formulas that it is judged by."""
-BUNDLES = ("segscale.storage.bundles",)
-"""How several files are one run of bytes: the form that an image may have, not where it lies."""
+FORMS = ("segscale.storage.bundles", "segscale.storage.source_names")
+"""How several files are one run of bytes, and what is called a part of one: the form that an image may have, not where
+it lies."""
 SEES_STORAGE = (
     "segscale.tasks.engine_plan",
     "segscale.tasks.ingest",
+    "segscale.tasks.network_input",
     "segscale.tasks.predict",
     "segscale.tasks.score",
     "segscale.tasks.report",
@@ -124,13 +126,13 @@ each_rule = pytest.mark.parametrize(
         pytest.param(Rule((STORAGE,), (TASKS, FLOWS)), id="storage knows neither tasks nor flows"),
         pytest.param(Rule((TASKS,), (FLOWS,)), id="tasks know no flows"),
         pytest.param(Rule((TASKS, STORAGE), ORCHESTRATORS), id="orchestrators are for flows"),
-        pytest.param(Rule((TASKS,), (STORAGE,), SEES_STORAGE, BUNDLES), id="only units of work see storage"),
+        pytest.param(Rule((TASKS,), (STORAGE,), SEES_STORAGE, FORMS), id="only units of work see storage"),
         *(
             pytest.param(
                 Rule(
                     (part,),
                     (STORAGE, *(other for other in PARTS if other != part)),
-                    allowed={"segscale.tasks.models": FORMULAS, "segscale.tasks.readers": BUNDLES}.get(part, ()),
+                    allowed={"segscale.tasks.models": FORMULAS, "segscale.tasks.readers": FORMS}.get(part, ()),
                 ),
                 id=f"{part} stands alone",
             )

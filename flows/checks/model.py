@@ -119,8 +119,6 @@ def check_facts(config: EvaluationConfig, n_classes: int, channels: int, rescale
             f"model.path: expected a model of {len(classes)} classes ({', '.join(classes)}), "
             f"{config.model.path} tells {n_classes} apart"
         )
-    if channels not in (1, 3):
-        raise ConfigError(f"model.path: expected a model of 1 or 3 channels, {config.model.path} takes {channels}")
     if config.dataset.channels not in (0, channels):
         raise ConfigError(f"dataset.channels: expected what the model takes, {channels}, got {config.dataset.channels}")
     if rescales and config.dataset.normalize != "none":

@@ -40,7 +40,10 @@ def with_description(document: dict[str, Any], base: Path) -> dict[str, Any]:
         raise _none(dataset["layout"], references)
     keys = keys_of(found, bool(dataset.get("foreground")))
     _refuse_contradiction(dataset, keys, found)
-    return document | {"dataset": keys | dataset}
+    described = document | {"dataset": keys | dataset}
+    if isinstance(predictions, dict) and path and may_be_of_regions(dataset, predictions):
+        described["predictions"] = channels_of(found) | predictions
+    return described
 
 
 def description(references: str, predictions: str) -> DatasetJson | None:
@@ -73,6 +76,19 @@ def keys_of(found: DatasetJson, any_foreground: bool = False) -> dict[str, Any]:
     if labels.ignored is not None:
         keys["ignore_label"] = labels.ignored
     return keys
+
+
+def channels_of(found: DatasetJson) -> dict[str, Any]:
+    """What it says of channels of regions, as keys of [predictions]; whether there are such, their number tells."""
+    if not found.written:
+        return {}
+    return {"regions": list(found.written), "regions_class_order": list(found.written.values())}
+
+
+def may_be_of_regions(dataset: Mapping[str, Any], predictions: Mapping[str, Any]) -> bool:
+    """Whether two sections of a configuration leave open what of channels of regions is to be known."""
+    is_said = {"regions", "regions_class_order"}.intersection(predictions)
+    return not is_said and not dataset.get("foreground") and predictions.get("channels", "") in ("", "regions")
 
 
 def _none(layout: str, references: str) -> ConfigError:

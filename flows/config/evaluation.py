@@ -15,6 +15,7 @@ from segscale.flows.config.toml_text import read_toml
 from segscale.flows.config.training import Train
 from segscale.flows.config.values import anchored
 from segscale.storage.patterns import escaped
+from segscale.tasks.metrics.region_channels import RegionChannel, RegionChannels
 from segscale.tasks.refusal import as_toml, refusals
 from segscale.tasks.section import Section
 
@@ -61,6 +62,37 @@ class EvaluationConfig(Section):
                 f"got {as_toml(self.train.class_weights)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_region_channels(self) -> Self:
+        of_name, of_value = self.dataset.classes_of_name, self.dataset.class_of_value
+        first: dict[tuple[int, ...], str] = {}
+        for name in self.predictions.regions:
+            if name not in of_name:
+                raise ValueError(
+                    f"predictions.regions: {as_toml(name)} is neither a region nor a class other than the background; "
+                    f"expected some of {as_toml(list(of_name))}"
+                )
+            if of_name[name] in first:
+                raise ValueError(
+                    f"predictions.regions: {as_toml(first[of_name[name]])} and {as_toml(name)} are of the same "
+                    "classes; expected one channel for them"
+                )
+            first[of_name[name]] = name
+        unknown = [value for value in self.predictions.regions_class_order if value not in of_value]
+        if unknown:
+            raise ValueError(
+                f"predictions.regions_class_order: {unknown[0]} is the value of no class; expected some of "
+                f"{as_toml(list(of_value))}"
+            )
+        return self
+
+    @property
+    def region_channels(self) -> RegionChannels:
+        """What each channel is of, where predictions have one for each region."""
+        of_name, of_value = self.dataset.classes_of_name, self.dataset.class_of_value
+        asked = zip(self.predictions.regions, self.predictions.regions_class_order, strict=True)
+        return tuple(RegionChannel(of_name[name], of_value[value]) for name, value in asked)
 
 
 def load_config(path: str | Path) -> EvaluationConfig:

@@ -21,10 +21,12 @@ from segscale.tasks.section import Section
 
 MAX_LEVEL = 8
 Tolerance = Annotated[float, Field(ge=0, le=LARGEST_MM)]
+MAX_SEGMENT = 65535
 Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
+Segment = int | Literal["each"]
 Layout = Literal["files", "nnunet", "msd", "cases", "dicom"]
-Channels = Literal["", "argmax", "independent"]
+Channels = Literal["", "argmax", "independent", "regions"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
@@ -32,6 +34,12 @@ def _tabled(value: object) -> object:
     if isinstance(value, dict):
         return value
     raise ValueError(f"expected a table such as {{ whole_tumour = [1, 2, 3] }}, got {as_toml(value)}")
+
+
+def _checked_segment(value: object) -> object:
+    if value in (None, "each") or (type(value) is int and 1 <= value <= MAX_SEGMENT):
+        return value
+    raise ValueError(f'expected 1 to {MAX_SEGMENT}, or "each", got {as_toml(value)}')
 
 
 class Dataset(Section):
@@ -61,8 +69,9 @@ class Dataset(Section):
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     volume: Annotated[int, Field(ge=0)] | None = None
     """Of files with several volumes the one that is read, from 0 on."""
-    segment: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Of DICOM segmentations the one that is read, by its number, as 1 where it is and 0 elsewhere."""
+    segment: Annotated[Segment | None, PlainValidator(_checked_segment, json_schema_input_type=Segment)] = None
+    """Of DICOM segmentations the one that is read, by its number, as 1 where it is and 0 elsewhere; "each": a row for
+    each one of the reference."""
     affine: Literal["", "sform", "qform"] = ""
     """Which one is right where the two of a NIfTI file put voxels to different places."""
     spacing_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Field(strict=False)] | None = None
@@ -71,7 +80,7 @@ class Dataset(Section):
     """Along which axis of a volume its slices follow one another; auto: the coarsest."""
     resample: bool = False
     """Files on another grid than their reference are resampled into that; else they are refused."""
-    channels: Literal[0, 1, 3] = 0
+    channels: Annotated[int, Field(ge=0)] = 0
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
     full_scale: NonNegative = 0.0
@@ -162,10 +171,21 @@ class Dataset(Section):
         return self.label_values or tuple(range(len(self.classes)))
 
     @property
+    def class_of_value(self) -> dict[int, int]:
+        """The index of each class by its label value."""
+        return {value: index for index, value in enumerate(self._values_of_classes)}
+
+    @property
     def region_classes(self) -> Regions:
         """The class indices of each region, in the order in which they were given."""
-        index = {value: place for place, value in enumerate(self._values_of_classes)}
+        index = self.class_of_value
         return tuple(tuple(sorted(index[value] for value in values)) for values in self.regions.values())
+
+    @property
+    def classes_of_name(self) -> dict[str, tuple[int, ...]]:
+        """The class indices of each class but the background, and of each region, by its name."""
+        own = {name: (index,) for index, name in enumerate(self.classes) if index}
+        return own | dict(zip(self.regions, self.region_classes, strict=True))
 
 
 def _shown_name(name: str) -> str:
@@ -182,8 +202,13 @@ class Predictions(Section):
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     """The value of each class in label maps; empty: as in the references."""
     channels: Channels = ""
-    """Of predictions with a channel for each class: "" for one distribution, else "argmax" or "independent"."""
-
+    """Of a channel for each class: "" for one distribution, else "argmax" or "independent"; "regions": of `regions`,
+    which "" tells by their number."""
+    regions: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Of predictions with a channel for each region: their names, or those of classes. No table, for its order counts,
+    which not every store of JSON keeps."""
+    regions_class_order: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    """Of each of them the label value that a label map has where its channel is likely and none behind it is."""
     name: Annotated[str, Field(max_length=100), AfterValidator(_shown_name)] = ""
     """What stands for the model in reports; empty: the folder that `path` names."""
 
@@ -191,6 +216,19 @@ class Predictions(Section):
     def _check(self) -> Self:
         if len(set(self.label_values)) != len(self.label_values):
             raise ValueError(f"label_values: expected different values, got {as_toml(self.label_values)}")
+        if self.channels == "regions" and not self.regions:
+            raise ValueError('channels: "regions" needs predictions.regions, which say what each channel is of')
+        if self.channels in ("argmax", "independent") and self.regions:
+            raise ValueError(
+                f"channels: {as_toml(self.channels)} is of a channel for each class, and regions name other channels; "
+                "leave one of them out"
+            )
+        if len(self.regions_class_order) != len(self.regions):
+            raise ValueError(
+                f"regions_class_order: expected for each of {as_toml(self.regions)} the label value that its channel "
+                "writes into a label map, those of later ones over those of earlier ones, got "
+                f"{as_toml(self.regions_class_order)}"
+            )
         return self
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segscale.flows.config.described import description, keys_of
+from segscale.flows.config.described import channels_of, description, keys_of
 from segscale.storage.dataset_json import DatasetJson, folder_of
 from segscale.storage.file_names import is_hidden, is_litter
 from segscale.storage.local_files import local_version
@@ -31,6 +31,7 @@ class Seen:
     layout: str
     why: str
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    predictions: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -45,7 +46,8 @@ def layout_of(references: str, predictions: str = "") -> Seen | None:
     local_predictions = predictions if "://" not in predictions else ""
     found = None if folder.name.startswith("images") else description(str(folder.absolute()), local_predictions)
     if found is not None and _is_its_own(folder, found):
-        return Seen(_of_json(found), "a dataset.json says what label values mean", keys_of(found))
+        why = "a dataset.json says what label values mean"
+        return Seen(_of_json(found), why, keys_of(found), channels_of(found))
     if any((case / STRUCTURES).is_dir() for case in _folders(folder)):
         metrics = {"group_by": [STRUCTURE], "cluster_by": CASE}
         return Seen("cases", f"each case has a folder {STRUCTURES}, with a file for each structure", metrics=metrics)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from segscale.errors import ConfigError, ListingError
 from segscale.flows.config.described import checked_description
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.layouts.channels import images_in
 from segscale.flows.layouts.listed import Found, named
 from segscale.flows.layouts.results import is_a_pattern, predictions_in
 from segscale.storage.dataset_json import DatasetJson, folder_of
-from segscale.storage.enumeration import counted, first_of
+from segscale.storage.enumeration import counted
 from segscale.storage.listing import Note, names_in
 from segscale.storage.patterns import escaped
 from segscale.storage.role_files import RoleFiles, role_files
 
 SPLITS = ("Tr", "Ts")
 LABELS, IMAGES = "labels", "images"
-_FIRST, _SECOND = "_0000", "_0001"
-"""Behind a case, of the files of its channels."""
 
 
 def files_of(config: EvaluationConfig) -> Found:
@@ -74,7 +73,7 @@ def _holds(folder: str, ending: str) -> bool:
 
 
 def _images(labels: str, found: DatasetJson) -> RoleFiles:
-    """Of the split whose labels were found, those of the only channel."""
+    """Of the split whose labels were found."""
     place = labels.rpartition("/")[0]
     root, _, name = place.rpartition("/")
     if not name.startswith(LABELS):
@@ -84,12 +83,4 @@ def _images(labels: str, found: DatasetJson) -> RoleFiles:
         )
     folder = folder_of(f"{root}/{IMAGES}{name.removeprefix(LABELS)}")
     with named("dataset.layout"):
-        second = [name for name in names_in(folder) if name.lower().endswith(f"{_SECOND}{found.file_ending}".lower())]
-        if second:
-            channels = f" ({', '.join(found.channels)})" if found.channels else ""
-            raise ListingError(
-                f"{folder}: an image of several channels{channels} is in a file for each, such as {first_of(second)}; "
-                'expected one channel; of one of them write images = "imagesTr/{id}_0000'
-                f'{found.file_ending}", references = "labelsTr" and layout = "files"'
-            )
-        return role_files(f"{escaped(folder)}/{{id}}{_FIRST}{escaped(found.file_ending)}", "image")
+        return images_in(folder, found)

@@ -54,7 +54,7 @@ class Rescoring:
             if n_classes > 2:
                 lines.append("at a threshold each class is scored against the rest, not by argmax as in the run")
         else:
-            lines.append("threshold as in the run" if n_classes == 2 else "classes by argmax, as in the run")
+            lines.append("threshold as in the run" if n_classes == 2 else "predicted classes as in the run")
         lines.append(
             f"Tversky alpha {settings.tversky_alpha} (false positives), beta {settings.tversky_beta} (false "
             f"negatives); smooth {settings.smooth}; empty {settings.empty}"

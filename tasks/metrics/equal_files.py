@@ -10,6 +10,8 @@ from segscale.tasks.metrics.panel import regions_of
 
 HASHES = ("image_sha256", "reference_sha256", "prediction_sha256")
 _SHOWN = 3
+_SEGMENT = r"/segment-\d+$"
+"""The end of an id that stands for one segment of an image: all of them have its file."""
 
 
 def equal_files(per_image: pd.DataFrame) -> list[Finding]:
@@ -40,7 +42,7 @@ def _findings(images: pd.DataFrame, has_foreground: pd.Series) -> Iterator[Findi
         "look at dataset.images and dataset.references: do both find the same files under two names?",
     )  # fmt: skip
     yield from _finding(
-        "image-twice", images, known & images["image_sha256"].duplicated(keep=False),
+        "image-twice", images, known & images["image_sha256"].isin(_repeated(images[known])),
         "images are equal to others of the set, byte for byte: they count more than once",
         "remove the copies, and look whether training and test images were mixed",
     )  # fmt: skip
@@ -51,6 +53,13 @@ def _findings(images: pd.DataFrame, has_foreground: pd.Series) -> Iterator[Findi
             "predictions with foreground are equal to their references, byte for byte: no model is as good as that",
             "look at predictions.path: does it lead to copies of the references?",
         )  # fmt: skip
+
+
+def _repeated(images: pd.DataFrame) -> pd.Series:
+    """The hashes that several images have."""
+    ids = images["image_id"].astype(str).str.replace(_SEGMENT, "", regex=True)
+    once = images["image_sha256"][~pd.DataFrame({"id": ids, "sha256": images["image_sha256"]}).duplicated()]
+    return once[once.duplicated()]
 
 
 def _finding(signature: str, images: pd.DataFrame, concerned: pd.Series, cause: str, remedy: str) -> Iterator[Finding]:

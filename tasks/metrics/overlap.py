@@ -52,16 +52,16 @@ class OverlapCounts:
     true_negative: Int64Array
     """(C,) pixels of the class in neither."""
     soft_intersection: Float64Array
-    """(C,) sum of p over the reference pixels of the class; NaN for label maps."""
+    """(C,) sum of p over the reference pixels of the class; NaN for label maps, and for classes without a channel."""
     soft_prediction_sum: Float64Array
-    """(C,) sum of p over all counted pixels; NaN for label maps."""
+    """(C,) sum of p over all counted pixels; NaN for label maps, and for classes without a channel."""
     soft_prediction_squared_sum: Float64Array
-    """(C,) sum of p squared over all counted pixels; NaN for label maps."""
+    """(C,) sum of p squared over all counted pixels; NaN for label maps, and for classes without a channel."""
     reference_sum: Int64Array
     """(C,) reference pixels of the class."""
     histogram_foreground: Int64Array
     """(H, 256) reference pixels of the class by bin. H is 1 (class 1) of two classes, C of more, 0 of label maps; with
-    regions that many more, but of label maps."""
+    regions that many more, but of label maps. Where soft sums are NaN it says nothing."""
     histogram_background: Int64Array
     """(H, 256) counted pixels of any other class by bin."""
 

@@ -14,8 +14,10 @@ from segscale.tasks.metrics.bins import BINS
 
 Regions = tuple[tuple[int, ...], ...]
 """The class indices of each region. Whatever has an entry for each class has one for each region behind them."""
-KEY = "regions"
-_IGNORED = 255
+KEYS = ("regions", "region_channels")
+"""Of records that hold regions."""
+IGNORED = 255
+"""In marks."""
 
 
 def as_regions(regions: Sequence[Sequence[int]], n_classes: int) -> Regions:
@@ -82,15 +84,19 @@ def soft_counts(
 
     soft, histograms = np.empty((3, len(regions))), np.empty((2, len(regions), BINS), np.int64)
     for place, region in enumerate(regions):
-        marks = np.isin(labels, region).astype(np.uint8)
-        if ignore_index is not None:
-            marks[labels == ignore_index] = _IGNORED
+        marked = marks(labels, region, ignore_index).reshape(1, 1, -1)
         summed = _summed(probabilities, table, region, labels.ndim)
-        _, sums, found, _ = count_two_classes(
-            marks.reshape(1, 1, -1), summed.reshape(1, 1, -1), _IGNORED, True, np.float32(0.5)
-        )
+        _, sums, found, _ = count_two_classes(marked, summed.reshape(1, 1, -1), IGNORED, True, np.float32(0.5))
         soft[:, place], histograms[:, place] = sums[:, 1], found
     return soft, histograms
+
+
+def marks(labels: NDArray[Any], region: Sequence[int], ignore_index: int | None) -> NDArray[np.uint8]:
+    """1 where a label is of the region, 0 elsewhere, `IGNORED` where it counts in nothing."""
+    marked = np.isin(labels, region).astype(np.uint8)
+    if ignore_index is not None:
+        marked[labels == ignore_index] = IGNORED
+    return marked
 
 
 def _summed(
@@ -109,5 +115,5 @@ def _summed(
 
 
 def without_none(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as keys hold it: without its entry `regions` where it is empty, as it was before there were any."""
-    return {name: value for name, value in record.items() if name != KEY or value}
+    """A record as keys hold it: without entries about regions that are empty, as it was before there were any."""
+    return {name: value for name, value in record.items() if name not in KEYS or value}

@@ -71,8 +71,6 @@ class NumpyReader:
 def picture_header(array: ArrayHeader, name: str) -> Header:
     """Of the picture that an array is; UnreadableImage where its axes leave doubt, or its type cannot be kept."""
     depth, height, width, channels = _picture_shape(array.shape, name)
-    if channels not in (1, 3):
-        raise UnreadableImage(f"{name}: {channels} channels in shape {array.shape}; expected 1 or 3")
     return check_size(Header(depth, height, width, channels, picture_dtype(array.dtype, name)), name)
 
 

@@ -39,7 +39,7 @@ class DicomReader(VolumeReader):
         files: dict[str, Buffer] = {**bundles.unpack(data)} if bundles.is_bundle(data) else {name: data}
         if len(files) == 1 and _is_segmentation(*files.items()):
             (own_name, only), *_ = files.items()
-            read = read_segmentation(only, own_name, _with_geometry(self.drawn_on))
+            read = read_segmentation(only, own_name, _with_geometry(self.drawn_on), self.segment)
             return _of_segmentation(read, own_name, self.segment)
         header = read_series_header(files, name)
         return Volume(
@@ -67,8 +67,8 @@ def _of_segmentation(read: Segmentation, name: str, segment: int | None) -> Volu
     numbers = read.segments if segment is None else (segment,)
     if read.kind == FRACTIONAL and len(numbers) != 1:
         raise UnreadableImage(
-            f"{name}: fractions of {len(numbers)} segments; expected those of one: say which with dataset.segment = k, "
-            "or save each segment as a file"
+            f'{name}: fractions of {len(numbers)} segments; expected those of one: dataset.segment = "each" counts '
+            "all, one by one, dataset.segment = k one of them"
         )
     voxels: partial[NDArray[Any]] = (
         partial(probabilities, read, numbers[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segscale.tasks.readers.dicom_file import Buffer, hashed_uid, opened
-from segscale.tasks.readers.dicom_segmentation import referenced_series
+from segscale.tasks.readers.dicom_segmentation import described_segments, referenced_series
 from segscale.tasks.readers.dicom_words import modality_word
 
 
@@ -21,6 +21,8 @@ class Identity:
     is_segmentation: bool
     referenced_series_ids: tuple[str, ...]
     """Series that a segmentation was drawn on."""
+    segments: tuple[int, ...] = ()
+    """Of a segmentation the numbers that it describes, ascending; never 0, which is the background."""
 
 
 def identify(data: Buffer, name: str) -> Identity:
@@ -34,4 +36,5 @@ def identify(data: Buffer, name: str) -> Identity:
             file.has_pixels,
             "SegmentSequence" in header,
             referenced_series(file),
+            described_segments(header),
         )

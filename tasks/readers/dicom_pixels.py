@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,18 +91,23 @@ def check_lossless(file: DicomFile) -> None:
         )
 
 
-def read_frames(file: DicomFile, layout: PixelLayout) -> Iterator[NDArray[Any]]:
-    """Stored numbers of each frame, (rows, columns) of `layout.dtype`. UnreadableImage for damage, as it is met."""
+def read_frames(file: DicomFile, layout: PixelLayout, wanted: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
+    """Stored numbers of each frame, (rows, columns) of `layout.dtype`. UnreadableImage for damage, as it is met.
+
+    `wanted` are the places of frames that are decoded, from 0; None for all.
+    """
+    places = range(layout.frames) if wanted is None else wanted
     if file.syntax in NATIVE:
-        yield from (_freed(frame, layout) for frame in _native(file, layout))
+        yield from (_freed(frame, layout) for frame in _native(file, layout, places))
         return
     codec = codec_of(file.syntax, file.name)
     shape, pixel_bytes = (layout.rows, layout.columns), layout.dtype.itemsize
-    for frame in _compressed_frames(file, layout):
+    compressed = _compressed_frames(file, layout)
+    for frame in (compressed[place] for place in places):
         yield _freed(_shaped(decode_frame(codec, frame, shape, pixel_bytes, file.name), layout, file.name), layout)
 
 
-def _native(file: DicomFile, layout: PixelLayout) -> Iterator[NDArray[Any]]:
+def _native(file: DicomFile, layout: PixelLayout, places: Sequence[int]) -> Iterator[NDArray[Any]]:
     expected = layout.native_bytes
     too_many = expected + max(expected // layout.frames, 2)  # one frame more; some writers pad the last
     data = np.frombuffer(file.pixel_bytes(too_many), np.uint8)
@@ -114,7 +119,7 @@ def _native(file: DicomFile, layout: PixelLayout) -> Iterator[NDArray[Any]]:
     shape = layout.rows, layout.columns
     frame_bits = layout.rows * layout.columns * layout.bits_allocated
     stored = layout.dtype.newbyteorder("<" if file.is_little_endian else ">")
-    for start in range(0, layout.frames * frame_bits, frame_bits):
+    for start in (place * frame_bits for place in places):
         own = data[start // 8 : (start + frame_bits + 7) // 8]
         if layout.bits_allocated == 1:
             yield _bits(own, shape, start % 8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -65,8 +65,12 @@ class _Contents:
     padding: int
 
 
-def read_segmentation(data: Buffer, name: str, reference: Grid | None = None) -> Segmentation:
+def read_segmentation(
+    data: Buffer, name: str, reference: Grid | None = None, segment: int | None = None
+) -> Segmentation:
     """The segmentation in `data`, in the grid of `reference` (the series it was drawn on) where that is given.
+
+    With `segment` the frames of that one alone are decoded; the others have a say in the grid.
 
     Raises UnreadableImage where it refers to another series or frame of reference, where a pixel lies on no voxel of
     the grid, where two frames of a segment lie in one place, and for values that no segment has.
@@ -82,8 +86,11 @@ def read_segmentation(data: Buffer, name: str, reference: Grid | None = None) ->
             grid, notes = reference, _check_reference(file, reference)
         placement = place_frames(planes, layout.rows, layout.columns, grid, name)
         _check_single(contents.segment_of_frame, placement, name)
-        stored = read_frames(file, layout)
-        frames = tuple(_frame(*pair, contents, name) for pair in zip(contents.segment_of_frame, stored, strict=True))
+        of_frame = contents.segment_of_frame
+        wanted = [place for place, own in enumerate(of_frame) if segment in (None, own) or contents.kind == LABELMAP]
+        placement = replace(placement, corners=tuple(placement.corners[place] for place in wanted))
+        stored = zip(wanted, read_frames(file, layout, wanted), strict=True)
+        frames = tuple(_frame(of_frame[place], pixels, contents, name) for place, pixels in stored)
     if contents.is_occupancy:
         notes = (*notes, f"{name}: its fractions say how much of a voxel is covered; taken as probabilities")
     size = layout.rows, layout.columns
@@ -119,7 +126,7 @@ def _contents(file: DicomFile) -> _Contents:
             "LABELMAP"
         )
     layout = read_layout(file)
-    segments = tuple(sorted({int(segment.get("SegmentNumber")) for segment in described} - {0}))
+    segments = described_segments(header)
     full_scale, padding, of_frame = 1, 0, (0,) * layout.frames
     if kind == LABELMAP:
         padding = int(header.get("PixelPaddingValue") or 0)
@@ -136,6 +143,12 @@ def _contents(file: DicomFile) -> _Contents:
             raise UnreadableImage(f"{name}: a fraction of 1 stored as {full_scale}; expected 1 to {layout.limits[1]}")
     is_occupancy = kind == FRACTIONAL and header.get("SegmentationFractionalType") == "OCCUPANCY"
     return _Contents(kind, is_occupancy, layout, segments, of_frame, full_scale, padding)
+
+
+def described_segments(header: Any) -> tuple[int, ...]:
+    """Numbers of the segments that a header describes, ascending, without 0, which is the background."""
+    described = header.get("SegmentSequence") or ()
+    return tuple(sorted({int(segment.get("SegmentNumber")) for segment in described} - {0}))
 
 
 def _segment_of(file: DicomFile, frame: int) -> int:

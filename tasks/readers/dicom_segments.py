@@ -129,7 +129,7 @@ def _refusal(segmentation: Segmentation) -> str:
     return (
         f"{segmentation.name}: segments overlap, so that one label map cannot hold them: {pairs}"
         f"{' and others' if len(found) > 10 else ''}; expected at most one segment a voxel, or each "
-        "counted by itself: say which with dataset.segment = k"
+        'counted by itself: dataset.segment = "each", or dataset.segment = k for one of them'
     )
 
 

@@ -1,12 +1,15 @@
 """The known file formats, chosen by the ending of a name."""
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.storage.source_names import channel_files, segment_in
 from segscale.tasks.grids import Grid
 from segscale.tasks.readers.archives import NpzReader
 from segscale.tasks.readers.arrays import NumpyReader
+from segscale.tasks.readers.channel_files import ChannelFilesReader
 from segscale.tasks.readers.choice import NO_CHOICE, Choice
 from segscale.tasks.readers.depth import UNDECIDED
 from segscale.tasks.readers.dicom import DicomReader
@@ -45,10 +48,15 @@ SUFFIXES = tuple(suffix for reader in readers() for suffix in reader.suffixes if
 def reader_for(name: str, choice: Choice = NO_CHOICE) -> Reader:
     """The reader of the format that the ending of `name` (a path or URL) stands for, upper or lower case.
 
-    A name that ends with a slash is that of a folder, whose files are a DICOM series.
+    A name that ends with a slash is that of a folder, whose files are a DICOM series. One of a segment
+    (`source_names.of_segment`) chooses that, one of channels is read as one image.
     """
-    lowered = name.lower()
-    for reader in readers(choice):
+    parts = channel_files(name)
+    if parts:
+        return ChannelFilesReader(reader_for(parts[0], choice))
+    file, segment = segment_in(name)
+    lowered = file.lower()
+    for reader in readers(choice if segment is None else replace(choice, segment=segment)):
         if lowered.endswith(reader.suffixes):
             return reader
     raise UnreadableImage(f"{name}: no reader for this file name ending; expected one of {', '.join(SUFFIXES)}")
@@ -84,7 +92,8 @@ def read_orientation(data: bytes, name: str) -> int:
 def holds_volume(name: str) -> bool:
     """Whether the ending of a name stands for a format of volumes, which say where they lie."""
     try:
-        return isinstance(reader_for(name), VolumeReader)
+        reader = reader_for(name)
+        return isinstance(reader.reader if isinstance(reader, ChannelFilesReader) else reader, VolumeReader)
     except DataError:
         return False
 
@@ -106,6 +115,8 @@ def voxel_bytes(data: bytes, name: str, choice: Choice = NO_CHOICE) -> int:
     """Bytes of the voxels of a volume as they are stored, decoded; 0 of other files and of what cannot be read."""
     try:
         reader = reader_for(name, choice)
+        if isinstance(reader, ChannelFilesReader):
+            return sum(voxel_bytes(held, own, choice) for own, held in reader.files(data))
         volume = reader.volume(data, name) if isinstance(reader, VolumeReader) else None
     except DataError:
         return 0
@@ -113,8 +124,15 @@ def voxel_bytes(data: bytes, name: str, choice: Choice = NO_CHOICE) -> int:
 
 
 def read_stated_maximum(data: bytes, name: str) -> int:
-    """`Header.stated_maximum` with the pixels looked at where only they tell; UNDECIDED where these do not either."""
+    """`Header.stated_maximum` with the pixels looked at where only they tell; UNDECIDED where these do not either.
+
+    Of an image in several files what all say; 0 where these say different things.
+    """
     reader = reader_for(name)
+    if isinstance(reader, ChannelFilesReader):
+        found = {read_stated_maximum(held, own) for own, held in reader.files(data)}
+        decided = found - {UNDECIDED} or found
+        return decided.pop() if len(decided) == 1 else 0
     if not isinstance(reader, PngReader | TiffReader | JpegReader):
         return 0
     stated = reader.header(data, name).stated_maximum

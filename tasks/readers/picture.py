@@ -28,7 +28,7 @@ class Header:
     depth: int  # planes; 1 for a flat picture
     height: int  # as a viewer shows it: orientations 5 to 8 change places with the width
     width: int
-    channels: int  # after reading: 1 or 3, an opaque alpha channel not counted
+    channels: int  # after reading, an opaque alpha channel not counted
     dtype: str  # numpy name
     orientation: int = 0  # 1 (not turned) to 8; 0 where the file says nothing
     stated_maximum: int = 0
@@ -61,7 +61,7 @@ class Header:
 class Picture:
     """Decoded pixels with what is needed to give them a meaning."""
 
-    pixels: NDArray[Any]  # (depth, height, width, channels), C-contiguous, native byte order, channels 1 or 3
+    pixels: NDArray[Any]  # (depth, height, width, channels), C-contiguous, native byte order
     full_scale: float  # stored value that means 1.0: 1, 3, 15, 255, 4095, 65535 ...; 1.0 for floats
     spacing_mm: tuple[float, ...] | None  # (depth, height, width) in millimetres; None where the format does not say
 

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from segscale.tasks.metrics.gap import IMAGE_TO_UNIT, UNIT_TO_POOLED
-from segscale.tasks.metrics.panel import OVER_CLASSES, n_classes_of, regions_of
+from segscale.tasks.metrics.panel import OVER_CLASSES, regions_of
 from segscale.tasks.report_html import plots
 from segscale.tasks.report_html.curves import (
     Float64Array,
@@ -103,15 +103,16 @@ def class_sections(tables: Tables, metrics: Mapping[str, Any], head: object) -> 
     foreground = gaps[(gaps["class_index"] > 0).to_numpy(bool)]
     size = foreground["gap"].abs().fillna(-1.0).to_numpy(np.float64)
     chosen = np.sort(np.argsort(-size, kind="stable")[:MAX_CLASSES])
-    used = metrics["threshold"] if n_classes_of(tables["per_image"]) == 2 else None
-    return tuple(_section(tables, metrics, row, head, used) for row in foreground.iloc[chosen].itertuples(index=False))
+    return tuple(_section(tables, metrics, row, head) for row in foreground.iloc[chosen].itertuples(index=False))
 
 
-def _section(tables: Tables, metrics: Mapping[str, Any], row: Any, head: object, used: float | None) -> ClassSection:
+def _section(tables: Tables, metrics: Mapping[str, Any], row: Any, head: object) -> ClassSection:
     per_image = tables["per_image"]
     gap, index = gap_of(row), int(row.class_index)
     images = image_scores(per_image, index, head)
     labelled = largest(images.contribution, LABELLED)
+    compared = per_image.loc[(per_image["class_index"] == index).to_numpy(bool), "threshold"].dropna()
+    used = None if compared.empty else float(compared.iloc[0])
     return ClassSection(
         kind="Region" if index in regions_of(per_image) else "Class",
         class_name=gap.subject,

@@ -99,6 +99,11 @@ def test_labels_in_words(tmp_path: Path) -> None:
             "regions_class_order: expected values that labels name, [1, 2], got [1, 3]",
             id="results with other values than references",
         ),
+        pytest.param(
+            {"labels": {"background": 0, "a": [1, 2], "b": 2, "ignore": 3}, "regions_class_order": [1]},
+            "regions_class_order: expected a value for each of a, b, got [1]",
+            id="a channel that writes nothing",
+        ),
         pytest.param({"file_ending": "png"}, "file_ending: expected an ending", id="an ending without its dot"),
         pytest.param({"training": {"a": "b"}}, "training: expected a list", id="no list of pairs"),
         pytest.param({"training": [{"image": "a"}]}, 'got {"image": "a"}', id="no label"),
@@ -119,6 +124,59 @@ def test_what_cannot_be_meant(tmp_path: Path, changed: dict[str, Any], words: st
 def test_the_order_of_regions_names_values_of_the_references(tmp_path: Path, order: list[int] | None) -> None:
     labels = _read(tmp_path, {"background": 0, "a": [1, 2], "b": 2}, regions_class_order=order).labels
     assert labels.values == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "order", "written"),
+    [
+        pytest.param(
+            {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3},
+            [1, 2, 3],
+            [("whole", 1), ("core", 2), ("enhancing", 3)],
+            id="a channel for each label of one value or several",
+        ),
+        pytest.param(
+            {"background": 0, "b": 2, "a": [1, 2], "ignore": 3},
+            [2, 1],
+            [("b", 2), ("a", 1)],
+            id="in the order of labels, not of values; nothing for what is ignored",
+        ),
+        pytest.param({"background": 0, "a": [1, 2], "b": 2}, None, [], id="nobody says what channels write"),
+        pytest.param({"background": 0, "a": 1, "b": 2}, [1, 2], [], id="without regions channels are classes"),
+        pytest.param({"background": 0, "a": 1, "b": 2}, [1], [], id="and nobody asks for their order"),
+    ],
+)
+def test_what_channels_write(
+    tmp_path: Path, labels: dict[str, Any], order: list[int] | None, written: list[tuple[str, int]]
+) -> None:
+    assert list(_read(tmp_path, labels, regions_class_order=order).written.items()) == written
+
+
+OF_REGIONS = NNUNET | {"labels": {"background": 0, "a": [1, 2], "b": 2}}
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "expected"),
+    [
+        pytest.param([1, 2], [1, 2], [("a", 1), ("b", 2)], id="a copy"),
+        pytest.param(None, [2, 1], [("a", 2), ("b", 1)], id="results alone say it"),
+        pytest.param([1, 2], None, [("a", 1), ("b", 2)], id="results do not say it"),
+        pytest.param([1, 2], [2, 1], None, id="another order of results"),
+    ],
+)
+def test_what_channels_write_is_said_beside_results(
+    tmp_path: Path, own: list[int] | None, theirs: list[int] | None, expected: list[tuple[str, int]] | None
+) -> None:
+    raw = _write(tmp_path / "raw", OF_REGIONS, regions_class_order=own)
+    results = _write(tmp_path / "results", OF_REGIONS, regions_class_order=theirs)
+    if expected is None:
+        with pytest.raises(ListingError, match="give other meanings to channels of regions"):
+            dataset_json_of(str(raw), str(results))
+        return
+    found = dataset_json_of(str(raw), str(results))
+    assert found is not None
+    assert found.folder == str(raw)
+    assert list(found.written.items()) == expected
 
 
 @pytest.mark.parametrize(

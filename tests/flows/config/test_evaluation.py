@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig, load_config, parse_config
+from segscale.tasks.metrics.region_channels import RegionChannel
 
 FILES = {"name": "nuclei", "images": "images/*.png", "references": "masks/*.png"}
 MANIFEST = {"name": "nuclei", "manifest": "manifest.csv"}
@@ -140,7 +141,11 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("predictions", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("predictions", "label_values", [7], "predictions.label_values: expected a value for each of 2 classes"),
         ("predictions", "channels", "softmax", '"independent"'),
-        ("dataset", "channels", 2, "0, 1 or 3"),
+        ("dataset", "channels", -1, "greater than or equal to 0"),
+        ("predictions", "channels", "regions", '"regions" needs predictions.regions'),
+        ("predictions", "regions", ["lesion"], 'regions_class_order: expected for each of ["lesion"] the label value'),
+        ("predictions", "regions", {"lesion": 1}, "expected a list"),
+        ("predictions", "regions_class_order", [1], "regions_class_order: expected for each of []"),
         ("dataset", "normalize", "minmax", '"unit"'),
         ("dataset", "window", [400.0, -1000.0], "low < high, got [400.0, -1000.0]"),
         ("dataset", "window", [1.0, 1.0], "low < high"),
@@ -471,3 +476,50 @@ def test_regions_are_unions_of_classes(
     parsed = _parse({"dataset": dataset, "store": {"path": "work/nuclei"}})
     assert parsed.dataset.region_classes == classes, reason
     assert EvaluationConfig.model_validate_json(parsed.model_dump_json()) == parsed
+
+
+WHOLE = {
+    "dataset": FILES
+    | {"classes": ["b", "x", "y"], "label_values": [0, 5, 7], "regions": {"whole": [5, 7], "only": [7]}},
+    "store": {"path": "work/nuclei"},
+}
+
+
+@pytest.mark.parametrize(
+    ("predictions", "channels"),
+    [
+        ({}, ()),
+        ({"regions": [], "regions_class_order": []}, ()),
+        ({"regions": ["whole", "y"], "regions_class_order": [5, 7]}, (((1, 2), 1), ((2,), 2))),
+        ({"regions": ["only", "whole"], "regions_class_order": [7, 5]}, (((2,), 2), ((1, 2), 1))),
+        ({"regions": ["x"], "regions_class_order": [7], "channels": "regions"}, (((1,), 2),)),
+    ],
+)
+def test_channels_of_regions(predictions: dict[str, Any], channels: tuple[tuple[tuple[int, ...], int], ...]) -> None:
+    config = _parse(WHOLE | {"predictions": predictions})
+    assert config.region_channels == tuple(RegionChannel(*one) for one in channels)
+    assert EvaluationConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("regions", "order", "words", "reason"),
+    [
+        (["hole"], [5], 'regions: "hole" is neither a region nor a class', "a name of nothing"),
+        (["b"], [5], '"b" is neither a region nor a class other than the background', "what no channel says is left"),
+        (["whole"], [1], "regions_class_order: 1 is the value of no class; expected some of [0, 5, 7]", "an index"),
+        (["whole", "x"], [5], "regions_class_order: expected for each of", "fewer values than channels"),
+        (["only", "y"], [7, 7], 'regions: "only" and "y" are of the same classes', "two probabilities of one thing"),
+        (["x", "x"], [5, 7], 'regions: "x" and "x" are of the same classes', "one twice"),
+    ],
+)
+def test_channels_that_cannot_be_meant(regions: list[str], order: list[int], words: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _parse(WHOLE | {"predictions": {"regions": regions, "regions_class_order": order}})
+    assert words in str(caught.value), reason
+
+
+@pytest.mark.parametrize("channels", ["argmax", "independent"])
+def test_channels_of_classes_are_none_of_regions(channels: str) -> None:
+    predictions = {"channels": channels, "regions": ["whole"], "regions_class_order": [5]}
+    with pytest.raises(ConfigError, match=f'channels: "{channels}" is of a channel for each class'):
+        _parse(WHOLE | {"predictions": predictions})

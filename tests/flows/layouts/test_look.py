@@ -80,6 +80,11 @@ def test_what_a_layout_tells(tmp_path: Path) -> None:
         "regions": {"organ": [1, 2]},
         "ignore_label": 3,
     }
+    assert seen.predictions == {}
+    describe(tmp_path / "raw", RAW, labels={"background": 0, "organ": [1, 2], "tumour": 2}, regions_class_order=[1, 2])
+    seen = layout_of(str(tmp_path / "raw"))
+    assert seen is not None
+    assert seen.predictions == {"regions": ["organ", "tumour"], "regions_class_order": [1, 2]}
     make(tmp_path, "cases/s1/segmentations/liver.nii.gz")
     seen = layout_of(str(tmp_path / "cases"))
     assert seen is not None

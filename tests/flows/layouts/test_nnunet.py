@@ -66,11 +66,70 @@ def test_other_endings(tmp_path: Path, ending: str) -> None:
     assert places(listing, "prediction", tmp_path) == [f"results/a{ending}"]
 
 
-def test_an_image_of_several_files_is_refused(tmp_path: Path) -> None:
-    raw(tmp_path / "raw", "Tr/a", channel_names={"0": "T1", "1": "FLAIR"})
-    make(tmp_path, "raw/imagesTr/a_0001.nii.gz", "results/a.nii.gz")
-    assert "of several channels (T1, FLAIR) is in a file for each, such as a_0001.nii.gz" in refused(tmp_path, LAYOUT)
-    assert len(listed(tmp_path, LAYOUT, predictions=RESULTS).images) == 1, "predictions need none"
+TWO = {"channel_names": {"0": "T1", "1": "FLAIR"}}
+
+
+def _channels(folder: Path, *files: str, **changed: Any) -> None:
+    """Files of imagesTr beside labels of cases a and b."""
+    raw(folder, "Tr/a", "Tr/b", **changed)
+    for path in (folder / "imagesTr").iterdir():
+        path.unlink()
+    make(folder / "imagesTr", *files)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".png", ".mha"])
+@pytest.mark.parametrize("named", [TWO, {"channel_names": None, "modality": {}}], ids=["named", "not named"])
+def test_the_channels_of_an_image_are_in_a_file_each(tmp_path: Path, ending: str, named: dict[str, Any]) -> None:
+    names = [f"{case}_{number}{ending}" for case in "ab" for number in ("0001", "0000")]
+    _channels(tmp_path / "raw", *names, file_ending=ending, **named)
+    listing = listed(tmp_path, LAYOUT)
+    assert list(listing.images["image_id"]) == ["a", "b"]
+    assert places(listing, "image", tmp_path) == [f"raw/imagesTr/{case}_{{0000,0001}}{ending}" for case in "ab"]
+    said = "2 channels (T1, FLAIR)" if named is TWO else "2 channels"
+    assert f"images: {said}, in a file for each" in told(listing)
+
+
+def test_the_version_of_an_image_changes_with_each_of_its_files(tmp_path: Path) -> None:
+    _channels(tmp_path / "raw", "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", **TWO)
+    before = listed(tmp_path, LAYOUT).images["image_version"]
+    make(tmp_path / "raw/imagesTr", "a_0001.nii.gz.new")
+    (tmp_path / "raw/imagesTr/a_0001.nii.gz.new").replace(tmp_path / "raw/imagesTr/a_0001.nii.gz")
+    after = listed(tmp_path, LAYOUT).images["image_version"]
+    assert (before != after).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "words"),
+    [
+        pytest.param(["a_0000", "a_0001", "b_0000"], TWO, "b_0001.nii.gz is not there: expected 2 channels (T1, FLAIR)",
+                     id="the second is missing"),
+        pytest.param(["a_0000", "a_0001", "b_0001"], TWO, "b_0000.nii.gz is not there", id="the first"),
+        pytest.param(["a_0000", "b_0000"], TWO, "a_0001.nii.gz is not there", id="of every case"),
+        pytest.param(["a_0000", "a_0001", "b_0000", "b_0001", "b_0002"], TWO,
+                     "b_0002.nii.gz is one too many: expected 2 channels (T1, FLAIR), as dataset.json says",
+                     id="a third"),
+        pytest.param(["a_0000", "a_0001", "b_0000"], {}, "a_0001.nii.gz is one too many: expected 1 channel (CT)",
+                     id="a second of one"),
+        pytest.param(["a_0000", "a_0002", "b_0000"], {"channel_names": None, "modality": {}},
+                     "a_0001.nii.gz is not there: expected 3 channels, in a file for each; of a there is a_0000.nii.gz",
+                     id="a gap where none are named"),
+    ],
+)  # fmt: skip
+def test_channels_that_are_missing_or_too_many(
+    tmp_path: Path, files: list[str], named: dict[str, Any], words: str
+) -> None:
+    """By name; predictions are scored without images all the same."""
+    _channels(tmp_path / "raw", *(f"{name}.nii.gz" for name in files), **named)
+    make(tmp_path, "results/a.nii.gz", "results/b.nii.gz")
+    message = refused(tmp_path, LAYOUT)
+    assert message.startswith("dataset.layout: ")
+    assert words in message
+    assert len(listed(tmp_path, LAYOUT, predictions=RESULTS).images) == 2
+
+
+def test_files_without_the_number_of_a_channel_are_said(tmp_path: Path) -> None:
+    _channels(tmp_path / "raw", *(f"{one}.nii.gz" for one in ("a_0000", "a_0001", "b_0000", "b_0001", "c")), **TWO)
+    assert "images: 1 file without the number of a channel left out: c.nii.gz" in told(listed(tmp_path, LAYOUT))
 
 
 def test_colours_are_in_one_file(tmp_path: Path) -> None:
@@ -224,6 +283,27 @@ def test_what_dataset_json_says_is_in_the_configuration(tmp_path: Path) -> None:
     assert dataset.label_values == (0, 1, 2)
     assert dataset.regions == {"organ": (1, 2)}
     assert dataset.ignore_label == 3
+
+
+@pytest.mark.parametrize(
+    ("dataset", "predictions", "regions"),
+    [
+        pytest.param({}, {}, ("organ", "tumour"), id="nothing is said"),
+        pytest.param({}, {"channels": "regions"}, ("organ", "tumour"), id="channels are said to be of regions"),
+        pytest.param({}, {"regions": []}, (), id="a channel for each class"),
+        pytest.param({}, {"channels": "argmax"}, (), id="a channel for each class, the largest"),
+        pytest.param({}, {"regions": ["tumour"], "regions_class_order": [2]}, ("tumour",), id="other channels"),
+        pytest.param({"layout": "files", "images": "raw/imagesTr"}, {}, (), id="names alone"),
+    ],
+)
+def test_channels_of_regions(
+    tmp_path: Path, dataset: dict[str, Any], predictions: dict[str, Any], regions: tuple[str, ...]
+) -> None:
+    labels = {"background": 0, "organ": [1, 2], "tumour": 2, "ignore": 3}
+    raw(tmp_path / "raw", "Tr/a", labels=labels, regions_class_order=[1, 2])
+    found = configured(tmp_path, LAYOUT | dataset, predictions=RESULTS | predictions).predictions
+    assert found.regions == regions
+    assert not configured(tmp_path, LAYOUT).predictions.regions, "there are none without predictions"
 
 
 @pytest.mark.parametrize(

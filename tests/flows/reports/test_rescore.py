@@ -129,7 +129,7 @@ def test_several_classes_at_a_threshold_are_no_argmax(
     assert "each class is scored against the rest, not by argmax" in said
     assert run(["rescore", three.path, *option]) == 0
     captured = capsys.readouterr()
-    assert "classes by argmax, as in the run" in (captured.err if option else captured.out)
+    assert "predicted classes as in the run" in (captured.err if option else captured.out)
     if not option:
         assert captured.out.splitlines()[0].split()[:3] == ["class", "head", "metric"]
 

@@ -23,7 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import segscale
+from segscale.flows.config.described import channels_of, keys_of
+from segscale.flows.config.evaluation import parse_config
 from segscale.flows.config.sections import Dataset
+from segscale.storage.dataset_json import read_dataset_json
+from segscale.tasks.metrics.region_channels import written_labels
 from tests.oracles.independent.conftest import DATA
 
 pytestmark = [pytest.mark.oracle, pytest.mark.data]
@@ -243,3 +247,38 @@ def test_the_package(folders: Folders, ours: pd.DataFrame, tmp_path: Path) -> No
         image_id = Path(case["reference_file"]).name.removesuffix(".nii.gz")
         for name, asked in folders.asked.items():
             check_same(ours.loc[image_id, name], case["metrics"][str(asked)])
+
+
+WRITE = """
+import json, sys
+import numpy as np
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
+labels, order, channels, written = sys.argv[1:]
+found = LabelManager(json.loads(labels), json.loads(order))
+np.save(written, found.convert_probabilities_to_segmentation(np.load(channels)))
+"""
+
+
+@pytest.mark.skipif(not os.environ.get("SEGSCALE_NNUNET"), reason="SEGSCALE_NNUNET names a Python that has nnunetv2")
+def test_the_label_map_that_channels_of_regions_write(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
+    order = [2, 1, 3]
+    channels = (np.random.default_rng(1).integers(0, 9, (3, 8, 9, 10)) / 8).astype(np.float32)  # some at the threshold
+    np.save(tmp_path / "channels.npy", channels)
+    arguments = (json.dumps(labels), json.dumps(order), tmp_path / "channels.npy", tmp_path / "written.npy")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([os.environ["SEGSCALE_NNUNET"], "-c", WRITE, *arguments], check=True, env=environment, timeout=300)
+    described = {"labels": labels, "regions_class_order": order, "channel_names": {"0": "T1"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    found = read_dataset_json(str(tmp_path))
+    assert found is not None
+    config = parse_config(
+        {
+            "dataset": {"name": "set", "images": "i", "references": "r", **keys_of(found)},
+            "predictions": channels_of(found),
+        },
+        base=tmp_path,
+        source="made",
+    )
+    ours = written_labels(np.moveaxis(channels, 0, -1), config.region_channels, 0.5)
+    assert ours.tolist() == np.load(tmp_path / "written.npy").tolist()

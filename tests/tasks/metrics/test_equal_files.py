@@ -43,6 +43,10 @@ def test_what_is_found(image: tuple[str, str, str, int], signature: str, evidenc
         pytest.param(_table(("x", "x", "x", 5)).drop(columns=list(HASHES)), id="no hashes at all"),
         pytest.param(_table(("x", "y", "y", 5)).drop(columns="prediction_sha256"), id="a report from before"),
         pytest.param(_table(("", "", "", 5), ("", "", "", 5)), id="nothing to compare"),
+        pytest.param(
+            _table(("x", "y", "z", 5), ("x", "y", "z", 5)).replace({"i0": "c/segment-1", "i1": "c/segment-2"}),
+            id="segments of one image",
+        ),
     ],
 )
 def test_what_is_not(table: pd.DataFrame) -> None:

@@ -43,7 +43,6 @@ def test_pictures(stored: NDArray[Any], shape: tuple[int, ...], dtype: str, full
     [
         pytest.param(np.ones((5, 6, 3)), "with a width above 4", id="height, width, channels or a thin volume?"),
         pytest.param(np.ones(5), r"array of shape \(5,\)", id="one axis"),
-        pytest.param(np.ones((1, 5, 6, 2)), "2 channels", id="two channels"),
         pytest.param(np.ones((5, 6), np.int64), "pixels of type int64", id="64 bits"),
         pytest.param(np.ones((0, 6)), "no pixels", id="no rows"),
         pytest.param(np.ones(3, [("a", "u1")]), "holds records; expected numbers", id="records"),

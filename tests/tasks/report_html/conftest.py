@@ -94,7 +94,9 @@ def make_tables() -> Callable[..., Tables]:
                 hard = hard.assign(prediction_missing=pd.array(lacking, "boolean"), reference_pixels=pixels)
                 curve = curve.astype("Int64")
                 curve.loc[lost] = pd.NA
-                counted.append(hard.assign(**keys, n_pixels=N_PIXELS, status=np.where(lost, "failed", "ok")))
+                threshold = 0.5 if probabilities and len(classes) == 2 else np.nan
+                status = np.where(lost, "failed", "ok")
+                counted.append(hard.assign(**keys, n_pixels=N_PIXELS, threshold=threshold, status=status))
                 if len(classes) > 2 or index == 1:
                     curves.append(curve.assign(**keys))
         frame = pd.concat(counted).sort_index(kind="stable").reset_index(drop=True)
