@@ -86,7 +86,7 @@ class Structures:
         return cls(reference, prediction, n_classes, **more)
 
     def masks(self, index: int, members: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where reference and prediction have one of these classes, as `classes` names them, without axes of length 1."""
+        """Where reference and prediction have a structure that `classes` names, without axes of length 1."""
         reference = self.flat(_holds(self.reference, members))
         if self.prediction is None:
             return reference, np.zeros_like(reference)
