@@ -13,9 +13,11 @@ import pandas as pd
 from segscale.storage.catalog import COLUMNS, SPACING
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
+from segscale.storage.side_parts import DISTANCES, HISTOGRAMS, LESIONS
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.report import Identity, build_tables
 from segscale.tasks.run_counts import Counted, Layout
+from segscale.tasks.run_measures import NOTHING, MeasuredRows
 
 SIDE = 256
 LARGEST_SHARE = 0.3
@@ -40,6 +42,7 @@ def write_made_report(
     seed: int = 0,
     label_maps: bool = False,
     slices: bool = False,
+    measures: bool = False,
 ) -> Report:
     """Write the tables and run.json into the folder. Every `failed_every`-th image failed; 0: none.
 
@@ -63,8 +66,49 @@ def write_made_report(
     # Pictures are one slice each.
     sound = counted.frame[counted.frame["status"] == "ok"]
     of_slices = sound.assign(slice_index=0).reset_index(drop=True) if slices else None
-    tables = build_tables(counted, catalog, layout, settings, identity, of_slices)
+    measured = made_measures(counted.frame, layout, seed) if measures else NOTHING
+    tables = build_tables(counted, catalog, layout, settings, identity, of_slices, measured)
     return write_report(ObjectStore(str(folder)), tables.encode(), run)
+
+
+def made_measures(frame: pd.DataFrame, layout: Layout, seed: int) -> MeasuredRows:
+    """A distance for each sound row of a structure, and some lesions; of images without a prediction the worst alone."""
+    generator = np.random.default_rng([seed, 1])
+    known = frame["reference_pixels"].notna() & (frame["class_index"] > 0)
+    keys = frame.loc[known, ["image_id", "head", "class_index", "status"]].reset_index(drop=True)
+    ok = (keys.pop("status") == "ok").to_numpy()
+    counted = frame[known].reset_index(drop=True)
+    borders = {
+        "reference_border": counted["reference_sum"].gt(0),
+        "prediction_border": (counted["true_positive"] + counted["false_positive"]).gt(0),
+    }
+    both = ok & np.logical_and(*(one.fillna(False).to_numpy(bool) for one in borders.values()))
+    distance = np.where(both, generator.exponential(3.0, len(keys)), np.nan)
+    shares = {name: np.exp(-distance) for name in ("nsd_2", "boundary_iou")}
+    histograms = [[np.array([1], np.int64)] * len(keys) for _ in HISTOGRAMS]
+    surfaces = keys.assign(
+        distance_unit="px", worst_distance=float(np.hypot(SIDE - 1, SIDE - 1)),
+        **{name: one.astype("Int64").where(ok) for name, one in borders.items()},
+        **{name: distance for name in DISTANCES}, **shares, **dict(zip(HISTOGRAMS, histograms, strict=True)),
+    )  # fmt: skip
+    return MeasuredRows(surfaces, _made_lesions(keys, ok, generator))
+
+
+def _made_lesions(keys: pd.DataFrame, ok: npt.NDArray[np.bool_], generator: np.random.Generator) -> pd.DataFrame:
+    """Three of the reference for each row, of which some are found, and one that is none."""
+    rows = keys.loc[keys.index.repeat(4)].reset_index(drop=True)
+    number, sound = np.arange(len(rows)) % 4, np.repeat(ok, 4)
+    matched = (generator.random(len(rows)) < 0.6) & (number < 3) & sound
+    overlap = np.where(matched, generator.random(len(rows)), 0.0)
+    lesions = rows.assign(
+        side=np.where(number < 3, "reference", "prediction"), label=number + 1, distance_unit="px",
+        voxels=generator.integers(1, 500, len(rows)), matched=matched, matched_with=matched.astype(np.int64),
+        n_overlapping=matched.astype(np.int64), dice=overlap, iou=overlap / (2 - overlap),
+        **dict.fromkeys(("volume_mm3", "area_mm2", "centroid_d"), np.nan),
+        **dict.fromkeys(("centroid_h", "centroid_w"), 0.0), distance=np.where(matched, 1.0, np.nan),
+    )  # fmt: skip
+    columns = [field.name for field in LESIONS.schema]
+    return lesions.loc[sound | (number < 3), columns].reset_index(drop=True)
 
 
 def _every(n_images: int, step: int) -> npt.NDArray[np.bool_]:

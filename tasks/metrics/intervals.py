@@ -25,6 +25,7 @@ MIN_UNITS = 10
 MAX_UNDEFINED = 0.05
 """Share of resamples that may be undefined; they are left out."""
 
+INFINITE = "the mean is infinite"
 UNKNOWN_MISSING = "it is not known which of the failed images lack a usable prediction"
 
 COLUMNS: dict[str, str | None] = {
@@ -139,6 +140,11 @@ def sums_of_metric(
     """
     scores, ratio = metric.score(counts, settings), metric.ratio(counts, settings)
     n_units, defined = int(units.max(initial=-1)) + 1, ~np.isnan(scores)
+    if metric.is_averaged and np.isinf(scores).any():
+        # The mean is infinite, whatever is drawn: NaN in all sums, which `_rows` gives its reason.
+        of_units = sums_of_units(defined.astype(np.float64), units, n_units)
+        nothing = UnitSums(np.full(n_units, np.nan), of_units, 0.0)
+        return nothing, nothing
     numerator, denominator = (
         sums_of_units(np.where(np.isnan(side), 0.0, side), units, n_units)
         for side in (ratio.numerator, ratio.denominator)
@@ -180,6 +186,8 @@ def _sums_of_class(
 def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:
     if not trouble and resampled.n_units < MIN_UNITS:
         trouble = f"{resampled.n_units} units to be measured, fewer than {MIN_UNITS}{_of_scarcest(resampled)}"
+    if not trouble and np.isnan(resampled.estimate):
+        trouble = INFINITE
     rows = []
     for method, interval in (("percentile", _percentile), ("bca", _bca), ("delta", _delta)):
         low, high, reason = (np.nan, np.nan, trouble) if trouble else interval(resampled, settings)

@@ -6,6 +6,8 @@ from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 """Column and level; between two scores quantiles are interpolated linearly."""
+_BEYOND = 1e300
+"""Stands for an infinite distance: above all that can be measured."""
 
 
 def weighted_mean(scores: Float64Array, images: Int64Array) -> float:
@@ -43,11 +45,21 @@ def means_within(scores: Float64Array, groups: Int64Array) -> Float64Array:
 def standard_deviation(scores: Float64Array) -> float:
     """Sample standard deviation (n - 1) of the defined scores; NaN if there are fewer than 2."""
     defined = scores[~np.isnan(scores)]
-    return float(defined.std(ddof=1)) if defined.size > 1 else np.nan
+    # Around an infinite mean there is none.
+    return float(defined.std(ddof=1)) if defined.size > 1 and not np.isinf(defined).any() else np.nan
 
 
 def spread(scores: Float64Array) -> dict[str, float]:
     """`std` and the quantiles of the defined scores, by column name; NaN where undefined."""
     defined = scores[~np.isnan(scores)]
-    levels = np.quantile(defined, list(QUANTILES.values())) if defined.size else np.full(len(QUANTILES), np.nan)
+    levels = _quantiles(defined) if defined.size else np.full(len(QUANTILES), np.nan)
     return {"std": standard_deviation(scores), **dict(zip(QUANTILES, map(float, levels), strict=True))}
+
+
+def _quantiles(defined: Float64Array) -> Float64Array:
+    infinite = np.isinf(defined)
+    if not infinite.any():
+        return np.asarray(np.quantile(defined, list(QUANTILES.values())))
+    # Between two infinite distances nothing can be interpolated.
+    found = np.quantile(np.where(infinite, _BEYOND, defined), list(QUANTILES.values()))
+    return np.where(found > np.sqrt(_BEYOND), np.inf, found)

@@ -42,6 +42,12 @@ overlap = 0.25
 threshold = 0.5
 threshold_count = 64
 slices = false
+surface = false
+nsd_tolerances_mm = [2.0]
+missed_distance = "worst"
+lesions = false
+lesion_neighbours = 26
+lesion_rule = "overlap"
 tversky_alpha = 0.3
 tversky_beta = 0.7
 smooth = 0.0
@@ -104,7 +110,9 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
     config = _parse(written)
     least = _parse({"dataset": FILES | {"label_values": [0, 255]}, "store": {"path": "work/nuclei"}})
     assert config == least
-    assert config.model_dump(exclude={"train", "predictions"}, include={"model", "metrics", "cluster"}) == {
+    # What has no default stands there as a comment.
+    sections = {"model", "metrics", "cluster"}
+    assert config.model_dump(exclude={"train", "predictions"}, include=sections, exclude_none=True) == {
         section: {key: tuple(value) if isinstance(value, list) else value for key, value in written[section].items()}
         for section in ("model", "metrics", "cluster")
     }
@@ -126,6 +134,14 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "label_values", [0], "expected a value for each of 2 classes, got [0]"),
         ("dataset", "label_values", [7, 7], "expected different values, got [7, 7]"),
         ("dataset", "foreground", "all", '"any"'),
+        ("dataset", "instances", "predictions", '"references"'),
+        ("metrics", "nsd_tolerances_mm", [-1.0], "greater than or equal to 0"),
+        ("metrics", "nsd_tolerances_mm", [2.0, 2.0], "expected different numbers, got [2.0, 2.0]"),
+        ("metrics", "missed_distance", "zero", '"worst"'),
+        ("metrics", "lesion_neighbours", 8, "26"),
+        ("metrics", "lesion_rule", "centroid", '"overlap"'),
+        ("metrics", "lesion_threshold", 0.5, 'is of lesion_rule = "iou" or "dice"'),
+        ("metrics", "group_by", ["lesion_volume:0,100"], "which metrics.lesions = true counts"),
         ("dataset", "regions", [1, 2], "expected a table such as { whole_tumour = [1, 2, 3] }, got [1, 2]"),
         ("dataset", "regions", {"whole": 1}, "dataset.regions.whole: expected a list, got 1; write [1]"),
         ("dataset", "regions", {"whole": [1.5]}, "dataset.regions.whole, value 1: expected a whole number, got 1.5"),
@@ -252,6 +268,9 @@ def test_a_bad_value_is_refused_in_one_line(section: str, key: str, value: objec
         ("metrics", "tversky_alpha", 0.0),
         ("metrics", "batch_sizes", []),
         ("metrics", "bootstrap", 0),
+        ("metrics", "nsd_tolerances_mm", [0.0, 0.5]),
+        ("metrics", "nsd_tolerances_mm", []),
+        ("metrics", "lesion_neighbours", 6),
         ("store", "shard_images", 65536),
         ("report", "run_id", "nightly-2026.01_a"),
         ("report", "max_failure_rate", 1.0),
@@ -282,6 +301,25 @@ def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: objec
             {"dataset": {"name": "x", "references": "r"}},
             "dataset.images: expected the images that a network sees",
             id="references alone",
+        ),
+        pytest.param(
+            {"dataset": FILES | {"instances": "both"}},
+            'dataset.instances: every number but 0 is a lesion then, which foreground = "any" has to say too',
+            id="instances that are classes",
+        ),
+        pytest.param(
+            {"dataset": FILES | {"instances": "both", "foreground": "any"}},
+            "dataset.instances: is of lesions, which metrics.lesions = true counts",
+            id="instances and no lesions",
+        ),
+        pytest.param(
+            {
+                "dataset": FILES | {"instances": "references", "foreground": "any"},
+                "metrics": {"lesions": True},
+                "model": {"path": "phantom"},
+            },
+            "dataset.instances: is of existing predictions",
+            id="instances and a network",
         ),
         pytest.param(
             {"dataset": FILES | {"full_scale": 4095.0, "normalize": "zscore"}},
