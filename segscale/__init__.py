@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         tversky,
         volume_difference,
     )
+    from segscale.tasks.surfaces.distances import SurfaceDistances, surface_distances
+    from segscale.tasks.surfaces.stacks import stack_surface_scores
 
 _HOMES = {
     "errors": ("ClusterLostError", "ConfigError", "DataError", "SegscaleError"),
@@ -56,6 +58,8 @@ _HOMES = {
         "dice", "f_beta", "iou", "precision", "sensitivity", "soft_dice", "soft_tversky", "specificity", "tversky",
         "volume_difference",
     ),
+    "tasks.surfaces.distances": ("SurfaceDistances", "surface_distances"),
+    "tasks.surfaces.stacks": ("stack_surface_scores",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -69,6 +73,7 @@ __all__ = [
     "OverlapCounts",
     "Report",
     "SegscaleError",
+    "SurfaceDistances",
     "check_arrays",
     "compare",
     "count_overlap",
@@ -90,6 +95,8 @@ __all__ = [
     "soft_dice",
     "soft_tversky",
     "specificity",
+    "stack_surface_scores",
+    "surface_distances",
     "tversky",
     "volume_difference",
 ]

@@ -28,10 +28,13 @@ def bit_rows(mask: NDArray[Any], label: int = 1) -> BitRows:
     """
     values = as_integers(mask)
     rows = np.empty((*mask.shape[:-1], n_words(mask.shape[-1])), np.uint64)
+    # A boolean from elsewhere (a bitmap of Pillow's) is true as 255 too: it is packed as what is not 0.
+    flipped = mask.dtype == np.bool_ and label == 1
     if not holds(values.dtype, label):
         rows[...] = 0
     elif rows.size:
-        pack(values.reshape(-1), mask.shape[-1], values.dtype.type(label), rows.reshape(-1, rows.shape[-1]))
+        wanted = values.dtype.type(0 if flipped else label)
+        pack(values.reshape(-1), mask.shape[-1], wanted, flipped, rows.reshape(-1, rows.shape[-1]))
     return rows
 
 
@@ -119,8 +122,8 @@ def _tell_numba() -> None:
 
 
 @compiled
-def pack(values: Any, width: int, label: Any, rows: BitRows) -> None:
-    """Fill rows (n, words) from the values (n * width,) of the mask, row by row."""
+def pack(values: Any, width: int, label: Any, flipped: bool, rows: BitRows) -> None:
+    """Fill rows (n, words) from the values (n * width,) of a mask: where the label is, or flipped, where it is not."""
     words, part = rows.shape[1], width % 64
     mask_of_last = (np.uint64(1) << np.uint64(part)) - np.uint64(1) if part else ALL
     for r in range(rows.shape[0]):
@@ -133,4 +136,5 @@ def pack(values: Any, width: int, label: Any, rows: BitRows) -> None:
                 word = NONE
                 for i in range(values.size - start):
                     word |= np.uint64(values[start + i] == label) << np.uint64(i)
+            word ^= ALL if flipped else NONE
             rows[r, w] = word & mask_of_last if w == words - 1 else word

@@ -3,19 +3,20 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.surfaces.borders import border, n_shared
+from segscale.tasks.surfaces.elements import weighted_percentile
 from segscale.tasks.surfaces.histograms import ROUNDING, DistanceHistogram, distance_histogram
 from segscale.tasks.surfaces.masks import DistanceUnit, MaskPair, mask_pair
 from segscale.tasks.surfaces.nearest import nearest
 
 Missing = Literal["worst", "inf", "nan"]
-Definition = Literal["larger", "pooled", "mean_directed"]
+Definition = Literal["larger", "pooled", "mean_directed", "surface_weighted"]
 Distances = NDArray[np.float64]
 WORTH_THREADS = 1 << 20
 """Voxels of a mask from which on threads pay."""
@@ -40,6 +41,8 @@ class SurfaceDistances:
     """`mm`, or `pixel` if no spacing was given."""
     missing: float
     """What a distance is where one mask is empty."""
+    masks: MaskPair
+    """Both masks."""
 
     @property
     def hd(self) -> float:
@@ -62,32 +65,45 @@ class SurfaceDistances:
         return self.percentile(95, "mean_directed")
 
     @property
+    def hd95_surface_weighted(self) -> float:
+        """The larger directed 95th percentile of distances between surface elements, weighted by their area, as
+        DeepMind's surface-distance has it. Other points than the border voxels: it is computed when it is asked for.
+        """
+        return self.percentile(95, "surface_weighted")
+
+    @property
     def assd(self) -> float:
         """Average symmetric surface distance: the mean over the border voxels of both."""
-        n = self.from_reference.size + self.from_prediction.size
-        return self._defined(lambda: (self.from_reference.sum() + self.from_prediction.sum()) / n)
+        one, other = self.from_reference, self.from_prediction
+        if not (one.size and other.size):
+            return self._of_missing(self.missing)
+        return float((one.sum() + other.sum()) / (one.size + other.size))
 
     @property
     def masd(self) -> float:
         """The mean of the two directed mean distances."""
-        return self._defined(lambda: (self.from_reference.mean() + self.from_prediction.mean()) / 2)
+        one, other = self.from_reference, self.from_prediction
+        return float((one.mean() + other.mean()) / 2) if one.size and other.size else self._of_missing(self.missing)
 
     def percentile(self, q: float, definition: Definition = "larger") -> float:
         """A percentile (0 to 100) of the distances by linear interpolation, as numpy's default.
 
         `larger` takes the larger of the two directed percentiles, `mean_directed` their mean, `pooled` the percentile
-        of the distances of both directions together.
+        of the distances of both directions together; `surface_weighted` goes by surface elements and their area.
         """
         if not 0 <= q <= 100:
             raise ArgumentError(f"the percentile is {q}; expected 0 to 100")
+        one, other = self.from_reference, self.from_prediction
+        if definition not in get_args(Definition):
+            raise ArgumentError(f"the definition is {definition!r}; expected one of {', '.join(get_args(Definition))}")
+        if not (one.size and other.size):
+            return self._of_missing(self.missing)
         if definition == "pooled":
-            return self._defined(lambda: np.percentile(np.concatenate([self.from_reference, self.from_prediction]), q))
-        if definition not in ("larger", "mean_directed"):
-            raise ArgumentError(f"the definition is {definition!r}; expected 'larger', 'pooled' or 'mean_directed'")
-        combine = max if definition == "larger" else _mean
-        return self._defined(
-            lambda: combine(np.percentile(self.from_reference, q), np.percentile(self.from_prediction, q))
-        )
+            return float(np.percentile(np.concatenate([one, other]), q))
+        if definition == "surface_weighted":
+            return weighted_percentile(self.masks, q)
+        directed = float(np.percentile(one, q)), float(np.percentile(other, q))
+        return max(directed) if definition == "larger" else sum(directed) / 2
 
     def nsd(self, tolerance_mm: float) -> float:
         """Normalized surface distance: the share of all border voxels within the tolerance, which is in the unit of the
@@ -106,11 +122,8 @@ class SurfaceDistances:
         """Of the distances from the reference, and of those from the prediction."""
         return distance_histogram(self.from_reference), distance_histogram(self.from_prediction)
 
-    def _defined(self, value: Any) -> float:
-        both = self.from_reference.size and self.from_prediction.size
-        return float(value()) if both else self._of_missing(self.missing)
-
     def _of_missing(self, value: float) -> float:
+        """The value where one mask is empty, NaN where both are."""
         return value if self.from_reference.size or self.from_prediction.size else float("nan")
 
 
@@ -161,8 +174,5 @@ def _distances(pair: MaskPair, missing: float, n_threads: int) -> SurfaceDistanc
         shared / either if either else float("nan"),
         pair.unit,
         missing,
+        pair,
     )
-
-
-def _mean(one: float, other: float) -> float:
-    return (one + other) / 2

@@ -63,8 +63,8 @@ def mask_pair(
             rows = list(pool.map(lambda mask: bit_rows(mask, wanted_label), masks))
     else:
         rows = [bit_rows(mask, wanted_label) for mask in masks]
-    items = reference.shape[0] if stack else 1
-    rows = [one.reshape(items, -1 if n_axes == 3 else 1, *one.shape[-2:]) for one in rows]
+    leading = (1, masks[0].shape[0]) if n_axes == 3 else (len(reference) if stack else 1, 1)
+    rows = [one.reshape(*leading, *one.shape[-2:]) for one in rows]
     inside = (slice(None), *box(*rows))
     cropped = [np.ascontiguousarray(one[inside]) for one in rows]
     steps = np.array(spacing if n_axes == 3 else [1.0, *spacing])
@@ -77,8 +77,7 @@ def _spacing(spacing_mm: Sequence[float] | None, n_axes: int) -> list[float]:
     spacing = [float(step) for step in spacing_mm]
     if len(spacing) != n_axes or not all(0 < step < np.inf for step in spacing):
         raise ArgumentError(
-            f"the spacing is {tuple(spacing_mm)}; expected {n_axes} lengths in mm, one for each axis of the array, in its"
-            " order"
+            f"the spacing is {tuple(spacing_mm)}; expected {n_axes} lengths in mm, in the order of the array's axes"
         )
     return spacing
 

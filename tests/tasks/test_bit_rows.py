@@ -61,3 +61,8 @@ def test_a_label_that_its_type_cannot_hold_is_nowhere(dtype: type[Any], label: i
 def test_labels_in_the_byte_order_of_other_machines() -> None:
     labels = np.arange(140).reshape(1, 2, 70) % 3
     np.testing.assert_array_equal(bit_rows(labels.astype(">i2"), 2), bit_rows(labels.astype(np.int16), 2))
+
+
+def test_a_boolean_is_true_whatever_byte_says_so() -> None:
+    bitmap = np.array([[[0, 255, 1, 0, 2]]], np.uint8).view(np.bool_)
+    np.testing.assert_array_equal(mask_of(bit_rows(bitmap), 5), [[[False, True, True, False, True]]])
