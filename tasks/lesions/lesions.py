@@ -81,7 +81,8 @@ def lesions(
 
     "overlap": with every lesion of the other side that shares a voxel with it. So a second lesion of the prediction on
         one of the reference is neither a true nor a false positive, and one over two finds both. Dice and IoU of a
-        lesion are those with all that it is matched with, taken together.
+        lesion are those with all that it is matched with, taken together. A prediction of everything finds all: see
+        `lesion_dice` beside F1.
     "iou", "dice": with one at most. Of all pairs whose IoU or Dice is the threshold or more those are taken whose sum
         of it is the largest. What is left over in the prediction is a false positive.
 
@@ -116,6 +117,7 @@ def lesions(
     check_instances(instances)
     if prediction is None:
         prediction = np.zeros(reference.shape, np.bool_)
+    native_labels(prediction, "prediction")
     check_shape(prediction, reference)
     return match_lesions(
         _map_of(reference, "reference", neighbours, as_instances=instances != ""),

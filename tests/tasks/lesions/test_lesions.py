@@ -273,6 +273,7 @@ SEVERAL = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     ("arguments", "settings", "said"),
     [
         ((MASK, MASK[0]), {}, r"prediction: expected the reference's shape \(2, 3, 4\), got \(3, 4\): crop or"),
+        ((MASK, MASK.tolist()), {}, "prediction: expected a numpy array, got list"),
         ((MASK[0, 0], MASK[0, 0]), {}, r"reference: expected \(height, width\) or \(depth, height, width\)"),
         ((MASK.astype(float), MASK), {}, "reference: expected class indices as integers or bool, got dtype float64"),
         ((MASK, MASK.astype(float)), {}, "prediction: expected class indices as integers or bool, got dtype float64"),
