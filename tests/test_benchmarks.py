@@ -263,3 +263,15 @@ def test_volumes_are_scored_in_every_type() -> None:
         assert len(figures) == 10
         assert min(figures) > 0
     assert re.search(r"^images/s of the first thousand \d+, the second \d+, the last \d+$", printed, re.MULTILINE)
+
+
+@pytest.mark.nightly(part="benchmarks")
+def test_lesions_are_measured_from_bits_and_from_masks() -> None:
+    printed = short_form("lesions.py", "--short")
+    for case in ("lesions", "components", "image"):
+        table = re.search(rf"^{case}: .*\n.*\n((?:segscale, .*\n){{4}})", printed, re.MULTILINE)
+        assert table is not None, printed
+        for line in table[1].splitlines():
+            median, lowest, highest, processor, times = (float(one) for one in line[26:].rstrip("x").split())
+            assert 0 < lowest <= median <= highest
+            assert min(processor, times) >= 0

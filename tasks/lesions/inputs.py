@@ -13,7 +13,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.bit_rows import BitRows, bit_rows
 from segscale.tasks.lesions.matching import Rule
 from segscale.tasks.lesions.rows import Spacing
-from segscale.tasks.metrics.overlap_inputs import SHOWN, native_labels
+from segscale.tasks.metrics.overlap_inputs import native_labels
 
 Instances = Literal["", "references", "both"]
 """Which arrays are label maps of instances; the others are masks."""
@@ -61,12 +61,13 @@ def check_rule(rule: Rule, threshold: float | None) -> float:
     return float(threshold)
 
 
-def check_instances(instances: Instances) -> None:
-    """Refuse what is no such word."""
+def check_instances(instances: Instances, label: int | None) -> None:
+    """Refuse what is no such word, and a label where there are no masks."""
     if instances not in get_args(Instances):
-        raise ArgumentError(
-            f"instances: expected one of {', '.join(map(repr, get_args(Instances)))}, got {instances!r}"
-        )
+        expected = ", ".join(map(repr, get_args(Instances)))
+        raise ArgumentError(f"instances: expected one of {expected}, got {instances!r}")
+    if instances == "both" and label is not None:
+        raise ArgumentError(f"label: every value of both label maps is an instance, got {label}: leave it out")
 
 
 def check_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
@@ -78,21 +79,19 @@ def check_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
         )
 
 
-def foreground_rows(mask: NDArray[Any], name: str) -> BitRows:
-    """The foreground of a mask, bits (depth, height, words): what is true, or the one value that is not 0."""
-    values = as_volume(native_labels(mask, name))
+def foreground_rows(mask: NDArray[Any], label: int | None, name: str) -> BitRows:
+    """The foreground of a mask, bits (depth, height, words): where it is true, or 1, or the label."""
+    values = native_labels(mask, name)
     if mask.dtype == np.bool_:
-        return bit_rows(values)
-    lowest, highest = int(values.min()), int(values.max())
-    rows = bit_rows(values, highest or lowest or 1)
-    if (lowest < 0 or highest > 1) and _count(rows) + _count(bit_rows(values, 0)) != values.size:
-        found = np.unique(values).tolist()
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        if label is not None:
+            raise ArgumentError(f"label: the {name} is a mask of true and false, without label {label}: leave it out")
+        return bit_rows(as_volume(mask))
+    if label is None and (values.max() > 1 or values.min() < 0):
         raise ArgumentError(
-            f"{name}: expected a mask of 0 and one other value, got {found[:SHOWN]}{more}: pass the mask of one class, "
-            f"such as labels == {highest}, or say by instances that each value is a lesion of its own"
+            f"{name}: expected a mask of 0 and 1, got labels from {values.min()} to {values.max()}: say by label which "
+            f"class is meant, pass labels > 0 for all of them as one, or say by instances that each is a lesion"
         )
-    return rows
+    return bit_rows(as_volume(values), 1 if label is None else label)
 
 
 def instance_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
@@ -110,7 +109,3 @@ def instance_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
 def as_volume(values: NDArray[Any]) -> NDArray[Any]:
     """With three axes; of a 2-D array the first is 1 long."""
     return values[None] if values.ndim == 2 else values
-
-
-def _count(rows: BitRows) -> int:
-    return int(np.bitwise_count(rows).sum(dtype=np.int64))

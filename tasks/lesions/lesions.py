@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ class Lesions(LesionCounts):
     # As arrays have no single truth, and counts alone are not all of it.
     __eq__, __hash__ = object.__eq__, object.__hash__
 
-    distance_unit: str
-    """"mm", or "px" without a spacing."""
+    distance_unit: Literal["mm", "pixel"]
+    """Pixels without a spacing."""
     reference: LesionRows
     prediction: LesionRows
 
@@ -73,6 +73,7 @@ def lesions(
     rule: Rule = "overlap",
     *,
     threshold: float | None = None,
+    label: int | None = None,
     instances: Instances = "",
 ) -> Lesions:
     """The lesions of one class of an image, those of the reference matched with those of the prediction.
@@ -81,18 +82,20 @@ def lesions(
 
     "overlap": with every lesion of the other side that shares a voxel with it. So a second lesion of the prediction on
         one of the reference is neither a true nor a false positive, and one over two finds both. Dice and IoU of a
-        lesion are those with all that it is matched with, taken together.
+        lesion are those with all that it is matched with, taken together. A prediction of everything finds all: see
+        `lesion_dice` beside F1.
     "iou", "dice": with one at most. Of all pairs whose IoU or Dice is the threshold or more those are taken whose sum
         of it is the largest. What is left over in the prediction is a false positive.
 
     Args:
-        reference: a mask, (height, width) or (depth, height, width): bool, or integers of 0 and one other value.
+        reference: a mask, (height, width) or (depth, height, width): bool, integers of 0 and 1, or labels with `label`.
         prediction: of the same shape; None: there is none, every lesion is missed.
         spacing_mm: millimetres between voxels along each axis of the masks; None: distances are in pixels.
         neighbours: of a voxel, that belong to its component: 8 or 4 in two dimensions, 26, 18 or 6 in three. None: 8
             or 26.
         rule: "overlap", "iou" or "dice".
         threshold: of the rules "iou" and "dice", 0 to 1; None: 0.5.
+        label: the class whose lesions are meant, of masks that are labels.
         instances: "references" or "both": these are label maps, 0 for the background and another number for each
             instance, in one piece or not. That numbers of both are equal means nothing.
 
@@ -113,13 +116,15 @@ def lesions(
     spacing = check_spacing(spacing_mm, axes)
     neighbours = check_neighbours(neighbours, axes)
     threshold = check_rule(rule, threshold)
-    check_instances(instances)
+    check_instances(instances, label)
+    given = prediction is not None
     if prediction is None:
         prediction = np.zeros(reference.shape, np.bool_)
+    native_labels(prediction, "prediction")
     check_shape(prediction, reference)
     return match_lesions(
-        _map_of(reference, "reference", neighbours, as_instances=instances != ""),
-        _map_of(prediction, "prediction", neighbours, as_instances=instances == "both"),
+        _map_of(reference, "reference", neighbours, label, as_instances=instances != ""),
+        _map_of(prediction, "prediction", neighbours, label if given else None, as_instances=instances == "both"),
         spacing_mm=spacing,
         axes=axes,
         rule=rule,
@@ -127,10 +132,10 @@ def lesions(
     )
 
 
-def _map_of(values: NDArray[Any], name: str, neighbours: int, *, as_instances: bool) -> LesionMap:
+def _map_of(values: NDArray[Any], name: str, neighbours: int, label: int | None, *, as_instances: bool) -> LesionMap:
     if as_instances:
         return instances_of(instance_labels(values, name))
-    return components(foreground_rows(values, name), values.shape[-1], neighbours)
+    return components(foreground_rows(values, label, name), values.shape[-1], neighbours)
 
 
 def match_lesions(
@@ -153,7 +158,7 @@ def match_lesions(
         false_negative=len(reference) - found,
         dice_sum=math.fsum(of_reference.dice),
         iou_sum=math.fsum(of_reference.iou),
-        distance_unit="px" if spacing_mm is None else "mm",
+        distance_unit="pixel" if spacing_mm is None else "mm",
         reference=of_reference,
         prediction=of_prediction,
     )

@@ -11,7 +11,7 @@ from segscale.tasks.lesions.lesion_map import LesionMap
 from segscale.tasks.lesions.matching import BoolArray, Float64Array
 from segscale.tasks.lesions.overlaps import Overlaps
 from segscale.tasks.lesions.runs import Int64Array
-from segscale.tasks.metrics.scores import dice, iou
+from segscale.tasks.metrics.scores import dice, divide, iou
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,8 +97,8 @@ def _rows(
         centroid=centroid,
         n_overlapping=np.bincount(shared.reference, minlength=n),
         matched_with=_largest(i, other.label[j], voxels, n),
-        dice=dice(tp=common, fp=only_other, fn=only_own),
-        iou=iou(tp=common, fp=only_other, fn=only_own),
+        dice=divide(dice.ratio(tp=common, fp=only_other, fn=only_own)),
+        iou=divide(iou.ratio(tp=common, fp=only_other, fn=only_own)),
         distance=np.linalg.norm(centroid - _centroids(counterpart, scale), axis=1),
     )
 

@@ -15,7 +15,8 @@ from scipy import ndimage
 from segscale.tasks.bit_rows import bit_rows, mask_of
 from segscale.tasks.lesions.components import ROWS_BEFORE, components
 from segscale.tasks.lesions.runs import runs_of
-from tests.tasks.lesions.drawn_lesions import as_labels, in_scan_order, masks
+from tests.tasks.lesions.drawn_lesions import masks
+from tests.tasks.lesions.lesion_labels import as_labels, in_scan_order
 
 STRUCTURES = {
     4: np.pad(ndimage.generate_binary_structure(2, 1)[None], ((1, 1), (0, 0), (0, 0))),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segscale.tasks.lesions.instances import instances_of
-from tests.tasks.lesions.drawn_lesions import WIDTHS, as_labels
+from tests.tasks.lesions.drawn_lesions import WIDTHS
+from tests.tasks.lesions.lesion_labels import as_labels
 
 
 def test_neighbours_of_another_number_are_apart_and_pieces_of_one_number_together() -> None:

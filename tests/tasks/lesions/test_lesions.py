@@ -224,7 +224,7 @@ def test_of_several_the_one_with_most_common_voxels_is_named_and_of_equal_ones_t
 def test_units_are_said() -> None:
     mask = drawn("##.. ....")
     with_spacing, without = segscale.lesions(mask, mask, (3.0, 0.5)), segscale.lesions(mask, mask)
-    assert (with_spacing.distance_unit, without.distance_unit) == ("mm", "px")
+    assert (with_spacing.distance_unit, without.distance_unit) == ("mm", "pixel")
     assert with_spacing.rows[["centroid_h", "centroid_w", "area_mm2"]].to_numpy()[0].tolist() == [0, 0.25, 3.0]
     assert without.rows[["centroid_h", "centroid_w"]].to_numpy()[0].tolist() == [0, 0.5]
     assert without.rows[["area_mm2", "volume_mm3", "centroid_d"]].isna().all(axis=None)
@@ -237,6 +237,8 @@ def test_instances_are_lesions_whether_in_one_piece_or_not() -> None:
     assert counts_of(found) == (2, 0, 0)
     assert found.reference.label.tolist() == [1, 2]
     assert found.reference.dice.tolist() == pytest.approx([2 * 3 / 7, 2 / 3])
+    labelled = segscale.lesions(reference, 5 * prediction, label=5, instances="references")
+    assert labelled.rows.equals(found.rows)
     both = segscale.lesions(reference, 5 * prediction, rule="iou", instances="both")
     assert counts_of(both) == (1, 0, 1)
     assert both.reference.matched_with.tolist() == [5, 0]
@@ -252,17 +254,20 @@ def test_counts_add_up() -> None:
     assert np.isnan(LesionCounts.zero().f1)
 
 
-@pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, -3), (False, True)], ids=str)
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, -3), (2, 1), (False, True)], ids=str)
 @pytest.mark.parametrize("order", ["C", "F", "turned"])
 def test_masks_of_any_type_and_order_are_the_same(values: tuple[int, int], order: str) -> None:
     generator = np.random.default_rng(3)
     pair = [np.array(values)[generator.integers(0, 2, (4, 5, 66))] for _ in range(2)]
-    expected = segscale.lesions(*(mask == values[1] for mask in pair)).rows
+    expected = segscale.lesions(pair[0] == values[1], pair[1] == values[1]).rows
+    label = None if values in ((0, 1), (False, True)) else values[1]
     layout: dict[str, Any] = {
         "C": np.ascontiguousarray, "F": np.asfortranarray, "turned": lambda mask: mask[::-1].copy()[::-1]
     }  # fmt: skip
-    found = segscale.lesions(*(layout[order](mask) for mask in pair)).rows
-    assert found.equals(expected)
+    found = segscale.lesions(layout[order](pair[0]), layout[order](pair[1]), label=label)
+    assert found.rows.equals(expected)
+    missing = segscale.lesions(layout[order](pair[0]), None, label=label)
+    assert missing.false_negative == len(found.reference.label)
 
 
 MASK = np.ones((2, 3, 4), np.uint8)
@@ -273,13 +278,16 @@ SEVERAL = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     ("arguments", "settings", "said"),
     [
         ((MASK, MASK[0]), {}, r"prediction: expected the reference's shape \(2, 3, 4\), got \(3, 4\): crop or"),
+        ((MASK, MASK.tolist()), {}, "prediction: expected a numpy array, got list"),
         ((MASK[0, 0], MASK[0, 0]), {}, r"reference: expected \(height, width\) or \(depth, height, width\)"),
         ((MASK.astype(float), MASK), {}, "reference: expected class indices as integers or bool, got dtype float64"),
         ((MASK, MASK.astype(float)), {}, "prediction: expected class indices as integers or bool, got dtype float64"),
-        ((SEVERAL, MASK), {}, r"reference: expected a mask of 0 and one other value, got \[0, 1, .*\] and 16 more: "),
-        ((MASK, SEVERAL % 3), {}, r"prediction: expected .* got \[0, 1, 2\]: pass the mask .*, such as labels == 2"),
+        ((SEVERAL, MASK), {}, "reference: expected a mask of 0 and 1, got labels from 0 to 23: say by label which cla"),
+        ((MASK, 255 * MASK), {}, "prediction: expected a mask of 0 and 1, got labels from 255 to 255: say by label"),
+        ((MASK == 1, MASK), {"label": 1}, "label: the reference is a mask of true and false, without label 1: leave"),
+        ((MASK, MASK), {"label": 1, "instances": "both"}, "label: every value of both label maps is an instance, got"),
         ((-SEVERAL.astype(int), MASK), {"instances": "references"}, "reference: expected a label map .* -23 to 0"),
-        ((SEVERAL, SEVERAL), {"instances": "references"}, "prediction: expected a mask of 0 and one other value"),
+        ((SEVERAL, SEVERAL), {"instances": "references"}, "prediction: expected a mask of 0 and 1, got la"),
         ((MASK, MASK), {"instances": "predictions"}, "instances: expected one of '', 'references', 'both', got 'pred"),
         ((MASK, MASK), {"neighbours": 8}, r"neighbours: expected 26 or 18 or 6 of a mask \(depth, height, width\), go"),
         ((MASK[0], MASK[0]), {"neighbours": 6}, r"neighbours: expected 8 or 4 of a mask \(height, width\), got 6"),

@@ -17,7 +17,8 @@ from segscale.tasks.lesions.instances import instances_of
 from segscale.tasks.lesions.lesion_map import LesionMap
 from segscale.tasks.lesions.matching import heaviest, matched
 from segscale.tasks.lesions.overlaps import Overlaps, overlaps
-from tests.tasks.lesions.drawn_lesions import as_labels, masks
+from tests.tasks.lesions.drawn_lesions import masks
+from tests.tasks.lesions.lesion_labels import as_labels
 
 Pair = tuple[int, int]
 
