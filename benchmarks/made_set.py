@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from segscale.storage.catalog import MEMORY_COLUMNS
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.tasks.scan import CODE_VERSION
 
 SIDE = 256

@@ -47,19 +47,14 @@ from segscale.flows.scan import _scan_jobs
 from segscale.flows.shards.stream import stream_shards
 from segscale.flows.stage import ShardPlan, run_stage
 from segscale.flows.workers import Workers
-from segscale.storage.catalog import (
-    SourceMemory,
-    catalog_sha256,
-    read_catalog,
-    read_planned,
-    rows_by_shard,
-    write_catalog,
-)
+from segscale.storage.catalog import catalog_sha256, read_catalog, read_planned, rows_by_shard, write_catalog
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
+from segscale.storage.source_memory import SourceMemory
 from segscale.storage.tables import frame_sha256
 from segscale.tasks import predict, scan, shard_plan
-from segscale.tasks.predict import Prediction, PredictJob
+from segscale.tasks.predict import PredictJob
+from segscale.tasks.prediction import Prediction
 from segscale.tasks.shard_plan import Preparation
 
 SHARD_IMAGES = 170

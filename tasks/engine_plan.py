@@ -19,7 +19,8 @@ from segscale.tasks.engines.selection import Choice, EngineName
 from segscale.tasks.inference import Batch, BatchShape, Merging
 from segscale.tasks.ingest import IMAGES, REFERENCES
 from segscale.tasks.parity import Parity, Piece, compare
-from segscale.tasks.predict import Asked, Prediction, batches_of, prediction_of, refused_rows, shapes_of
+from segscale.tasks.predict import refused_rows
+from segscale.tasks.prediction import Asked, Prediction, batches_of, prediction_of, shapes_of
 from segscale.tasks.reach import Reach, far_difference, sees_far
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows

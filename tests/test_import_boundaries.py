@@ -31,7 +31,9 @@ BUNDLES = ("segscale.storage.bundles",)
 SEES_STORAGE = (
     "segscale.tasks.engine_plan",
     "segscale.tasks.ingest",
+    "segscale.tasks.listed_facts",
     "segscale.tasks.predict",
+    "segscale.tasks.prediction",
     "segscale.tasks.score",
     "segscale.tasks.report",
     "segscale.tasks.run_counts",

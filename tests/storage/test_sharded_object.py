@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import zarr
+from zarr.codecs import ZstdCodec
 
 from segscale.storage.sharded_object import sharded_object
 
@@ -13,7 +14,7 @@ def _by_zarr(array: npt.NDArray[Any], rows: int) -> bytes:
     buffers: dict[str, Any] = {}
     created = zarr.create_array(
         zarr.storage.MemoryStore(buffers), name="x", shape=array.shape, dtype=array.dtype, chunks=(1, rows, *others),
-        shards=(n_images, -(-height // rows) * rows, *others), compressors=[zarr.codecs.ZstdCodec(level=1)],
+        shards=(n_images, -(-height // rows) * rows, *others), compressors=[ZstdCodec(level=1)],
         fill_value=0, config={"write_empty_chunks": True},
     )  # fmt: skip
     created[...] = array
