@@ -47,6 +47,7 @@ def made_files(listing: pd.DataFrame) -> pd.DataFrame:
                     "dtype": "uint8" if is_image else "",
                     "orientation": 0,
                     "stated_maximum": 0,
+                    "place": "",
                     "error_type": "",
                     "error": "",
                 }

@@ -55,6 +55,7 @@ from segscale.storage.tables import frame_sha256
 from segscale.tasks import predict, scan, shard_plan
 from segscale.tasks.predict import PredictJob
 from segscale.tasks.prediction import Prediction
+from segscale.tasks.readers import NO_CHOICE
 from segscale.tasks.shard_plan import Preparation
 
 SHARD_IMAGES = 170
@@ -118,7 +119,7 @@ def resume(listing: pd.DataFrame, store: ObjectStore) -> dict[str, float]:
     with step("recall what is known of files", seconds):
         known = SourceMemory(store, scan.CODE_VERSION).recall()
     with step("find new files", seconds):
-        assert not list(_scan_jobs(listing, known))
+        assert not list(_scan_jobs(listing, known, NO_CHOICE))
     with step("is anything else", seconds):
         planned_from = shard_plan.plan_sha256(frame_sha256(listing), known, PREPARATION, SHARD_IMAGES, {})
     with step("read the planned catalog", seconds):
