@@ -35,7 +35,7 @@ from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
 from segscale.tasks.metrics.regions import without_none
-from segscale.tasks.predict import Prediction
+from segscale.tasks.prediction import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, ReportTables, build_tables
 from segscale.tasks.run_counts import Layout, collect

@@ -19,8 +19,8 @@ from segscale.tasks.metrics.equal_files import equal_files
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
-from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, panel_of
-from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING, score_images
 from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units

@@ -16,8 +16,7 @@ from segscale.storage import parts
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.slice_parts import SCHEMA, read_slices
-from segscale.tasks.metrics.panel import IS_REGION
-from segscale.tasks.metrics.per_image import EXPLAINED, score_images
+from segscale.tasks.metrics.per_image import EXPLAINED, IS_REGION, score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.run_counts import Layout
 

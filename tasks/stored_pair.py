@@ -14,8 +14,8 @@ from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.metrics.regions import Regions, members
 
 _BYTES = (np.uint8, np.bool_)
-_MOST_CLASSES = 128
-"""Of more the table of kinds takes longer to go through than an image."""
+_MOST_CLASSES = 253
+"""Kinds are bytes, and three stand beside the classes."""
 
 
 def _is_simple(labels: NDArray[Any], size: Sequence[int] | None, rule: LabelRule) -> bool:

@@ -17,7 +17,7 @@ from segscale.flows.reports.tables import (
     tables_as_json,
 )
 from segscale.storage.reports import Report, open_report
-from segscale.tasks.metrics.panel import n_classes_of
+from segscale.tasks.metrics.per_image import n_classes_of
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
 from segscale.tasks.rescore import (

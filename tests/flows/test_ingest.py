@@ -21,10 +21,11 @@ from segscale.flows.dataset import catalog_name, list_dataset
 from segscale.flows.ingest import plan_catalog
 from segscale.flows.run import Run
 from segscale.storage import tables
-from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, catalog_path
+from segscale.storage.catalog import catalog_path
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
-from segscale.tasks import scan, shard_plan
+from segscale.storage.source_memory import MEMORY_COLUMNS, SourceMemory
+from segscale.tasks import listed_facts, scan, shard_plan
 
 NOBODY: Any = SimpleNamespace(stream=lambda *_, **__: pytest.fail("a worker was asked"))
 
@@ -92,7 +93,7 @@ def test_a_changed_image_is_planned_anew(config: EvaluationConfig, counted: list
 def test_what_was_quarantined_since_is_planned_anew(config: EvaluationConfig, counted: list[int]) -> None:
     store = look_at_all(config)
     row = plan_catalog(Run(config, workers=NOBODY)).iloc[0]
-    content = tuple(row[name] for name in shard_plan.CONTENT)
+    content = tuple(row[name] for name in listed_facts.CONTENT)
     quarantine(store, Held(row["image_id"], content, "ingest", "WorkerDied"))
     assert plan_catalog(Run(config, workers=NOBODY))["error_type"].tolist() == ["WorkerDied", "", ""]
     assert len(counted) == 2

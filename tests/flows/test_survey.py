@@ -129,20 +129,23 @@ def test_a_set_of_much_background_is_looked_at_until_something_else_is_found(
 
 
 @pytest.mark.parametrize(
-    ("most", "expected"),
+    ("most", "at_once", "expected"),
     [
-        pytest.param(5 * 24, 6, id="two at a time, until it is more than that"),
-        pytest.param(2**20, 12, id="small ones are all looked at"),
-        pytest.param(0, 2, id="two at least"),
+        pytest.param(5 * 24, 47, 6, id="one at a time, until it is more than that"),
+        pytest.param(5 * 24, 48, 7, id="one, then two at a time"),
+        pytest.param(2**20, 2**20, 12, id="small ones are all looked at"),
+        pytest.param(0, 2**20, 9, id="one, then as many as are small"),
+        pytest.param(0, 0, 2, id="two at least"),
     ],
 )
 def test_few_large_volumes_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, at_once: int, expected: int
 ) -> None:
     paths = [tmp_path / f"case{number:02}.nii.gz" for number in range(12)]
     for path in paths:
         path.write_bytes(gzip.compress(nifti(np.resize(np.array([0, 9], np.uint8), (2, 3, 4)))))
     monkeypatch.setattr(surveys, "MOST_VOXEL_BYTES", most)
+    monkeypatch.setattr(surveys, "_TOGETHER_BYTES", at_once)
     looked_at: list[str] = []
 
     def noted(url: str) -> bytes:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.storage import shards
-from segscale.storage.catalog import MEMORY_COLUMNS, rows_by_shard
+from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.objects import ObjectStore
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.sources import ROLES, file_versions
 from segscale.tasks import ingest, scan, shard_plan
 from segscale.tasks.ingest import ShardDone

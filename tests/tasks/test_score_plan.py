@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, PLACE, SLICE_AXIS, SPACING, rows_by_shard
+from segscale.storage.catalog import COLUMNS, PLACE, SLICE_AXIS, SPACING, rows_by_shard
 from segscale.storage.failures import Failure
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
