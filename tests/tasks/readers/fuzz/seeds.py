@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import imagecodecs
@@ -51,14 +50,10 @@ class Seed:
 
 @cache
 def seeds() -> dict[str, Seed]:
-    """All seeds by their names; those of formats whose library is not installed are left out."""
-    from tests.tasks.readers.fuzz import seeds_volumes
+    """All seeds by their names."""
+    from tests.tasks.readers.fuzz import seeds_dicom, seeds_volumes
 
-    found = [*_png(), *_jpeg(), *_tiff(), *_arrays(), *seeds_volumes.made()]
-    if find_spec("pydicom"):
-        from tests.tasks.readers.fuzz import seeds_dicom
-
-        found += seeds_dicom.made()
+    found = [*_png(), *_jpeg(), *_tiff(), *_arrays(), *seeds_volumes.made(), *seeds_dicom.made()]
     return {seed.name: seed for seed in found}
 
 
