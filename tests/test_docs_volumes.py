@@ -361,8 +361,7 @@ def _(folder: Path) -> None:
 
 @row("voxels that are further apart along one axis")
 def _(folder: Path) -> None:
-    for axis, name in enumerate("dhw"):
-        spacing = tuple(3.0 if place == axis else 0.5 for place in range(3))
+    for axis, (name, spacing) in enumerate({"d": (3.0, 0.5, 0.5), "h": (0.5, 3.0, 0.5), "w": (0.5, 0.5, 3.0)}.items()):
         geometry = replace(GEOMETRY, spacing=spacing)
         found = predicted(folder / name, nifti(BRIGHT, geometry), nifti(FOUND, geometry))
         assert found.slice_axis == name
