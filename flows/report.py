@@ -126,7 +126,7 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         layout = Layout(classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
         slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
-        built = build_tables(counts, catalog, layout, metrics, identity, slices)
+        built = build_tables(counts, catalog, layout, metrics, identity, slices, config.dataset.ignore_label is None)
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}

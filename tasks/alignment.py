@@ -115,6 +115,21 @@ def sentences(said: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
     """What was said of the files of a set, by role and end of a sentence, with how many it was said of.
 
     >>> sentences({("prediction", "has no geometry: taken by its shape"): 12})
-    ('12 predictions: has no geometry: taken by its shape',)
+    ('12 predictions have no geometry: taken by their shape',)
+    >>> sentences({("mask", "resampled into the grid of its reference"): 1})
+    ('1 mask: resampled into the grid of its reference',)
     """
-    return tuple(f"{count} {role}{'s' * (count != 1)}: {sentence}" for (role, sentence), count in sorted(said.items()))
+    return tuple(_sentence(role, end, count) for (role, end), count in sorted(said.items()))
+
+
+_OF_MANY = {"has": "have", "is": "are", "does": "do"}
+"""Verbs with which the ends of sentences begin; others follow a colon."""
+
+
+def _sentence(role: str, end: str, count: int) -> str:
+    verb = end.split(" ", 1)[0]
+    link = " " if verb in _OF_MANY else ": "
+    if count == 1:
+        return f"1 {role}{link}{end}"
+    rest = end.removeprefix(verb).replace(" its reference", " their references").replace(" its ", " their ")
+    return f"{count} {role}s{link}{_OF_MANY.get(verb, verb)}{rest.replace(' look at it ', ' look at them ')}"

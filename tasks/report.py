@@ -28,7 +28,7 @@ from segscale.tasks.metrics.volumes import volume_columns
 from segscale.tasks.run_counts import Counted, Layout
 from segscale.tasks.run_slices import per_slice
 
-CODE_VERSION = 7
+CODE_VERSION = 8
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -62,13 +62,14 @@ def build_tables(
     settings: ScoreSettings,
     identity: Identity,
     slices: pd.DataFrame | None = None,
+    masks_alone: bool = False,
 ) -> ReportTables:
     """All tables of a report; every row begins with the identity of its run.
 
-    slices: what `run_slices.collect_slices` found, where slices were counted.
+    slices: what `run_slices.collect_slices` found, where slices were counted. masks_alone: as `diagnose` has it.
     """
     per_image = _per_image(counted, catalog, layout, settings)
-    aggregates, findings = _aggregated(per_image, settings)
+    aggregates, findings = _aggregated(per_image, settings, masks_alone)
     frames = {"per_image": per_image, **aggregates, "failures": _failures(counted, catalog)}
     if slices is not None:
         frames["per_slice"] = per_slice(slices, catalog, layout, settings)
@@ -77,7 +78,9 @@ def build_tables(
     return ReportTables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
 
 
-def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
+def _aggregated(
+    per_image: pd.DataFrame, settings: ScoreSettings, masks_alone: bool
+) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
     # A function of its own, so that the panel, large where there are many images, ends before the thresholds begin.
     panel = with_units(panel_of(per_image), settings)
     judged = {
@@ -85,7 +88,9 @@ def _aggregated(per_image: pd.DataFrame, settings: ScoreSettings) -> tuple[dict[
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
     }
-    findings = by_severity([*diagnose(panel, **judged, settings=settings), *equal_files(per_image)])
+    findings = by_severity(
+        [*diagnose(panel, **judged, settings=settings, masks_alone=masks_alone), *equal_files(per_image)]
+    )
     of_units = {} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}
     return {**judged, "intervals": intervals(panel, settings), **of_units}, findings
 

@@ -79,9 +79,11 @@ def facts_of(role: str, url: str, version: str, data: bytes, digest: str, choice
         return SourceFacts(role, url, version, digest, *grid.size, orientation=orientation, place=to_text(grid))
     try:
         header = read_header(data, name, choice)
-        if min(header.height, header.width) < MINIMUM_SIDE:
+        # A volume may have one axis of one voxel: slices are cut across it.
+        sides = (header.height, header.width) if header.depth == 1 else (header.depth, header.height, header.width)
+        if sorted(sides)[-2] < MINIMUM_SIDE:
             raise UnreadableImage(
-                f"{name}: expected at least {MINIMUM_SIDE} pixels a side, got {header.height}x{header.width}"
+                f"{name}: expected at least {MINIMUM_SIDE} pixels a side, got {'x'.join(map(str, sides))}"
             )
         stated = read_stated_maximum(data, name) if header.stated_maximum else 0
     except DataError as error:

@@ -132,7 +132,7 @@ def read_deployments(path: Path) -> Served:
 
 
 def _parameter(config: EvaluationConfig) -> dict[str, Any]:
-    """The configuration as a server keeps it: PostgreSQL sorts tables by their keys, and the order of regions counts."""
+    """The configuration as a server keeps it: PostgreSQL sorts tables, and the order of regions counts."""
     kept = config.model_dump(mode="json")
     kept["dataset"]["regions"] = list(config.dataset.regions.items())
     return kept
