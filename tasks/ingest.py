@@ -130,7 +130,7 @@ def _fill(
     let_go()
     if REFERENCES not in data:
         data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
-    choice = replace(preparation.volumes.choice, drawn_on=grid)
+    choice = preparation.volumes.choice.over(grid)
     said = [*_fill_reference(row, data.pop(REFERENCES), references, choice, preparation), *place.said]
     let_go()
     if row.mask:
@@ -155,7 +155,7 @@ def _placed(row: IngestRow, data: dict[str, bytes], preparation: Preparation) ->
     choice = preparation.volumes.choice
     grid = read_header(data[IMAGES], image, choice).grid
     data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
-    own = read_grid(data[REFERENCES], reference, replace(choice, drawn_on=grid))
+    own = read_grid(data[REFERENCES], reference, choice.over(grid))
     return place_between(own, grid, image, preparation.volumes), grid
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 from segscale.storage import shards
@@ -68,5 +67,5 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         beside = {SLICES: encode_slices(slices)} if scoring.slicing else None
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
-    columns = {one.name: [getattr(fact, one.name) for fact in facts] for one in fields(SourceFacts)}
+    columns = {name: [fact[place] for fact in facts] for place, name in enumerate(SourceFacts._fields)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)
