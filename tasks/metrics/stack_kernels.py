@@ -68,7 +68,7 @@ def count_two_labels(
 @compiled
 def _sum_of_bytes(word: Any) -> int:
     halves = (word & EVERY_OTHER) + ((word >> np.uint64(8)) & EVERY_OTHER)
-    return np.int64((halves * PAIRS) >> np.uint64(48))
+    return int(np.int64((halves * PAIRS) >> np.uint64(48)))
 
 
 @compiled
