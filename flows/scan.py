@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pandas as pd
 
@@ -132,7 +132,7 @@ def _facts(held: Held) -> SourceFacts:
 
 
 def _frame(facts: Sequence[SourceFacts]) -> pd.DataFrame:
-    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    return pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
 
 
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame, choice: Choice) -> Iterator[ScanJob]:

@@ -187,7 +187,7 @@ def _label_look(role: str, choice: Choice, types: bool = False) -> Callable[[byt
 
 def _spread(listing: pd.DataFrame, role: str) -> list[str]:
     """The files of a role: first some that lie evenly over the set, then the others, in the order of the listing."""
-    urls = [url for url, version in zip(listing[role], listing[f"{role}_version"], strict=True) if url and version]
+    urls = listing[role][(listing[role] != "") & (listing[f"{role}_version"] != "")].tolist()
     chosen = np.unique(np.linspace(0, len(urls) - 1, min(FILES, len(urls))).round().astype(int)).tolist()
     others = set(chosen)
     return [urls[place] for place in chosen] + [url for place, url in enumerate(urls) if place not in others]

@@ -137,7 +137,7 @@ def _fill(
     let_go()
     if REFERENCES not in data:
         data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
-    choice = replace(preparation.volumes.choice, drawn_on=grid)
+    choice = preparation.volumes.choice.over(grid)
     said = [*_fill_reference(row, data.pop(REFERENCES), target[REFERENCES], choice, preparation), *place.said]
     let_go()
     if row.mask:
@@ -173,7 +173,7 @@ def _placed(row: IngestRow, data: dict[str, bytes], preparation: Preparation) ->
     header = read_header(data[IMAGES], image, choice)
     grid = header.grid
     data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
-    own = read_grid(data[REFERENCES], reference, replace(choice, drawn_on=grid))
+    own = read_grid(data[REFERENCES], reference, choice.over(grid))
     return place_between(own, grid, image, preparation.volumes).also_said("image", header.notes), grid
 
 

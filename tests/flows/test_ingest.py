@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,7 +50,7 @@ def look_at_all(config: EvaluationConfig) -> ObjectStore:
     facts = []
     for role in ("image", "reference"):
         facts += scan.inspect_files(role, list(zip(listing[role], listing[f"{role}_version"], strict=True)))
-    frame = pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    frame = pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
     SourceMemory(store, scan.CODE_VERSION).remember(frame)
     return store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def _inspect(listing: pd.DataFrame) -> pd.DataFrame:
         if role in listing:
             named = zip(listing[role], listing[f"{role}_version"], strict=True)
             facts += scan.inspect_files(role, [(url, version) for url, version in named if url])
-    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    return pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
 
 
 @pytest.fixture
