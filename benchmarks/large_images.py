@@ -26,13 +26,14 @@ import pandas as pd
 import psutil
 from PIL import Image
 
-from segscale.storage import catalog
+from segscale.storage import source_memory
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import scan, shard_plan
 from segscale.tasks.engines import Engine, EngineFacts, check_batch
 from segscale.tasks.ingest import ingest_shard
 from segscale.tasks.metrics.overlap import count_overlap
-from segscale.tasks.predict import Prediction, PredictJob, predict_key, predict_shard
+from segscale.tasks.predict import PredictJob, predict_key, predict_shard
+from segscale.tasks.prediction import Prediction
 from segscale.tasks.shard_plan import Preparation
 
 STEPS = ("write", "ingest", "predict")
@@ -108,7 +109,7 @@ def ingest(case: Case, folder: Path, _: int) -> None:
         url = str(folder / role / "large.png")
         listing[role], listing[f"{role}_version"] = url, "1"
         facts += [asdict(fact) for fact in scan.inspect_files(role, [(url, "1")])]
-    files = pd.DataFrame(facts, columns=list(catalog.MEMORY_COLUMNS))
+    files = pd.DataFrame(facts, columns=list(source_memory.MEMORY_COLUMNS))
     job = shard_plan.plan_job(shard_plan.plan_shards(listing, files, PREPARATION, 128))
     done = measure(case, "ingest", lambda: ingest_shard(ObjectStore(str(folder / "store")), job, PREPARATION))
     assert done.n_failed == 0

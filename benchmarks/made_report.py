@@ -66,13 +66,13 @@ def write_made_report(
     # Pictures are one slice each.
     sound = counted.frame[counted.frame["status"] == "ok"]
     of_slices = sound.assign(slice_index=0).reset_index(drop=True) if slices else None
-    measured = made_measures(counted.frame, layout, seed) if measures else NOTHING
-    tables = build_tables(counted, catalog, layout, settings, identity, of_slices, measured)
+    measured = made_measures(counted.frame, seed) if measures else NOTHING
+    tables = build_tables(counted, catalog, layout, settings, identity, of_slices, measured=measured)
     return write_report(ObjectStore(str(folder)), tables.encode(), run)
 
 
-def made_measures(frame: pd.DataFrame, layout: Layout, seed: int) -> MeasuredRows:
-    """A distance for each sound row of a structure, and some lesions; of images without a prediction the worst alone."""
+def made_measures(frame: pd.DataFrame, seed: int) -> MeasuredRows:
+    """A distance for each sound row of a structure, and some lesions; of missing predictions what is known of them."""
     generator = np.random.default_rng([seed, 1])
     known = frame["reference_pixels"].notna() & (frame["class_index"] > 0)
     keys = frame.loc[known, ["image_id", "head", "class_index", "status"]].reset_index(drop=True)
@@ -89,7 +89,7 @@ def made_measures(frame: pd.DataFrame, layout: Layout, seed: int) -> MeasuredRow
     surfaces = keys.assign(
         distance_unit="px", worst_distance=float(np.hypot(SIDE - 1, SIDE - 1)),
         **{name: one.astype("Int64").where(ok) for name, one in borders.items()},
-        **{name: distance for name in DISTANCES}, **shares, **dict(zip(HISTOGRAMS, histograms, strict=True)),
+        **dict.fromkeys(DISTANCES, distance), **shares, **dict(zip(HISTOGRAMS, histograms, strict=True)),
     )  # fmt: skip
     return MeasuredRows(surfaces, _made_lesions(keys, ok, generator))
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from segscale.storage.catalog import MEMORY_COLUMNS
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.tasks.scan import CODE_VERSION
 
 SIDE = 256
@@ -47,6 +47,7 @@ def made_files(listing: pd.DataFrame) -> pd.DataFrame:
                     "dtype": "uint8" if is_image else "",
                     "orientation": 0,
                     "stated_maximum": 0,
+                    "place": "",
                     "error_type": "",
                     "error": "",
                 }

@@ -34,7 +34,8 @@ from segscale.tasks.engines import EngineFacts
 from segscale.tasks.inference import plan_pieces, read_batches
 from segscale.tasks.kept import to_labels
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
-from segscale.tasks.predict import Prediction, PredictJob, batch_shape, predict_shard
+from segscale.tasks.predict import PredictJob, predict_shard
+from segscale.tasks.prediction import Prediction, batch_shape
 from segscale.tasks.shard_plan import STAGE
 from segscale.tasks.shard_rows import ShardRow
 

@@ -47,19 +47,15 @@ from segscale.flows.scan import _scan_jobs
 from segscale.flows.shards.stream import stream_shards
 from segscale.flows.stage import ShardPlan, run_stage
 from segscale.flows.workers import Workers
-from segscale.storage.catalog import (
-    SourceMemory,
-    catalog_sha256,
-    read_catalog,
-    read_planned,
-    rows_by_shard,
-    write_catalog,
-)
+from segscale.storage.catalog import catalog_sha256, read_catalog, read_planned, rows_by_shard, write_catalog
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
+from segscale.storage.source_memory import SourceMemory
 from segscale.storage.tables import frame_sha256
 from segscale.tasks import predict, scan, shard_plan
-from segscale.tasks.predict import Prediction, PredictJob
+from segscale.tasks.predict import PredictJob
+from segscale.tasks.prediction import Prediction
+from segscale.tasks.readers import NO_CHOICE
 from segscale.tasks.shard_plan import Preparation
 
 SHARD_IMAGES = 170
@@ -123,7 +119,7 @@ def resume(listing: pd.DataFrame, store: ObjectStore) -> dict[str, float]:
     with step("recall what is known of files", seconds):
         known = SourceMemory(store, scan.CODE_VERSION).recall()
     with step("find new files", seconds):
-        assert not list(_scan_jobs(listing, known))
+        assert not list(_scan_jobs(listing, known, NO_CHOICE))
     with step("is anything else", seconds):
         planned_from = shard_plan.plan_sha256(frame_sha256(listing), known, PREPARATION, SHARD_IMAGES, {})
     with step("read the planned catalog", seconds):

@@ -9,6 +9,7 @@ benchmarks/nnunet_formula.py writes it down, which has less to import.
     pairs             20,000 of them, the nuclei under many names
     small             100,000 pairs of drawn 64x64 PNGs
     ..., unchanged    the same command again
+    stages            where the seconds of the processors go in the first run over those
     stacks            label maps and codes of probabilities, counted in stacks and one by one, on one thread
 
 Real images are read from SEGSCALE_DATA/nuclei, predictions are these masks, shifted; all is written below a temporary
@@ -33,13 +34,14 @@ from pathlib import Path
 import numpy as np
 from made_pairs import FOREGROUND, SIDE, Pairs, nuclei_pairs, small_pairs
 from numpy.typing import NDArray
+from scoring_stages import show_stages
 from start_up import OLD_MAIN, ROOT, Outcome, Version, commit_of
 
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.stacks import count_overlaps
 
 DATA = Path(os.environ.get("SEGSCALE_DATA", ROOT.parent / "shared" / "data")) / "nuclei"
-CASES = ("nuclei", "pairs", "small", "stacks")
+CASES = ("nuclei", "pairs", "small", "stages", "stacks")
 MAIN = """
 import atexit, resource, sys
 from segscale.flows.cli.main import main
@@ -88,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "small" in options.only:
             with gone_after(small_pairs(folder / "small", round(100_000 * options.share))) as small:
                 compare("small", small, ours(small, folder), min(options.rounds, MOST_ROUNDS["small"]))
+        if "stages" in options.only:
+            with gone_after(small_pairs(folder / "staged", round(100_000 * options.share))) as small:
+                show_stages(small, folder, options.rounds)
         if "stacks" in options.only:
             count_stacks(options.rounds)
     print(f"load {os.getloadavg()[0]:.1f} at the end")

@@ -1,10 +1,11 @@
 """Peak memory of a worker with one large volume, step by step: python benchmarks/volume_memory.py
 
-Each step is done once in a process of its own: a volume of 512x512x1000 int16 is ingested with its reference, predicted
-slice by slice by a tiny UNet++, and label maps of the same size are scored. Files are made on the fly. A line says the
-seconds and the peak resident memory of the process, Python, TensorFlow and all; more than 2 GB is an error. --turned
-stores the image in another order than its reference, --scaled with a slope, so that its pixels are float32; --normalize
-takes another recipe than a window; --short makes small volumes, to show that it runs.
+Each step is done once in a process of its own: a volume of 512x512x1000 int16 and its reference are looked at as a
+survey does it, ingested, predicted slice by slice by a tiny UNet++, and label maps of the same size are scored. Files
+are made on the fly. A line says the seconds and the peak resident memory of the process, Python, TensorFlow and all;
+more than 2 GB is an error. --turned stores the image in another order than its reference, --scaled with a slope, so
+that its pixels are float32; --normalize takes another recipe than a window; --short makes small volumes, to show that
+it runs.
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ import nibabel
 import numpy as np
 import pandas as pd
 
-from segscale.storage import catalog
+from segscale.storage import source_memory
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import ROLES
 from segscale.tasks import scan, shard_plan
 from segscale.tasks.ingest import ingest_shard
 from segscale.tasks.labels import LabelRule
-from segscale.tasks.predict import Prediction, PredictJob, predict_key, predict_shard
+from segscale.tasks.predict import PredictJob, predict_key, predict_shard
+from segscale.tasks.prediction import Prediction
 from segscale.tasks.prediction_file import Counting
+from segscale.tasks.readers.buffers import let_go
 from segscale.tasks.score import score_shard
 from segscale.tasks.scoring import ImageFiles, ScoreJob, Scoring
 from segscale.tasks.shard_plan import Preparation
 from segscale.tasks.slice_counts import Slicing
+from segscale.tasks.source_files import read_source
+from segscale.tasks.survey import look_at_image, look_at_labels
 
 LIMIT_GB = 2.0
 SIZE, SHORT = (1000, 512, 512), (40, 64, 96)
@@ -136,6 +141,14 @@ def _store(volume: Any, axes: tuple[int, ...], slope: float, path: str) -> None:
             file.write(np.ascontiguousarray(plane).tobytes())
 
 
+def survey(case: Case) -> None:
+    """Look for the brightest pixel of the image, and for the values of both label maps."""
+    for role in ROLES[:3]:
+        data = read_source(case.file(role))
+        look_at_image(data, f"{role}.nii.gz") if role == "image" else look_at_labels(data, f"{role}.nii.gz")
+        let_go()
+
+
 def ingest(case: Case) -> None:
     """Look at both files and ingest them."""
     listing = pd.DataFrame({"image_id": ["large"]})
@@ -143,7 +156,7 @@ def ingest(case: Case) -> None:
     for role in ("image", "reference"):
         listing[role], listing[f"{role}_version"] = case.file(role), "1"
         facts += [asdict(fact) for fact in scan.inspect_files(role, [(case.file(role), "1")])]
-    files = pd.DataFrame(facts, columns=list(catalog.MEMORY_COLUMNS))
+    files = pd.DataFrame(facts, columns=list(source_memory.MEMORY_COLUMNS))
     planned = shard_plan.plan_shards(listing, files, case.preparation, 128)
     done = ingest_shard(ObjectStore(str(case.folder / "store")), shard_plan.plan_job(planned), case.preparation)
     assert done.n_failed == 0
@@ -185,7 +198,8 @@ def _score(case: Case, slicing: Slicing | None) -> None:
 
 
 STEPS: dict[str, Callable[[Case], None]] = {
-    "write": write, "ingest": ingest, "predict": predict, "score": score, "score_slices": score_slices,
+    "write": write, "survey": survey, "ingest": ingest, "predict": predict,
+    "score": score, "score_slices": score_slices,
 }  # fmt: skip
 
 

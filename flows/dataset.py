@@ -32,8 +32,7 @@ from segscale.storage.sources import MASK, ROLES
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.measuring import LesionRule, Measuring
-from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
-from segscale.tasks.metrics.per_image import SCORE_COLUMNS
+from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS, SCORE_COLUMNS
 from segscale.tasks.metrics.volumes import VOLUMES
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.readers import NO_CHOICE, Choice

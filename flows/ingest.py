@@ -25,7 +25,7 @@ from segscale.flows.worker import work
 from segscale.storage.catalog import SPACING, read_planned, rows_by_shard, write_catalog
 from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import quarantined
-from segscale.tasks import shard_plan
+from segscale.tasks import listed_facts, shard_plan
 from segscale.tasks.alignment import said_in, sentences
 from segscale.tasks.orientation import turned_unlike
 from segscale.tasks.slice_axis import stacks_in
@@ -123,7 +123,7 @@ def shard_plans(config: EvaluationConfig, catalog: pd.DataFrame) -> dict[str, Sh
 
 
 def _contents(catalog: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
-    chosen = catalog[["image_id", *shard_plan.CONTENT]].iloc[rows]
+    chosen = catalog[["image_id", *listed_facts.CONTENT]].iloc[rows]
     return {image_id: tuple(content) for image_id, *content in chosen.itertuples(index=False, name=None)}
 
 
@@ -168,6 +168,6 @@ def _say_how_read(
         logger.warning("ingest: %s", sentence)
     # Of most sets no file is turned, and nothing has to be looked up.
     if (files["orientation"] > 1).any():
-        sentence = turned_unlike(shard_plan.orientations(listing, files), listing["image_id"].to_list())
+        sentence = turned_unlike(listed_facts.orientations(listing, files), listing["image_id"].to_list())
         if sentence:
             logger.warning("ingest: %s", sentence)

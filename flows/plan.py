@@ -24,7 +24,8 @@ from segscale.storage.objects import ObjectStore
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.metrics.regions import without_none
-from segscale.tasks.predict import Asked, PredictJob
+from segscale.tasks.predict import PredictJob
+from segscale.tasks.prediction import Asked
 from segscale.tasks.slice_axis import stacks_in
 from segscale.tasks.tiling import STRIDE, next_multiple
 

@@ -25,7 +25,8 @@ from segscale.storage.sources import file_name
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.measuring import Measuring, stacks_of_images
-from segscale.tasks.predict import Prediction, PredictJob
+from segscale.tasks.predict import PredictJob
+from segscale.tasks.prediction import Prediction
 
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSummary:

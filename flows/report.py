@@ -35,7 +35,7 @@ from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
 from segscale.tasks.metrics.regions import without_none
-from segscale.tasks.predict import Prediction
+from segscale.tasks.prediction import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
 from segscale.tasks.report import Identity, ReportTables, build_tables
 from segscale.tasks.run_counts import Layout, collect
@@ -131,7 +131,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
         measured = measuring(config)
         measures = collect_measures(store, entries, catalog, layout, measured) if measured else NOTHING
-        built = build_tables(counts, catalog, layout, metrics, identity, slices, measures)
+        masks_alone = config.dataset.ignore_label is None
+        built = build_tables(counts, catalog, layout, metrics, identity, slices, masks_alone, measures)
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pandas as pd
 
@@ -17,10 +17,10 @@ from segscale.flows.shards.bisection import ending_of, find_poison
 from segscale.flows.shards.retry import LEAST_SECONDS, Finished, Limits, Lost
 from segscale.flows.worker import work
 from segscale.flows.worker.work import ScanJob
-from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, places_among, source_keys
 from segscale.storage.enumeration import SHOWN, counted, first_of
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine, quarantined
+from segscale.storage.source_memory import MEMORY_COLUMNS, SourceMemory, places_among, source_keys
 from segscale.storage.sources import ROLES, file_name
 from segscale.tasks import scan
 from segscale.tasks.readers import Choice
@@ -132,7 +132,7 @@ def _facts(held: Held) -> SourceFacts:
 
 
 def _frame(facts: Sequence[SourceFacts]) -> pd.DataFrame:
-    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    return pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
 
 
 def _scan_jobs(listing: pd.DataFrame, known: pd.DataFrame, choice: Choice) -> Iterator[ScanJob]:

@@ -28,18 +28,19 @@ from segscale.flows.scan import SECONDS_PER_FILE, remember_files
 from segscale.flows.shards.retry import LEAST_SECONDS
 from segscale.flows.stage import ShardPlan, StageSummary, leaving_out, run_stage
 from segscale.flows.worker import work
-from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, read_planned, write_catalog
+from segscale.storage.catalog import read_planned, write_catalog
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, content_key
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import quarantined
+from segscale.storage.source_memory import MEMORY_COLUMNS, SourceMemory
 from segscale.storage.sources import ROLES
 from segscale.tasks import scan
 from segscale.tasks.alignment import Said, said_in, sentences
+from segscale.tasks.listed_facts import orientations
 from segscale.tasks.orientation import turned_unlike
 from segscale.tasks.score_plan import ScoredShard, ScorePlan, catalog_of, is_whole, of_catalog, plan_scores
 from segscale.tasks.scoring import CODE_VERSION, STAGE, ScoreDone, Scoring, places_in, sizes_in
-from segscale.tasks.shard_plan import orientations
 from segscale.tasks.slice_counts import Slicing
 from segscale.tasks.source_files import read_source
 

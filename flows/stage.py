@@ -31,7 +31,7 @@ class ShardPlan:
     seconds: float
     """Its time limit."""
     contents: Callable[[], dict[str, tuple[str, ...]]]
-    """By the id of each image what must be equal for it to be the same (`tasks.shard_plan.CONTENT`); asked for only
+    """By the id of each image what must be equal for it to be the same (`tasks.listed_facts.CONTENT`); asked for only
     where workers end, for of a million images it is hundreds of megabytes."""
 
 

@@ -42,8 +42,9 @@ FILES = 64
 MOST_BYTES = 2**29
 """So much is read of each role, and a few files more: of large volumes fewer files are looked at."""
 MOST_VOXEL_BYTES = 2**28
-"""So much is decoded of the volumes of a role, and one or two more: few large ones tell as much as many would."""
-_TOGETHER, _VOLUMES_TOGETHER = 8, 2
+"""So much is decoded of the volumes of a role, and a few more: few large ones tell as much as many would."""
+_TOGETHER, _TOGETHER_BYTES = 8, 2**27
+"""So many files are looked at at once, and of volumes no more than decode to so much."""
 _Found = TypeVar("_Found")
 
 
@@ -186,7 +187,7 @@ def _label_look(role: str, choice: Choice, types: bool = False) -> Callable[[byt
 
 def _spread(listing: pd.DataFrame, role: str) -> list[str]:
     """The files of a role: first some that lie evenly over the set, then the others, in the order of the listing."""
-    urls = [url for url, version in zip(listing[role], listing[f"{role}_version"], strict=True) if url and version]
+    urls = listing[role][(listing[role] != "") & (listing[f"{role}_version"] != "")].tolist()
     chosen = np.unique(np.linspace(0, len(urls) - 1, min(FILES, len(urls))).round().astype(int)).tolist()
     others = set(chosen)
     return [urls[place] for place in chosen] + [url for place, url in enumerate(urls) if place not in others]
@@ -198,13 +199,14 @@ def _looked_at(
     choice: Choice,
     most_voxel_bytes: float | None = None,
 ) -> Iterator[_Found | None]:
-    """What the files hold, until `MOST_BYTES` were read, or of volumes `MOST_VOXEL_BYTES`, or as many as are given.
+    """What the files hold, until `MOST_BYTES` were read, or of volumes `MOST_VOXEL_BYTES`, or as many as are given; of
+    two at least.
 
     One that cannot be fetched is passed over.
     """
     most = MOST_VOXEL_BYTES if most_voxel_bytes is None else most_voxel_bytes
     n_bytes = n_voxel_bytes = start = 0
-    together = _VOLUMES_TOGETHER if any(map(holds_volume, urls)) else _TOGETHER
+    together = 1 if any(map(holds_volume, urls)) else _TOGETHER
 
     def one(url: str) -> tuple[int, int, _Found | None]:
         try:
@@ -216,14 +218,14 @@ def _looked_at(
 
     try:
         with ThreadPoolExecutor(_TOGETHER) as pool:
-            while start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most:
+            while start < min(len(urls), 2) or (start < len(urls) and n_bytes <= MOST_BYTES and n_voxel_bytes <= most):
                 for size, voxels, found in pool.map(one, urls[start : start + together]):
                     n_bytes += size
                     n_voxel_bytes += voxels
                     yield found
                 start += together
-                if n_voxel_bytes * _TOGETHER < MOST_VOXEL_BYTES * start:
-                    together = _TOGETHER  # small volumes
+                of_each = n_voxel_bytes // start
+                together = max(1, min(_TOGETHER, _TOGETHER_BYTES // max(1, of_each)))
     finally:
         let_go()  # the driver reads no more of them
 

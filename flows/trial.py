@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -106,7 +106,7 @@ def _counted(
     if "reference" not in files:
         return image.size if image else None, ""
     file = files["reference"]
-    labels = read_labels(file.data, file.name, choice=replace(volumes.choice, drawn_on=image))
+    labels = read_labels(file.data, file.name, choice=volumes.choice.over(image))
     place = place_of(labels, image, files["image"].name if image else "", volumes)
     reference = reference_of(labels.values, file.name, rule, place.size)
     if MASK in files:

@@ -41,8 +41,10 @@ def stem(name: str) -> str:
     if name.endswith("/"):
         return name[:-1].rsplit("/", 1)[-1]
     bare, ending = _unpacked(name.rsplit("/", 1)[-1])
+    if ending not in _WITH_KIND:
+        return bare
     kept, kind = _cut(bare)
-    return kept if ending in _WITH_KIND and kind.lower() == "seg" else bare
+    return kept if kind.lower() == "seg" else bare
 
 
 def may_hold_an_array(name: str) -> bool:
@@ -52,6 +54,9 @@ def may_hold_an_array(name: str) -> bool:
 
 def beside_headers(paths: Sequence[str]) -> list[bool]:
     """Whether each path is the voxels of a header among them: of one folder and stem, as ``a.raw`` beside ``a.mhd``."""
+    endings = {path.rpartition(".")[2] for path in paths}
+    if not any(ending.lower() in _VOXELS | _PACKED for ending in endings):
+        return [False] * len(paths)
     parts = [_unpacked(path) for path in paths]
     headers = {bare for bare, ending in parts if ending in _HEADERS}
     return [ending in _VOXELS and bare in headers for bare, ending in parts]

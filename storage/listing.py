@@ -120,7 +120,8 @@ class _Walk:
         if self.tree.is_folder(root):
             self._walk(root, "", {self.pattern.segments}, ())
         elif not self.pattern.segments and self.tree.is_file(root):
-            self._take(root, root.rpartition("/")[2])
+            name = root.rpartition("/")[2]
+            self._take(root, name) if not is_hidden(name) else self.hidden.append(name)
         refuse_taken(relative for _, relative, _ in self.rows)
         if not self.rows:
             wanted, slash = ("folders with files", "/") if self.of_folders else ("files", "")
@@ -129,7 +130,8 @@ class _Walk:
             self.rows.sort(key=lambda row: row[1].encode())
         except UnicodeEncodeError as error:
             raise ListingError(f"{self.pattern}: {not_utf8(str(error.object))}") from None
-        return Listing(pd.DataFrame(self.rows, columns=list(FILE_COLUMNS)), tuple(self._notes()))
+        columns = dict(zip(FILE_COLUMNS, zip(*self.rows, strict=True), strict=True))
+        return Listing(pd.DataFrame(columns, dtype="str"), tuple(self._notes()))
 
     def _walk(self, folder: str, below: str, ways: set[Segments], above: tuple[Any, ...]) -> None:
         """`below` is the path from the root, with a slash at its end; each of `ways` is a rest of the pattern."""
@@ -176,9 +178,7 @@ class _Walk:
         return any(step.takes(name, False) for step in chosen)
 
     def _take(self, path: str, relative: str) -> None:
-        if is_hidden(path.rpartition("/")[2]):
-            self.hidden.append(relative)
-        elif not self.of_folders:
+        if not self.of_folders:
             self.rows.append((self.tree.url(path), relative, self.tree.version(path)))
 
     def _notes(self) -> Iterator[Note]:
@@ -207,10 +207,10 @@ class _Walk:
     def _no_files(self) -> dict[str, list[str]]:
         """Names without a file behind them, by what they are."""
         found: dict[str, list[str]] = {}
-        for path, relative, version in self.rows:
-            if not version and isinstance(self.tree, LocalTree):
-                what = without_file(path.removeprefix("file://")) or "gone"
-                found.setdefault(what, []).append(relative)
+        without = [row for row in self.rows if not row[2]] if isinstance(self.tree, LocalTree) else []
+        for path, relative, _ in without:
+            what = without_file(path.removeprefix("file://")) or "gone"
+            found.setdefault(what, []).append(relative)
         return found
 
     def _shut(self, folders: Sequence[str]) -> str:

@@ -90,10 +90,12 @@ def pair(
     padded = partners.files.reindex(places).fillna("").set_axis(rows.index)
     rows = pd.concat([rows, padded], axis=1)
     rows = _with_fields(rows, partners, places, of)
+    unused = np.flatnonzero(~used)
     left_over = LeftOver(
         [ids[place] for place in np.flatnonzero(places < 0)],
-        [agreed.theirs.names[place] for place in np.flatnonzero(~used)],
-        _at(np.flatnonzero(~used), partners.shown),
+        [agreed.theirs.names[place] for place in unused],
+        # Of a million files it takes a second to know what they are called in messages.
+        _at(unused, partners.shown) if unused.size else [],
     )
     notes = [*agreed.said(partners, of), *left_over.notes(partners, of), *_forms(agreed, partners, of)]
     n_absent, n_unused = len(left_over.absent), len(left_over.names)

@@ -127,7 +127,8 @@ def _by_id(pattern: str, relative: list[str], ids: list[str]) -> Calls:
 def _ways(pattern: str, relative: list[str]) -> Iterator[Calls]:
     """Stems, folders and paths, where they tell the files apart."""
     stems, usual = [stem(path) for path in relative], _usual(relative)
-    folders = [_parted(path)[0] for path in relative]
+    is_flat = not any("/" in path for path in relative)
+    folders = [""] * len(relative) if is_flat else [_parted(path)[0] for path in relative]
     n_stems = len(set(stems))
     if n_stems == len(stems):
         refuse_confusable(pattern, stems, "names")

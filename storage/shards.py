@@ -14,6 +14,7 @@ from segscale.errors import DamagedStoreError
 from segscale.storage import tables
 from segscale.storage.ledger import REPAIR, Entry, Ledger, fresh_attempt
 from segscale.storage.objects import Digest, ObjectStore
+from segscale.storage.sharded_object import ZSTD_LEVEL, Stack, sharded_object
 
 # Zarr is imported where arrays are written or opened: what has tables alone starts without it.
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ ZarrArray: TypeAlias = "zarr.Array[Any]"
 ROWS = "rows.parquet"
 ARRAYS = "arrays.zarr"
 NUMBERS = frozenset("biuf")
-# Measured on microscopy images: higher levels cost twice the time for a twentieth of the size.
-_ZSTD_LEVEL = 1
 CHUNK_ROWS = 1024
 """Most rows of an inner chunk: of a larger image, a band of rows can be decoded alone."""
 
@@ -33,7 +32,7 @@ DECODED_BYTES = 8 << 20
 """Images that are decoded only to see whether they can be: so many at once, since each call costs a millisecond."""
 
 
-def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
+def encode_arrays(arrays: Mapping[str, Stack]) -> dict[str, bytes]:
     """The objects of a Zarr v3 group, by name: for each array its metadata and one sharded object.
 
     The first axis of each array is cut into inner chunks of one, so that one image can be read alone; images of more
@@ -47,6 +46,7 @@ def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
     buffers: dict[str, Any] = {}
     memory = MemoryStore(buffers)
     zarr.create_group(memory, zarr_format=3)
+    objects = {}
     for name, array in arrays.items():
         n_images, height, *others = array.shape
         n_bands = -(-height // CHUNK_ROWS)
@@ -58,13 +58,13 @@ def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:
             dtype=array.dtype,
             chunks=(1, rows, *others),
             shards=(n_images, n_bands * rows, *others),
-            compressors=[ZstdCodec(level=_ZSTD_LEVEL)],
+            compressors=[ZstdCodec(level=ZSTD_LEVEL)],
             fill_value=0,
             config={"write_empty_chunks": True},
         )
-        created[...] = array
-    # One at a time: of large images each buffer is hundreds of megabytes.
-    return {f"{ARRAYS}/{name}": buffers.pop(name).to_bytes() for name in list(buffers)}
+        chunk = created.metadata.encode_chunk_key((0,) * created.ndim)
+        objects[f"{ARRAYS}/{name}/{chunk}"] = sharded_object(array, rows)
+    return objects | {f"{ARRAYS}/{name}": buffer.to_bytes() for name, buffer in buffers.items()}
 
 
 def commit_shard(
@@ -72,7 +72,7 @@ def commit_shard(
     stage: str,
     key: str,
     *,
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, Stack],
     rows: bytes,
     facts: Mapping[str, Any],
     beside: Mapping[str, bytes] | None = None,

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from segscale.errors import DamagedStoreError, ReportError
 from segscale.storage import shards, tables
-from segscale.storage.catalog import COLUMNS, LATER, is_of_its_name
+from segscale.storage.catalog import COLUMNS, LATER
 from segscale.storage.ledger import REPAIR, Entry, decode_record, is_as_written
 from segscale.storage.locations import located, os_errors
 from segscale.storage.objects import Digest, ObjectInfo, ObjectStore
 from segscale.storage.readings import decode_reading
 from segscale.storage.reports import RUN, Report
+from segscale.storage.source_memory import is_of_its_name
 from segscale.storage.store_paths import StorePath
 from segscale.storage.table_files import DAMAGE
 

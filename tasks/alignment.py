@@ -14,7 +14,7 @@ from segscale.errors import DataError
 from segscale.tasks.fits import fit
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.readers import NO_CHOICE, Choice
-from segscale.tasks.resampling import Resampling, resampled, resampling
+from segscale.tasks.resampling import Meaning, Resampling, resampled, resampling
 from segscale.tasks.turns import Turn
 
 
@@ -62,14 +62,20 @@ class Alignment:
             return self.turn.applied(values)
         return self.resampling.linear(values, 0, self.resampling.size[0])
 
-    def planes(self, values: NDArray[Any], top: int, bottom: int, outside: float) -> NDArray[Any]:
+    def planes(
+        self, values: NDArray[Any], top: int, bottom: int, outside: float, meant: Meaning | None = None
+    ) -> NDArray[Any]:
         """Planes `top` to `bottom` of the grid of the reference, of pixels (D, H, W, C), in their type.
 
-        What is resampled becomes the nearest number of that type; `outside` where the file has no voxel.
+        What is resampled becomes the nearest number of that type; `outside` where the file has no voxel. meant: the
+        pixels that the values stand for, float32, where it is not they themselves.
         """
         if self.resampling is None:
-            return self.turn.applied(values)[top:bottom]
-        found = self.resampling.linear(values, top, bottom, outside)
+            planes = self.turn.applied(values)[top:bottom]
+            return planes if meant is None else meant(planes)
+        found = self.resampling.linear(values, top, bottom, outside, meant)
+        if meant is not None:
+            return found
         if values.dtype.kind == "f":
             return found.astype(values.dtype, copy=False)
         limits = np.iinfo(values.dtype)
@@ -109,6 +115,21 @@ def sentences(said: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
     """What was said of the files of a set, by role and end of a sentence, with how many it was said of.
 
     >>> sentences({("prediction", "has no geometry: taken by its shape"): 12})
-    ('12 predictions: has no geometry: taken by its shape',)
+    ('12 predictions have no geometry: taken by their shape',)
+    >>> sentences({("mask", "resampled into the grid of its reference"): 1})
+    ('1 mask: resampled into the grid of its reference',)
     """
-    return tuple(f"{count} {role}{'s' * (count != 1)}: {sentence}" for (role, sentence), count in sorted(said.items()))
+    return tuple(_sentence(role, end, count) for (role, end), count in sorted(said.items()))
+
+
+_OF_MANY = {"has": "have", "is": "are", "does": "do"}
+"""Verbs with which the ends of sentences begin; others follow a colon."""
+
+
+def _sentence(role: str, end: str, count: int) -> str:
+    verb = end.split(" ", 1)[0]
+    link = " " if verb in _OF_MANY else ": "
+    if count == 1:
+        return f"1 {role}{link}{end}"
+    rest = end.removeprefix(verb).replace(" its reference", " their references").replace(" its ", " their ")
+    return f"{count} {role}s{link}{_OF_MANY.get(verb, verb)}{rest.replace(' look at it ', ' look at them ')}"

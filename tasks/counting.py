@@ -28,11 +28,7 @@ def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str
         {
             "image_id": image_id,
             "head": head,
-            "class_index": index,
-            "n_pixels": counts.n_pixels,
-            "n_ignored": counts.n_ignored,
-            **{name: int(getattr(counts, name)[index]) for name in parts.COUNTS[2:]},
-            **{name: float(getattr(counts, name)[index]) for name in parts.SOFT_SUMS},
+            **of_class(counts, index),
             **{
                 name: getattr(counts, name)[index - first_histogram].tolist() if has_histogram[index] else None
                 for name in parts.HISTOGRAMS
@@ -42,6 +38,17 @@ def count_rows(image_id: str, head: str, counts: OverlapCounts) -> list[dict[str
         }
         for index in range(n_classes)
     ]
+
+
+def of_class(counts: OverlapCounts, index: int) -> dict[str, Any]:
+    """What was counted of a class or region, histograms left out."""
+    return {
+        "class_index": index,
+        "n_pixels": counts.n_pixels,
+        "n_ignored": counts.n_ignored,
+        **{name: int(getattr(counts, name)[index]) for name in parts.COUNTS[2:]},
+        **{name: float(getattr(counts, name)[index]) for name in parts.SOFT_SUMS},
+    }
 
 
 def failed_rows(

@@ -20,7 +20,8 @@ from segscale.tasks.inference import Batch, BatchShape, Merging
 from segscale.tasks.ingest import IMAGES, REFERENCES
 from segscale.tasks.network_input import refused_rows
 from segscale.tasks.parity import Parity, Piece, compare
-from segscale.tasks.predict import STAGE, Asked, Prediction, batches_of, prediction_of, shapes_of
+from segscale.tasks.predict import STAGE
+from segscale.tasks.prediction import Asked, Prediction, batches_of, prediction_of, shapes_of
 from segscale.tasks.reach import Reach, far_difference, sees_far
 from segscale.tasks.shard_plan import STAGE as INGEST
 from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound

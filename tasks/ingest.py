@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,7 +34,7 @@ from segscale.tasks.reference_file import Place, place_between
 from segscale.tasks.shard_plan import PADDING, STAGE, IngestJob, IngestRow, Preparation
 from segscale.tasks.shard_rows import ShardRow, encode_shard_rows, sound
 from segscale.tasks.slice_axis import axis_index
-from segscale.tasks.slice_stack import Slices
+from segscale.tasks.slice_stack import MeantStack, Slices
 from segscale.tasks.source_files import read_catalogued_source
 
 IMAGES, REFERENCES = "images", "references"
@@ -63,12 +62,13 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     depths = [row.stack[0] for row in chosen]
     prepared = replace(preparation, full_scale=preparation.full_scale or job.full_scale)
     starts = np.cumsum([0, *depths])[:-1].tolist()
-    arrays = _empty_arrays(job, sum(depths)) if job.dtype else {}
+    arrays: dict[str, Any] = _empty_arrays(job, sum(depths)) if job.dtype else {}
     said: Said = Counter()
-    rows = [
-        _prepare(row, start, {name: array[start : start + depth] for name, array in arrays.items()}, prepared, said)
-        for row, start, depth in zip(chosen, starts, depths, strict=True)
-    ]
+    is_alone = len(chosen) == 1
+    rows = []
+    for row, start, depth in zip(chosen, starts, depths, strict=True):
+        target = arrays if is_alone else {name: array[start : start + depth] for name, array in arrays.items()}
+        rows.append(_prepare(row, start, target, prepared, said, is_alone))
     n_failed = len(rows) - len(sound(rows))
     if job.only:
         return ShardDone(job.key, len(rows), n_failed)
@@ -85,23 +85,30 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
 
 
 def _empty_arrays(job: IngestJob, slices: int) -> dict[str, npt.NDArray[Any]]:
-    """Images of zeros and references of ignored pixels: what an image that failed leaves behind."""
+    """Images of zeros, and references that nothing is written to yet: memory is taken where it is first needed."""
     shape = slices, job.padded_height, job.padded_width
-    return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.full(shape, IGNORED, np.uint8)}
+    return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.empty(shape, np.uint8)}
 
 
 def _prepare(
-    row: IngestRow, start: int, target: Mapping[str, npt.NDArray[Any]], preparation: Preparation, said: Said
+    row: IngestRow, start: int, target: dict[str, Any], preparation: Preparation, said: Said, is_alone: bool
 ) -> ShardRow:
-    """Read an image into its place in the arrays, `target`; the row of the shard says what came of it."""
+    """Read an image into its place in the arrays, `target`; the row of the shard says what came of it.
+
+    Where it is alone in its shard, as a large volume is, scaled numbers stay as they are stored, in a `MeantStack`.
+    """
     recipe, coloured, failure = NEUTRAL, False, row.failure
     if failure is None:
+        images = target[IMAGES]
         try:
-            recipe, coloured, of_files = _fill(row, target[IMAGES], target[REFERENCES], preparation)
+            recipe, coloured, of_files = _fill(row, target, preparation, is_alone)
             said.update(of_files)
         except DataError as error:
-            target[IMAGES][...], target[REFERENCES][...] = 0, IGNORED
+            target[IMAGES] = images
+            images[...] = 0
             failure = Failure.of(STAGE, error)
+    if failure is not None and target:
+        target[REFERENCES][...] = IGNORED
     depth, height, width = row.stack
     return ShardRow(
         image_id=row.image_id,
@@ -118,30 +125,40 @@ def _prepare(
 
 
 def _fill(
-    row: IngestRow, images: npt.NDArray[Any], references: npt.NDArray[np.uint8], preparation: Preparation
+    row: IngestRow, target: dict[str, Any], preparation: Preparation, is_alone: bool
 ) -> tuple[Recipe, bool, tuple[tuple[str, str], ...]]:
     """Read an image and its reference into their slices; returns its recipe, whether it has colours, and what is said
     of its files."""
     # One after the other: of a large image, what a file decodes to and what is stored fill memory enough.
     data = {IMAGES: read_catalogued_source(row.image, row.image_sha256)}
     place, grid = _placed(row, data, preparation)
-    of_type = _fill_pixels(row, data.pop(IMAGES), images, place, preparation)
+    of_type = _fill_pixels(row, data.pop(IMAGES), target, place, preparation, is_alone)
     # What a large volume was inflated into is as large again as what is stored of it.
     let_go()
     if REFERENCES not in data:
         data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
-    choice = replace(preparation.volumes.choice, drawn_on=grid)
-    said = [*_fill_reference(row, data.pop(REFERENCES), references, choice, preparation), *place.said]
+    choice = preparation.volumes.choice.over(grid)
+    said = [*_fill_reference(row, data.pop(REFERENCES), target[REFERENCES], choice, preparation), *place.said]
     let_go()
     if row.mask:
-        said += _leave_out(row, references, place.grid, preparation)
+        said += _leave_out(row, target[REFERENCES], place.grid, preparation)
+    return *_described(row, target[IMAGES], preparation, of_type), tuple(said)
+
+
+def _described(
+    row: IngestRow, images: npt.NDArray[Any] | MeantStack, preparation: Preparation, of_type: float
+) -> tuple[Recipe, bool]:
+    """The recipe of an image, found in its pixels, and whether it has colours."""
+    stored, meant = (images.stored, images.meant) if isinstance(images, MeantStack) else (images, None)
     _, height, width = row.stack
-    pixels, full_scale = images[:, :height, :width], preparation.full_scale or of_type
+    pixels, full_scale = stored[:, :height, :width], preparation.full_scale or of_type
     try:
-        recipe = find_recipe(pixels, preparation.normalize, full_scale=full_scale, window=preparation.window)
+        recipe = find_recipe(
+            pixels, preparation.normalize, full_scale=full_scale, window=preparation.window, meant=meant
+        )
     except DataError as error:
         raise DataError(f"{file_name(row.image)}: {error}") from None
-    return recipe, _is_coloured(pixels), tuple(said)
+    return recipe, _is_coloured(pixels if meant is None or pixels.shape[-1] == 1 else meant(pixels))
 
 
 def _placed(row: IngestRow, data: dict[str, bytes], preparation: Preparation) -> tuple[Place, Grid | None]:
@@ -156,17 +173,17 @@ def _placed(row: IngestRow, data: dict[str, bytes], preparation: Preparation) ->
     header = read_header(data[IMAGES], image, choice)
     grid = header.grid
     data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
-    own = read_grid(data[REFERENCES], reference, replace(choice, drawn_on=grid))
+    own = read_grid(data[REFERENCES], reference, choice.over(grid))
     return place_between(own, grid, image, preparation.volumes).also_said("image", header.notes), grid
 
 
 def _fill_pixels(
-    row: IngestRow, data: bytes, images: npt.NDArray[Any], place: Place, preparation: Preparation
+    row: IngestRow, data: bytes, target: dict[str, Any], place: Place, preparation: Preparation, is_alone: bool
 ) -> float:
     """Decode the image and pad it into its slices; returns the value that its type has for 1.0."""
+    images = target[IMAGES]
     source = data, file_name(row.image), preparation.volumes.choice
-    is_resampled = place.of_image is not None and place.of_image.resampling is not None
-    scaled = None if is_resampled else read_scaled(*source)
+    scaled = read_scaled(*source)
     picture = read_picture(*source) if scaled is None else Picture(scaled.stored, 1.0, None)
     dtype = picture.pixels.dtype if scaled is None else np.dtype(np.float32)
     del data, source
@@ -177,7 +194,12 @@ def _fill_pixels(
             f"{file_name(row.image)}: its header says {expected} {images.dtype}, its pixels are "
             f"{picture.pixels.shape} {dtype}"
         )
-    slices.fill(picture.pixels, place.of_image, PADDING, None if scaled is None else scaled.pixels)
+    meant = None if scaled is None else scaled.pixels
+    is_resampled = place.of_image is not None and place.of_image.resampling is not None
+    if meant is not None and is_alone and not is_resampled:
+        target[IMAGES] = MeantStack(np.empty(images.shape, picture.pixels.dtype), meant)
+        slices, meant = replace(slices, stack=target[IMAGES].stored), None
+    slices.fill(picture.pixels, place.of_image, PADDING, meant)
     return picture.full_scale
 
 
@@ -188,6 +210,7 @@ def _fill_reference(
     name = file_name(row.reference)
     labels = read_labels(data, name, choice=choice)
     del data
+    references[...] = IGNORED
     try:
         volume = Slices(references, row.size, axis_index(row.slice_axis)).volume
         write_class_indices(volume, labels.values, row.size, preparation.labels, name)

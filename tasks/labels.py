@@ -54,7 +54,14 @@ def to_class_indices(labels: NDArray[Any], rule: LabelRule, name: str = "labels"
 
 
 def _indices_of_bytes(labels: NDArray[Any], rule: LabelRule) -> NDArray[np.uint8] | None:
-    """The same of labels of 8 bits, looked up; None for others, and where one of them has to be refused."""
+    """The same of labels of 8 bits, looked up; None for others, and where one of them has to be refused.
+
+    Wider ones are taken for such where all would fit: each class would cost a look at all of them.
+    """
+    is_listed = bool(rule.values) or rule.n_classes > 2
+    wider = labels.dtype.kind in "iu" and labels.dtype != np.uint8
+    if wider and is_listed and labels.size and labels.min() >= 0 and labels.max() <= FULL_8_BITS:
+        labels = labels.astype(np.uint8)
     if labels.dtype not in (np.uint8, np.bool_) or rule.n_classes > NO_CLASS:
         return None
     stored = bytearray(labels.view(np.uint8))

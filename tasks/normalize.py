@@ -5,7 +5,7 @@ there is one. So a recipe is four numbers, found once from the true pixels, neve
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,11 +35,48 @@ class Recipe:
     scale: float  # never 0
 
 
-def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, window: tuple[float, float]) -> Recipe:
+Meaning = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """The pixels of an image, or what they are made of block by block."""
+
+    stored: NDArray[Any]
+    meant: Meaning | None
+
+    @property
+    def is_float(self) -> bool:
+        return self.meant is not None or self.stored.dtype.kind == "f"
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        # What is cut out of its padding is copied block by block.
+        flat = self.stored.reshape(-1) if self.stored.flags.c_contiguous else self.stored.flat
+        for start in range(0, self.stored.size, _BLOCK):
+            block = flat[start : start + _BLOCK]
+            yield block if self.meant is None else self.meant(block)
+
+    def range(self) -> tuple[Any, Any]:
+        """The lowest and the highest; of finite numbers alone."""
+        if self.meant is None:
+            return self.stored.min(), self.stored.max()
+        lowest, highest = zip(*((block.min(), block.max()) for block in self.blocks()), strict=True)
+        return min(lowest), max(highest)
+
+
+def find_recipe(
+    pixels: NDArray[Any],
+    method: Method,
+    *,
+    full_scale: float,
+    window: tuple[float, float],
+    meant: Meaning | None = None,
+) -> Recipe:
     """The recipe of one image.
 
     `pixels` is (depth, height, width, channels), integers or floats; `full_scale` the stored value that means 1.0
-    (used by "unit"), `window` the lowest and highest value of interest (used by "window").
+    (used by "unit"), `window` the lowest and highest value of interest (used by "window"); `meant` makes float32 pixels
+    of what is given, where it is not the pixels: then they are made block by block.
 
     unit        0 to full scale becomes 0 to 1; values below 0 or above the full scale raise ValueError
     window      values are clipped to the window, which becomes 0 to 1
@@ -52,19 +89,20 @@ def find_recipe(pixels: NDArray[Any], method: Method, *, full_scale: float, wind
     """
     if not pixels.size:
         raise DataError(f"no pixels to normalise: shape {pixels.shape}")
-    _check_finite(pixels)
+    numbers = _Numbers(pixels, meant)
+    _check_finite(numbers)
     match method:
         case "unit":
-            return _unit(pixels, full_scale)
+            return _unit(numbers, full_scale)
         case "window":
             low, high = window
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ArgumentError(f"window {window}: expected two finite numbers, the lower first")
             return _range(low, high)
         case "percentile":
-            return _percentile(pixels)
+            return _percentile(numbers)
         case "zscore":
-            mean, deviation = _moments(pixels)
+            mean, deviation = _moments(numbers)
             return Recipe(-math.inf, math.inf, mean, _usable_scale(deviation))
         case "none":
             return Recipe(-math.inf, math.inf, 0.0, 1.0)
@@ -86,20 +124,21 @@ def apply_recipe(pixels: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
     return values
 
 
-def _check_finite(pixels: NDArray[Any]) -> None:
-    if pixels.dtype.kind != "f":
+def _check_finite(numbers: _Numbers) -> None:
+    if not numbers.is_float:
         return
-    finite = int(np.count_nonzero(np.isfinite(pixels)))
-    if finite != pixels.size:
-        raise DataError(f"{pixels.size - finite} of {pixels.size} pixel values are NaN or infinite; expected numbers")
+    size = numbers.stored.size
+    finite = sum(int(np.count_nonzero(np.isfinite(block))) for block in numbers.blocks())
+    if finite != size:
+        raise DataError(f"{size - finite} of {size} pixel values are NaN or infinite; expected numbers")
 
 
-def _unit(pixels: NDArray[Any], full_scale: float) -> Recipe:
+def _unit(numbers: _Numbers, full_scale: float) -> Recipe:
     if not (math.isfinite(full_scale) and full_scale > 0):
         raise DataError(f"full_scale {full_scale}: expected a positive number")
-    lowest, highest = pixels.min(), pixels.max()
+    lowest, highest = numbers.range()
     if lowest < 0 or highest > full_scale:
-        kind = "floats from 0" if pixels.dtype.kind == "f" else "no negative values, and numbers"
+        kind = "floats from 0" if numbers.is_float else "no negative values, and numbers"
         remedy = "" if lowest < 0 else "set dataset.full_scale, or "
         raise DataError(
             f"pixel values from {lowest} to {highest} under normalize = 'unit'; expected {kind} to {full_scale:.10g}, "
@@ -108,12 +147,39 @@ def _unit(pixels: NDArray[Any], full_scale: float) -> Recipe:
     return Recipe(-math.inf, math.inf, 0.0, float(full_scale))
 
 
-def _percentile(pixels: NDArray[Any]) -> Recipe:
-    values = pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels  # quantiles of float16 are float16
-    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
+def _percentile(numbers: _Numbers) -> Recipe:
+    low, high = (float(value) for value in _quantiles(numbers))
     if low == high:
-        low, high = float(pixels.min()), float(pixels.max())
+        low, high = map(float, numbers.range())
     return _range(low, high)
+
+
+def _quantiles(numbers: _Numbers) -> NDArray[Any]:
+    pixels, meant = numbers.stored, numbers.meant
+    if meant is not None and pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
+        return _quantiles_of_counts(pixels, meant)
+    values = pixels if meant is None else meant(pixels)
+    # Quantiles of float16 are float16.
+    return np.asarray(np.percentile(values.astype(np.float32) if values.dtype == np.float16 else values, PERCENTILES))
+
+
+def _quantiles_of_counts(pixels: NDArray[Any], meant: Meaning) -> NDArray[np.float64]:
+    """What numpy finds of all pixels, from how often each number is stored: nothing of their size is sorted."""
+    limits = np.iinfo(pixels.dtype)
+    counts = sum(
+        np.bincount(block.astype(np.int64) - limits.min, minlength=limits.max - limits.min + 1)
+        for block in _Numbers(pixels, None).blocks()
+    )
+    values = meant(np.arange(limits.min, limits.max + 1).astype(pixels.dtype))
+    order = np.argsort(values)
+    up_to = np.cumsum(np.asarray(counts)[order])
+    places = np.array(PERCENTILES) / 100 * (pixels.size - 1)
+    below = np.floor(places).astype(np.int64)
+    above = np.minimum(below + 1, pixels.size - 1)
+    low, high = (values[order][np.searchsorted(up_to, place, side="right")] for place in (below, above))
+    share, step = places - below, high - low
+    # From the nearer of both, as numpy does it.
+    return np.where(share >= 0.5, high - step * (1 - share), low + step * share)
 
 
 def _range(low: float, high: float) -> Recipe:
@@ -125,23 +191,22 @@ def _usable_scale(scale: float) -> float:
     return scale if np.float32(scale) > 0 else 1.0
 
 
-def _moments(pixels: NDArray[Any]) -> tuple[float, float]:
+def _moments(numbers: _Numbers) -> tuple[float, float]:
     """Mean and population standard deviation; the deviation of equal values is exactly 0."""
-    lowest = pixels.min()
-    if lowest == pixels.max():
+    lowest, highest = numbers.range()
+    if lowest == highest:
         return float(lowest), 0.0
-    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
-        total = sum(int(block.sum(dtype=np.int64)) for block in _blocks(pixels))
-        squares = sum(int(np.square(block, dtype=np.int64).sum()) for block in _blocks(pixels))
+    size = numbers.stored.size
+    if not numbers.is_float and numbers.stored.dtype.itemsize <= 2:
+        total = sum(int(block.sum(dtype=np.int64)) for block in numbers.blocks())
+        squares = sum(int(np.square(block, dtype=np.int64).sum()) for block in numbers.blocks())
         # Python integers: the difference of the two large products is exact.
-        return total / pixels.size, math.sqrt((pixels.size * squares - total * total) / pixels.size**2)
-    mean = math.fsum(float(block.sum(dtype=np.float64)) for block in _blocks(pixels)) / pixels.size
-    variance = math.fsum(float(np.square(block - mean, dtype=np.float64).sum()) for block in _blocks(pixels))
-    return mean, math.sqrt(variance / pixels.size)
+        return total / size, math.sqrt((size * squares - total * total) / size**2)
+    mean = math.fsum(float(block.sum(dtype=np.float64)) for block in _in_doubles(numbers)) / size
+    variance = math.fsum(float(np.square(block - mean, dtype=np.float64).sum()) for block in _in_doubles(numbers))
+    return mean, math.sqrt(variance / size)
 
 
-def _blocks(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    flat = np.ascontiguousarray(pixels).reshape(-1)
-    if flat.dtype.kind == "f":
-        return (flat[start : start + _BLOCK].astype(np.float64) for start in range(0, flat.size, _BLOCK))
-    return (flat[start : start + _BLOCK].astype(np.int64) for start in range(0, flat.size, _BLOCK))
+def _in_doubles(numbers: _Numbers) -> Iterator[NDArray[Any]]:
+    kind = np.float64 if numbers.is_float else np.int64
+    return (block.astype(kind) for block in numbers.blocks())

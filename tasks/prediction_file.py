@@ -142,7 +142,7 @@ def read_prediction(
 
     Raises DataError where the file cannot be used, ContradictionError where the set cannot be what it was taken for.
     """
-    choice = replace(volumes.choice, drawn_on=grid)
+    choice = volumes.choice.over(grid)
     floats = stores_floats(data, name, choice)
     if counting.kind == "probabilities" or (floats and counting.kind == "floats"):
         read = read_probabilities(data, name, choice)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -19,6 +19,8 @@ PARTS = 2.0**14
 """Of a voxel, to which positions are rounded: as finely as headers with 32 bits tell. What lies half-way between two
 voxels then lies half-way in every row, whatever a computation rounds."""
 
+Meaning = Callable[[NDArray[Any]], NDArray[Any]]
+"""What some stored numbers of a file stand for, one by one."""
 Position = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -50,18 +52,20 @@ class Resampling:
             result[place][inside] = values[d, h, w]
         return result
 
-    def linear(self, values: NDArray[Any], top: int, bottom: int, outside: Any = 0) -> NDArray[np.float32]:
+    def linear(
+        self, values: NDArray[Any], top: int, bottom: int, outside: Any = 0, meant: Meaning | None = None
+    ) -> NDArray[np.float32]:
         """Planes `top` to `bottom` of the result, of probabilities (D, H, W, ...), linear between the voxels around.
 
         Beyond the outermost centres their values go on to the border of the volume; `outside`, a number or one for
         each channel, stands outside of it. NaN where a voxel around is NaN. Nothing is smoothed: of a much finer volume
-        most voxels have no say.
+        most voxels have no say. meant: what is taken of the values, where it is not they themselves.
         """
         result = self._filled(values, top, bottom, outside, np.dtype(np.float32))
         for place, position in self._blocks(values[0, 0, 0].size, top, bottom):
             inside = self._inside(position)
             d, h, w = (along[inside] for along in position)
-            result[place][inside] = _between(values, (d, h, w))
+            result[place][inside] = _between(values, (d, h, w), meant)
         return result
 
     def n_outside(self) -> int:
@@ -94,7 +98,7 @@ class Resampling:
         return inside
 
 
-def _between(values: NDArray[Any], position: Position) -> NDArray[np.float64]:
+def _between(values: NDArray[Any], position: Position, meant: Meaning | None) -> NDArray[np.float64]:
     """Values (n, ...) at positions (n,) along each axis: the 8 voxels around, each weighed by how near it is."""
     total = np.zeros((len(position[0]), *values.shape[3:]))
     sides = []
@@ -105,7 +109,8 @@ def _between(values: NDArray[Any], position: Position) -> NDArray[np.float64]:
         sides.append(((low.astype(np.intp), 1 - share), (high.astype(np.intp), share)))
     for (d, of_d), (h, of_h), (w, of_w) in product(*sides):
         weight = (of_d * of_h * of_w).reshape(-1, *(1,) * (values.ndim - 3))
-        total += weight * values[d, h, w]
+        around = values[d, h, w]
+        total += weight * (around if meant is None else meant(around))
     return total
 
 

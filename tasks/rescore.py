@@ -22,16 +22,8 @@ from segscale.tasks.metrics.kept_thresholds import aggregate, counts_at, kept_in
 from segscale.tasks.metrics.layout import over_classes
 from segscale.tasks.metrics.measures import with_measures
 from segscale.tasks.metrics.metric_table import DICE, TVERSKY
-from segscale.tasks.metrics.panel import (
-    IS_REGION,
-    OVER_CLASSES,
-    PREDICTION_MISSING,
-    REFERENCE_PIXELS,
-    Panel,
-    Sample,
-    n_classes_of,
-    panel_of,
-)
+from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, Sample, panel_of
+from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS, n_classes_of
 from segscale.tasks.metrics.per_unit import per_unit
 from segscale.tasks.metrics.settings import EmptyPolicy, MissedDistance, ScoreSettings
 from segscale.tasks.metrics.statistics import mean, mean_with_zeros

@@ -14,7 +14,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.storage.side_parts import HISTOGRAMS, LESIONS, SURFACES
 from segscale.tasks.measuring import Measuring
 from segscale.tasks.metrics.lesion_metrics import score_lesions
-from segscale.tasks.metrics.panel import IS_REGION, PREDICTION_MISSING
+from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.surface_metrics import BORDERS, nsd_name, with_missed
 from segscale.tasks.run_counts import Layout

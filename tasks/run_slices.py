@@ -12,8 +12,7 @@ from segscale.storage import parts
 from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.side_parts import SLICES
-from segscale.tasks.metrics.panel import IS_REGION
-from segscale.tasks.metrics.per_image import EXPLAINED, score_images
+from segscale.tasks.metrics.per_image import EXPLAINED, IS_REGION, score_images
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.run_counts import Layout
 from segscale.tasks.run_sides import collect_sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -109,7 +109,7 @@ def score_image(files: ImageFiles, read: ReadImage, scoring: Scoring) -> ScoredI
         image = _image_grid(files, read) if scoring.has_images else None
         size = image.size if image else None
         data, name = _data_of("reference", files, read)
-        labels = read_labels(data, name, choice=replace(scoring.volumes.choice, drawn_on=image), narrow=True)
+        labels = read_labels(data, name, choice=scoring.volumes.choice.over(image), narrow=True)
         place = place_of(labels, image, file_name(files.image[0]), scoring.volumes)
         size = place.size
         stored = _ordinary_prediction(labels.values.size, place.grid, files, read, scoring)
@@ -202,7 +202,7 @@ def _ordinary_prediction(
     None before, and where it is none, or cannot be read: `read_prediction` says why once the reference is known.
     """
     data, name = read.data.get("prediction", b""), file_name(files.prediction[0])
-    choice = replace(scoring.volumes.choice, drawn_on=grid)
+    choice = scoring.volumes.choice.over(grid)
     kind = scoring.counting.kind
     is_worth = EFFORT.spend(n_pixels) or n_pixels >= ALONE_WORTH_LOADING
     if not data or not is_worth or kind == "probabilities":

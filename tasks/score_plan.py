@@ -14,6 +14,7 @@ import pyarrow as pa
 from segscale.storage import catalog as catalogs
 from segscale.storage.failures import REASON, Failure
 from segscale.storage.ledger import content_key
+from segscale.storage.source_memory import places_among, source_keys
 from segscale.storage.sources import ROLES
 from segscale.tasks.geometry import Vector
 from segscale.tasks.place_columns import place_columns
@@ -106,8 +107,8 @@ def known_hashes(listing: pd.DataFrame, sources: pd.DataFrame, role: str) -> npt
         return found
     is_there = ((listing[role] != "") & (listing[f"{role}_version"] != "")).to_numpy()
     of_role = sources[sources["role"] == role]
-    keys = catalogs.source_keys(listing[role][is_there], listing[f"{role}_version"][is_there])
-    places = catalogs.places_among(keys, catalogs.source_keys(of_role["url"], of_role["version"]))
+    keys = source_keys(listing[role][is_there], listing[f"{role}_version"][is_there])
+    places = places_among(keys, source_keys(of_role["url"], of_role["version"]))
     # No place is called -1, which is that of None as well.
     hashes = np.array([*of_role["sha256"], None], dtype=object)
     found[is_there] = hashes[places]

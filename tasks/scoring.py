@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import content_key
@@ -45,9 +45,8 @@ class Scoring:
         return {**found, "counting": self.counting.as_key()}
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFiles:
-    """The files of one image, (URL, version) each; "" and "" for none."""
+class ImageFiles(NamedTuple):
+    """The files of one image, (URL, version) each; "" and "" for none. A tuple, as `SourceFacts` is."""
 
     image_id: str
     image: tuple[str, str]
@@ -75,8 +74,7 @@ class ScoreJob:
     """Of a trial: the ids of the images that are counted, and nothing is committed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """What decides the counts of one image: the names and hashes of its files, and why it is left out if it is."""
 
     image_id: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segscale.storage import parts
+from segscale.tasks.counting import of_class
 from segscale.tasks.geometry import Vector
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.metrics.overlap import OverlapCounts
@@ -59,11 +59,7 @@ def slice_rows(image_id: str, head: str, slices: Sequence[OverlapCounts]) -> lis
             "image_id": image_id,
             "head": head,
             "slice_index": number,
-            "class_index": index,
-            "n_pixels": counts.n_pixels,
-            "n_ignored": counts.n_ignored,
-            **{name: int(getattr(counts, name)[index]) for name in parts.COUNTS[2:]},
-            **{name: float(getattr(counts, name)[index]) for name in parts.SOFT_SUMS},
+            **of_class(counts, index),
         }
         for number, counts in enumerate(slices)
         for index in range(len(counts.true_positive))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,28 @@ import numpy.typing as npt
 
 from segscale.tasks.alignment import Alignment
 from segscale.tasks.grids import Size
+from segscale.tasks.resampling import Meaning
 from segscale.tasks.tiling import PaddingMode, fill_padded
 
 BLOCK_BYTES = 1 << 24
 """Of pixels, turned, resampled or padded at once: what that takes beside them is little then."""
 
 
-Meaning = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+@dataclass(frozen=True, slots=True)
+class MeantStack:
+    """Slices that hold numbers as they are stored, and give the float32 that these mean when they are asked for."""
+
+    stored: npt.NDArray[Any]
+    meant: Meaning
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the stack."""
+        return self.stored.shape
+
+    def __getitem__(self, place: int) -> npt.NDArray[Any]:
+        return self.meant(self.stored[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +60,25 @@ class Slices:
         not reach, its lowest number stands.
         """
         volume = self.volume
-        outside = float(pixels.min()) if way is not None and way.resampling is not None else 0.0
+        outside = _lowest(pixels, meant) if way is not None and way.resampling is not None else 0.0
         step = _step(volume)
         for top in range(0, len(volume), step):
             bottom = min(top + step, len(volume))
-            planes = pixels[top:bottom] if way is None else way.planes(pixels, top, bottom, outside)
-            volume[top:bottom] = planes if meant is None else meant(planes)
+            if way is not None:
+                volume[top:bottom] = way.planes(pixels, top, bottom, outside, meant)
+            else:
+                volume[top:bottom] = pixels[top:bottom] if meant is None else meant(pixels[top:bottom])
         true = np.moveaxis(volume, self.axis, 0)
         step = _step(self.stack)
         for first in range(0, len(true), step):
             fill_padded(self.stack[first : first + step], true[first : first + step], mode)
+
+
+def _lowest(pixels: npt.NDArray[Any], meant: Meaning | None) -> float:
+    if meant is None:
+        return float(pixels.min())
+    # One way or the other, what is meant grows with what is stored.
+    return float(meant(np.array([pixels.min(), pixels.max()])).min())
 
 
 def _step(array: npt.NDArray[Any]) -> int:

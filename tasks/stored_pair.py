@@ -13,9 +13,9 @@ from segscale.tasks.labels import FULL_8_BITS, IGNORED, NO_CLASS, LabelRule, ind
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.metrics.regions import Regions, members
 
-_BYTES = (np.uint8, np.bool_)
-_MOST_CLASSES = 128
-"""Of more the table of kinds takes longer to go through than an image."""
+_BYTES = "B?"
+_MOST_CLASSES = 253
+"""Kinds are bytes, and three stand beside the classes."""
 
 
 def _is_simple(labels: NDArray[Any], size: Sequence[int] | None, rule: LabelRule) -> bool:
@@ -24,7 +24,7 @@ def _is_simple(labels: NDArray[Any], size: Sequence[int] | None, rule: LabelRule
     Without a size it has to be flat.
     """
     fits = labels.ndim == 3 and (labels.shape[0] == 1 if size is None else labels.shape == tuple(size))
-    return fits and labels.dtype in _BYTES and rule.n_classes <= _MOST_CLASSES
+    return fits and labels.dtype.char in _BYTES and rule.n_classes <= _MOST_CLASSES
 
 
 def count_stored(

@@ -16,6 +16,7 @@ from segscale.tasks.readers import (
     NO_CHOICE,
     Choice,
     are_whole,
+    read_header,
     read_labels,
     read_picture,
     read_probabilities,
@@ -113,13 +114,13 @@ def look_at_type(data: bytes, name: str, choice: Choice = NO_CHOICE) -> Seen | N
 def look_at_image(data: bytes, name: str, full_scale: float = 0.0, choice: Choice = NO_CHOICE) -> float | None:
     """The largest pixel of an image of integers as a share of full scale; None for floats and what cannot be read.
 
-    Full scale is as given, as the file states it, or that of its type.
+    Full scale is as given, as the file states it, or that of its type. Floats are not decoded.
     """
     try:
+        if np.dtype(read_header(data, name, choice).dtype).kind not in "iu":
+            return None
         picture, stated = read_picture(data, name, choice), read_stated_maximum(data, name)
     except DataError:
-        return None
-    if picture.pixels.dtype.kind not in "iu":
         return None
     # Of a type with a sign, all of it: 12 bits are as few in int16 as in uint16.
     of_type = 2 * picture.full_scale + 1 if picture.pixels.dtype.kind == "i" else picture.full_scale

@@ -240,6 +240,7 @@ def test_folders_are_scored_beside_the_formula() -> None:
         str(BENCHMARKS / "scoring.py"),
         "--only",
         "small",
+        "stages",
         "stacks",
         "--rounds",
         "1",
@@ -250,6 +251,10 @@ def test_folders_are_scored_beside_the_formula() -> None:
     rows = re.findall(r"^(now|now, unchanged|label maps, .*|codes, .*?)  +([\d.]+)", answer.stdout, re.MULTILINE)
     assert len(rows) == 6
     assert all(float(median) > 0 for _, median in rows)
+    stages = re.findall(
+        r"^(driver: .*?|workers, .*?|files read.*?|decoded.*?|a shard.*?)  +([\d.]+)", answer.stdout, re.M
+    )
+    assert len(stages) == 8
 
 
 @pytest.mark.nightly(part="benchmarks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,3 +168,12 @@ def test_a_run_is_debugged_in_its_own_process(tmp_path: Path, monkeypatch: pytes
     run = example("debug")["run"]
     assert run.counted.stage == "score"
     assert len(list((tmp_path / "store" / "ledger" / "score").iterdir())) == len(run.counted.keys) > 0
+
+
+def test_every_extra_that_is_asked_for_is_there() -> None:
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    asked: set[str] = set()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for names in re.findall(r"'(?:\.|segscale)\[([\w,-]+)\]'", path.read_text(encoding="utf-8")):
+            asked |= set(names.split(","))
+    assert asked == extras - {"dev", "oracles"}, "those two are for who works on Segscale"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,29 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.storage import parts
+from segscale.storage.ledger import Ledger
+from segscale.storage.slice_parts import read_slices
 from segscale.storage.source_names import of_channels, of_segment
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.geometry import Geometry, ras_affine
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.metrics.region_channels import RegionChannel
 from segscale.tasks.place_columns import place_columns
+from segscale.tasks.predict import STAGE, PredictJob, predict_key, predict_shard
 from segscale.tasks.prediction_file import Counting, read_prediction
 from segscale.tasks.readers import Choice, read_header, read_label_map, read_labels, read_picture
 from segscale.tasks.source_files import read_source
 from tests.page_rows import PageRows
+from tests.tasks.conftest import data_set
 from tests.tasks.geometries import TURNS
 from tests.tasks.readers.dicom_made import CROOKED, ct_series, multi_frame, segmentation
+from tests.tasks.test_predict import PointwiseEngine
+from tests.tasks.test_predict import _kept as kept_of
+from tests.tasks.test_predict import _prediction as prediction_by
 from tests.tasks.volumes import (
     COUNTED,
     GEOMETRY,
@@ -41,7 +50,7 @@ from tests.tasks.volumes import (
     turned,
 )
 
-PAGE: PageRows[[Path]] = PageRows("volumes.md", "what there is", "what files have")
+PAGE: PageRows[[Path]] = PageRows("volumes.md", "what there is", "what files have", "what a network meets")
 row = PAGE.row
 
 
@@ -344,3 +353,100 @@ def _(_: Path) -> None:
             image.header[name] = line
         with pytest.raises(DataError):
             read_label_map(image.to_bytes(), "a.nii")
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a network that knows single pixels made of one image."""
+
+    slice_axis: str
+    labels: NDArray[Any]
+    """(slices, height, width)"""
+    rows: pd.DataFrame
+    slices: pd.DataFrame
+    """Empty where they are not counted by themselves."""
+
+
+BRIGHT = np.random.default_rng(8).integers(0, 250, SIZE, np.uint8)
+FOUND = (REFERENCE > 0).astype(np.uint8)
+
+
+def predicted(
+    folder: Path, image: bytes, reference: bytes, name: str = "a.nii.gz", slices: bool = False, **asked: Any
+) -> Predicted:
+    data = data_set(folder, {name: image}, {name: reference}, labels_found=(0, 1), **asked)
+    data.ingest()
+    ((ingested,), row) = data.entries(), data.catalog.iloc[0]
+    engine = PointwiseEngine(channels=1)
+    prediction = prediction_by(engine)
+    job = PredictJob(predict_key(ingested.key, prediction, slices), ingested.key, slices=slices)
+    predict_shard(data.store, job, prediction, engine)
+    entry = Ledger(data.store).read(STAGE, job.key)
+    rows = pd.DataFrame(parts.read_part(data.store, entry).to_pylist())
+    assert not rows["error"].any(), rows["error"].tolist()
+    of_slices = read_slices(data.store, entry).to_pandas() if slices else pd.DataFrame()
+    return Predicted(row["slice_axis"], kept_of(data, entry, row["image_id"]), rows, of_slices)
+
+
+def by_slices(pixels: NDArray[Any], axis: int) -> NDArray[Any]:
+    return (np.moveaxis(pixels, axis, 0) > 127).astype(np.uint8)
+
+
+@row("a volume")
+def _(folder: Path) -> None:
+    found = predicted(folder, nifti(BRIGHT, GEOMETRY), nifti(FOUND, GEOMETRY))
+    assert np.array_equal(found.labels, by_slices(BRIGHT, 0))
+    hits = np.count_nonzero((BRIGHT > 127) & (FOUND == 1))
+    assert found.rows["true_positive"].tolist()[-1] == hits, "of the whole volume"
+
+
+@row("voxels that are further apart along one axis")
+def _(folder: Path) -> None:
+    for axis, (name, spacing) in enumerate({"d": (3.0, 0.5, 0.5), "h": (0.5, 3.0, 0.5), "w": (0.5, 0.5, 3.0)}.items()):
+        geometry = replace(GEOMETRY, spacing=spacing)
+        found = predicted(folder / name, nifti(BRIGHT, geometry), nifti(FOUND, geometry))
+        assert found.slice_axis == name
+        assert np.array_equal(found.labels, by_slices(BRIGHT, axis))
+
+
+@row("an axis of one voxel")
+def _(folder: Path) -> None:
+    found = predicted(folder, nifti(BRIGHT[:, :1], GEOMETRY), nifti(FOUND[:, :1], GEOMETRY))
+    assert found.slice_axis == "h"
+    assert np.array_equal(found.labels, by_slices(BRIGHT[:, :1], 1))
+
+
+@row("no spacing")
+def _(folder: Path) -> None:
+    found = predicted(folder, npy(BRIGHT), npy(FOUND), "a.npy")
+    assert found.slice_axis == "d"
+    assert np.array_equal(found.labels, by_slices(BRIGHT, 0))
+
+
+@row('`dataset.slice_axis = "w"`')
+def _(folder: Path) -> None:
+    found = predicted(folder, nifti(BRIGHT, GEOMETRY), nifti(FOUND, GEOMETRY), slice_axis="w")
+    assert found.slice_axis == "w"
+    assert np.array_equal(found.labels, by_slices(BRIGHT, 2))
+
+
+@row("a picture among volumes")
+def _(folder: Path) -> None:
+    found = predicted(folder, npy(BRIGHT[0]), npy(FOUND[0]), "a.npy", slice_axis="w")
+    assert found.slice_axis == ""
+    assert np.array_equal(found.labels, by_slices(BRIGHT[:1], 0))
+
+
+@row("axes in another order than its reference's")
+def _(folder: Path) -> None:
+    found = predicted(folder, turned(TURNS[31], BRIGHT), turned(TURNS[0], FOUND), "a.nii")
+    assert np.array_equal(found.labels, by_slices(BRIGHT, "dhw".index(found.slice_axis)))
+
+
+@row("`[metrics] slices = true`")
+def _(folder: Path) -> None:
+    found = predicted(folder, nifti(BRIGHT, GEOMETRY), nifti(FOUND, GEOMETRY), slices=True)
+    assert len(found.slices) == len(found.rows) * len(found.labels)
+    for name in ("true_positive", "false_positive", "false_negative", "true_negative"):
+        sums = found.slices.groupby("class_index")[name].sum()
+        assert sums.tolist() == found.rows.sort_values("class_index")[name].tolist()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from contextlib import suppress
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
@@ -30,9 +31,12 @@ Channels = Literal["", "argmax", "independent", "regions"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
 
 
-def _tabled(value: object) -> object:
-    if isinstance(value, dict):
-        return value
+def _tabled(value: Any) -> object:
+    """A table, or the same as pairs, which keep their order where a store of JSON sorts the keys of tables."""
+    with suppress(TypeError, ValueError):
+        named = dict(value)
+        if len(named) == len(value):
+            return named
     raise ValueError(f"expected a table such as {{ whole_tumour = [1, 2, 3] }}, got {as_toml(value)}")
 
 

@@ -21,16 +21,17 @@ from segscale.flows.run import Run
 from segscale.flows.score import score_catalog, score_files
 from segscale.flows.stage import StageSummary
 from segscale.storage import verification
-from segscale.storage.catalog import SourceMemory, read_catalog, rows_by_shard
+from segscale.storage.catalog import read_catalog, rows_by_shard
 from segscale.storage.enumeration import counted
 from segscale.storage.ledger import Ledger
 from segscale.storage.quarantine import STAGE as QUARANTINE
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import find_reports
 from segscale.storage.set_aside import set_aside, waiting
+from segscale.storage.source_memory import SourceMemory
 from segscale.storage.verification import Finding
 from segscale.tasks import predict, scan, scoring, shard_plan
-from segscale.tasks.predict import Prediction, prediction_of
+from segscale.tasks.prediction import Prediction, prediction_of
 
 logger = logging.getLogger("segscale")
 Shards = set[tuple[str, str]]

@@ -26,7 +26,7 @@ from ruamel.yaml.error import YAMLError
 
 from segscale.errors import ConfigError
 from segscale.flows.cluster.apart import deaf
-from segscale.flows.config.evaluation import parse_config
+from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.prefect import flows
 from segscale.flows.prefect.concurrency import limit_name
 
@@ -126,9 +126,16 @@ def read_deployments(path: Path) -> Served:
         if _table(entry, "work_pool", source).get("job_variables", {}).get("image"):
             elsewhere.append(entry["name"])
             continue
-        here.append(_deployment(entry, config.model_dump(mode="json"), source))
+        here.append(_deployment(entry, _parameter(config), source))
         datasets[config.dataset.name] = None
     return Served(tuple(here), tuple(datasets), tuple(elsewhere))
+
+
+def _parameter(config: EvaluationConfig) -> dict[str, Any]:
+    """The configuration as a server keeps it: PostgreSQL sorts tables, and the order of regions counts."""
+    kept = config.model_dump(mode="json")
+    kept["dataset"]["regions"] = list(config.dataset.regions.items())
+    return kept
 
 
 def _deployment(entry: dict[str, Any], config: dict[str, Any], source: str) -> RunnerDeployment:

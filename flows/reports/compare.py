@@ -14,7 +14,7 @@ from segscale.storage.enumeration import counted
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.compare import Comparison, compare
 from segscale.tasks.metrics.pairing import IMAGE_HASH
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, with_missing_columns
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING, with_missing_columns
 from segscale.tasks.metrics.size_strata import is_lesion_size
 
 SHOWN_METRICS = ("dice", "tversky", "hd95", "lesion_f1")

@@ -44,6 +44,7 @@ def diagnose_report(path: str) -> list[Finding]:
             batch_summed=whole_table(report, "batch_summed"),
             gap=whole_table(report, "gap"),
             settings=settings,
+            masks_alone=report.run()["config"].get("dataset", {}).get("ignore_label", 0) is None,
         )
         measures = measures_of(report, settings, (SURFACE,))
         return by_severity([*found, *equal_files(per_image), *about_measures(measures)])

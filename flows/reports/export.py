@@ -16,7 +16,7 @@ from segscale.storage.nearby import why_not_written
 from segscale.storage.reports import Report, open_report
 from segscale.storage.table_csv import encode_csv
 from segscale.tasks.metrics.nnunet_summary import COLUMNS, nnunet_summary
-from segscale.tasks.metrics.panel import IS_REGION
+from segscale.tasks.metrics.per_image import IS_REGION
 
 SUFFIX = ".parquet"
 

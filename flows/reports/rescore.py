@@ -19,7 +19,7 @@ from segscale.flows.reports.tables import (
 )
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.measures import LESIONS, SURFACE
-from segscale.tasks.metrics.panel import n_classes_of
+from segscale.tasks.metrics.per_image import n_classes_of
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
 from segscale.tasks.rescore import (

@@ -21,7 +21,7 @@ from segscale.tasks.engines import Engine, Precision
 from segscale.tasks.engines.flips import FlippedEngine
 from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.selection import EngineName
-from segscale.tasks.predict import Asked
+from segscale.tasks.prediction import Asked
 
 logger = logging.getLogger("segscale")
 

@@ -21,7 +21,8 @@ from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions
 from segscale.tasks.engines import Engine, Precision
 from segscale.tasks.engines.selection import Choice, EngineName, choose_engine, look_around
-from segscale.tasks.predict import Asked, Prediction, PredictJob
+from segscale.tasks.predict import PredictJob
+from segscale.tasks.prediction import Asked, Prediction
 
 PLUGIN = "segscale-engine"
 ENGINE_SECONDS = 1800.0

@@ -15,7 +15,8 @@ from segscale.tasks.scan import SourceFacts
 # What a worker never does it does not load: of a few hundred files that would take longer than they do.
 if TYPE_CHECKING:
     from segscale.tasks.ingest import ShardDone
-    from segscale.tasks.predict import Prediction, PredictJob
+    from segscale.tasks.predict import PredictJob
+    from segscale.tasks.prediction import Prediction
     from segscale.tasks.scoring import ScoreDone, ScoreJob, Scoring
     from segscale.tasks.shard_plan import IngestJob, Preparation
 

@@ -29,14 +29,16 @@ def diagnose(
     batch_summed: pd.DataFrame,
     gap: pd.DataFrame,
     settings: ScoreSettings,
+    masks_alone: bool = False,
 ) -> list[Finding]:
     """What the tables of a report say against the run, errors first; nothing but notes for a sound one.
 
     The predictions of a class get at most one finding, the most specific. Aggregates are judged over the whole set.
+    masks_alone: no label is ignored (dataset.ignore_label), so that all ignored pixels lie outside of masks.
     """
     panel = panel_of(per_image)
     cases = list(cases_of(panel))
-    found = [nothing_but_ignored(panel), *(broken_prediction(case) for case in cases)]
+    found = [nothing_but_ignored(panel, masks_alone), *(broken_prediction(case) for case in cases)]
     found += [smoothed_empty_references(case, settings) for case in cases]
     found.append(failed_images(per_sample))
     found += [*gap_notes(gap, cases), *batch_size_notes(batch_summed), *short_last_batch_notes(batch_summed)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.findings import Finding
-from segscale.tasks.metrics.panel import regions_of
+from segscale.tasks.metrics.per_image import regions_of
 
 HASHES = ("image_sha256", "reference_sha256", "prediction_sha256")
 _SHOWN = 3

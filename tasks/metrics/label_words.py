@@ -22,8 +22,6 @@ MOST_CLASSES = 8
 """Each class costs three sums over all pixels; a compiled pass costs the same whatever their number is."""
 _RUN = 128
 """Words that are added up; 255 would still not carry over into the next byte."""
-_ALL_BITS = 255
-_HIGHEST_BITS, _BEYOND_ONE = np.uint64(0x8080808080808080), np.uint64(0xFEFEFEFEFEFEFEFE)
 _EVERY_OTHER, _PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
 
 
@@ -49,8 +47,6 @@ def count_few_labels(
     Then the pixels of each image that are ignored, int64 (N,), and the first image with a label that is no class, which
     makes the numbers void, or None. Stacks are those of `in_words`.
     """
-    if n_classes == 2 and ignored in (None, _ALL_BITS):
-        return _count_two_labels(references, label_maps, n_filled, ignored is not None)
     n_images, n_pixels = len(references), references.shape[1] * WORD
     ignored_words = None if ignored is None else _equal(references, ignored)
     n_ignored = np.zeros(n_images, np.int64) if ignored_words is None else _sums(ignored_words)
@@ -69,26 +65,6 @@ def count_few_labels(
     else:
         sums[:, :, 0] -= n_filled
     return sums, n_ignored, _first(~known)
-
-
-def _count_two_labels(
-    references: Uint64Array, label_maps: Uint64Array, n_filled: int, has_ignore: bool
-) -> tuple[Int64Array, Int64Array, int | None]:
-    """The same where labels are 0 and 1, which need not be compared, and 255 is what is ignored, if anything is."""
-    seen, seen_predicted = np.bitwise_or.reduce(references, axis=1), np.bitwise_or.reduce(label_maps, axis=1)
-    n_ignored, refused = np.zeros(len(references), np.int64), seen & _BEYOND_ONE
-    if has_ignore and (seen & _HIGHEST_BITS).any():
-        highest = references & _HIGHEST_BITS
-        ones = highest >> np.uint64(7)
-        ignored = highest | (highest - ones)
-        refused = np.bitwise_or.reduce((references ^ ignored) & (_BEYOND_ONE | ignored), axis=1)
-        n_ignored = _sums(ones)
-        references, label_maps = references & ~ignored, label_maps & ~ignored
-    both, reference, predicted = _sums(references & label_maps), _sums(references), _sums(label_maps)
-    counted = references.shape[1] * WORD - n_filled - n_ignored
-    of_background = counted - reference - predicted + both, counted - reference, counted - predicted
-    sums = np.stack([of_background, (both, reference, predicted)], axis=-1)
-    return sums, n_ignored, _first((refused | (seen_predicted & _BEYOND_ONE)) != 0)
 
 
 def _first(refused: NDArray[np.bool_]) -> int | None:

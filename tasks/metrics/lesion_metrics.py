@@ -18,7 +18,8 @@ import pandas as pd
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import Metric
-from segscale.tasks.metrics.panel import MICRO, OVER_CLASSES, PREDICTION_MISSING, ClassCounts, Panel
+from segscale.tasks.metrics.panel import MICRO, OVER_CLASSES, ClassCounts, Panel
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.size_strata import LESION_COLUMNS, UNKNOWN, SizeStrata, is_lesion_size

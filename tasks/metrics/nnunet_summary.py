@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.panel import regions_of
+from segscale.tasks.metrics.per_image import regions_of
 from segscale.tasks.refusal import there_are
 
 COLUMNS = (

@@ -66,8 +66,10 @@ class OverlapCounts:
     """(H, 256) counted pixels of any other class by bin."""
 
     def __post_init__(self) -> None:
+        expected = self.true_positive.shape
+        assert len(expected) == 1
         for name in CLASS_COLUMNS:
-            assert getattr(self, name).shape == (self.n_classes,), name
+            assert getattr(self, name).shape == expected, name
         assert self.histogram_foreground.shape == self.histogram_background.shape == (self.n_histograms, BINS)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +12,19 @@ from numpy.typing import NDArray
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS, Metric
-from segscale.tasks.metrics.per_image import EXPLAINED, is_ok
+from segscale.tasks.metrics.per_image import (
+    EXPLAINED,
+    PREDICTION_MISSING,
+    REFERENCE_PIXELS,
+    is_ok,
+    regions_of,
+    with_missing_columns,
+)
 from segscale.tasks.metrics.size_strata import COLUMN, COLUMN_MM3, UNKNOWN, SizeStrata, is_lesion_size, is_size
 from segscale.tasks.refusal import there_are
 
 IMAGE = "image"
 """What stands in the column `unit` where images are evaluated."""
-IS_REGION = "is_region"
-"""Column of per_image, where regions are counted beside classes: whether a row is of one."""
 OVER_CLASSES = -1
 """class_index of what is said over classes: MACRO, MICRO and CHANNELS."""
 MACRO = "all_macro"
@@ -29,9 +33,6 @@ MICRO = "all_micro"
 """Of the counts summed over foreground classes."""
 CHANNELS = "all_channels_micro"
 """Of the counts summed over all classes, the background included."""
-PREDICTION_MISSING, REFERENCE_PIXELS = "prediction_missing", "reference_pixels"
-"""Columns of per_image: whether an image failed for want of a usable prediction alone, null where that is not known;
-and the pixels of its reference, which are known then too."""
 
 
 _SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
@@ -253,30 +254,6 @@ def _volumes(panel: Panel) -> tuple[Float64Array, ...] | None:
         return None
     sizes = zip(panel.pixels(), voxels, strict=True)
     return tuple(np.where((pixels == UNKNOWN) | np.isnan(mm3), UNKNOWN, pixels * mm3) for pixels, mm3 in sizes)
-
-
-def regions_of(per_image: pd.DataFrame) -> tuple[int, ...]:
-    """The class indices of the regions in a `per_image` table."""
-    if IS_REGION not in per_image:
-        return ()
-    # Beside those of runs that have none, where it is null.
-    is_region = per_image[IS_REGION].astype("boolean").fillna(False).to_numpy(bool)
-    return tuple(map(int, per_image.loc[is_region, "class_index"].unique()))
-
-
-def n_classes_of(per_image: pd.DataFrame) -> int:
-    """How many classes a `per_image` table has, the background included and regions left out."""
-    return per_image["class_index"].nunique() - len(regions_of(per_image))
-
-
-def with_missing_columns(per_image: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns about missing predictions; where it has none, nothing is known of failed images."""
-    if PREDICTION_MISSING in per_image.columns and REFERENCE_PIXELS in per_image.columns:
-        return per_image
-    unknown = pd.array([pd.NA] * len(per_image), dtype="boolean")
-    unknown[is_ok(per_image)] = False
-    columns: dict[str, Any] = {PREDICTION_MISSING: unknown, REFERENCE_PIXELS: pd.NA}
-    return per_image.assign(**columns)
 
 
 def _class_counts(rows: pd.DataFrame, n_images: int, n_missing: int) -> ClassCounts:

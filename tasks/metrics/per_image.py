@@ -1,4 +1,6 @@
-"""Scores of every image: the `per_image` table from its counts."""
+"""Scores of every image: the `per_image` table from its counts, and what its rows are of."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,11 @@ SCORE_COLUMNS = (
     *(f"gap_contribution_{metric.name}" for metric in EXPLAINED),
 )
 """What the table has more than counts."""
+IS_REGION = "is_region"
+"""Column of per_image, where regions are counted beside classes: whether a row is of one."""
+PREDICTION_MISSING, REFERENCE_PIXELS = "prediction_missing", "reference_pixels"
+"""Columns of per_image: whether an image failed for want of a usable prediction alone, null where that is not known;
+and the pixels of its reference, which are known then too."""
 
 
 def score_images(counts: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
@@ -51,6 +58,30 @@ def is_ok(per_image: pd.DataFrame) -> NDArray[np.bool_]:
     if unknown:
         raise ArgumentError(f"per_image: expected status 'ok' or 'failed', got {sorted(map(str, unknown))}")
     return (per_image["status"] == "ok").to_numpy(bool)
+
+
+def regions_of(per_image: pd.DataFrame) -> tuple[int, ...]:
+    """The class indices of the regions in a `per_image` table."""
+    if IS_REGION not in per_image:
+        return ()
+    # Beside those of runs that have none, where it is null.
+    is_region = per_image[IS_REGION].astype("boolean").fillna(False).to_numpy(bool)
+    return tuple(map(int, per_image.loc[is_region, "class_index"].unique()))
+
+
+def n_classes_of(per_image: pd.DataFrame) -> int:
+    """How many classes a `per_image` table has, the background included and regions left out."""
+    return per_image["class_index"].nunique() - len(regions_of(per_image))
+
+
+def with_missing_columns(per_image: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns about missing predictions; where it has none, nothing is known of failed images."""
+    if PREDICTION_MISSING in per_image.columns and REFERENCE_PIXELS in per_image.columns:
+        return per_image
+    unknown = pd.array([pd.NA] * len(per_image), dtype="boolean")
+    unknown[is_ok(per_image)] = False
+    columns: dict[str, Any] = {PREDICTION_MISSING: unknown, REFERENCE_PIXELS: pd.NA}
+    return per_image.assign(**columns)
 
 
 def _spread(values: Float64Array, ok: NDArray[np.bool_]) -> Float64Array:

@@ -22,6 +22,53 @@ ROWS, COPIES = 3, 4
 EACH, LOWEST = np.uint64(0x0101010101010101), np.uint64(0xFF)
 HIGHEST_BITS, BEYOND_ONE = np.uint64(0x8080808080808080), np.uint64(0xFEFEFEFEFEFEFEFE)
 ALL_VALID, NOTHING_IGNORED = -1, -1
+RUN = 248
+"""Words of bytes up to 1 that are added up as they stand: no byte carries over into the next."""
+EVERY_OTHER, PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
+
+
+@compiled
+def count_two_labels(
+    references: Uint64Array, label_maps: Uint64Array, n_filled: int, has_ignore: bool
+) -> tuple[Int64Array, int]:
+    """Pixels by reference and label map, int64 (N, 2, 2), of labels 0 and 1 and, where `has_ignore`, 255 in references.
+
+    Void, with the number of the image, where there is another label.
+    """
+    n_images, n_words = references.shape
+    confusion = np.empty((n_images, 2, 2), np.int64)
+    ignore_bits = HIGHEST_BITS if has_ignore else np.uint64(0)
+    for image in range(n_images):
+        wrong: Any = np.uint64(0)
+        in_both, in_reference, predicted, n_ignored = 0, 0, 0, 0
+        for start in range(0, n_words, RUN):
+            # Of slices, unlike of places in the whole, the compiler takes many words at once.
+            labels, predictions = references[image, start : start + RUN], label_maps[image, start : start + RUN]
+            both, ones, predicted_ones, ignored_ones = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+            for i in range(labels.size):
+                highest = labels[i] & ignore_bits
+                ignored = highest | (highest - (highest >> np.uint64(7)))
+                wrong |= ((labels[i] ^ ignored) & (BEYOND_ONE | ignored)) | (predictions[i] & BEYOND_ONE)
+                label, prediction = labels[i] & ~ignored, predictions[i] & ~ignored
+                both += label & prediction
+                ones += label
+                predicted_ones += prediction
+                ignored_ones += highest >> np.uint64(7)
+            in_both, in_reference = in_both + _sum_of_bytes(both), in_reference + _sum_of_bytes(ones)
+            predicted, n_ignored = predicted + _sum_of_bytes(predicted_ones), n_ignored + _sum_of_bytes(ignored_ones)
+        if wrong:
+            return confusion, image
+        of_background = n_words * WORD - n_filled - n_ignored - in_reference
+        confusion[image, 1, 1], confusion[image, 1, 0] = in_both, in_reference - in_both
+        confusion[image, 0, 1] = predicted - in_both
+        confusion[image, 0, 0] = of_background - confusion[image, 0, 1]
+    return confusion, ALL_VALID
+
+
+@compiled
+def _sum_of_bytes(word: Any) -> int:
+    halves = (word & EVERY_OTHER) + ((word >> np.uint64(8)) & EVERY_OTHER)
+    return int(np.int64((halves * PAIRS) >> np.uint64(48)))
 
 
 @compiled

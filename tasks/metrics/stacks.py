@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segscale.errors import ArgumentError
+from segscale.tasks.compiled import EFFORT
 from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.label_words import MOST_CLASSES, WORD, Uint8Array, Uint64Array, count_few_labels, in_words
 from segscale.tasks.metrics.overlap import (
@@ -144,10 +145,10 @@ def _count_label_maps(
     references: Uint8Array, label_maps: Uint8Array, n_classes: int, ignored: int | None, regions: Regions
 ) -> tuple[StackCounts, int | None]:
     (words, n_filled), (predicted, _) = in_words(references), in_words(label_maps)
-    if n_classes <= MOST_CLASSES and not regions:
-        sums, n_ignored, refused = count_few_labels(words, predicted, n_classes, n_filled, ignored)
+    if EFFORT.spend(references.size) or n_classes > MOST_CLASSES or regions:
+        sums, n_ignored, refused = _count_compiled(words, predicted, n_classes, n_filled, ignored, regions)
     else:
-        sums, n_ignored, refused = _count_many_labels(words, predicted, n_classes, n_filled, ignored, regions)
+        sums, n_ignored, refused = count_few_labels(words, predicted, n_classes, n_filled, ignored)
     n_pixels = math.prod(references.shape[1:])
     true_positive, reference_sum, predicted_sum = sums
     unknown = np.full(true_positive.shape, np.nan)
@@ -168,14 +169,17 @@ def _count_label_maps(
     ), refused
 
 
-def _count_many_labels(
+def _count_compiled(
     words: Uint64Array, predicted: Uint64Array, n_classes: int, n_filled: int, ignored: int | None, regions: Regions
 ) -> tuple[Int64Array, Int64Array, int | None]:
     """What `count_few_labels` does, of any number of classes, and of regions."""
-    from segscale.tasks.metrics.stack_kernels import ALL_VALID, NOTHING_IGNORED, count_many_labels
+    from segscale.tasks.metrics.stack_kernels import ALL_VALID, NOTHING_IGNORED, count_many_labels, count_two_labels
 
-    ignored_label = NOTHING_IGNORED if ignored is None else ignored
-    confusion, refused = count_many_labels(words, predicted, n_classes, n_filled, ignored_label)
+    if n_classes == 2 and ignored in (None, _IGNORED):
+        confusion, refused = count_two_labels(words, predicted, n_filled, ignored is not None)
+    else:
+        ignored_label = NOTHING_IGNORED if ignored is None else ignored
+        confusion, refused = count_many_labels(words, predicted, n_classes, n_filled, ignored_label)
     sums = sums_of_confusion(confusion, regions)
     n_pixels = words.shape[1] * WORD - n_filled
     return sums, n_pixels - confusion.sum(axis=(1, 2)), None if refused == ALL_VALID else refused

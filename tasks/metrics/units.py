@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, ClassCounts, Panel, Units, panel_of
+from segscale.tasks.metrics.panel import ClassCounts, Panel, Units, panel_of
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.size_strata import UNKNOWN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from segscale.tasks.metrics.panel import REFERENCE_PIXELS
+from segscale.tasks.metrics.per_image import REFERENCE_PIXELS
 
 MM3_IN_ML = 1000.0
 VOLUMES = ("reference_volume_ml", "prediction_volume_ml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segscale.tasks.affine_choice import AffineName
 from segscale.tasks.grids import Grid
@@ -20,6 +20,10 @@ class Choice:
     """Of a DICOM segmentation the number of the one that is read, as 1 where it is and 0 elsewhere; None for all."""
     drawn_on: Grid | None = None
     """Of the image of a DICOM segmentation, which says itself nothing of the planes without a segment."""
+
+    def over(self, image: Grid | None) -> Choice:
+        """The same of a file that is drawn on this image; of pictures itself, as most files are."""
+        return self if image is self.drawn_on else replace(self, drawn_on=image)
 
 
 NO_CHOICE = Choice()

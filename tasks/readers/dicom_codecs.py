@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import DataError, UnreadableImage
+from segscale.tasks.readers.libjpeg import decode_jpeg
 from segscale.tasks.readers.stream_sizes import jpeg_2000_size
 
 NATIVE: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
@@ -107,9 +108,7 @@ def _run_lengths(frame: bytes, expected: int, pixel_bytes: int) -> bytes:
 
 
 def _jpeg(frame: bytes, *_: int) -> NDArray[Any]:
-    import imagecodecs
-
-    return np.asarray(imagecodecs.jpeg_decode(frame))
+    return decode_jpeg(frame)
 
 
 def _jpeg_ls(frame: bytes, *_: int) -> NDArray[Any]:
@@ -152,8 +151,8 @@ _CODECS: Final[Mapping[str, Codec]] = {
     "1.2.840.10008.1.2.8.1": Codec("Deflate", True, _inflate_frame, None),
     "1.2.840.10008.1.2.4.50": Codec("JPEG", False, _jpeg, _jpeg_size, "JPEG8"),
     "1.2.840.10008.1.2.4.51": Codec("JPEG of 12 bits", False, _jpeg, _jpeg_size, "JPEG8"),
-    "1.2.840.10008.1.2.4.57": Codec("lossless JPEG", True, _jpeg, _jpeg_size, "LJPEG"),
-    "1.2.840.10008.1.2.4.70": Codec("lossless JPEG", True, _jpeg, _jpeg_size, "LJPEG"),
+    "1.2.840.10008.1.2.4.57": Codec("lossless JPEG", True, _jpeg, _jpeg_size, "JPEG8"),
+    "1.2.840.10008.1.2.4.70": Codec("lossless JPEG", True, _jpeg, _jpeg_size, "JPEG8"),
     "1.2.840.10008.1.2.4.80": Codec("lossless JPEG-LS", True, _jpeg_ls, _jpeg_size, "JPEGLS"),
     "1.2.840.10008.1.2.4.81": Codec("JPEG-LS", False, _jpeg_ls, _jpeg_size, "JPEGLS"),
     "1.2.840.10008.1.2.4.90": Codec("lossless JPEG 2000", True, _jpeg_2000, _jpeg_2000_size, "JPEG2K"),

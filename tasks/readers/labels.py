@@ -62,7 +62,8 @@ def read_labels(
         return replace(stored, values=_whole_numbers(known, name))
     if labels.dtype.kind not in "biu":
         raise UnreadableImage(f"{name}: values of type {type_in_words(labels.dtype)}; expected integers")
-    return replace(stored, values=native_pixels(labels))
+    values = native_pixels(labels)
+    return stored if values is labels else replace(stored, values=values)
 
 
 def _stored(data: bytes, name: str, choice: Choice) -> LabelMap:

@@ -6,11 +6,11 @@ import math
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.geometry import Geometry, from_directions
+from segscale.tasks.readers.header_fields import joined
 from segscale.tasks.readers.inflation import inflated
 from segscale.tasks.readers.members import found_files, header_with_files
 from segscale.tasks.readers.metaimage_header import MetaImageHeader, numbers_of, parse_header
@@ -43,7 +43,7 @@ class MetaImageReader(VolumeReader):
         return Volume(
             shape=shape,
             dtype=header.dtype.newbyteorder("="),
-            load=partial(_load, sources, header, math.prod(shape), name),
+            load=partial(joined, sources, math.prod(shape), partial(_numbers, header=header, name=name), name),
             geometry=geometry,
             spacing_mm=spacing_mm,
             notes=(*header.notes, *notes, *said),
@@ -107,13 +107,6 @@ def _check_centre(header: MetaImageHeader, matrix: list[float], name: str) -> No
             f"{name}: its axes are turned around CenterOfRotation {' '.join(f'{number:g}' for number in centre)}, "
             "which some programs reckon with and ITK does not; expected 0 0 0: save it again with its Offset alone"
         )
-
-
-def _load(sources: list[memoryview], header: MetaImageHeader, count: int, name: str) -> NDArray[Any]:
-    if count % len(sources):
-        raise UnreadableImage(f"{name}: {count} numbers in {len(sources)} files; expected as many in each")
-    parts = [_numbers(source, count // len(sources), header, name) for source in sources]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _numbers(source: memoryview, count: int, header: MetaImageHeader, name: str) -> NDArray[Any]:

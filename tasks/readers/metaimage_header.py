@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.header_fields import side_lengths, whole_number
 from segscale.tasks.readers.members import check_file_names, counted_names
 
 _LONGEST_HEADER, _LONGEST_LINE = 2**24, 2**16
-_MOST_AXES = 16
 _FIELD = re.compile(r"([A-Za-z_]\w{0,63})\s{0,64}[=:](.*)")
 _LAST = "elementdatafile"
 _TYPES: Final = {
@@ -62,7 +62,7 @@ def parse_header(data: memoryview, name: str) -> MetaImageHeader:
     is_text = not truth(fields, "binarydata", True, name)
     is_compressed = truth(fields, "compresseddata", False, name)
     data_files = _data_files(fields, data[end:], name)
-    skip = _whole(fields, "headersize", 0, -1, name)
+    skip = whole_number(fields, "headersize", 0, -1, name)
     if skip and (is_compressed or is_text or not data_files):
         raise UnreadableImage(
             f"{name}: HeaderSize is {skip} with voxels that are compressed, text or in the same file; expected 0 there"
@@ -70,8 +70,8 @@ def parse_header(data: memoryview, name: str) -> MetaImageHeader:
     dtype, notes = _dtype(fields, is_text, name)
     return MetaImageHeader(
         fields=fields,
-        sides=_sides(fields, name),
-        channels=_whole(fields, "elementnumberofchannels", 1, 1, name),
+        sides=side_lengths(("DimSize", fields.get("dimsize", "")), ("NDims", fields.get("ndims", "")), name),
+        channels=whole_number(fields, "elementnumberofchannels", 1, 1, name),
         dtype=dtype,
         is_text=is_text,
         is_compressed=is_compressed,
@@ -133,25 +133,6 @@ def _no_header(data: memoryview, place: int, is_metaimage: bool, name: str) -> U
         f"{name}: not a MetaImage, whatever its name says: it starts with {bytes(data[:8])!r}; expected lines of "
         "'Key = value', NDims among them"
     )
-
-
-def _whole(fields: Mapping[str, str], key: str, otherwise: int, least: int, name: str) -> int:
-    text = fields.get(key, str(otherwise))
-    if not re.fullmatch(r"-?\d{1,18}", text) or int(text) < least:
-        raise UnreadableImage(f"{name}: its field {key} is {text[:100]!r}; expected a whole number from {least} on")
-    return int(text)
-
-
-def _sides(fields: Mapping[str, str], name: str) -> tuple[int, ...]:
-    text, dimension = fields.get("dimsize", ""), fields.get("ndims", "")
-    words = text.split()
-    is_whole = all(re.fullmatch(r"\d{1,18}", word) for word in words)
-    if not is_whole or dimension != str(len(words)) or not 2 <= len(words) <= _MOST_AXES or 0 in map(int, words):
-        raise UnreadableImage(
-            f"{name}: its DimSize is {text[:100]!r} with NDims {dimension[:100]!r}; expected as many whole numbers "
-            f"above 0, two at least and {_MOST_AXES} at most"
-        )
-    return tuple(map(int, words))
 
 
 def _dtype(fields: Mapping[str, str], is_text: bool, name: str) -> tuple[np.dtype[Any], tuple[str, ...]]:

@@ -6,10 +6,10 @@ import math
 from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.header_fields import joined
 from segscale.tasks.readers.inflation import BZIP2, DEFLATE, inflated
 from segscale.tasks.readers.members import found_files, header_with_files
 from segscale.tasks.readers.nrrd_header import NrrdHeader, parse_header
@@ -37,7 +37,7 @@ class NrrdReader(VolumeReader):
         return Volume(
             shape=place.shape,
             dtype=header.dtype.newbyteorder("="),
-            load=partial(_load, sources, header, name),
+            load=partial(joined, sources, math.prod(header.sides), partial(_numbers, header=header, name=name), name),
             geometry=place.geometry,
             spacing_mm=place.spacing_mm,
             notes=place.notes,
@@ -47,14 +47,6 @@ class NrrdReader(VolumeReader):
 def nrrd_data_files(data: bytes, name: str) -> tuple[str, ...]:
     """The names of the files beside a header that hold its voxels, as it gives them; none where they follow it."""
     return parse_header(memoryview(data), name).data_files
-
-
-def _load(sources: list[memoryview], header: NrrdHeader, name: str) -> NDArray[Any]:
-    count = math.prod(header.sides)
-    if count % len(sources):
-        raise UnreadableImage(f"{name}: {count} voxels in {len(sources)} files; expected as many in each")
-    parts = [_numbers(source, count // len(sources), header, name) for source in sources]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _numbers(source: memoryview, count: int, header: NrrdHeader, name: str) -> NDArray[Any]:

@@ -13,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 
 from segscale.errors import UnreadableImage
+from segscale.tasks.readers.header_fields import side_lengths, whole_number
 from segscale.tasks.readers.members import check_file_names, counted_names
 from segscale.tasks.readers.picture import check_signature
 
 _SIGNATURES = tuple(b"NRRD000%d" % version for version in range(1, 6))
 _LONGEST_HEADER = 2**24
-_MOST_AXES = 16
 _FIELD = re.compile(r"([^:]+): ?(.*)", re.DOTALL)
 _END = re.compile(rb"\r?\n\r?\n")
 _TYPES: Final = {
@@ -67,7 +67,9 @@ def parse_header(data: memoryview, name: str) -> NrrdHeader:
     end = _END.search(data, 0, _LONGEST_HEADER)
     text = bytes(data[: end.start() if end else _LONGEST_HEADER]).decode("utf-8", "replace")
     fields, listed = _fields([line.removesuffix("\r") for line in text.split("\n")[1:]], name)
-    sides = _sides(fields, name)
+    sides = side_lengths(
+        ("sizes", _required(fields, "sizes", name)), ("dimension", _required(fields, "dimension", name)), name
+    )
     encoding = _word(fields, "encoding", _ENCODINGS, name)
     data_files = _data_files(fields, listed, name)
     if end is None and not data_files:
@@ -77,8 +79,8 @@ def parse_header(data: memoryview, name: str) -> NrrdHeader:
         sides=sides,
         dtype=_dtype(fields, encoding, name),
         encoding=encoding,
-        line_skip=_whole(fields, "lineskip", 0, name),
-        byte_skip=_whole(fields, "byteskip", -1 if encoding == "raw" else 0, name),
+        line_skip=whole_number(fields, "lineskip", 0, 0, name),
+        byte_skip=whole_number(fields, "byteskip", 0, -1 if encoding == "raw" else 0, name),
         data_files=data_files,
         data_at=end.end() if end else len(data),
     )
@@ -121,25 +123,6 @@ def _word(fields: Mapping[str, str], key: str, words: Mapping[str, str], name: s
     if value.lower() not in words:
         raise UnreadableImage(f"{name}: its field {key!r} is {value[:100]!r}; expected one of {', '.join(words)}")
     return words[value.lower()]
-
-
-def _whole(fields: Mapping[str, str], key: str, least: int, name: str) -> int:
-    text = fields.get(key, "0")
-    if not re.fullmatch(r"-?\d{1,18}", text) or int(text) < least:
-        raise UnreadableImage(f"{name}: its field {key!r} is {text[:100]!r}; expected a whole number from {least} on")
-    return int(text)
-
-
-def _sides(fields: Mapping[str, str], name: str) -> tuple[int, ...]:
-    text, dimension = _required(fields, "sizes", name), _required(fields, "dimension", name)
-    words = text.split()
-    is_whole = all(re.fullmatch(r"\d{1,18}", word) for word in words)
-    if not is_whole or dimension != str(len(words)) or not 2 <= len(words) <= _MOST_AXES or 0 in map(int, words):
-        raise UnreadableImage(
-            f"{name}: its sizes are {text[:100]!r} with the dimension {dimension[:100]!r}; expected as many whole "
-            "numbers above 0, two at least"
-        )
-    return tuple(map(int, words))
 
 
 def _dtype(fields: Mapping[str, str], encoding: str, name: str) -> np.dtype[Any]:

@@ -28,6 +28,9 @@ from segscale.tasks.readers.png_structure import (
     transparent_pixels,
 )
 
+_SURELY_IN_BOUNDS = 2**20
+"""Bytes of scanlines that no limit of `check_size` can be below."""
+
 
 class PngReader:
     """Reader of PNG. Its physical-size chunk is a print size, so there is no spacing."""
@@ -95,7 +98,8 @@ def _header(structure: PngStructure, name: str) -> Header:
 
 def _decode(structure: PngStructure, data: bytes, name: str) -> NDArray[Any]:
     """Samples (height, width, samples) as stored."""
-    _header(structure, name)  # the size is checked before anything is inflated
+    if not 0 < structure.inflated_bytes <= _SURELY_IN_BOUNDS:
+        _header(structure, name)  # the size is checked before anything is inflated
     n_stored = sum(stop - start for start, stop in structure.image_data)
     is_claimed = structure.inflated_bytes > LARGEST_RATIO * n_stored  # more than can be there: no memory for these
     stored = None if is_claimed else plain_samples(structure, data)

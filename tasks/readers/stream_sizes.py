@@ -67,8 +67,8 @@ def _lerc(segment: bytes) -> Size | None:
     if not segment.startswith(b"Lerc2 "):  # compressed once more, or of an older version
         return None
     version = struct.unpack_from("<i", segment, 6)[0]
-    rows, columns = struct.unpack_from("<ii", segment, 10 if version < 3 else 14)
-    return int(rows), int(columns), 1
+    rows, columns, numbers = struct.unpack_from("<iii", segment, 10 if version < 3 else 14)
+    return int(rows), int(columns), int(numbers) if version > 3 else 1  # before that, one for each pixel
 
 
 _LOOKS: Final[Mapping[int, Callable[[bytes], Size | None]]] = {

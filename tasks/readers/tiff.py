@@ -15,6 +15,8 @@ from segscale.errors import UnreadableImage
 from segscale.tasks.readers.channels import without_opaque_alpha
 from segscale.tasks.readers.codecs import is_always_lossless, keeps_values
 from segscale.tasks.readers.depth import is_all_ones
+from segscale.tasks.readers.libjpeg import without_other_decoders
+from segscale.tasks.readers.ome import check_description
 from segscale.tasks.readers.orientation import UPRIGHT, turned, turned_size
 from segscale.tasks.readers.palettes import is_grey_palette, palette_colours, palette_labels
 from segscale.tasks.readers.picture import Header, Picture, check_size, decoding, native_pixels, picture_dtype
@@ -126,9 +128,12 @@ def _open(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
     """The one series of the file, and its orientation."""
     pages = chain_of_pages(data, name)
     with decoding(name, "TIFF image"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        if tiff.is_ome:
+            check_description(tiff.ome_metadata or "", tiff.pages.first.size, name)
         check_series(tiff, len(pages), len(data), name)
         series = tiff.series[0]
         check_streams(series, data, name)
+        without_other_decoders(series)
         if series.keyframe.photometric == _PALETTE:
             _check_one_palette(pages, name)
         yield series, _one_orientation(series, [page.orientation for page in pages], name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,7 @@ class Volume:
 
     def as_meant(self, stored: NDArray[Any]) -> NDArray[Any]:
         """The same of some of its stored numbers."""
-        if not self.is_scaled:
-            return stored
-        meant = stored.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # what becomes inf or NaN is found by whoever needs numbers
-            meant *= self.slope
-            meant += self.intercept
-        return meant
+        return _as_meant(stored, self.slope, self.intercept) if self.is_scaled else stored
 
     def labels(self, name: str) -> NDArray[Any]:
         """Label values, (D, H, W, C): as stored, or, where these are scaled, the whole numbers that they mean."""
@@ -99,12 +94,8 @@ class Scaled:
 
     stored: NDArray[Any]
     """(D, H, W, C)"""
-    volume: Volume
-
-    def pixels(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """What some of them are in a picture: computed in float64, kept as float32."""
-        with np.errstate(over="ignore"):  # beyond float32 it becomes inf, which normalisation reports
-            return self.volume.as_meant(stored).astype(np.float32)
+    pixels: Callable[[NDArray[Any]], NDArray[np.float32]]
+    """What some of them are in a picture: computed in float64, kept as float32. It holds none of them."""
 
 
 class VolumeReader(ABC):
@@ -129,7 +120,7 @@ class VolumeReader(ABC):
         volume = self.volume(data, name)
         header = _header(volume, name)
         if volume.is_scaled:
-            return Picture(_all_scaled(Scaled(volume.stored(), volume)), 1.0, header.spacing_mm)
+            return Picture(_all_scaled(_scaled(volume)), 1.0, header.spacing_mm)
         meant = volume.meant()
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which normalisation reports
             pixels = native_pixels(meant.astype(header.dtype, copy=False))
@@ -142,7 +133,7 @@ class VolumeReader(ABC):
         """What `read` makes its pixels of where numbers are scaled, which may be a quarter of their size; else None."""
         volume = self.volume(data, name)
         _header(volume, name)
-        return Scaled(volume.stored(), volume) if volume.is_scaled else None
+        return _scaled(volume) if volume.is_scaled else None
 
     def stored_values(self, data: bytes, name: str) -> NDArray[Any]:
         """Label values, (D, H, W, C): as stored, or, where these are scaled, the whole numbers that they mean."""
@@ -160,6 +151,24 @@ class VolumeReader(ABC):
         """0: volumes have a geometry instead."""
         self.volume(data, name)
         return 0
+
+
+def _scaled(volume: Volume) -> Scaled:
+    # Not the volume itself, which holds its file.
+    return Scaled(volume.stored(), partial(_pixels, slope=volume.slope, intercept=volume.intercept))
+
+
+def _pixels(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # beyond float32 it becomes inf, which normalisation reports
+        return _as_meant(stored, slope, intercept).astype(np.float32)
+
+
+def _as_meant(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float64]:
+    meant = stored.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes inf or NaN is found by whoever needs numbers
+        meant *= slope
+        meant += intercept
+    return meant
 
 
 def _all_scaled(scaled: Scaled) -> NDArray[np.float32]:

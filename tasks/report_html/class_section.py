@@ -9,7 +9,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from segscale.tasks.metrics.gap import IMAGE_TO_UNIT, UNIT_TO_POOLED
-from segscale.tasks.metrics.panel import OVER_CLASSES, regions_of
+from segscale.tasks.metrics.panel import OVER_CLASSES
+from segscale.tasks.metrics.per_image import regions_of
 from segscale.tasks.report_html import plots
 from segscale.tasks.report_html.curves import (
     Float64Array,

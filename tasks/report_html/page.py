@@ -10,7 +10,8 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
-from segscale.tasks.metrics.panel import MACRO, regions_of
+from segscale.tasks.metrics.panel import MACRO
+from segscale.tasks.metrics.per_image import regions_of
 from segscale.tasks.report_html import words
 from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
 from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence

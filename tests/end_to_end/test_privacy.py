@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytest.importorskip("pydicom")
-
 from tests.flows.layouts.made_dicom import save, series
 from tests.tasks.readers.dicom_made import CROOKED, ct_slice, item, segmentation, values
 

@@ -17,7 +17,7 @@ from segscale.flows.layouts.listed import DatasetListing
 from segscale.flows.plan import plan_key
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts
-from segscale.tasks.predict import Prediction
+from segscale.tasks.prediction import Prediction
 
 PREDICTION = Prediction(
     weights_sha256="ff", engine="keras", precision="float32", versions={}, heads=("head_4",), level=4, ensemble=False,

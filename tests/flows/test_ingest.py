@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +20,11 @@ from segscale.flows.dataset import catalog_name, list_dataset
 from segscale.flows.ingest import plan_catalog
 from segscale.flows.run import Run
 from segscale.storage import tables
-from segscale.storage.catalog import MEMORY_COLUMNS, SourceMemory, catalog_path
+from segscale.storage.catalog import catalog_path
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
-from segscale.tasks import scan, shard_plan
+from segscale.storage.source_memory import MEMORY_COLUMNS, SourceMemory
+from segscale.tasks import listed_facts, scan, shard_plan
 
 NOBODY: Any = SimpleNamespace(stream=lambda *_, **__: pytest.fail("a worker was asked"))
 
@@ -50,7 +50,7 @@ def look_at_all(config: EvaluationConfig) -> ObjectStore:
     facts = []
     for role in ("image", "reference"):
         facts += scan.inspect_files(role, list(zip(listing[role], listing[f"{role}_version"], strict=True)))
-    frame = pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    frame = pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
     SourceMemory(store, scan.CODE_VERSION).remember(frame)
     return store
 
@@ -92,7 +92,7 @@ def test_a_changed_image_is_planned_anew(config: EvaluationConfig, counted: list
 def test_what_was_quarantined_since_is_planned_anew(config: EvaluationConfig, counted: list[int]) -> None:
     store = look_at_all(config)
     row = plan_catalog(Run(config, workers=NOBODY)).iloc[0]
-    content = tuple(row[name] for name in shard_plan.CONTENT)
+    content = tuple(row[name] for name in listed_facts.CONTENT)
     quarantine(store, Held(row["image_id"], content, "ingest", "WorkerDied"))
     assert plan_catalog(Run(config, workers=NOBODY))["error_type"].tolist() == ["WorkerDied", "", ""]
     assert len(counted) == 2

@@ -19,7 +19,7 @@ from segscale.flows.shards.retry import Finished, Lost
 from segscale.flows.stage import ShardPlan
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts
-from segscale.tasks.predict import Prediction
+from segscale.tasks.prediction import Prediction
 from segscale.tasks.reach import Reach
 
 DEADLY = "WorkerDied"

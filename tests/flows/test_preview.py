@@ -17,7 +17,7 @@ from segscale.flows.cluster import machine
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.dataset import list_dataset
 from segscale.flows.preview import Preview, describe, preview
-from segscale.storage.catalog import MEMORY_COLUMNS
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
 from segscale.tasks.score_plan import plan_scores

@@ -24,11 +24,12 @@ from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.flows.shards.retry import Finished, Limits, Lost
 from segscale.flows.stage import StageSummary
-from segscale.storage.catalog import SourceMemory, read_catalog
+from segscale.storage.catalog import read_catalog
 from segscale.storage.ledger import Ledger
 from segscale.storage.listing import list_files
 from segscale.storage.quarantine import lift
 from segscale.storage.reports import open_runs
+from segscale.storage.source_memory import SourceMemory
 from segscale.storage.sources import read_file
 from segscale.tasks import scan, score_image
 from segscale.tasks.readers import read_labels

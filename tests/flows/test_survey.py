@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -76,8 +77,8 @@ def test_predictions_share_the_values_unless_they_have_their_own(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"prediction case001\.png has 2"):
         Run(config_of(tmp_path)).look()
     run = Run(config_of(tmp_path, predictions={"label_values": [0, 2]}))
-    assert run.counting.labels.values == (0, 2)
-    assert (run.preparation.labels.values, run.preparation.labels.found) == ((), True)
+    assert run.counting.labels.values == (0, 2)  # noqa: PD011  # no frame
+    assert (run.preparation.labels.values, run.preparation.labels.found) == ((), True)  # noqa: PD011
 
 
 @pytest.mark.parametrize(
@@ -129,20 +130,23 @@ def test_a_set_of_much_background_is_looked_at_until_something_else_is_found(
 
 
 @pytest.mark.parametrize(
-    ("most", "expected"),
+    ("most", "at_once", "expected"),
     [
-        pytest.param(5 * 24, 6, id="two at a time, until it is more than that"),
-        pytest.param(2**20, 12, id="small ones are all looked at"),
-        pytest.param(0, 2, id="two at least"),
+        pytest.param(5 * 24, 47, 6, id="one at a time, until it is more than that"),
+        pytest.param(5 * 24, 48, 7, id="one, then two at a time"),
+        pytest.param(2**20, 2**20, 12, id="small ones are all looked at"),
+        pytest.param(0, 2**20, 9, id="one, then as many as are small"),
+        pytest.param(0, 0, 2, id="two at least"),
     ],
 )
 def test_few_large_volumes_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, at_once: int, expected: int
 ) -> None:
     paths = [tmp_path / f"case{number:02}.nii.gz" for number in range(12)]
     for path in paths:
         path.write_bytes(gzip.compress(nifti(np.resize(np.array([0, 9], np.uint8), (2, 3, 4)))))
     monkeypatch.setattr(surveys, "MOST_VOXEL_BYTES", most)
+    monkeypatch.setattr(surveys, "_TOGETHER_BYTES", at_once)
     looked_at: list[str] = []
 
     def noted(url: str) -> bytes:
@@ -150,7 +154,7 @@ def test_few_large_volumes_are_looked_at(
         return read_file(url)
 
     monkeypatch.setattr(surveys, "read_source", noted)
-    listing: Any = {"reference": [f"file://{path}" for path in paths], "reference_version": ["1"] * len(paths)}
+    listing = pd.DataFrame({"reference": [f"file://{path}" for path in paths], "reference_version": "1"})
     files = surveys._some_labels(listing, "reference", NO_CHOICE)
     assert {one.labels for one in files} == {(9,)}
     assert len(files) == len(looked_at) == expected

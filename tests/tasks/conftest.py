@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.storage import shards
-from segscale.storage.catalog import MEMORY_COLUMNS, rows_by_shard
+from segscale.storage.catalog import rows_by_shard
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.objects import ObjectStore
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.sources import ROLES, file_versions
 from segscale.tasks import ingest, scan, shard_plan
 from segscale.tasks.ingest import ShardDone
@@ -99,7 +100,7 @@ def _inspect(listing: pd.DataFrame) -> pd.DataFrame:
         if role in listing:
             named = zip(listing[role], listing[f"{role}_version"], strict=True)
             facts += scan.inspect_files(role, [(url, version) for url, version in named if url])
-    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    return pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
 
 
 @pytest.fixture
@@ -108,30 +109,31 @@ def make_set(make_set_in: Callable[..., DataSet], tmp_path: Path) -> Callable[..
     return partial(make_set_in, tmp_path)
 
 
+def data_set(
+    below: Path,
+    images: Files,
+    references: Files,
+    *,
+    predictions: Files | None = None,
+    masks: Files | None = None,
+    groups: Mapping[str, list[Any]] | None = None,
+    shard_images: int = 128,
+    folder: str = "set",
+    **preparation: Any,
+) -> DataSet:
+    """A set of the files in a folder below, planned; contents are arrays, or the bytes of files."""
+    root = below / folder
+    for role, files in zip(ROLES, (images, references, predictions or {}, masks or {}), strict=True):
+        _write(root, role, files)
+    listing = _list(root, groups or {})
+    files_seen = _inspect(listing)
+    prepared = replace(Preparation(2, (), -1, "unit", (0.0, 1.0)), **preparation)
+    catalog = shard_plan.plan_shards(listing, files_seen, prepared, shard_images)
+    store = ObjectStore(f"memory://{uuid.uuid4().hex}")
+    return DataSet(store, prepared, listing, files_seen, catalog, shard_images)
+
+
 @pytest.fixture(scope="session")
 def make_set_in() -> Callable[..., DataSet]:
     """The same below a given folder, for sets that several tests share."""
-
-    def make(
-        below: Path,
-        images: Files,
-        references: Files,
-        *,
-        predictions: Files | None = None,
-        masks: Files | None = None,
-        groups: Mapping[str, list[Any]] | None = None,
-        shard_images: int = 128,
-        folder: str = "set",
-        **preparation: Any,
-    ) -> DataSet:
-        root = below / folder
-        for role, files in zip(ROLES, (images, references, predictions or {}, masks or {}), strict=True):
-            _write(root, role, files)
-        listing = _list(root, groups or {})
-        files_seen = _inspect(listing)
-        prepared = replace(Preparation(2, (), -1, "unit", (0.0, 1.0)), **preparation)
-        catalog = shard_plan.plan_shards(listing, files_seen, prepared, shard_images)
-        store = ObjectStore(f"memory://{uuid.uuid4().hex}")
-        return DataSet(store, prepared, listing, files_seen, catalog, shard_images)
-
-    return make
+    return data_set

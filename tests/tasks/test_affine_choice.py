@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -87,7 +88,6 @@ def test_nothing_is_said_of_a_larger_volume_by_a_smaller_one() -> None:
 
 
 def test_as_nibabel_reads_both() -> None:
-    nibabel = pytest.importorskip("nibabel")
     image = nibabel.Nifti1Image(np.zeros(SIZE[::-1], np.uint8), None)
     image.set_qform(SFORM, 1)
     image.set_sform(MOVED, 2)
@@ -104,7 +104,7 @@ FILES = sorted((DATA / "formats").rglob("*.nii.gz"))
 @pytest.mark.data
 @pytest.mark.skipif(not FILES, reason="needs the NIfTI files of shared/data/formats; set SEGSCALE_DATA")
 def test_real_files_lie_where_simpleitk_has_them() -> None:
-    nibabel, itk = pytest.importorskip("nibabel"), pytest.importorskip("SimpleITK")
+    itk = pytest.importorskip("SimpleITK")
     for path in FILES:
         header = nibabel.load(path).header
         size = header.get_data_shape()[::-1]

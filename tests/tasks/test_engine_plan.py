@@ -13,7 +13,7 @@ from segscale.tasks.engine_plan import EnginePlan, plan_engine
 from segscale.tasks.engines import Engine, EngineFacts, Precision, check_batch
 from segscale.tasks.engines.selection import Choice
 from segscale.tasks.normalize import Recipe, apply_recipe
-from segscale.tasks.predict import Asked
+from segscale.tasks.prediction import Asked
 from segscale.tasks.tiling import pad_to
 
 MakeSet = Callable[..., Any]

@@ -2,6 +2,7 @@ import math
 import re
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,7 +59,6 @@ def test_steps_and_directions_say_the_same(geometry: Geometry) -> None:
 
 @given(geometries())
 def test_letters_are_those_of_nibabel(geometry: Geometry) -> None:
-    nibabel = pytest.importorskip("nibabel")
     assert letters(geometry)[::-1] == "".join(nibabel.aff2axcodes(ras_affine(geometry))) or _is_between(geometry)
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.errors import ArgumentError
-from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, rows_by_shard
+from segscale.storage.catalog import COLUMNS, rows_by_shard
 from segscale.storage.ledger import Ledger
 from segscale.storage.shards import CHUNK_ROWS, ROWS, read_object
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.tasks import ingest, shard_plan
 from segscale.tasks.ingest import ingest_shard
 from segscale.tasks.labels import IGNORED

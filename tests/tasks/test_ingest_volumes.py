@@ -19,6 +19,7 @@ from segscale.tasks.alignment import Volumes, said_in
 from segscale.tasks.geometry import Geometry
 from segscale.tasks.grids import Grid
 from segscale.tasks.labels import IGNORED
+from segscale.tasks.normalize import find_recipe
 from segscale.tasks.readers import Choice, read_labels, read_picture
 from segscale.tasks.resampling import resampling
 from segscale.tasks.shard_plan import plan_shards
@@ -175,26 +176,48 @@ def test_one_volume_of_several_is_read(make_set: MakeSet) -> None:
     assert "2 volumes in one file" in data.catalog["error"].iloc[0], "the look at the file was without the choice"
 
 
+@pytest.mark.parametrize("names", [["a.nii"], ["a.nii", "b.nii"]], ids=["alone in its shard", "with another"])
 @pytest.mark.parametrize("resample", [False, True])
 def test_scaled_numbers_are_those_of_the_picture(
-    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, resample: bool
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, resample: bool, names: list[str]
 ) -> None:
     monkeypatch.setattr(slice_stack, "BLOCK_BYTES", 100)
     geometry = SHIFTED if resample else GEOMETRY
     scaled = nifti(IMAGE, geometry, slope=0.3)
     data = make_set(
-        {"a.nii": scaled}, {"a.nii": nifti(REFERENCE, GEOMETRY)}, volumes=Volumes(resample=resample), **SETTINGS
+        dict.fromkeys(names, scaled),
+        dict.fromkeys(names, nifti(REFERENCE, GEOMETRY)),
+        volumes=Volumes(resample=resample),
+        **SETTINGS,
     )
     data.ingest()
+    assert data.catalog["shard"].nunique() == 1
     expected = read_picture(scaled, "a.nii").pixels[..., 0]
     np.testing.assert_array_equal(expected, (IMAGE * np.float64(np.float32(0.3))).astype(np.float32))
     if resample:
         expected = resampling(Grid(SIZE, GEOMETRY), Grid(SIZE, SHIFTED), "a.nii").linear(
             expected, 0, SIZE[0], expected.min()
         )
-    pixels, _ = _stored(data, "a")
+    for name in names:
+        pixels, _ = _stored(data, name.removesuffix(".nii"))
+        assert pixels.dtype == np.float32
+        np.testing.assert_array_equal(pixels, expected)
+    whole = find_recipe(expected[..., None], "zscore", full_scale=1, window=(0, 1))
+    assert data.rows()["a"].recipe == whole
+
+
+@pytest.mark.parametrize("names", [["a.nii"], ["a.nii", "b.nii"]], ids=["alone in its shard", "with another"])
+def test_of_scaled_numbers_with_a_bad_reference_zeros_are_stored(make_set: MakeSet, names: list[str]) -> None:
+    """Not what a stored zero means."""
+    images = dict.fromkeys(names, nifti(IMAGE, GEOMETRY, slope=0.3, intercept=5.0))
+    references = {**dict.fromkeys(names, nifti(REFERENCE, GEOMETRY)), "a.nii": nifti(REFERENCE + 9, GEOMETRY)}
+    data = make_set(images, references, **SETTINGS)
+    data.ingest()
+    assert [name for name, row in data.rows().items() if row.failure] == ["a"]
+    pixels, reference = data.stored("a")
     assert pixels.dtype == np.float32
-    np.testing.assert_array_equal(pixels, expected)
+    assert not pixels.any()
+    assert (reference == IGNORED).all()
 
 
 @pytest.mark.skipif(not SEGMENTS.is_dir(), reason="needs shared/data/formats; set SEGSCALE_DATA")

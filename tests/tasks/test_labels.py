@@ -1,5 +1,6 @@
 import re
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
+from segscale.tasks import labels as tasks_labels
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices, to_class_indices, write_class_indices
 
 FOUND = LabelRule(2, found=True)
@@ -206,7 +208,14 @@ def test_bytes_are_looked_up_as_other_integers_are_compared(data: st.DataObject,
         except (DataError, ContradictionError) as error:
             return type(error), str(error)
 
-    assert found(labels) == found(np.asfortranarray(labels)) == found(labels.astype(np.uint16))
+    def compared(stored: NDArray[Any]) -> Any:
+        with patch.object(tasks_labels, "_indices_of_bytes", return_value=None):
+            return found(stored)
+
+    assert found(labels) == found(np.asfortranarray(labels)) == compared(labels)
+    # Wider ones are looked up as well where they fit.
+    for wider in (labels.astype(np.uint16), labels.astype(np.int64), labels.astype(np.int16) - 1):
+        assert found(wider) == compared(wider)
     if not rule.values:
         assert found(labels > 0) == found((labels > 0).astype(np.uint8))
 

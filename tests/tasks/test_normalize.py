@@ -1,12 +1,16 @@
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
+from segscale.errors import DataError
+from segscale.tasks import normalize
 from segscale.tasks.normalize import Method, Recipe, apply_recipe, find_recipe
 
 WINDOW = (-1000.0, 400.0)
@@ -166,3 +170,47 @@ def test_moments_of_many_blocks_are_exact() -> None:
     in_floats = find_recipe(pixels.astype(np.int32), "zscore", full_scale=65535, window=WINDOW)
     assert in_floats.offset == recipe.offset
     assert in_floats.scale == pytest.approx(recipe.scale, rel=1e-12)
+
+
+@given(
+    stored=st_numpy.arrays(
+        st.sampled_from(["u1", "i1", "u2", "i2", "i4", "f4"]),
+        st_numpy.array_shapes(min_dims=4, max_dims=4, max_side=5),
+        elements=st.integers(0, 100),
+    ),
+    slope=st.sampled_from([1.0, 0.3, -0.3, 1e-3, 0.0]),
+    intercept=st.sampled_from([0.0, -20.5, 1e6]),
+    method=st.sampled_from(["window", "percentile", "zscore", "unit"]),
+)
+def test_pixels_that_are_made_later_have_the_recipe_of_pixels(
+    stored: NDArray[Any], slope: float, intercept: float, method: Method
+) -> None:
+    def meant(numbers: NDArray[Any]) -> NDArray[np.float32]:
+        return (numbers * np.float64(slope) + intercept).astype(np.float32)
+
+    def found(pixels: NDArray[Any], **more: Any) -> Recipe | str:
+        try:
+            return find_recipe(pixels, method, full_scale=2e6, window=WINDOW, **more)
+        except DataError as error:
+            return str(error)
+
+    # Three at a time, and cut out of a padded array.
+    with patch.object(normalize, "_BLOCK", 3):
+        for pixels in (stored, stored[:, :2, :3]):
+            assert found(pixels, meant=meant) == found(meant(pixels))
+
+
+@pytest.mark.parametrize("n_pixels", [2, 3, 199, 200, 201, 1000, 4099])
+def test_quantiles_by_counting_are_those_of_numpy(n_pixels: int) -> None:
+    """Bit for bit, whichever of two neighbours is nearer."""
+    random = np.random.default_rng(n_pixels)
+    stored = random.normal(0, 900, n_pixels).astype(np.int16).reshape(1, 1, -1, 1)
+    recipe = find_recipe(stored, "percentile", full_scale=1, window=WINDOW, meant=lambda some: some * np.float32(0.37))
+    low, high = np.percentile(stored * np.float32(0.37), normalize.PERCENTILES)
+    assert (recipe.clip_low, recipe.clip_high) == (low, high)
+
+
+def test_infinite_numbers_are_found_in_what_is_meant() -> None:
+    meant = np.array([0, np.inf], np.float32)
+    with pytest.raises(DataError, match="1 of 2 pixel values are NaN or infinite"):
+        find_recipe(image([0, 1], "i2"), "window", full_scale=1, window=WINDOW, meant=meant.__getitem__)

@@ -14,7 +14,8 @@ from segscale.tasks import inference, predict
 from segscale.tasks.engines import EngineFacts, check_batch
 from segscale.tasks.kept import Kept, quantize
 from segscale.tasks.normalize import Recipe, apply_recipe
-from segscale.tasks.predict import Prediction, PredictJob, batch_shape, predict_key, predict_shard
+from segscale.tasks.predict import PredictJob, predict_key, predict_shard
+from segscale.tasks.prediction import Prediction, batch_shape
 
 MakeSet = Callable[..., Any]
 BROKEN = 254

@@ -17,7 +17,8 @@ from segscale.tasks import predict
 from segscale.tasks.engines import Engine, EngineFacts, check_batch
 from segscale.tasks.engines.flips import FlippedEngine
 from segscale.tasks.normalize import Recipe, apply_recipe
-from segscale.tasks.predict import Prediction, PredictJob, predict_key, predict_shard, shapes_of
+from segscale.tasks.predict import PredictJob, predict_key, predict_shard
+from segscale.tasks.prediction import Prediction, shapes_of
 from segscale.tasks.shard_rows import ShardRow
 from segscale.tasks.tiling import next_multiple, pad_to
 

@@ -13,7 +13,7 @@ from segscale.tasks.counting import count_rows
 from segscale.tasks.metrics.count_columns import COUNTS
 from segscale.tasks.metrics.headline import headline as run_headline
 from segscale.tasks.metrics.overlap import count_overlap
-from segscale.tasks.metrics.panel import IS_REGION
+from segscale.tasks.metrics.per_image import IS_REGION
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.report import Identity, build_tables
 from segscale.tasks.rescore import (

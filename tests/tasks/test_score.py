@@ -14,9 +14,9 @@ from PIL import Image
 
 from segscale.errors import ArgumentError
 from segscale.storage import parts
-from segscale.storage.catalog import MEMORY_COLUMNS
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.sources import ROLES, read_file
 from segscale.tasks import score_image
 from segscale.tasks.prediction_file import Counting

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from segscale.storage.catalog import COLUMNS, MEMORY_COLUMNS, PLACE, SLICE_AXIS, SPACING, rows_by_shard
+from segscale.storage.catalog import COLUMNS, PLACE, SLICE_AXIS, SPACING, rows_by_shard
 from segscale.storage.failures import Failure
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.sources import ROLES
 from segscale.tasks.labels import LabelRule
 from segscale.tasks.prediction_file import Counting
@@ -50,7 +51,7 @@ def _known(listing: pd.DataFrame, **changed: str) -> pd.DataFrame:
         for image_id, url, version in zip(listing["image_id"], listing[role], listing[f"{role}_version"], strict=True)
         if url and version
     ]
-    return pd.DataFrame([asdict(fact) for fact in facts], columns=list(MEMORY_COLUMNS))
+    return pd.DataFrame(facts, columns=list(MEMORY_COLUMNS))
 
 
 def _plan(listing: pd.DataFrame, files: pd.DataFrame | None = None, **options: Any) -> ScorePlan:
@@ -172,7 +173,7 @@ def _catalog(listing: pd.DataFrame, plan: ScorePlan, failed: Sequence[str] = ())
         contents = _contents(plan, key)
         for place, one in enumerate(contents):
             if one.image_id in failed:
-                contents[place] = replace(one, hashes=(one.hashes[0], "", *one.hashes[2:]), failure=refused)
+                contents[place] = one._replace(hashes=(one.hashes[0], "", *one.hashes[2:]), failure=refused)
                 unread[one.image_id] = refused
         plan.learn(key, contents)
     shards = [

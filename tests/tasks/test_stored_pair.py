@@ -26,6 +26,8 @@ RULES = [
     LabelRule(2, (0, 7), found=True),
     LabelRule(4),
     LabelRule(4, (9, 0, 255, 1), ignored=2),
+    LabelRule(253, ignored=254),
+    LabelRule(253, tuple(range(3, 256))),
 ]
 SIDES = st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 30) | st.integers(60, 140))
 
@@ -72,7 +74,7 @@ def test_counts_and_refusals_are_those_of_class_indices(data: st.DataObject, siz
         (np.zeros((2, 3), np.uint8), None, 2, "an array without the axis of slices, which could be anything"),
         (np.zeros((4, 2, 3), np.uint8), None, 2, "slices, or planes of classes"),
         (np.zeros((1, 2, 3), np.uint8), (1, 3, 2), 2, "another size than that of its image"),
-        (np.zeros((1, 2, 3), np.uint8), None, 200, "more classes than are worth a table"),
+        (np.zeros((1, 2, 3), np.uint8), None, 254, "more classes than bytes can name with what stands beside them"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

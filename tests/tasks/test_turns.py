@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from nibabel import orientations
 
 from segscale.tasks.geometry import Geometry, from_ras_affine, ras_affine
 from segscale.tasks.grids import Grid, Size
@@ -49,7 +50,6 @@ def test_each_orientation_comes_back_equal(
 
 @pytest.mark.parametrize("turn", TURNS, ids=str)
 def test_each_orientation_as_nibabel_turns_it(turn: Turn) -> None:
-    orientations = pytest.importorskip("nibabel").orientations
     geometry = geometry_of(np.array(UPRIGHT) @ rotation((0.3, -0.2, 0.1)).T, (2.0, 1.0, 0.7), (-10.0, 20.0, 30.0))
     values = np.arange(np.prod(SIZE)).reshape(SIZE)
     wanted = np.array([[axis, -1 if flip else 1] for axis, flip in zip(turn.axes, turn.flips, strict=True)])

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.storage import parts
-from segscale.storage.catalog import MEMORY_COLUMNS
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.sources import ROLES, file_versions
 from segscale.tasks.alignment import said_in
 from segscale.tasks.geometry import Geometry, ras_affine
@@ -41,12 +41,12 @@ def labels(seed: int, size: tuple[int, ...] = SIZE) -> NDArray[np.uint8]:
 REFERENCE, PREDICTION = labels(0), labels(1)
 
 
-def nifti(values: NDArray[Any], geometry: Geometry | None, slope: float | None = None) -> bytes:
+def nifti(values: NDArray[Any], geometry: Geometry | None, slope: float | None = None, intercept: float = 0.0) -> bytes:
     """A volume (D, H, W) as .nii.gz; of no geometry both codes are 0."""
     image = nibabel.Nifti1Image(values.T, None if geometry is None else ras_affine(geometry), dtype=values.dtype)
     image.header.set_xyzt_units("mm")
     if slope is not None:
-        image.header.set_slope_inter(slope, 0)
+        image.header.set_slope_inter(slope, intercept)
     return gzip.compress(image.to_bytes())
 
 

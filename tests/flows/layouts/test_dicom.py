@@ -9,15 +9,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pydicom
 import pytest
 
-pydicom = pytest.importorskip("pydicom")
-
-from segscale.flows.layouts.dicom_tree import identity_of  # noqa: E402  behind the line that skips without it
-from segscale.storage.listing import list_files  # noqa: E402
-from tests.flows.layouts.made_dicom import SECRET, save, seg, series  # noqa: E402
-from tests.flows.layouts.made_sets import configured, listed, places, refused, told  # noqa: E402
-from tests.tasks.readers.dicom_made import SERIES, ct_slice, item, values  # noqa: E402
+from segscale.flows.layouts.dicom_tree import identity_of
+from segscale.storage.listing import list_files
+from tests.flows.layouts.made_dicom import SECRET, save, seg, series
+from tests.flows.layouts.made_sets import configured, listed, places, refused, told
+from tests.tasks.readers.dicom_made import SERIES, ct_slice, item, values
 
 LAYOUT = {"layout": "dicom", "references": "tree"}
 OTHER = "1.2.3.2000"

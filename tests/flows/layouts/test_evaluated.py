@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from segscale.flows.folder_pair import evaluate
+from tests.flows.layouts.made_dicom import SECRET, seg, series
 from tests.flows.layouts.made_sets import RAW, describe
 
 LABELS = {"background": 0, "organ": [1, 2], "tumour": 2, "ignore": 3}
@@ -34,7 +36,6 @@ def _dice(reference: NDArray[Any], prediction: NDArray[Any], values: list[int], 
 
 
 def test_nnunet_with_regions_and_an_ignored_label(tmp_path: Path) -> None:
-    nibabel = pytest.importorskip("nibabel")
     cases = [_case(number) for number in range(4)]
     for folder, place in (("raw/labelsTr", 0), ("results", 1)):
         (tmp_path / folder).mkdir(parents=True)
@@ -56,9 +57,6 @@ def test_nnunet_with_regions_and_an_ignored_label(tmp_path: Path) -> None:
 
 def test_two_readers_of_a_series(tmp_path: Path) -> None:
     """Told by UIDs; what the headers say of a patient is in nothing that is written."""
-    pytest.importorskip("pydicom")
-    from tests.flows.layouts.made_dicom import SECRET, seg, series
-
     series(tmp_path / "tree/ct")
     seg(tmp_path / "tree/first/1.dcm")
     seg(tmp_path / "tree/second/2.dcm", SeriesInstanceUID="1.2.3.78")

@@ -9,6 +9,7 @@ import pytest
 
 from segscale.errors import ConfigError
 from segscale.flows.layouts.look import layout_of
+from tests.flows.layouts.made_dicom import seg, series
 from tests.flows.layouts.made_sets import LESION, RAW, describe, raw
 from tests.storage.made_files import make
 
@@ -110,9 +111,6 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
 )
 def test_dicom(tmp_path: Path, place: str | None, layout: str | None) -> None:
     """Segmentations say on which series they were drawn; of images alone nothing else is known than their names."""
-    pytest.importorskip("pydicom")
-    from tests.flows.layouts.made_dicom import seg, series
-
     series(tmp_path / "ct")
     if place is not None:
         seg(tmp_path / place)

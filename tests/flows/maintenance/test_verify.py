@@ -33,17 +33,18 @@ from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.flows.workers import Workers
 from segscale.storage import parts, shards, tables
-from segscale.storage.catalog import SourceMemory, catalog_path, read_catalog, rows_by_shard
+from segscale.storage.catalog import catalog_path, read_catalog, rows_by_shard
 from segscale.storage.failures import Failure
 from segscale.storage.ledger import Ledger, encode_record, fresh_attempt, record_path
 from segscale.storage.objects import ObjectStore
 from segscale.storage.quarantine import Held, quarantine
+from segscale.storage.source_memory import SourceMemory
 from segscale.tasks import predict, scan
 from segscale.tasks.counting import failed_rows
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts
 from segscale.tasks.phantom import write_phantoms
-from segscale.tasks.predict import Prediction
+from segscale.tasks.prediction import Prediction
 
 pytestmark = pytest.mark.slow
 

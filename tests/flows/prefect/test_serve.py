@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from segscale.errors import ConfigError
+from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.prefect.concurrency import limit_name
 from segscale.flows.prefect.serve import read_deployments, serve
 
 ROOT = Path(__file__).parents[3]
-CONFIG = {"dataset": {"name": "x", "images": "a/*.png", "references": "b"}, "store": {"path": "store"}}
+CONFIG: dict[str, Any] = {"dataset": {"name": "x", "images": "a/*.png", "references": "b"}, "store": {"path": "store"}}
 GOOD: dict[str, Any] = {
     "name": "nightly",
     "entrypoint": "segscale.flows.prefect.flows.evaluate_dataset",
@@ -49,6 +51,14 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
     (schedule,) = one.schedules or []
     assert schedule.active is False
     assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 2 * * *", "Europe/Vienna")  # type: ignore[union-attr]
+
+
+def test_regions_keep_their_order_in_a_store_that_sorts_tables(tmp_path: Path) -> None:
+    labels = {"classes": ["background", "a", "b"], "regions": {"whole": [1, 2], "core": [2]}}
+    config = {**CONFIG, "dataset": {**CONFIG["dataset"], **labels}}
+    (one,) = read_deployments(write(tmp_path, {**GOOD, "parameters": {"config": config}})).deployments
+    kept = json.loads(json.dumps(one.parameters["config"], sort_keys=True))
+    assert list(EvaluationConfig.model_validate(kept).dataset.regions.items()) == [("whole", (1, 2)), ("core", (2,))]
 
 
 @pytest.mark.parametrize(

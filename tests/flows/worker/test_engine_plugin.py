@@ -18,7 +18,7 @@ from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions
 from segscale.tasks.engines import EngineFacts
 from segscale.tasks.engines.selection import Choice, Surroundings
-from segscale.tasks.predict import Asked, Prediction
+from segscale.tasks.prediction import Asked, Prediction
 
 FACTS = EngineFacts("openvino", "cpu", "float32", "openvino 1", ("head_4",), 2, 1, 1, 16)
 MODEL = ModelFile("model.keras", "ff")

@@ -188,7 +188,16 @@ def test_one_reference_with_a_pixel_is_enough(missing: int) -> None:
     assert "nothing-but-ignored" not in {one.signature for one in findings}
 
 
-def _of_references(sizes: list[int], n_ignored: list[int], missing: int) -> list[Finding]:
+def test_masks_that_leave_everything_out_are_named() -> None:
+    chosen, *_ = _of_references([0, 0, 0], [100, 100, 100], 0, masks_alone=True)
+    assert (chosen.signature, chosen.severity) == ("nothing-but-ignored", "error")
+    assert "masks leave out all" in chosen.cause
+    assert chosen.evidence.startswith("3 of 3 images have ignored pixels, 3 of them nothing else, 300 in all; ")
+    assert "dataset.masks" in chosen.remedy
+    assert "ignore_label" not in chosen.cause + chosen.remedy
+
+
+def _of_references(sizes: list[int], n_ignored: list[int], missing: int, *, masks_alone: bool = False) -> list[Finding]:
     """Of images with references of these sizes and so many ignored pixels; the first predictions are missing."""
     rows = []
     for place, (size, ignored) in enumerate(zip(sizes, n_ignored, strict=True)):
@@ -196,9 +205,10 @@ def _of_references(sizes: list[int], n_ignored: list[int], missing: int) -> list
             counts = dict.fromkeys(COUNTS, 0) | {"false_negative": pixels, "reference_sum": pixels}
             rows.append({
                 "image_id": place, "class_index": index, "class_name": CLASSES[index], "head": "", **counts,
-                "n_ignored": ignored, "status": "failed" if place < missing else "ok",
+                "n_pixels": 100, "n_ignored": ignored, "status": "failed" if place < missing else "ok",
                 "prediction_missing": place < missing, "reference_pixels": pixels,
             })  # fmt: skip
     chosen = ScoreSettings(bootstrap=0)
     frame = score_images(pd.DataFrame(rows), chosen)
-    return diagnose(frame, per_sample(frame, chosen), batch_summed(frame, chosen), gap(frame, chosen), chosen)
+    tables = per_sample(frame, chosen), batch_summed(frame, chosen), gap(frame, chosen)
+    return diagnose(frame, *tables, chosen, masks_alone)

@@ -18,7 +18,8 @@ from segscale.tasks.metrics.count_columns import CountColumns
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.metric_table import METRICS
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, Sample, panel_of
+from segscale.tasks.metrics.panel import Sample, panel_of
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.settings import EmptyPolicy, ScoreSettings
 from segscale.tasks.metrics.statistics import mean as mean_of_defined
 from segscale.tasks.metrics.statistics import mean_with_zeros

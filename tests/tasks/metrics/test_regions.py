@@ -20,8 +20,7 @@ from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.overlap import CLASS_COLUMNS, OverlapCounts, count_overlap
-from segscale.tasks.metrics.panel import IS_REGION, regions_of
-from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.per_image import IS_REGION, regions_of, score_images
 from segscale.tasks.metrics.regions import Regions, without_none
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.stacks import count_overlaps

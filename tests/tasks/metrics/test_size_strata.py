@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.aggregate import per_sample
 from segscale.tasks.metrics.gap import gap
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, panel_of
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.size_strata import UNKNOWN, SizeStrata
 from segscale.tasks.metrics.units import with_units

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError, DataError
+from segscale.tasks.compiled import EFFORT
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.stacks import StackCounts, count_overlaps
+
+
+@pytest.fixture(scope="module", autouse=True, params=[0, 2**62], ids=["compiled", "numpy"])
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Label maps of few classes are counted by numpy until the compiled loops are worth loading."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EFFORT, "worth_loading", request.param)
+        yield
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from segscale.tasks.metrics.aggregate import MISSING_AS_WORST, PER_SAMPLE_COLUMNS_WITH_DISTANCES, per_sample
 from segscale.tasks.metrics.intervals import INFINITE, intervals
 from segscale.tasks.metrics.measures import about_measures, with_measures
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, Panel, Sample, panel_of
+from segscale.tasks.metrics.panel import Panel, Sample, panel_of
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.settings import MissedDistance, ScoreSettings
 from segscale.tasks.metrics.statistics import mean
 from segscale.tasks.metrics.surface_metrics import (

@@ -16,7 +16,8 @@ from segscale.tasks.metrics.aggregate import batch_summed, per_sample
 from segscale.tasks.metrics.compare import compare
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
-from segscale.tasks.metrics.panel import PREDICTION_MISSING, REFERENCE_PIXELS, panel_of
+from segscale.tasks.metrics.panel import panel_of
+from segscale.tasks.metrics.per_image import PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.per_unit import COLUMNS, per_unit
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import check_units, tears, with_units

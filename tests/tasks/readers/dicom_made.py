@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLSLossless, UID_dictionary
 
 from segscale.tasks.geometry import Geometry
 from segscale.tasks.grids import Grid
-
-pydicom = pytest.importorskip("pydicom")
-
-from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402  behind the line that skips without it
-from pydicom.encaps import encapsulate  # noqa: E402
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLSLossless, UID_dictionary  # noqa: E402
 
 CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
 AXIAL = [1, 0, 0, 0, 1, 0]

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from segscale.tasks.readers.dicom_identity import identify
 from segscale.tasks.readers.dicom_segmentation import read_segmentation
 from segscale.tasks.readers.dicom_segments import label_map, overlaps
 from segscale.tasks.readers.dicom_series import read_series
-from tests.tasks.readers.dicom_made import ct_series, ct_slice, multi_frame, pydicom, segmentation, values
+from tests.tasks.readers.dicom_made import ct_series, ct_slice, multi_frame, segmentation, values
 
 SECRETS = ("Quasimodo", "19310412", "Saint-Hilaire")
 SLICE = ct_slice(values(1)[0], 5)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom.pixels import encoders
 
 from segscale.errors import UnreadableImage
 from segscale.tasks.readers.dicom_codecs import codec_of
@@ -18,7 +20,6 @@ from segscale.tasks.readers.dicom_segments import label_map
 from segscale.tasks.readers.dicom_series import read_series
 from tests.tasks.readers.dicom_made import ct_series, ct_slice, multi_frame, segmentation, values
 
-imagecodecs: Any = pytest.importorskip("imagecodecs")
 GREYS = np.random.default_rng(3).integers(0, 4096, (48, 40)).astype("uint16")
 RLE, DEFLATED_FRAME = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1"
 J2K, JPEG_LS = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.80"
@@ -162,7 +163,6 @@ def test_run_lengths_whose_table_lies(place: int, entry: int) -> None:
 
 
 def test_run_lengths_are_those_of_pydicom() -> None:
-    encoders = pytest.importorskip("pydicom.pixels.encoders")
     for greys in (GREYS, GREYS.astype("int16") - 2048, (GREYS >> 4).astype("uint8")):
         bits = 8 * greys.itemsize
         coded = encoders.RLELosslessEncoder.encode(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 
@@ -23,7 +24,6 @@ from tests.tasks.readers.dicom_made import (
     ct_series,
     item,
     placed,
-    pydicom,
     segment,
     segmentation,
     values,

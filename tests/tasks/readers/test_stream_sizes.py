@@ -37,6 +37,7 @@ def stream(compression: str, pixels: Any, **options: Any) -> tuple[int, bytes]:
         pytest.param("webp", COLOURS, {"lossless": True}, (20, 33, 1), id="WebP, lossless"),
         pytest.param("webp", COLOURS, {"lossless": False, "level": 80}, (20, 33, 1), id="WebP, lossy"),
         pytest.param("lerc", PIXELS, {}, (20, 33, 1), id="LERC"),
+        pytest.param("lerc", COLOURS, {}, (20, 33, 3), id="LERC of three numbers a pixel"),
         pytest.param("png", PIXELS, {}, (20, 33, 1), id="PNG"),
         pytest.param("zlib", PIXELS, {}, None, id="Deflate says nothing"),
     ],
@@ -57,6 +58,17 @@ def test_a_strip_that_claims_more_than_has_room_in_it_is_not_decoded() -> None:
     with pytest.raises(
         UnreadableImage, match="that claims 20000 x 20000 pixels of 1 numbers; expected at most 20 x 33"
     ):
+        TiffReader().read(bytes(data), "a.tif")
+
+
+def test_numbers_of_a_pixel_take_memory_too() -> None:
+    """Of LERC, whose decoder gets an array for all of them before it looks at what the strip holds."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, PIXELS, compression="lerc")
+    data = bytearray(file.getvalue())
+    start = data.index(b"Lerc2 ")
+    data[start + 22 : start + 26] = (2**27).to_bytes(4, "little")
+    with pytest.raises(UnreadableImage, match="20 x 33 pixels of 134217728 numbers; expected at most 20 x 33 of 1"):
         TiffReader().read(bytes(data), "a.tif")
 
 

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import imagecodecs
@@ -51,14 +50,10 @@ class Seed:
 
 @cache
 def seeds() -> dict[str, Seed]:
-    """All seeds by their names; those of formats whose library is not installed are left out."""
-    from tests.tasks.readers.fuzz import seeds_volumes
+    """All seeds by their names."""
+    from tests.tasks.readers.fuzz import seeds_dicom, seeds_volumes
 
-    found = [*_png(), *_jpeg(), *_tiff(), *_arrays(), *seeds_volumes.made()]
-    if find_spec("pydicom"):
-        from tests.tasks.readers.fuzz import seeds_dicom
-
-        found += seeds_dicom.made()
+    found = [*_png(), *_jpeg(), *_tiff(), *_arrays(), *seeds_volumes.made(), *seeds_dicom.made()]
     return {seed.name: seed for seed in found}
 
 
@@ -131,6 +126,9 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
 
 _COMPRESSIONS = ("zlib", "lzw", "packbits", "lzma", "zstd", "jpeg", "jpeg2000", "jpegxl", "webp", "lerc", "png")
 
+_UUID = "00000000-0000-0000-0000-000000000000"
+"""Without it there is a new one each time, and damage is not the same each time."""
+
 _UNBOUNDED = ("jpeg2000", "jpegxl", "webp", "lerc", "png", "fax")
 
 
@@ -146,7 +144,7 @@ def _tiff() -> list[Seed]:
         "tiles": tiff(GREY, tile=(16, 16), compression="lzw"),
         "pages": tiff(stack, photometric="minisblack", compression="packbits"),
         "ImageJ": tiff(stack, imagej=True, metadata={"axes": "ZYX"}),
-        "OME": tiff(stack, ome=True, photometric="minisblack", metadata={"axes": "ZYX"}),
+        "OME": tiff(stack, ome=True, photometric="minisblack", metadata={"axes": "ZYX", "UUID": _UUID}),
         "floats": tiff(floats, compression="zlib", predictor=3),
         "bits": tiff(LABELS.astype(bool), compression="packbits"),
         "fax": tiff(LABELS.astype(bool), photometric="miniswhite"),
@@ -157,6 +155,7 @@ def _tiff() -> list[Seed]:
         pixels = COLOURS if compression == "webp" else GREY
         options = {"compressionargs": {"lossless": True}} if compression == "webp" else {}
         pictures[compression] = tiff(pixels, compression=compression, **options)
+    pictures["lossless JPEG"] = tiff(GREY, compression="jpeg", compressionargs={"lossless": True})
     return [
         Seed(f"tiff/{what}/a.tif", {"a.tif": data}, plays.picture, structures.of_tiff, is_unbounded=what in _UNBOUNDED)
         for what, data in pictures.items()

@@ -114,14 +114,10 @@ def test_damage_is_the_same_each_time_and_another_by_another_key() -> None:
         (lambda: np.zeros(10**15), "MemoryError"),
         (lambda: plays.asked(lambda: _raise(UnreadableImage("long" * 1000))), "a message of 4000 characters"),
         (lambda: plays.asked(lambda: _raise(DataError("a\x00b"))), "cannot be shown in a line"),
-        (lambda: np.zeros(2**32, np.uint8), r"claimed 4\d\d\d MiB"),
-        (lambda: np.ones(300 * 2**20, np.uint8), r"took (29|30)\d MiB"),
     ],
 )
 def test_what_is_looked_for_is_found(does: object, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of readers' mistakes."""
-    if "MiB" in what and not Path("/proc/self/status").exists():
-        pytest.skip("memory is counted where Linux is")
     calls = []
 
     def faulty(files: plays.Files) -> None:
@@ -141,24 +137,50 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+def _ended(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
+    """A program that plays a seed of which it says itself what it does, in a process of its own."""
+    program = folder / "program.py"
+    program.write_text(
+        "\n".join([
+            "import numpy as np",
+            "from tests.tasks.readers.fuzz import play",
+            "from tests.tasks.readers.fuzz.seeds import LABELS, Seed, npy",
+            *lines,
+            "seed = Seed('npy/labels/a.npy', {'a.npy': npy(LABELS)}, does)",
+            "play.seeds = lambda: {seed.name: seed}",
+            "for line in play.played('1', 0, 2): print(line, flush=True)",
+        ])
+    )  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, str(program)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is counted where Linux is")
+def test_memory_is_counted(tmp_path: Path) -> None:
+    """Not in the process of other tests: the most address space that one of them took never falls."""
+    ended = _ended(
+        tmp_path,
+        "todo = iter([lambda: None, lambda: np.zeros(2**32, np.uint8), lambda: np.ones(300 * 2**20, np.uint8)])",
+        "def does(files): next(todo)()",
+    )
+    assert ended.returncode == 0, ended.stderr
+    claimed, took = [line for line in ended.stdout.splitlines() if line.startswith("failed")]
+    assert re.search(r"claimed 4\d\d\d MiB of memory$", claimed)
+    assert re.search(r"took (29|30)\d MiB of memory$", took)
+
+
 def test_what_never_ends_is_named(tmp_path: Path) -> None:
     """The process is ended, and the input on which it hung is told by its last line."""
-    program = tmp_path / "hangs.py"
-    program.write_text(
-        "from tests.tasks.readers.fuzz import play\n"
-        "from tests.tasks.readers.fuzz.seeds import LABELS, Seed, npy\n"
-        "calls = []\n"
-        "def hangs(files):\n"
-        "    calls.append(files)\n"
-        "    while len(calls) > 2: pass\n"
-        "seed = Seed('npy/labels/a.npy', {'a.npy': npy(LABELS)}, hangs)\n"
-        "play.seeds, play.LONGEST_SECONDS = lambda: {seed.name: seed}, 1\n"
-        "for line in play.played('1', 0, 9): print(line, flush=True)\n"
+    ended = _ended(
+        tmp_path,
+        "calls = []",
+        "def does(files):",
+        "    calls.append(files)",
+        "    play.LONGEST_SECONDS = 1",  # for the input behind this one, which is to wait for nothing but its turn
+        "    while len(calls) > 2: pass",
     )
-    ended = subprocess.run(
-        [sys.executable, str(program)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
     assert ended.returncode == 1
     assert ended.stdout.splitlines()[-1] == "begun\t1\tnpy/labels/a.npy\t1"
     assert "Timeout" in ended.stderr
