@@ -17,11 +17,15 @@ from segscale.storage.side_parts import DISTANCES, HISTOGRAMS, LESIONS, SURFACES
 from segscale.tasks.geometry import Vector
 from segscale.tasks.lesions.inputs import Instances
 from segscale.tasks.lesions.matching import Rule
+from segscale.tasks.lesions.rows import CENTROID
 from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.slice_axis import axis_index
 
 MM, PIXELS = "mm", "px"
 """Units of distances."""
+_OF_LESIONS = (
+    "label", "voxels", "volume_mm3", "area_mm2", "n_overlapping", "matched", "matched_with", "dice", "iou", "distance",
+)  # fmt: skip
 IN_A_PLANE = {26: 8, 18: 8, 6: 4}
 """How many of a voxel's neighbours lie in its plane: of pictures these are meant."""
 
@@ -180,8 +184,13 @@ def _lesions_of(
         threshold=rule.threshold,
         instances=rule.instances,
     )
-    for row in found.rows.to_dict("records"):
-        yield {**{str(name): value for name, value in row.items()}, "distance_unit": found.distance_unit}
+    for side, lesions_of in (("reference", found.reference), ("prediction", found.prediction)):
+        columns = [getattr(lesions_of, name).tolist() for name in _OF_LESIONS]
+        centroids = lesions_of.centroid.tolist()
+        for values, centroid in zip(zip(*columns, strict=True), centroids, strict=True):
+            place = dict(zip(CENTROID, (math.nan, *centroid)[-len(CENTROID) :], strict=True))
+            unit = {"side": side, "distance_unit": found.distance_unit}
+            yield {**unit, **dict(zip(_OF_LESIONS, values, strict=True)), **place}
 
 
 def _named(mask: NDArray[np.bool_], structures: Structures, instances: NDArray[Any] | None) -> NDArray[Any]:

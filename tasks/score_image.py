@@ -119,11 +119,11 @@ def score_image(files: ImageFiles, read: ReadImage, scoring: Scoring) -> ScoredI
         reference = reference_of(labels.values, name, scoring.references, size)
         if scoring.has_masks:
             place = place.also_said("mask", _leave_out(reference, place.grid, files, read, scoring))
+        structures = _structures(reference, labels, place, scoring, name) if scoring.measuring else None
     except DataError as error:
         return ScoredImage(FailedImage(Failure.of(STAGE, error)), size or NOWHERE)
     depth, height, width = reference.shape
     scored = partial(ScoredImage, size=(depth, height, width), grid=place.grid)
-    structures = _structures(reference, labels, place, scoring, name) if scoring.measuring else None
     try:
         data, name = _data_of("prediction", files, read)
         how = name, scoring.counting, place.grid, scoring.volumes
