@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -41,8 +41,10 @@ class SurfaceDistances:
     """`mm`, or `pixel` if no spacing was given."""
     missing: float
     """What a distance is where one mask is empty."""
-    masks: MaskPair
+    masks: MaskPair = field(repr=False)
     """Both masks."""
+    _directed: dict[float, tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
+    """Percentiles from the reference and from the prediction that have been asked for."""
 
     @property
     def hd(self) -> float:
@@ -102,7 +104,9 @@ class SurfaceDistances:
             return float(np.percentile(np.concatenate([one, other]), q))
         if definition == "surface_weighted":
             return weighted_percentile(self.masks, q)
-        directed = float(np.percentile(one, q)), float(np.percentile(other, q))
+        if q not in self._directed:
+            self._directed[q] = _percentile(one, q), _percentile(other, q)
+        directed = self._directed[q]
         return max(directed) if definition == "larger" else sum(directed) / 2
 
     def nsd(self, tolerance_mm: float) -> float:
@@ -176,3 +180,7 @@ def _distances(pair: MaskPair, missing: float, n_threads: int) -> SurfaceDistanc
         missing,
         pair,
     )
+
+
+def _percentile(distances: Distances, q: float) -> float:
+    return float(distances.max() if q == 100 else np.percentile(distances, q))

@@ -1,4 +1,4 @@
-"""Distances of many far voxels at once: lower envelopes of parabolas, along the height and then along the depth.
+"""Distances of many far voxels at once: lower envelopes of parabolas along the height, sums over the depth.
 
 After Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions" (Theory of Computing 8, 2012), but only
 in the columns that hold a voxel whose distance is asked for, one place of the width after the other: no volume is
@@ -36,27 +36,35 @@ def work_of_sweep(far: BitRows, targets: BitRows, depth: int, height: int) -> fl
             places = np.uint64(0)
             for y in range(height):
                 places |= columns[y, w]
-                work += 2.0 * depth * n_bits(columns[y, w])
+                work += 1.0 * depth * n_bits(columns[y, w])
             work += 1.0 * filled * n_bits(places)
     return work
 
 
 @compiled
-def add_parabola(place: int, value: float, scale: Any, sites: Any, values: Any, starts: Any, n: int) -> int:
-    """Let the envelope of n parabolas, each the least from `starts` on, have one more to the right; returns how many.
-
-    `scale[k]` is 1 / (2 k step**2).
+def envelope(
+    rows: Int64Array,
+    values: Float64Array,
+    scale: Float64Array,
+    sites: Int64Array,
+    least: Float64Array,
+    starts: Float64Array,
+) -> int:
+    """Fill in the lower envelope of the parabolas over ascending rows (n,) with these least values: which of them are
+    part of it, their values, and from where on; returns how many. `scale[k]` is 1 / (2 k step**2).
     """
-    start = -np.inf
-    while n:
-        site = sites[n - 1]
-        start = (value - values[n - 1]) * scale[place - site] + 0.5 * (place + site)
-        if start > starts[n - 1]:
-            break
-        n -= 1
-        start = -np.inf
-    sites[n], values[n], starts[n] = place, value, start
-    return n + 1
+    n, site, value, start = 0, 0, 0.0, -np.inf
+    for i in range(rows.size):
+        row, new = rows[i], values[i]
+        meets = (new - value) * scale[row - site] + 0.5 * (row + site) if n else -np.inf
+        while n > 1 and meets <= start:
+            n -= 1
+            site, value, start = sites[n - 1], least[n - 1], starts[n - 1]
+            meets = (new - value) * scale[row - site] + 0.5 * (row + site)
+        n += 1
+        site, value, start = row, new, meets
+        sites[n - 1], least[n - 1], starts[n - 1] = row, new, meets
+    return n
 
 
 @compiled
@@ -111,6 +119,21 @@ def by_column(
 
 
 @compiled
+def least_sum(one: Float64Array, other: Float64Array, sums: Float64Array, bits: Int64Array) -> float:
+    """The least sum of two numbers at the same place; `bits` are those of the buffer for the sums, all at least 0."""
+    for k in range(sums.size):
+        sums[k] = one[k] + other[k]
+    # Floats that are at least 0 have the order of their bits, of which several are compared at once.
+    least = bits[0]
+    for k in range(bits.size):
+        least = min(least, bits[k])
+    for k in range(bits.size):
+        if bits[k] == least:
+            return sums[k]
+    return np.inf
+
+
+@compiled
 def sweep(
     queries: BitRows,
     row_starts: Int64Array,
@@ -123,12 +146,12 @@ def sweep(
 ) -> None:
     """Squared distances of the far queries in word w of the rows of all items."""
     (depth, height), (step_z, step_y, step_x) = shape, steps
-    n_rows, size = depth * height, max(depth, height)
-    scale_z, scale_y = 0.5 / (np.arange(depth + 1) * step_z**2), 0.5 / (np.arange(height + 1) * step_y**2)
-    sites, values, starts = np.empty(size, np.int64), np.empty(size), np.empty(size)
-    filled, ends = np.empty(n_rows, np.int64), np.empty((n_rows, 2), np.int64)
+    n_rows, scale_y = depth * height, 0.5 / (np.arange(height + 1) * step_y**2)
+    sites, values, starts = np.empty(height, np.int64), np.empty(height), np.empty(height)
+    filled, ends, along = np.empty(n_rows, np.int64), np.empty((n_rows, 2), np.int64), np.empty(n_rows)
     columns, column_ends = np.empty(height, np.int64), np.empty(height, np.int64)
-    in_plane, asked = np.empty((height, depth)), np.empty(n_rows, np.int64)
+    in_plane, asked, sums = np.empty((height, depth)), np.empty(n_rows, np.int64), np.empty(depth)
+    bits, away = sums.view(np.int64), (np.arange(1 - depth, depth) * step_z) ** 2
     for first in range(0, far.shape[0], n_rows):
         marks = far[first : first + n_rows, w].copy()
         rows = np.flatnonzero(marks)
@@ -136,21 +159,21 @@ def sweep(
             continue
         marks = marks[rows]
         places, n_filled = np.uint64(0), find_ends(targets, first, filled, ends)
+        planes, filled_y = np.searchsorted(filled[:n_filled], np.arange(depth + 1) * height), filled[:n_filled] % height
         for i in range(marks.size):
             places |= marks[i]
         while places:
             bit, x = places & (~places + np.uint64(1)), w * 64 + lowest_bit(places)
             places ^= bit
             n_columns = by_column(marks, rows, bit, height, columns, asked, column_ends)
-            i = 0
+            for i in range(n_filled):
+                dx = max(ends[i, 0] - x, x - ends[i, 1])
+                if dx < 0:
+                    dx = nearest_x(targets, first + filled[i], x, step_x, np.inf)
+                along[i] = (dx * step_x) ** 2
             for z in range(depth):
-                n, k = 0, 0
-                while i < n_filled and filled[i] < (z + 1) * height:
-                    dx = max(ends[i, 0] - x, x - ends[i, 1])
-                    if dx < 0:
-                        dx = nearest_x(targets, first + filled[i], x, step_x, np.inf)
-                    n = add_parabola(filled[i] - z * height, (dx * step_x) ** 2, scale_y, sites, values, starts, n)
-                    i += 1
+                low, high = planes[z], planes[z + 1]
+                n, k = envelope(filled_y[low:high], along[low:high], scale_y, sites, values, starts), 0
                 for j in range(n_columns):
                     y = columns[j]
                     while k + 1 < n and starts[k + 1] < y:
@@ -158,15 +181,8 @@ def sweep(
                     in_plane[j, z] = values[k] + ((y - sites[k]) * step_y) ** 2 if n else np.inf
             i = 0
             for j in range(n_columns):
-                y, n, k = columns[j], 0, 0
-                for z in range(depth):
-                    if in_plane[j, z] < np.inf:
-                        n = add_parabola(z, in_plane[j, z], scale_z, sites, values, starts, n)
-                while i < column_ends[y]:
+                while i < column_ends[columns[j]]:
                     r = asked[i]
-                    z = r // height
-                    while k + 1 < n and starts[k + 1] < z:
-                        k += 1
-                    place = row_starts[first + r] + rank_in_row(queries, first + r, x)
-                    squared[place] = values[k] + ((z - sites[k]) * step_z) ** 2
+                    z, place = r // height, row_starts[first + r] + rank_in_row(queries, first + r, x)
+                    squared[place] = least_sum(in_plane[j], away[depth - 1 - z : 2 * depth - 1 - z], sums, bits)
                     i += 1

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from segscale.tasks.bit_rows import BitRows, highest_bit, lowest_bit
 from segscale.tasks.compiled import compiled
-from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT, unite
+from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT
 from segscale.tasks.surfaces.envelopes import rank_in_row
 from segscale.tasks.surfaces.search import NEVER, Steps, nearest_x
 
@@ -20,6 +20,7 @@ def search_far(
     queries: BitRows,
     row_starts: NDArray[np.int64],
     far: BitRows,
+    far_blocks: BitRows,
     targets: BitRows,
     blocks: BitRows,
     shape: Any,
@@ -43,11 +44,11 @@ def search_far(
         first_z, first_y = block_z * BLOCK_DEPTH, block_y * BLOCK_HEIGHT
         end_z, end_y = min(first_z + BLOCK_DEPTH, depth), min(first_y + BLOCK_HEIGHT, height)
         for part_of_word in range(queries.shape[1] * PARTS_OF_WORD):
-            w, places = part_of_word // PARTS_OF_WORD, np.uint64(0)
-            within = PART_OF_WORD << np.uint64(part_of_word % PARTS_OF_WORD * PART_WIDTH)
-            for z in range(first_z, end_z):
-                for y in range(first_y, end_y):
-                    places |= far[(item * depth + z) * height + y, w] & within
+            w, within = (
+                part_of_word // PARTS_OF_WORD,
+                PART_OF_WORD << np.uint64(part_of_word % PARTS_OF_WORD * PART_WIDTH),
+            )
+            places = far_blocks[b, w] & within
             if not places:
                 continue
             nth += 1
@@ -136,8 +137,8 @@ def look_into(
     n_looked = 0
     if base < best:
         least = nearest_x(blocks, block, x, step_x, best - base)
-        if least != NEVER:
-            along = (least * step_x) ** 2
+        along = (least * step_x) ** 2
+        if base + along < best:
             item_first = block // (in_depth * in_height) * depth
             for to_z in range(first_z, end_z):
                 for to_y in range(first_y, end_y):
@@ -152,15 +153,11 @@ def look_into(
 
 
 @compiled
-def count_groups(far: BitRows, depth: int, height: int) -> int:
-    """Groups of far queries."""
-    in_depth, in_height = (depth + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (height + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
-    n = far.shape[0] // (depth * height) * in_depth * in_height
-    united = np.zeros((n, far.shape[1]), np.uint64)
-    unite(far, depth, height, united)
-    n_groups = 0
-    for b in range(n):
-        for w in range(far.shape[1]):
-            for part in range(PARTS_OF_WORD):
-                n_groups += (united[b, w] & (PART_OF_WORD << np.uint64(part * PART_WIDTH))) != 0
-    return n_groups
+def count_groups(far_blocks: BitRows) -> int:
+    """Groups of far queries, of which the blocks say what is set in any of their rows."""
+    n = 0
+    for b in range(far_blocks.shape[0]):
+        for part_of_word in range(far_blocks.shape[1] * PARTS_OF_WORD):
+            within = PART_OF_WORD << np.uint64(part_of_word % PARTS_OF_WORD * PART_WIDTH)
+            n += (far_blocks[b, part_of_word // PARTS_OF_WORD] & within) != 0
+    return n

@@ -81,18 +81,21 @@ def _middles() -> NDArray[np.float64]:
 @compiled
 def count_distances(distances: NDArray[np.float64], edges: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
     """Add one to the bin (0 to the number of edges) of each distance."""
-    last = 0
+    decade, last = 0, edges.size - 1
     for i in range(distances.size):
         distance = distances[i]
-        # Neighbours are about as far.
-        low, high = 0, edges.size
-        if edges[last - 1 if last else 0] < distance and last < edges.size and distance <= edges[last]:
-            low, high = last, last
-        while low < high:
-            middle = (low + high) >> 1
-            if edges[middle] < distance:
-                low = middle + 1
-            else:
-                high = middle
-        counts[low] += 1
-        last = low
+        if distance > edges[last]:
+            counts[last + 1] += 1
+            continue
+        while decade > 0 and distance <= edges[decade * 900 + 1]:
+            decade -= 1
+        while decade < last // 900 - 1 and distance > edges[decade * 900 + 901]:
+            decade += 1
+        # About where it is among the 900 bins of its decade; rounding is put right.
+        first = edges[decade * 900 + 1]
+        place = min(max(int((distance / first - 1) * 100), -1), 900) + decade * 900 + 1
+        while edges[place] < distance:
+            place += 1
+        while place > 0 and edges[place - 1] >= distance:
+            place -= 1
+        counts[place] += 1

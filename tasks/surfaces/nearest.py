@@ -19,7 +19,7 @@ from segscale.tasks.surfaces.search import Steps, row_order, search_near
 
 PART_VOXELS = 1 << 14
 """Border voxels that are searched for in one piece."""
-N_PARTS = 16
+N_PARTS = 64
 """Pieces in which far ones are."""
 
 
@@ -29,8 +29,10 @@ class Search:
 
     n_rows: int = 512
     """Rows around a voxel that are looked at one by one."""
-    n_sampled: int = 64
+    n_sampled: int = 32
     """Groups of voxels that lie further, of which is measured how many rows a search takes."""
+    worth: int = 16
+    """Share of the groups that they must be below, or all are searched for."""
     parabola: float = 2.0
     """Rows that are looked at in the time that a parabola takes."""
 
@@ -74,18 +76,18 @@ def _find_far(
     search: Search,
     squared: NDArray[np.float64],
 ) -> None:
-    shape, n = queries.shape[1:], len(blocks)
-    n_groups = count_groups(far, *shape)
+    shape, n, far_blocks = queries.shape[1:], len(blocks), block_rows(far, queries.shape)
+    given = queries.rows, queries.starts, far, far_blocks, targets.rows, blocks, shape, steps, gaps
 
     def look(part: tuple[int, int, int]) -> int:
-        return int(
-            search_far(queries.rows, queries.starts, far, targets.rows, blocks, shape, steps, gaps, part, squared)
-        )
+        return int(search_far(*given, part, squared))
 
-    every = n_groups // search.n_sampled
-    if every > 1 and look((0, n, every)) * every > search.parabola * work_of_sweep(far, targets.rows, *shape):
-        given = queries.rows, queries.starts, far, targets.rows, shape, steps
-        _run([partial(sweep, *given, w, squared) for w in range(far.shape[1])], n_threads)
+    every = count_groups(far_blocks) // search.n_sampled
+    if every > search.worth and look((0, n, every)) * every > search.parabola * work_of_sweep(
+        far, targets.rows, *shape
+    ):
+        swept = queries.rows, queries.starts, far, targets.rows, shape, steps
+        _run([partial(sweep, *swept, w, squared) for w in range(far.shape[1])], n_threads)
     else:
         cuts = np.unique(np.linspace(0, n, N_PARTS + 1).astype(int)).tolist()
         _run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)

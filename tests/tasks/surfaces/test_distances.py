@@ -138,7 +138,7 @@ def test_a_sphere_against_its_shifted_self(spacing: tuple[float, float, float]) 
     away = (np.indices(shape) - centre) * np.array(spacing).reshape(3, 1, 1, 1)
     sphere = (away**2).sum(axis=0) <= radius**2
     found = surface_distances(sphere, np.roll(sphere, shift, axis=2), spacing)
-    diagonal = np.linalg.norm(spacing)
+    diagonal = float(np.linalg.norm(spacing))
     assert found.hd == pytest.approx(shift * spacing[2], abs=diagonal)
     # The distance from a point at angle t is |sqrt(r^2 + d^2 - 2 r d cos t) - r|; its mean over the sphere.
     cosines, d = np.linspace(-1, 1, 100_001), shift * spacing[2]

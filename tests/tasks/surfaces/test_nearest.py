@@ -13,6 +13,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from segscale.tasks.bit_rows import bit_rows
+from segscale.tasks.surfaces import envelopes
 from segscale.tasks.surfaces import nearest as module
 from segscale.tasks.surfaces.borders import border
 from segscale.tasks.surfaces.nearest import Search, nearest
@@ -21,7 +22,7 @@ WAYS = {
     "row by row": Search(),
     "few rows, then blocks": Search(n_rows=9, n_sampled=10**9),
     "blocks": Search(n_rows=1, n_sampled=10**9),
-    "envelopes": Search(n_rows=1, n_sampled=1, parabola=0.0),
+    "envelopes": Search(n_rows=1, n_sampled=1, worth=0, parabola=0.0),
 }
 
 
@@ -47,8 +48,8 @@ def test_distances_are_those_of_a_tree(
     for mask in masks:
         mask[tuple(generator.integers(shape))] = True
     borders = [border(bit_rows(mask)[None], solid=True) for mask in masks]
-    found = nearest(*borders, steps, search=WAYS[way])
-    np.testing.assert_allclose(found, by_tree(*masks, steps), rtol=1e-12, atol=1e-12)
+    found = nearest(borders[0], borders[1], steps, search=WAYS[way])
+    np.testing.assert_allclose(found, by_tree(masks[0], masks[1], steps), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -58,7 +59,8 @@ def test_masks_of_a_stack_are_measured_by_themselves(way: str, monkeypatch: pyte
     masks = generator.random((2, 6, 30, 70)) < generator.choice([0.005, 0.3], (2, 6, 1, 1))
     masks[0, 1] = masks[1, 2] = masks[:, 4] = False
     borders = [border(bit_rows(one)[:, None], solid=False) for one in masks]
-    found, starts = nearest(*borders, steps, n_threads=2, search=WAYS[way]), borders[0].item_starts
+    found = nearest(borders[0], borders[1], steps, n_threads=2, search=WAYS[way])
+    starts = borders[0].item_starts
     for item in range(6):
         one = found[starts[item] : starts[item + 1]]
         if masks[0, item].any() and masks[1, item].any():
@@ -74,11 +76,15 @@ def test_what_is_far_in_bulk_goes_to_envelopes(monkeypatch: pytest.MonkeyPatch) 
     masks[0, 0], masks[1, 7] = True, True
     masks[1, :, :3] = True
     swept: list[int] = []
-    original = module.sweep
-    monkeypatch.setattr(module, "sweep", lambda *given: (swept.append(given[6]), original(*given)))
+
+    def note(*given: Any) -> None:
+        swept.append(given[6])
+        envelopes.sweep(*given)
+
+    monkeypatch.setattr(module, "sweep", note)
     borders = [border(bit_rows(mask)[None], solid=True) for mask in masks]
     steps = np.array([10.0, 0.5, 0.5])
-    np.testing.assert_allclose(nearest(*borders, steps), by_tree(*masks, steps), rtol=1e-12)
+    np.testing.assert_allclose(nearest(borders[0], borders[1], steps), by_tree(masks[0], masks[1], steps), rtol=1e-12)
     assert sorted(swept) == [0, 1, 2, 3, 4]
 
 
