@@ -80,23 +80,23 @@ def check_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
 
 
 def foreground_rows(mask: NDArray[Any], label: int | None, name: str) -> BitRows:
-    """The foreground of a mask, bits (depth, height, words): where it is true, or 1, or the label."""
+    """The foreground of a mask (depth, height, width) as rows of bits: where it is true, or 1, or the label."""
     values = native_labels(mask, name)
     if mask.dtype == np.bool_:
         if label is not None:
             raise ArgumentError(f"label: the {name} is a mask of true and false, without label {label}: leave it out")
-        return bit_rows(as_volume(mask))
+        return bit_rows(mask)
     if label is None and (values.max() > 1 or values.min() < 0):
         raise ArgumentError(
             f"{name}: expected a mask of 0 and 1, got labels from {values.min()} to {values.max()}: say by label which "
             f"class is meant, pass labels > 0 for all of them as one, or say by instances that each is a lesion"
         )
-    return bit_rows(as_volume(values), 1 if label is None else label)
+    return bit_rows(values, 1 if label is None else label)
 
 
 def instance_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
     """A label map of instances (depth, height, width), 0 and positive numbers."""
-    values = as_volume(native_labels(labels, name))
+    values = native_labels(labels, name)
     lowest, highest = int(values.min()), int(values.max())
     if lowest < 0 or highest > np.iinfo(np.int64).max:
         raise ArgumentError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from segscale.tasks.lesions.components import components
 from segscale.tasks.lesions.counts import LesionCounts
 from segscale.tasks.lesions.inputs import (
     Instances,
+    as_volume,
     check_instances,
     check_neighbours,
     check_rule,
@@ -25,6 +27,7 @@ from segscale.tasks.lesions.inputs import (
 from segscale.tasks.lesions.instances import instances_of
 from segscale.tasks.lesions.lesion_map import LesionMap
 from segscale.tasks.lesions.matching import Rule, matched
+from segscale.tasks.lesions.memory_order import Order, as_given, memory_order, numbered_as_given
 from segscale.tasks.lesions.overlaps import overlaps
 from segscale.tasks.lesions.rows import LesionRows, Spacing, as_table, both_rows
 from segscale.tasks.metrics.overlap_inputs import native_labels
@@ -122,9 +125,10 @@ def lesions(
         prediction = np.zeros(reference.shape, np.bool_)
     native_labels(prediction, "prediction")
     check_shape(prediction, reference)
+    find = partial(_found, order=memory_order(as_volume(reference)), neighbours=neighbours)
     return match_lesions(
-        _map_of(reference, "reference", neighbours, label, as_instances=instances != ""),
-        _map_of(prediction, "prediction", neighbours, label if given else None, as_instances=instances == "both"),
+        find(reference, "reference", label=label, as_instances=instances != ""),
+        find(prediction, "prediction", label=label if given else None, as_instances=instances == "both"),
         spacing_mm=spacing,
         axes=axes,
         rule=rule,
@@ -132,10 +136,14 @@ def lesions(
     )
 
 
-def _map_of(values: NDArray[Any], name: str, neighbours: int, label: int | None, *, as_instances: bool) -> LesionMap:
+def _found(
+    mask: NDArray[Any], name: str, *, order: Order, neighbours: int, label: int | None, as_instances: bool
+) -> LesionMap:
+    volume = as_volume(mask).transpose(order)
     if as_instances:
-        return instances_of(instance_labels(values, name))
-    return components(foreground_rows(values, label, name), values.shape[-1], neighbours)
+        return as_given(instances_of(instance_labels(volume, name)), order)
+    found = components(foreground_rows(volume, label, name), volume.shape[-1], neighbours)
+    return numbered_as_given(found, order)
 
 
 def match_lesions(

@@ -255,19 +255,36 @@ def test_counts_add_up() -> None:
 
 
 @pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, -3), (2, 1), (False, True)], ids=str)
-@pytest.mark.parametrize("order", ["C", "F", "turned"])
+@pytest.mark.parametrize("order", ["C", "F", "turned", "cut", "mixed"])
 def test_masks_of_any_type_and_order_are_the_same(values: tuple[int, int], order: str) -> None:
     generator = np.random.default_rng(3)
     pair = [np.array(values)[generator.integers(0, 2, (4, 5, 66))] for _ in range(2)]
     expected = segscale.lesions(pair[0] == values[1], pair[1] == values[1]).rows
     label = None if values in ((0, 1), (False, True)) else values[1]
     layout: dict[str, Any] = {
-        "C": np.ascontiguousarray, "F": np.asfortranarray, "turned": lambda mask: mask[::-1].copy()[::-1]
+        "C": np.ascontiguousarray, "F": np.asfortranarray, "turned": lambda mask: mask[::-1].copy()[::-1],
+        "cut": lambda mask: np.repeat(mask, 2, axis=2)[..., ::2],
+        "mixed": lambda mask: np.ascontiguousarray(mask.transpose(1, 2, 0)).transpose(2, 0, 1),
     }  # fmt: skip
     found = segscale.lesions(layout[order](pair[0]), layout[order](pair[1]), label=label)
     assert found.rows.equals(expected)
     missing = segscale.lesions(layout[order](pair[0]), None, label=label)
     assert missing.false_negative == len(found.reference.label)
+
+
+@pytest.mark.parametrize("shape", [(7, 66), (1, 66), (7, 1), (3, 1, 66), (1, 7, 66), (3, 7, 1)], ids=str)
+@pytest.mark.parametrize("instances", ["", "references", "both"])
+def test_how_an_array_lies_in_memory_changes_nothing(shape: tuple[int, ...], instances: Any) -> None:
+    generator = np.random.default_rng(len(shape))
+    reference, prediction = (generator.integers(0, 2 + 3 * bool(instances), shape) for _ in range(2))
+    if instances == "references":
+        prediction = prediction % 2
+    expected = segscale.lesions(reference, prediction, instances=instances).rows
+    assert len(expected) > 2
+    for one, other in ((np.asfortranarray(reference), prediction), (reference, np.asfortranarray(prediction))):
+        assert segscale.lesions(one, other, instances=instances).rows.equals(expected)
+    turned = segscale.lesions(np.asfortranarray(reference), np.asfortranarray(prediction), instances=instances)
+    assert turned.rows.equals(expected)
 
 
 MASK = np.ones((2, 3, 4), np.uint8)
