@@ -30,8 +30,8 @@ from segscale.flows.report import load_page, write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files, scoring_of
 from segscale.flows.worker import warm
-from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.storage.objects import ObjectStore
+from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.tasks.score import score_shard
 from segscale.tasks.score_image import ReadImage, read_image, score_image
 from segscale.tasks.score_plan import plan_scores
