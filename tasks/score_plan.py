@@ -23,6 +23,9 @@ from segscale.tasks.slice_axis import Asked, slice_axis_column
 
 SHARDS, LEAST_IMAGES = 8, 8
 """So many shards a set has at least, unless they would hold fewer images than that."""
+MANY, LARGER = 128, 4
+"""A set of more shards than that has larger ones, up to so many times: each commit waits for the disk half a dozen
+times, whatever it holds."""
 Places = npt.NDArray[np.int64]
 Hashes = Mapping[str, npt.NDArray[np.object_]]
 LeftOut = Mapping[tuple[str, ...], Failure]
@@ -89,15 +92,21 @@ def pack(ids: Sequence[str], shard_images: int) -> list[list[int]]:
 
 
 def shard_size(n_images: int, most: int) -> int:
-    """How many images a shard holds at most: `most`, or of a small set fewer, so that several workers have some.
+    """How many images a shard holds at most: `most`, of a small set fewer, so that several workers have some, and of a
+    large set more, since there is nothing in it but counts.
 
     A power of two, that a set which grows keeps its shards until it has doubled.
 
-    >>> [shard_size(n_images, 128) for n_images in (3, 100, 503, 2000)]
-    [8, 8, 32, 128]
+    >>> [shard_size(n_images, 128) for n_images in (3, 100, 503, 2000, 20_000, 100_000)]
+    [8, 8, 32, 128, 128, 512]
     """
-    share = n_images // SHARDS
-    return min(most, max(LEAST_IMAGES, 1 << (share.bit_length() - 1) if share else 0))
+    few, many = (_power_of_two(n_images // n_shards) for n_shards in (SHARDS, MANY))
+    return max(min(most, max(LEAST_IMAGES, few)), min(LARGER * most, many))
+
+
+def _power_of_two(number: int) -> int:
+    """The largest that is no larger; 0 of 0."""
+    return 1 << (number.bit_length() - 1) if number else 0
 
 
 def known_hashes(listing: pd.DataFrame, sources: pd.DataFrame, role: str) -> npt.NDArray[np.object_]:

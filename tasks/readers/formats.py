@@ -45,12 +45,21 @@ SUFFIXES = tuple(suffix for reader in readers() for suffix in reader.suffixes if
 """All endings of files that are known here."""
 
 
+_PICTURES = {
+    suffix: reader for reader in readers() for suffix in reader.suffixes if not isinstance(reader, VolumeReader)
+}
+"""Of files of which there is nothing to choose; found first, as a small one is decoded in the time of a search."""
+
+
 def reader_for(name: str, choice: Choice = NO_CHOICE) -> Reader:
     """The reader of the format that the ending of `name` (a path or URL) stands for, upper or lower case.
 
     A name that ends with a slash is that of a folder, whose files are a DICOM series. One of a segment
     (`source_names.of_segment`) chooses that, one of channels is read as one image.
     """
+    usual = _PICTURES.get(name[name.rfind(".") :].lower())
+    if usual is not None and "}" not in name:
+        return usual
     parts = channel_files(name)
     if parts:
         return ChannelFilesReader(reader_for(parts[0], choice))

@@ -248,8 +248,11 @@ def test_a_catalog_of_files_that_could_not_be_read_is_not_whole() -> None:
         pytest.param(503, 128, 32, id="between powers of two"),
         pytest.param(1023, 128, 64, id="just below the most"),
         pytest.param(1024, 128, 128, id="from here on the most"),
-        pytest.param(10**6, 128, 128, id="a large set"),
+        pytest.param(20_000, 128, 128, id="a large set"),
+        pytest.param(50_000, 128, 256, id="each commit waits for the disk, so there are not many more than a hundred"),
+        pytest.param(10**6, 128, 512, id="four times as many as asked for, and no more"),
         pytest.param(100, 4, 4, id="no more than asked for"),
+        pytest.param(10**6, 4, 16, id="nor of a very large set"),
     ],
 )
 def test_a_small_set_has_small_shards(n_images: int, most: int, expected: int) -> None:
