@@ -15,6 +15,7 @@ from segscale.flows.layouts.each_segment import EACH, each_segment
 from segscale.flows.layouts.listed import DatasetListing, named, of_first, paired, with_images
 from segscale.flows.layouts.listing import list_layout
 from segscale.flows.layouts.look import CASE, STRUCTURE
+from segscale.flows.measured import measuring
 from segscale.storage import parts
 from segscale.storage.catalog import COLUMNS, read_catalog
 from segscale.storage.columns import join_columns
@@ -31,7 +32,6 @@ from segscale.storage.same_files import refuse_same_files, shared_files
 from segscale.storage.sources import MASK, ROLES
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.labels import LabelRule
-from segscale.tasks.measuring import LesionRule, Measuring
 from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS, SCORE_COLUMNS
 from segscale.tasks.metrics.volumes import VOLUMES
 from segscale.tasks.prediction_file import Counting
@@ -260,17 +260,6 @@ def catalog_name(config: EvaluationConfig, *, scored: bool) -> str:
         **({"measuring": asdict(measured)} if scored and (measured := measuring(config)) else {}),
     }
     return f"{dataset.name}-{content_key(chosen)[:12]}"
-
-
-def measuring(config: EvaluationConfig) -> Measuring | None:
-    """What is asked of surfaces and lesions; None for nothing."""
-    dataset, metrics = config.dataset, config.metrics
-    if not (metrics.surface or metrics.lesions):
-        return None
-    lesions = LesionRule(metrics.lesion_neighbours, metrics.lesion_rule, metrics.lesion_threshold, dataset.instances)
-    return Measuring(
-        metrics.nsd_tolerances_mm if metrics.surface else None, lesions if metrics.lesions else None, dataset.spacing_mm
-    )
 
 
 def require_catalog(config: EvaluationConfig, store: ObjectStore, *, scored: bool) -> pd.DataFrame:

@@ -11,8 +11,9 @@ from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_model
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import list_dataset, measuring, require_catalog
+from segscale.flows.dataset import list_dataset, require_catalog
 from segscale.flows.ingest import over_catalog, shard_plans
+from segscale.flows.measured import measuring
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import give_model, resolve
 from segscale.flows.run import Counted, Run

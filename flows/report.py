@@ -17,7 +17,8 @@ import pandas as pd
 from segscale.errors import ConfigError
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import is_scored, list_dataset, measuring, require_catalog
+from segscale.flows.dataset import is_scored, list_dataset, require_catalog
+from segscale.flows.measured import measuring
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import counted_by, jobs_of

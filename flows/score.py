@@ -19,9 +19,10 @@ from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
-from segscale.flows.dataset import measuring, names_images, names_masks, volumes
+from segscale.flows.dataset import names_images, names_masks, volumes
 from segscale.flows.first_images import FirstImages, first_images
 from segscale.flows.ingest import say_whether_read_anew
+from segscale.flows.measured import measuring
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.run import Counted, Run
 from segscale.flows.scan import SECONDS_PER_FILE, remember_files

@@ -12,6 +12,7 @@ from segscale.errors import ContradictionError, DataError
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes, aligned
 from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.grids import Grid, Size
+from segscale.tasks.kept import to_labels
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.region_channels import RegionChannels
@@ -94,11 +95,8 @@ class ProbabilityPair:
     def hard_labels(self) -> NDArray[np.uint8]:
         """The predicted class of each pixel by the rule of the counts; anything where the reference is ignored."""
         stacked = self.probabilities.ndim > self.reference.ndim
-        if stacked and self.probabilities.shape[-1] > 2:
-            largest: NDArray[np.uint8] = self.probabilities.argmax(axis=-1).astype(np.uint8)
-            return largest
-        foreground = self.probabilities[..., 1] if stacked else self.probabilities
-        return (foreground >= np.float32(self.threshold)).view(np.uint8)
+        values = self.probabilities if stacked else self.probabilities[..., np.newaxis]
+        return to_labels(values, max(values.shape[-1], 2), self.threshold)
 
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from segscale.flows.cli.evaluate import evaluate_command
-from segscale.flows.config.sections import Metrics
+from segscale.flows.config.metrics import Metrics
 from segscale.storage.side_parts import DISTANCES
 from segscale.tasks.metrics.lesion_metrics import LESION_METRICS
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from segscale.errors import ArgumentError, ConfigError
-from segscale.flows.config.sections import Metrics
+from segscale.flows.config.metrics import Metrics
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.refusal import there_are
 

@@ -12,16 +12,11 @@ from segscale.flows.config.values import NAME, NAMED, Folder, Name, Names, NonNe
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.lesions.inputs import Instances
-from segscale.tasks.lesions.matching import Rule
-from segscale.tasks.metrics.bins import BINS
 from segscale.tasks.metrics.regions import Regions
-from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.metrics.size_strata import is_lesion_size
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
 MAX_LEVEL = 8
-Tolerance = Annotated[float, Field(ge=0, le=LARGEST_MM)]
 MAX_SEGMENT = 65535
 Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
@@ -261,41 +256,6 @@ class Model(Section):
     batch_size: Annotated[int, Field(ge=0)] = 0
     tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
-
-
-class Metrics(ScoreSettings):
-    """What is counted and how scores are made of the counts."""
-
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    threshold_count: Annotated[int, Field(ge=2, le=BINS)] = 64
-    slices: bool = False
-    """Whether each slice of a volume has a row of its own, in per_slice.parquet."""
-    surface: bool = False
-    """Whether the distances between the surfaces of reference and prediction are measured, in surface.parquet."""
-    nsd_tolerances_mm: Annotated[tuple[Tolerance, ...], Field(strict=False)] = (2.0,)
-    """Of the normalised surface distance; in pixels where nobody says how far voxels are apart."""
-    lesions: bool = False
-    """Whether lesions are counted, in lesions.parquet."""
-    lesion_neighbours: Literal[26, 18, 6] = 26
-    """Of a voxel, which belong to its lesion; of a picture those that lie in its plane, 8, 8 or 4."""
-    lesion_rule: Rule = "overlap"
-    """By which lesions of the prediction stand for those of the reference."""
-    lesion_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of IoU or Dice, where lesions are matched one to one by these; None: 0.5."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if BINS % self.threshold_count:
-            raise ValueError(f"threshold_count: expected a divisor of {BINS}, got {self.threshold_count}")
-        if len(set(self.nsd_tolerances_mm)) != len(self.nsd_tolerances_mm):
-            raise ValueError(f"nsd_tolerances_mm: expected different numbers, got {as_toml(self.nsd_tolerances_mm)}")
-        if not self.lesions and (asked := [entry for entry in self.group_by if is_lesion_size(entry)]):
-            raise ValueError(f"group_by: {as_toml(asked[0])} is of lesions, which metrics.lesions = true counts")
-        if self.lesion_rule == "overlap" and self.lesion_threshold is not None:
-            raise ValueError(
-                'lesion_threshold: is of lesion_rule = "iou" or "dice"; with "overlap" one shared voxel is enough'
-            )
-        return self
 
 
 class Store(Section):

@@ -18,8 +18,9 @@ from segscale.flows.reports.tables import (
     tables_as_json,
 )
 from segscale.storage.reports import Report, open_report
-from segscale.tasks.metrics.measures import LESIONS, SURFACE
+from segscale.tasks.metrics.measures import LESIONS, SURFACE, measured_headline
 from segscale.tasks.metrics.per_image import n_classes_of
+from segscale.tasks.metrics.surface_metrics import UNIT
 from segscale.tasks.metrics.units import check_units
 from segscale.tasks.reasons import counts_in_words
 from segscale.tasks.rescore import (
@@ -62,6 +63,9 @@ class Rescoring:
         measured = [name for name in (SURFACE, LESIONS) if f"{name}.parquet" in self.run["files"]]
         if measured and self.plan.index is not None:
             lines.append(f"{' and '.join(measured)} left out: they were measured at the threshold of the run")
+        if SURFACE in self.measures:
+            units = sorted(self.measures[SURFACE][UNIT].dropna().unique())
+            lines.append(f"distances in {' and '.join(units)}; missed_distance {settings.missed_distance}")
         if self.plan.left_out:
             names = ", ".join(self.plan.left_out)
             lines.append(f"strata of the run left out, as they cut a {settings.unit} apart: {names}")
@@ -112,12 +116,22 @@ def describe(rescoring: Rescoring) -> str:
     n_images = rescoring.per_image["image_id"].nunique()
     lines = [
         table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="undefined"),
+        *_measured(rescoring, has_missing),
         "",
         *rescoring.notes,
         counts_in_words(n_images, n_failed, n_missing),
         f"report: {rescoring.report.path}",
     ]
     return "\n".join(lines)
+
+
+def _measured(rescoring: Rescoring, has_missing: bool) -> list[str]:
+    """Surfaces and lesions as a table of their own, where the run measured any."""
+    table = measured_headline(rescoring.per_image, rescoring.plan.settings, rescoring.measures)
+    if table.empty:
+        return []
+    idle = [*(["head"] if len(table["head"].unique()) == 1 else []), *([] if has_missing else ["missing as worst"])]
+    return ["", table.drop(columns=idle).to_string(index=False, float_format=lambda one: f"{one:.4f}", na_rep="-")]
 
 
 def tables_of(rescoring: Rescoring) -> dict[str, pd.DataFrame]:

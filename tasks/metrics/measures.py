@@ -16,7 +16,7 @@ from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.intervals import intervals
 from segscale.tasks.metrics.lesion_metrics import lesion_panels
-from segscale.tasks.metrics.panel import Panel
+from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, panel_of
 from segscale.tasks.metrics.per_unit import measured_units
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.surface_metrics import UNIT, mixed_units, surface_panel
@@ -66,6 +66,31 @@ def panels_of(
     if LESIONS in measures:
         for stratum, beside in lesion_panels(panel, measures[LESIONS], settings):
             yield stratum, with_units(beside, settings)
+
+
+def measured_headline(
+    per_image: pd.DataFrame, settings: ScoreSettings, measures: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Surfaces and lesions of the whole set: a row for each class, head and metric, empty where nothing was measured.
+
+    Columns: class, head, metric, per-sample, missing as worst, all lesions (pooled; NaN of distances).
+    """
+    whole = settings.changed(group_by=(), unit="")
+    found = []
+    for _, panel in panels_of(panel_of(per_image), measures, whole):
+        rows = per_sample(panel, whole, PER_SAMPLE_COLUMNS_WITH_DISTANCES)
+        own = rows[["class_index", "class_name", "head", "metric", "mean", MISSING_AS_WORST]]
+        if panel.explained:
+            pooled = batch_summed(panel, whole.changed(batch_sizes=())).query("pooled")["mean"]
+            own = own.assign(pooled=pooled.to_numpy())
+        found.append(own)
+    if not found:
+        return pd.DataFrame()
+    table = pd.concat(found, ignore_index=True)
+    single = len(set(table["class_index"]) - {OVER_CLASSES}) == 1
+    chosen = table[(table["class_index"] > 0) | (not single)].drop(columns="class_index")
+    names = {"class_name": "class", "mean": "per-sample", MISSING_AS_WORST: "missing as worst", "pooled": "all lesions"}
+    return chosen.rename(columns=names).reset_index(drop=True)
 
 
 def about_measures(measures: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:

@@ -35,7 +35,8 @@ def _predicted(data: Any, engine: PointwiseEngine, measuring: Measuring | None, 
 
 
 def _rows(store: Any, entry: Entry, part: SidePart) -> pd.DataFrame:
-    return part.read(store, entry).to_pandas()
+    frame: pd.DataFrame = part.read(store, entry).to_pandas()
+    return frame
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,8 @@ def test_ignored_pixels_are_background_on_both_sides() -> None:
 def test_a_plane_of_voxels_is_a_picture(axis: int) -> None:
     plane = [np.take(labels, 3, axis) for labels in (REFERENCE, PREDICTION)]
     kept = tuple(step for place, step in enumerate(SPACING) if place != axis)
-    volume = Structures(*(np.expand_dims(one, axis) for one in plane), 3, spacing_mm=SPACING)
+    reference, prediction = (np.expand_dims(one, axis) for one in plane)
+    volume = Structures(reference, prediction, 3, spacing_mm=SPACING)
     (row, *_), flat = surface_rows("a", "", volume, (1.0,)), [one == 1 for one in plane]
     expected = surface_distances(flat[0], flat[1], kept)
     assert (row["hd"], row["reference_border"]) == (expected.hd, expected.from_reference.size)

@@ -11,10 +11,11 @@ from segscale.errors import ArgumentError
 from segscale.storage.side_parts import HISTOGRAMS as KEPT
 from segscale.tasks.measuring import Structures, surface_rows
 from segscale.tasks.other_distances import HISTOGRAMS, with_other_distances
-from segscale.tasks.surfaces.distances import surface_distances
+from segscale.tasks.surfaces.distances import Definition, surface_distances
 
 SPACING = (2.5, 0.8, 0.7)
 BOUND = 0.005
+DEFINITIONS: dict[str, Definition] = {"": "larger", "_pooled": "pooled", "_mean_directed": "mean_directed"}
 
 
 def blob(seed: int) -> np.ndarray:
@@ -40,7 +41,7 @@ def test_they_are_those_of_the_distances() -> None:
         for tolerance in (0.8, 2.5):
             assert row[f"nsd_{tolerance:g}"] == distances.nsd(tolerance)
         for q in (50.0, 95.0, 100.0):
-            for name, definition in (("", "larger"), ("_pooled", "pooled"), ("_mean_directed", "mean_directed")):
+            for name, definition in DEFINITIONS.items():
                 expected = distances.percentile(q, definition)
                 assert row[f"hd{q:g}{name}"] == pytest.approx(expected, rel=BOUND)
 

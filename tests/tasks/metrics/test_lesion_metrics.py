@@ -20,12 +20,6 @@ from tests.tasks.metrics.test_surface_metrics import frames
 SETTINGS = ScoreSettings(bootstrap=20, batch_sizes=(1, 2))
 Counts = tuple[int, int, int, float]
 IMAGES: list[Counts] = [(2, 1, 0, 1.5), (0, 0, 3, 0.0), (1, 0, 1, 0.9), (0, 2, 0, 0.0), (0, 0, 0, 0.0)]
-    (2, 1, 0, 1.5),
-    (0, 0, 3, 0.0),
-    (1, 0, 1, 0.9),
-    (0, 2, 0, 0.0),
-    (0, 0, 0, 0.0),
-]
 """True and false positives, false negatives, and the sum of Dice over the true ones."""
 
 
