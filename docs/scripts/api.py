@@ -25,6 +25,7 @@ SECTIONS = {
         "dice", "iou", "tversky", "f_beta", "sensitivity", "precision", "specificity", "volume_difference", "soft_dice",
         "soft_tversky",
     ),
+    "Surfaces": ("surface_distances", "SurfaceDistances", "stack_surface_scores"),
     "Runs": ("evaluate", "load_config", "EvaluationConfig", "preview", "run"),
     "Errors": ("SegscaleError", "ConfigError", "DataError", "ClusterLostError"),
 }  # fmt: skip

@@ -41,7 +41,7 @@ def n_blocks(rows: int, size: int) -> int:
 
 
 def _gap(blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    return np.maximum(np.abs(blocks) * size - (size - 1), 0)
+    return np.asarray(np.maximum(np.abs(blocks) * size - (size - 1), 0))
 
 
 @compiled

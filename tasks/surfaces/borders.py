@@ -45,8 +45,8 @@ def border(rows: BitRows, *, solid: bool) -> Border:
 def n_shared(one: Border, other: Border) -> NDArray[np.int64]:
     """(items,): border voxels that two stacks of the same shape have in common."""
     items, depth, height = one.shape
-    shared = np.bitwise_count(one.rows & other.rows)
-    return shared.reshape(items, depth * height * shared.shape[-1]).sum(axis=1, dtype=np.int64)
+    counts = np.bitwise_count(one.rows & other.rows).reshape(items, depth * height * one.rows.shape[-1])
+    return np.asarray(counts.sum(axis=1, dtype=np.int64))
 
 
 def box(*masks: BitRows) -> tuple[slice, ...]:

@@ -33,8 +33,9 @@ def weighted_percentile(pair: MaskPair, q: float, n_threads: int = 1) -> float:
         distances, weights = nearest(own, other, pair.steps, n_threads), areas[found[_is_element(found, pair.solid)]]
         order = np.lexsort((weights, distances))
         shares = np.cumsum(weights[order]) / weights.sum()
-        directed.append(distances[order][min(np.searchsorted(shares, q / 100), len(order) - 1)])
-    return float(max(directed))
+        last = min(int(np.searchsorted(shares, q / 100)), len(order) - 1)
+        directed.append(float(distances[order[last]]))
+    return max(directed)
 
 
 def element_shapes(rows: BitRows, solid: bool) -> NDArray[np.uint8]:
@@ -69,7 +70,7 @@ def _corners(n_axes: int) -> list[Corner]:
 
 
 def _is_element(shapes: NDArray[np.uint8], solid: bool) -> NDArray[np.bool_]:
-    return (shapes != 0) & (shapes != (255 if solid else 15))
+    return np.asarray((shapes != 0) & (shapes != (255 if solid else 15)))
 
 
 def _border(shapes: NDArray[np.uint8], solid: bool) -> Border:
@@ -112,7 +113,7 @@ def _cut(group: list[Corner], spacing: NDArray[np.float64]) -> float:
         inner = [one for one in group if sum(_are_joined(one, other) for other in group) > 1]
         if len(inner) == 1:
             return float(6 * corner)
-        middle = np.not_equal(*inner)
+        middle = np.not_equal(inner[0], inner[1])
         return float(4 * corner + np.hypot(faces[middle], faces[~middle]).sum() / 4)
     across = faces[~differs][0]
     return float(across) if len(group) == 4 else float(across / 2 + 3 * corner)

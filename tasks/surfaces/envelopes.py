@@ -68,7 +68,7 @@ def envelope(
 
 
 @compiled
-def rank_in_row(queries: BitRows, r: int, x: int) -> int:
+def rank_in_row(queries: BitRows, r: int, x: int) -> Any:
     """How many queries of row r lie before x."""
     n = 0
     for w in range(x >> 6):
@@ -119,7 +119,7 @@ def by_column(
 
 
 @compiled
-def least_sum(one: Float64Array, other: Float64Array, sums: Float64Array, bits: Int64Array) -> float:
+def least_sum(one: Float64Array, other: Float64Array, sums: Float64Array, bits: Int64Array) -> Any:
     """The least sum of two numbers at the same place; `bits` are those of the buffer for the sums, all at least 0."""
     for k in range(sums.size):
         sums[k] = one[k] + other[k]

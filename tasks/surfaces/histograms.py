@@ -63,6 +63,34 @@ def percentile_of(histogram: DistanceHistogram, q: float) -> float:
     return float(low if low == high else low + (high - low) * (rank - ranks[0]))
 
 
+def percentile_of_pair(
+    from_reference: DistanceHistogram, from_prediction: DistanceHistogram, q: float, definition: str, missing: float
+) -> float:
+    """A percentile as `SurfaceDistances.percentile` defines it, `larger`, `pooled` or `mean_directed`, to 0.5 % of
+    itself: `missing` where one side has no voxels, NaN where both have none.
+    """
+    if definition not in ("larger", "pooled", "mean_directed"):
+        raise ArgumentError(
+            f"the definition is {definition!r}; histograms know 'larger', 'pooled' and 'mean_directed', others follow"
+            " from the images alone"
+        )
+    if not (from_reference.n_voxels and from_prediction.n_voxels):
+        return missing if from_reference.n_voxels or from_prediction.n_voxels else float("nan")
+    if definition == "pooled":
+        return percentile_of(from_reference + from_prediction, q)
+    directed = percentile_of(from_reference, q), percentile_of(from_prediction, q)
+    return max(directed) if definition == "larger" else sum(directed) / 2
+
+
+def nsd_of_pair(from_reference: DistanceHistogram, from_prediction: DistanceHistogram, tolerance: float) -> float:
+    """The share of the voxels of both sides within a tolerance of at most three digits, exactly: 0 where one side has
+    no voxels, NaN where both have none.
+    """
+    n = from_reference.n_voxels + from_prediction.n_voxels
+    within = n_within(from_reference, tolerance) + n_within(from_prediction, tolerance)
+    return within / n if n else float("nan")
+
+
 def n_within(histogram: DistanceHistogram, tolerance: float) -> int:
     """How many voxels lie within the tolerance, exactly."""
     if not (0 <= tolerance <= EDGES[-1]) or float(f"{tolerance:.3g}") != tolerance or 0 < tolerance < EDGES[1]:

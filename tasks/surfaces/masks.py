@@ -66,9 +66,9 @@ def mask_pair(
     leading = (1, masks[0].shape[0]) if n_axes == 3 else (len(reference) if stack else 1, 1)
     rows = [one.reshape(*leading, *one.shape[-2:]) for one in rows]
     inside = (slice(None), *box(*rows))
-    cropped = [np.ascontiguousarray(one[inside]) for one in rows]
+    one, other = (np.ascontiguousarray(mask[inside]) for mask in rows)
     steps = np.array(spacing if n_axes == 3 else [1.0, *spacing])
-    return MaskPair(*cropped, steps, n_axes == 3, largest, "pixel" if spacing_mm is None else "mm")
+    return MaskPair(one, other, steps, n_axes == 3, largest, "pixel" if spacing_mm is None else "mm")
 
 
 def _spacing(spacing_mm: Sequence[float] | None, n_axes: int) -> list[float]:

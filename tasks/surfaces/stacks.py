@@ -77,11 +77,12 @@ def stack_surface_scores(
     with ThreadPoolExecutor(min(n_threads or os.cpu_count() or 1, len(chunks))) as pool:
         units = list(pool.map(score, chunks))
     summaries, shares, overlaps = columns
-    return StackScores(*summaries.T, shares, overlaps, units[0])
+    named = dict(zip(SUMMARIES, summaries.T, strict=True))
+    return StackScores(nsd=shares, boundary_iou=overlaps, distance_unit=units[0], **named)
 
 
 @compiled
-def percentile(values: Float64Array, q: float) -> float:
+def percentile(values: Float64Array, q: float) -> Any:
     """The percentile of values (n,) as numpy has it, n not 0."""
     rank = (values.size - 1) * (q / 100)
     place = int(np.floor(rank))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,7 +77,7 @@ class Pair:
 def random_pair(seed: int, shape: tuple[int, ...], shares: tuple[float, float]) -> Pair:
     generator = np.random.default_rng(seed)
     spacing = tuple(generator.uniform(0.3, 3.0, len(shape)).round(3).tolist())
-    return Pair(*(generator.random(shape) < share for share in shares), spacing)
+    return Pair(generator.random(shape) < shares[0], generator.random(shape) < shares[1], spacing)
 
 
 def blobs(seed: int, shape: tuple[int, ...]) -> Pair:
@@ -132,7 +133,7 @@ def spine(label: int | None) -> Pair:
     return Pair(reference, prediction, tuple(float(step) for step in volumes[0].header.get_zooms()))
 
 
-MAKERS = {
+MAKERS: dict[str, Callable[[], Pair]] = {
     "random volume": lambda: random_pair(1, (9, 20, 70), (0.3, 0.4)),
     "sparse volume": lambda: random_pair(2, (9, 20, 130), (0.01, 0.002)),
     "dense volume": lambda: random_pair(3, (7, 12, 64), (0.95, 0.9)),
@@ -150,12 +151,16 @@ MAKERS = {
     "one part of the spine": lambda: spine(45),
 }
 REAL = {"lesions of patient 7", "lesions of patient 19", "spine", "one part of the spine"}
-made = cache(lambda name: MAKERS[name]())
+
+
+@cache
+def made(name: str) -> Pair:
+    return MAKERS[name]()
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.data] if name in REAL else []) for name in MAKERS])
 def pair(request: pytest.FixtureRequest) -> Pair:
-    found: Pair = made(request.param)
+    found = made(request.param)
     if not (found.reference.any() and found.prediction.any()):
         pytest.skip("one of the two is empty")
     return found

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segscale.errors import ArgumentError
+from segscale.tasks.surfaces.distances import surface_distances
 from segscale.tasks.surfaces.histograms import (
     EDGES,
     INFINITE,
     LARGEST_ERROR,
     distance_histogram,
     n_within,
+    nsd_of_pair,
     percentile_of,
+    percentile_of_pair,
 )
 
 
@@ -64,6 +69,29 @@ def test_sums_are_histograms_of_all() -> None:
 def test_of_nothing_nothing_is_known() -> None:
     assert np.isnan(percentile_of(distance_histogram(np.empty(0)), 95))
     assert n_within(distance_histogram(np.empty(0)), 1.0) == 0
+
+
+@pytest.mark.parametrize("definition", ["larger", "pooled", "mean_directed"])
+def test_a_pair_is_scored_as_from_its_masks(definition: Any) -> None:
+    masks = np.random.default_rng(1).random((2, 6, 20, 70)) < 0.05
+    found = surface_distances(masks[0], masks[1], (2.5, 0.8, 0.8))
+    for q in (50, 95, 99, 100):
+        exact = found.percentile(q, definition)
+        assert percentile_of_pair(*found.histograms(), q, definition, 9.0) == pytest.approx(exact, rel=LARGEST_ERROR)
+    assert nsd_of_pair(*found.histograms(), 2.4) == found.nsd(2.4)
+
+
+def test_a_pair_of_which_one_side_is_empty() -> None:
+    masks = np.zeros((2, 5, 70), bool)
+    masks[0, 2, 3:9] = True
+    one, nothing = surface_distances(masks[0], masks[1]).histograms()
+    assert (one.bins.tolist(), one.counts.tolist(), nothing.n_voxels) == ([INFINITE], [6], 0)
+    assert percentile_of_pair(one, nothing, 95, "larger", 7.5) == 7.5
+    assert nsd_of_pair(one, nothing, 1e6) == 0.0
+    assert np.isnan(percentile_of_pair(nothing, nothing, 95, "pooled", 7.5))
+    assert np.isnan(nsd_of_pair(nothing, nothing, 1.0))
+    with pytest.raises(ArgumentError, match="histograms know 'larger'"):
+        percentile_of_pair(one, one, 95, "surface_weighted", 7.5)
 
 
 @pytest.mark.parametrize("tolerance", [1.234, -1.0, 1e-7, 2e6, float("nan")])
