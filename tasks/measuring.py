@@ -89,13 +89,17 @@ class Structures:
             more["region_masks"] = {index: mask & counted for index, mask in own.items()}
         return cls(reference, prediction, n_classes, **more)
 
-    def masks(self, index: int, members: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where reference and prediction have a structure that `classes` names, without axes of length 1."""
-        reference = self.flat(_holds(self.reference, members))
-        if self.prediction is None:
-            return reference, np.zeros_like(reference)
+    def pair(self, index: int, members: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any], int | None]:
+        """Reference and prediction of a structure that `classes` names, without axes of length 1.
+
+        Of a class the label maps and its label, of which the measures make bits themselves; of a region masks, None.
+        """
+        predicted = np.zeros_like(self.reference) if self.prediction is None else self.prediction
+        if len(members) == 1 and index < self.n_classes:
+            return self.flat(self.reference), self.flat(predicted), index
         own = self.region_masks.get(index)
-        return reference, self.flat(_holds(self.prediction, members) if own is None else own)
+        masks = np.isin(self.reference, members), np.isin(predicted, members) if own is None else own
+        return self.flat(masks[0]), self.flat(masks[1]), None
 
     def flat(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array over the image with the axes that are measured: a plane of voxels is a picture."""
@@ -117,10 +121,6 @@ class Structures:
         """From one corner of the image to the other: further apart no two voxels are."""
         spacing = self.spacing_mm or (1.0, 1.0, 1.0)
         return math.hypot(*((n - 1) * step for n, step in zip(self.reference.shape, spacing, strict=True)))
-
-
-def _holds(labels: NDArray[np.uint8], members: tuple[int, ...]) -> NDArray[np.bool_]:
-    return labels == members[0] if len(members) == 1 else np.isin(labels, members)
 
 
 def surface_rows(
@@ -155,8 +155,9 @@ def _surfaces_of(
     unit = {"distance_unit": PIXELS if structures.spacing is None else MM, "worst_distance": structures.worst_distance}
     if structures.prediction is None:
         return unit
+    reference, prediction, label = structures.pair(index, members)
     # One thread, for there is a worker for each core.
-    found = surface_distances(*structures.masks(index, members), structures.spacing, missing="nan", n_threads=1)
+    found = surface_distances(reference, prediction, structures.spacing, label=label, missing="nan", n_threads=1)
     histograms = [values.tolist() for one in found.histograms() for values in (one.bins, one.counts)]
     return {
         **unit,
@@ -174,14 +175,18 @@ def _lesions_of(
 ) -> Iterator[dict[str, Any]]:
     from segscale.tasks.lesions.lesions import lesions
 
-    reference, prediction = structures.masks(index, members)
+    reference, prediction, label = structures.pair(index, members)
+    if rule.instances:
+        reference = _numbered(reference, label, structures, structures.reference_instances)
+        prediction = _numbered(prediction, label, structures, structures.prediction_instances)
     found = lesions(
-        _named(reference, structures, structures.reference_instances),
-        _named(prediction, structures, structures.prediction_instances),
+        reference,
+        prediction,
         structures.spacing,
         rule.neighbours if reference.ndim == 3 else IN_A_PLANE[rule.neighbours],
         rule.rule,
         threshold=rule.threshold,
+        label=None if rule.instances else label,
         instances=rule.instances,
     )
     for side, lesions_of in (("reference", found.reference), ("prediction", found.prediction)):
@@ -193,9 +198,15 @@ def _lesions_of(
             yield {**unit, **dict(zip(_OF_LESIONS, values, strict=True)), **place}
 
 
-def _named(mask: NDArray[np.bool_], structures: Structures, instances: NDArray[Any] | None) -> NDArray[Any]:
-    """The mask, or where there are instances their numbers in it."""
-    return mask if instances is None else np.where(mask, structures.flat(instances), 0)
+def _numbered(
+    labels: NDArray[Any], label: int | None, structures: Structures, instances: NDArray[Any] | None
+) -> NDArray[Any]:
+    """The mask of a structure, or where there are instances their numbers in it."""
+    mask = labels if label is None else labels == label
+    if instances is None:
+        return mask
+    numbers = structures.flat(instances)
+    return np.where(mask, numbers.astype(np.int64) if numbers.dtype.kind == "f" else numbers, 0)
 
 
 @dataclass(frozen=True, slots=True)

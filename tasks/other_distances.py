@@ -9,10 +9,12 @@ import pandas as pd
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.surface_metrics import BORDERS, nsd_name, percentile_names
-from segscale.tasks.surfaces.histograms import DistanceHistogram, n_within, percentile_of
+from segscale.tasks.surfaces.histograms import DistanceHistogram, nsd_of_pair, percentile_of_pair
 
 HISTOGRAMS = ("reference_bins", "reference_counts", "prediction_bins", "prediction_counts")
 """The columns of a table of surfaces that this reads."""
+_DEFINED = ("larger", "pooled", "mean_directed")
+"""What `percentile_names` names, in its order."""
 
 
 def with_other_distances(
@@ -34,20 +36,8 @@ def with_other_distances(
     rows = surface.loc[both, list(HISTOGRAMS)].itertuples(index=False, name=None)
     for place, columns in zip(np.flatnonzero(both), rows, strict=True):
         arrays = [np.asarray(one) for one in columns]
-        sides = DistanceHistogram(*arrays[:2]), DistanceHistogram(*arrays[2:])
-        within = (_within(sides, tolerance) for tolerance in tolerances)
-        found[place] = [*within, *(value for q in percentiles for value in _percentiles(sides, q))]
+        sides = DistanceHistogram(arrays[0], arrays[1]), DistanceHistogram(arrays[2], arrays[3])
+        within = [nsd_of_pair(*sides, tolerance) for tolerance in tolerances]
+        found[place] = [*within, *(percentile_of_pair(*sides, q, one, np.nan) for q in percentiles for one in _DEFINED)]
     added = pd.DataFrame(found, surface.index, names)
     return pd.concat([surface, added[[name for name in names if name not in surface]]], axis=1)
-
-
-Sides = tuple[DistanceHistogram, DistanceHistogram]
-
-
-def _within(sides: Sides, tolerance: float) -> float:
-    return sum(n_within(one, tolerance) for one in sides) / sum(one.n_voxels for one in sides)
-
-
-def _percentiles(sides: Sides, q: float) -> tuple[float, float, float]:
-    directed = [percentile_of(one, q) for one in sides]
-    return max(directed), percentile_of(sides[0] + sides[1], q), sum(directed) / 2
