@@ -95,7 +95,7 @@ def _aggregated(
         "gap": gap(panel, settings),
     }
     found = diagnose(panel, **judged, settings=settings, masks_alone=masks_alone)
-    findings = by_severity([*found, *equal_files(per_image), *about_measures(measures)])
+    findings = by_severity([*found, *equal_files(per_image), *about_measures(measures, settings)])
     of_units = {} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}
     tables = {**judged, "intervals": intervals(panel, settings), **of_units}
     return with_measures(tables, panel, measures, settings), findings

@@ -51,7 +51,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             places.append(to_text(scored.grid) if scored.grid else "")
             said.update(scored.said)
             slices.extend(slice_rows(files.image_id, "", scored.slices))
-            if scoring.measuring is not None and scored.structures is not None:
+            if scoring.measuring is not None and scored.structures is not None and not job.only:
                 measured.append(Measured.of(files.image_id, {"": scored.structures}, scoring.measuring))
             yield scored.found
 

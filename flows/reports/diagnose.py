@@ -47,7 +47,7 @@ def diagnose_report(path: str) -> list[Finding]:
             masks_alone=report.run()["config"].get("dataset", {}).get("ignore_label", 0) is None,
         )
         measures = measures_of(report, settings, (SURFACE,))
-        return by_severity([*found, *equal_files(per_image), *about_measures(measures)])
+        return by_severity([*found, *equal_files(per_image), *about_measures(measures, settings)])
 
 
 def describe(findings: list[Finding]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 from segscale.tasks.metrics.aggregate import (
@@ -19,7 +20,8 @@ from segscale.tasks.metrics.lesion_metrics import lesion_panels
 from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, panel_of
 from segscale.tasks.metrics.per_unit import measured_units
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.metrics.surface_metrics import UNIT, mixed_units, surface_panel
+from segscale.tasks.metrics.statistics import mean
+from segscale.tasks.metrics.surface_metrics import BORDERS, UNIT, mixed_units, surface_panel
 from segscale.tasks.metrics.units import with_units
 
 SURFACE, LESIONS = "surface", "lesions"
@@ -93,8 +95,10 @@ def measured_headline(
     return chosen.rename(columns=names).reset_index(drop=True)
 
 
-def about_measures(measures: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
+def about_measures(measures: Mapping[str, pd.DataFrame], settings: ScoreSettings) -> Iterator[Finding]:
     """What the tables say against the run."""
+    if SURFACE in measures:
+        yield from _missed_structures(measures[SURFACE], settings)
     if SURFACE in measures and mixed_units(measures[SURFACE]):
         images = measures[SURFACE].drop_duplicates("image_id").dropna(subset=[UNIT])
         of_units = [(str(unit), rows) for unit, rows in images.groupby(UNIT, sort=True)]
@@ -108,3 +112,28 @@ def about_measures(measures: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
             "say with dataset.spacing_mm how far the voxels of those files are apart that do not, or evaluate the two "
             "kinds apart, by a manifest of each",
         )
+
+
+def _missed_structures(surface: pd.DataFrame, settings: ScoreSettings) -> Iterator[Finding]:
+    """Structures on one side alone: what stands for their distance may be all that a mean tells."""
+    rows = surface.dropna(subset=[*BORDERS])
+    alone = ((rows[BORDERS[0]] > 0) != (rows[BORDERS[1]] > 0)).to_numpy(bool)
+    if not alone.any() or mixed_units(surface):
+        return
+    said = []
+    for (name, head), of_class in rows.assign(_alone=alone).groupby(["class_name", "head"], sort=False):
+        one_sided = of_class["_alone"].to_numpy(bool)
+        if one_sided.any():
+            measured = mean(of_class.loc[~one_sided, "hd95"].to_numpy(np.float64))
+            with_all = mean(of_class["hd95"].to_numpy(np.float64))
+            where = f"class {name}" + (f", head {head}" if str(head) else "")
+            said.append(f"{where}: {int(one_sided.sum())} of {len(of_class)} images; mean hd95 {with_all:.4g}, "
+                        f"{measured:.4g} over those where it could be measured")  # fmt: skip
+    yield Finding(
+        "missed-structures",
+        "note",
+        "in some images reference or prediction alone has the structure, so that there is no distance to measure: "
+        f"missed_distance = {settings.missed_distance} stands there",
+        "; ".join(said),
+        "say both means and how many images lack the structure, or look at NSD, in which such an image is a plain 0",
+    )

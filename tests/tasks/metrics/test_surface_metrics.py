@@ -172,10 +172,20 @@ def test_mm_and_pixels_have_no_mean() -> None:
     tables = {"per_sample": per_sample(per_image, SETTINGS)}
     found = with_measures(tables, panel_of(per_image), {"surface": mixed}, SETTINGS)
     assert set(found["per_sample"]["metric"]) == set(tables["per_sample"]["metric"])
-    (finding,) = about_measures({"surface": mixed})
+    (finding,) = about_measures({"surface": mixed}, SETTINGS)
     assert (finding.signature, finding.severity) == ("mixed-distance-units", "error")
     assert finding.evidence == "mm: 1 images, i0 for one; px: 1 images, i1 for one"
-    assert list(about_measures({"surface": surface})) == []
+    assert list(about_measures({"surface": surface}, SETTINGS)) == []
+
+
+def test_structures_on_one_side_alone_are_told() -> None:
+    _, surface = frames([("sound", False), ("overlooked", False), ("both empty", False), ("sound", True)])
+    (finding,) = about_measures({"surface": with_missed(surface, SETTINGS)}, SETTINGS)
+    assert (finding.signature, finding.severity) == ("missed-structures", "note")
+    assert finding.evidence == (
+        "class lesion: 1 of 3 images; mean hd95 40.75, 1.5 over those where it could be measured"
+    )  # fmt: skip
+    assert finding.cause.endswith("missed_distance = worst stands there")
 
 
 def test_nothing_asked_for_nothing_changed() -> None:
