@@ -69,8 +69,11 @@ def reach(blocks: BitRows, shape: Any, gaps: Any, limit: float, n_voxels: int, r
     words = blocks.shape[1]
     wide = np.empty(words, np.uint64)
     for b in range(blocks.shape[0]):
-        wide[:] = blocks[b]
-        if not wide.any():
+        any_set = np.uint64(0)
+        for w in range(words):
+            wide[w] = blocks[b, w]
+            any_set |= wide[w]
+        if not any_set:
             continue
         widen(wide, n_voxels)
         y, z = b % in_height, b // in_height % in_depth

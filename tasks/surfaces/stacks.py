@@ -83,14 +83,40 @@ def stack_surface_scores(
 
 @compiled
 def percentile(values: Float64Array, q: float) -> Any:
-    """The percentile of values (n,) as numpy has it, n not 0."""
+    """The percentile of values (n,) as numpy has it, n not 0; they lose their order."""
     rank = (values.size - 1) * (q / 100)
     place = int(np.floor(rank))
-    parted = np.partition(values, place)
-    low, share = parted[place], rank - place
-    high = np.min(parted[place + 1 :]) if place + 1 < values.size else low
+    # Quickselect by hand: numpy's takes the compiler six seconds.
+    first, last = 0, values.size - 1
+    while first < last:
+        pivot, i, k = values[(first + last) >> 1], first, last
+        while i <= k:
+            while values[i] < pivot:
+                i += 1
+            while values[k] > pivot:
+                k -= 1
+            if i <= k:
+                values[i], values[k] = values[k], values[i]
+                i, k = i + 1, k - 1
+        first, last = (i if place >= i else first), (k if place <= k else last)
+        if k < place < i:
+            break
+    low, share, high = values[place], rank - place, np.inf
+    for i in range(place + 1, values.size):
+        high = min(high, values[i])
+    if share == 0:
+        return low
     # From the nearer side, so that the ends are met.
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
+
+
+@compiled
+def largest_and_sum(values: Float64Array) -> Any:
+    """Of values (n,) that are at least 0."""
+    largest, total = 0.0, 0.0
+    for k in range(values.size):
+        largest, total = max(largest, values[k]), total + values[k]
+    return largest, total
 
 
 @compiled
@@ -106,23 +132,22 @@ def score_items(
 ) -> None:
     """Fill in the summaries (items, SUMMARIES), and the shares (items, tolerances) of distances within tolerances."""
     for i in range(summaries.shape[0]):
-        here, there = one[one_starts[i] : one_starts[i + 1]], other[other_starts[i] : other_starts[i + 1]]
+        # Copies are contiguous by their type, so that all below is compiled once.
+        here, there = one[one_starts[i] : one_starts[i + 1]].copy(), other[other_starts[i] : other_starts[i + 1]].copy()
         n = here.size + there.size
         if here.size == 0 or there.size == 0:
             summaries[i, :] = missing if n else np.nan
             shares[i, :] = 0.0 if n and not np.isnan(missing) else np.nan
             continue
+        both = np.concatenate((here, there))
+        (one_largest, one_sum), (other_largest, other_sum) = largest_and_sum(here), largest_and_sum(there)
         from_one, from_other = percentile(here, 95.0), percentile(there, 95.0)
-        summaries[i, 0] = max(np.max(here), np.max(there))
-        summaries[i, 1] = max(from_one, from_other)
-        summaries[i, 2] = percentile(np.concatenate((here, there)), 95.0)
-        summaries[i, 3] = (from_one + from_other) / 2
-        summaries[i, 4] = (np.sum(here) + np.sum(there)) / n
-        summaries[i, 5] = (np.sum(here) / here.size + np.sum(there) / there.size) / 2
+        summaries[i, 0], summaries[i, 1] = max(one_largest, other_largest), max(from_one, from_other)
+        summaries[i, 2], summaries[i, 3] = percentile(both, 95.0), (from_one + from_other) / 2
+        summaries[i, 4] = (one_sum + other_sum) / n
+        summaries[i, 5] = (one_sum / here.size + other_sum / there.size) / 2
         for t in range(tolerances.size):
             within = 0
-            for k in range(here.size):
-                within += here[k] <= tolerances[t]
-            for k in range(there.size):
-                within += there[k] <= tolerances[t]
+            for k in range(n):
+                within += both[k] <= tolerances[t]
             shares[i, t] = within / n
