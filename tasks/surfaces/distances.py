@@ -38,7 +38,7 @@ class SurfaceDistances:
     """Border voxels that both have, over those that any has: the Boundary IoU of Cheng et al. (CVPR 2021) with borders
     that are one voxel wide. 0 where one mask is empty, NaN where both are."""
     distance_unit: DistanceUnit
-    """`mm`, or `pixel` if no spacing was given."""
+    """`mm`, or `px` if no spacing was given."""
     missing: float
     """What a distance is where one mask is empty."""
     masks: MaskPair = field(repr=False)

@@ -12,7 +12,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.bit_rows import BitRows, bit_rows
 from segscale.tasks.surfaces.borders import box
 
-DistanceUnit = Literal["mm", "pixel"]
+DistanceUnit = Literal["mm", "px"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ def mask_pair(
     inside = (slice(None), *box(*rows))
     one, other = (np.ascontiguousarray(mask[inside]) for mask in rows)
     steps = np.array(spacing if n_axes == 3 else [1.0, *spacing])
-    return MaskPair(one, other, steps, n_axes == 3, largest, "pixel" if spacing_mm is None else "mm")
+    return MaskPair(one, other, steps, n_axes == 3, largest, "px" if spacing_mm is None else "mm")
 
 
 def _spacing(spacing_mm: Sequence[float] | None, n_axes: int) -> list[float]:

@@ -109,7 +109,7 @@ def test_two_voxels_two_millimetres_apart() -> None:
     found = surface_distances(reference, prediction, (5.0, 5.0, 1.0))
     assert scores(found) == [2.0] * len(SCORES) + [0.0, 0.0]
     assert (found.nsd(2.0), found.nsd(1.9), found.distance_unit) == (1.0, 0.0, "mm")
-    assert surface_distances(reference, prediction).distance_unit == "pixel"
+    assert surface_distances(reference, prediction).distance_unit == "px"
 
 
 def test_a_cube_in_a_cube() -> None:

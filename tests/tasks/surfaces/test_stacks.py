@@ -36,7 +36,7 @@ def test_a_stack_of_no_images() -> None:
     found = stack_surface_scores(np.zeros((0, 4, 5), bool), np.zeros((0, 4, 5), bool), tolerances_mm=(1.0,))
     assert found.hd.shape == (0,)
     assert found.nsd.shape == (0, 1)
-    assert found.distance_unit == "pixel"
+    assert found.distance_unit == "px"
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (2, 3, 4, 5)])
