@@ -13,6 +13,7 @@ from segscale.storage.ledger import Entry
 from segscale.storage.objects import ObjectStore
 from segscale.storage.shards import commit_shard
 from segscale.storage.side_parts import LESIONS, SLICES, SURFACES, SidePart
+from segscale.storage.store_paths import judge
 
 VALUES = {pa.string(): "a", pa.int32(): 3, pa.int64(): 2**40, pa.float64(): 0.25, pa.bool_(): True}
 
@@ -36,6 +37,13 @@ def test_rows_are_read_as_they_were_written(part: SidePart) -> None:
     assert data == part.encode(rows), "equal rows, equal bytes"
     assert part.read(*_committed(part, data)).to_pylist() == rows
     assert part.read(*_committed(part, part.encode([]))).num_rows == 0
+
+
+@pytest.mark.parametrize("part", [SLICES, SURFACES, LESIONS], ids=lambda part: part.what)
+def test_it_belongs_to_its_shard(part: SidePart) -> None:
+    _, entry = _committed(part, b"")
+    path = judge(f"{entry.path}/{part.name}")
+    assert (path.kind, path.attempt) == ("attempt", entry.path), "verify would call it foreign, and clean leave it"
 
 
 def test_what_is_not_known_is_null_where_it_may_be() -> None:
