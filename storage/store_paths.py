@@ -12,7 +12,8 @@ SET_ASIDE = "set-aside"
 _KEY = "[0-9a-f]{64}"
 _STAGE = r"[a-z][a-z0-9_-]*"
 # What a shard consists of; anything else in its folder was put there by somebody else.
-_OBJECT = r"(?:rows|slices|surfaces|lesions)\.parquet|arrays\.zarr/zarr\.json|arrays\.zarr/\w+/(?:zarr\.json|c(?:/\d+)*)"
+_TABLE = r"(?:rows|slices|surfaces|lesions)\.parquet"
+_OBJECT = rf"{_TABLE}|arrays\.zarr/zarr\.json|arrays\.zarr/\w+/(?:zarr\.json|c(?:/\d+)*)"
 _PARTIAL = r"\.[^/]+\.[0-9a-f]{32}\.partial"
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("set aside", re.compile(f"{SET_ASIDE}/.+")),

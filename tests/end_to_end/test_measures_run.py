@@ -81,6 +81,7 @@ def test_a_network_and_its_label_maps_measure_alike_however_it_is_run(
         again = segscale("run", config)
         assert "no file was read" in again.err
         assert report_of(again.out) == report
+        assert segscale("verify", config, "--full").code == 0
         return report
 
     processes, dask = scored("processes", 0), scored("dask", 1)
