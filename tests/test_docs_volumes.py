@@ -15,9 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from segscale.errors import DataError, UnreadableImage
-from segscale.storage import parts
+from segscale.storage import parts, side_parts
 from segscale.storage.ledger import Ledger
-from segscale.storage.slice_parts import read_slices
 from segscale.storage.source_names import of_channels, of_segment
 from segscale.tasks.alignment import Volumes
 from segscale.tasks.geometry import Geometry, ras_affine
@@ -384,7 +383,7 @@ def predicted(
     entry = Ledger(data.store).read(STAGE, job.key)
     rows = pd.DataFrame(parts.read_part(data.store, entry).to_pylist())
     assert not rows["error"].any(), rows["error"].tolist()
-    of_slices = read_slices(data.store, entry).to_pandas() if slices else pd.DataFrame()
+    of_slices = side_parts.SLICES.read(data.store, entry).to_pandas() if slices else pd.DataFrame()
     return Predicted(row["slice_axis"], kept_of(data, entry, row["image_id"]), rows, of_slices)
 
 
