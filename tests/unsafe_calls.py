@@ -59,6 +59,7 @@ HARMLESS_IN = {
     ): "reads what a process of the same driver sends, over a socket of both",
     ("flows/processes/program.py", "importlib.import_module"): "takes the module that the driver names on its command",
     ("segscale/__init__.py", "importlib.import_module"): "takes the modules of its own table alone",
+    ("tasks/bit_rows.py", "builder.load"): "an instruction of LLVM, which reads memory",
     (
         "tasks/networks/__init__.py",
         "type().from_config",
