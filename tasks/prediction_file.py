@@ -12,7 +12,6 @@ from segscale.errors import ContradictionError, DataError
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes, aligned
 from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.grids import Grid, Size
-from segscale.tasks.kept import to_labels
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.metrics.region_channels import RegionChannels
@@ -71,10 +70,6 @@ class LabelPair:
     label_map: NDArray[np.uint8]
     """Classes 0 to C-1."""
 
-    def hard_labels(self) -> NDArray[np.uint8]:
-        """The predicted class of each pixel; anything where the reference is ignored."""
-        return self.label_map
-
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""
         return count_overlap(
@@ -91,12 +86,6 @@ class ProbabilityPair:
     probabilities: NDArray[np.float32]
     """(D, H, W), of the foreground of two classes, or (D, H, W, C)."""
     threshold: float
-
-    def hard_labels(self) -> NDArray[np.uint8]:
-        """The predicted class of each pixel by the rule of the counts; anything where the reference is ignored."""
-        stacked = self.probabilities.ndim > self.reference.ndim
-        values = self.probabilities if stacked else self.probabilities[..., np.newaxis]
-        return to_labels(values, max(values.shape[-1], 2), self.threshold)
 
     def count(self, n_classes: int, regions: Regions = ()) -> OverlapCounts:
         """Their overlap."""

@@ -13,7 +13,7 @@ from segscale.errors import DataError
 from segscale.tasks.axes import by, laid_over, readings
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.metrics.overlap import OverlapCounts
-from segscale.tasks.metrics.region_channels import RegionChannels, count_region_channels, written_labels
+from segscale.tasks.metrics.region_channels import RegionChannels, count_region_channels
 from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.readers import Probabilities, checked
 
@@ -37,10 +37,6 @@ class RegionPair:
         return (
             f"{n_channels} channel{'s' * (n_channels != 1)}, taken for those of predictions.regions, in their order",
         )
-
-    def hard_labels(self) -> NDArray[np.uint8]:
-        """The label map that the channels write; anything where the reference is ignored."""
-        return written_labels(self.probabilities, self.channels, self.threshold)
 
     def region_masks(self, n_classes: int, regions: Regions) -> dict[int, NDArray[np.bool_]]:
         """By class index the masks of those regions that have a channel, by the rule of the counts."""

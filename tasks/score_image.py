@@ -21,6 +21,7 @@ from segscale.tasks.compiled import EFFORT
 from segscale.tasks.counting import class_pixels
 from segscale.tasks.evaluated import read_mask
 from segscale.tasks.grids import Grid, Size, from_text
+from segscale.tasks.hard_labels import hard_labels
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.measuring import Structures
 from segscale.tasks.metrics.overlap import OverlapCounts
@@ -170,7 +171,7 @@ def _predicted(structures: Structures, found: Beside, scoring: Scoring, name: st
     more = {name: getattr(structures, name) for name in ("regions", "spacing_mm", "reference_instances")}
     if isinstance(pair, RegionPair):
         more["region_masks"] = pair.region_masks(n_classes, structures.regions)
-    return Structures.of(structures.reference, pair.hard_labels(), n_classes, **more, prediction_instances=instances)
+    return Structures.of(structures.reference, hard_labels(pair), n_classes, **more, prediction_instances=instances)
 
 
 def _leave_out(

@@ -33,8 +33,6 @@ MICRO = "all_micro"
 """Of the counts summed over foreground classes."""
 CHANNELS = "all_channels_micro"
 """Of the counts summed over all classes, the background included."""
-
-
 _SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
 
 
@@ -126,9 +124,8 @@ class Panel:
     units: Units | None = None
     """The same by units, where they are made."""
     metrics: tuple[Metric, ...] = METRICS
-    """What its counts are scored by."""
     explained: tuple[Metric, ...] = EXPLAINED
-    """Those whose gap is explained."""
+    """What its counts are scored by, and those of it whose gap is explained."""
     of_pixels: Panel | None = None
     """The panel of pixels beside this one, of distances or lesions: it knows how large references are. None: itself."""
 
