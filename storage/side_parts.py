@@ -89,7 +89,7 @@ SURFACES = SidePart(
         *(pa.field(name, pa.float64()) for name in DISTANCES),
         pa.field("nsd", pa.list_(pa.float64())),
         pa.field("boundary_iou", pa.float64()),
-        *(pa.field(name, pa.list_(pa.int64())) for name in HISTOGRAMS),
+        *(pa.field(name, pa.list_(pa.int16() if name.endswith("bins") else pa.int64())) for name in HISTOGRAMS),
     ),
     heavy=HISTOGRAMS,
 )

@@ -15,7 +15,7 @@ from segscale.storage.shards import commit_shard
 from segscale.storage.side_parts import LESIONS, SLICES, SURFACES, SidePart
 from segscale.storage.store_paths import judge
 
-VALUES = {pa.string(): "a", pa.int32(): 3, pa.int64(): 2**40, pa.float64(): 0.25, pa.bool_(): True}
+VALUES = {pa.string(): "a", pa.int16(): 7, pa.int32(): 3, pa.int64(): 2**40, pa.float64(): 0.25, pa.bool_(): True}
 
 
 def _row(part: SidePart) -> dict[str, Any]:
