@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def ingest(case: Case, folder: Path, _: int) -> None:
     for role in ("image", "reference"):
         url = str(folder / role / "large.png")
         listing[role], listing[f"{role}_version"] = url, "1"
-        facts += [asdict(fact) for fact in scan.inspect_files(role, [(url, "1")])]
+        facts += [fact._asdict() for fact in scan.inspect_files(role, [(url, "1")])]
     files = pd.DataFrame(facts, columns=list(source_memory.MEMORY_COLUMNS))
     job = shard_plan.plan_job(shard_plan.plan_shards(listing, files, PREPARATION, 128))
     done = measure(case, "ingest", lambda: ingest_shard(ObjectStore(str(folder / "store")), job, PREPARATION))

@@ -27,7 +27,7 @@ from segscale.tasks.metrics.pairing import (
     pair_images,
     refuse_different_settings,
 )
-from segscale.tasks.metrics.panel import IMAGE, MACRO, OVER_CLASSES, Stratum
+from segscale.tasks.metrics.panel import IMAGE, MACRO, OVER_CLASSES, Panel, Stratum
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 
@@ -58,7 +58,8 @@ class Comparison:
     """A row per unit, stratum, class, head, metric and aggregation; those with missing predictions where a run lacks
     any."""
     images: pd.DataFrame
-    """The images of the whole set whose Dice and Tversky changed most, a row per class, head, metric and rank."""
+    """The images of the whole set whose Dice and Tversky changed most, a row per class, head, metric and rank; below
+    them those whose HD95, lesion F1, lesion Dice and panoptic quality did, where both runs measured them."""
     unpaired: pd.DataFrame
     """image_id, status_a, status_b of images that failed in a run; they enter no difference."""
 
@@ -202,9 +203,14 @@ def _most_changed(pairs: Pairs, settings: ScoreSettings) -> pd.DataFrame:
         _changed_images(pairs, pair, metric, settings)
         for pair in pairs.classes
         if pair.class_index != OVER_CLASSES
-        for metric in pairs.panel.explained
+        for metric in _listed(pairs.panel)
     ]
     return table([row for rows in tables for row in rows], CHANGED_COLUMNS)
+
+
+def _listed(panel: Panel) -> tuple[Metric, ...]:
+    """By which metrics images are listed: of distances, whose gap needs no words, by one."""
+    return panel.explained or tuple(metric for metric in panel.metrics if metric.name == "hd95")
 
 
 def _changed_images(pairs: Pairs, pair: PairedClass, metric: Metric, settings: ScoreSettings) -> list[Row]:
@@ -212,7 +218,9 @@ def _changed_images(pairs: Pairs, pair: PairedClass, metric: Metric, settings: S
     difference = score_b - score_a
     size = np.nan_to_num(np.abs(difference))
     largest = np.argsort(-size, kind="stable")[:MOST_CHANGED]
-    effect = _pulls(pair.b, metric, settings) - _pulls(pair.a, metric, settings)
+    effect = np.full(size.size, np.nan)
+    if not metric.is_averaged:
+        effect = _pulls(pair.b, metric, settings) - _pulls(pair.a, metric, settings)
     image_ids = pairs.panel.images["image_id"].to_numpy(object)
     keys = {name: getattr(pair, name) for name in KEYS if name != "metric"}
     return [

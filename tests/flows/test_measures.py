@@ -165,7 +165,9 @@ def test_two_runs_are_compared_by_what_both_measured(folder: Path) -> None:
     assert rows.loc["hd95", "value_b"] == 0
     assert rows.loc["hd95", "value_a"] == pytest.approx(surface["hd95"].mean())
     assert "pooled" not in set(found.comparison.differences.query("metric == 'hd95'")["aggregation"])
-    assert "lesion_f1" in set(found.comparison.images["metric"]) or rows.loc["lesion_f1", "difference"] == 0
+    changed = found.comparison.images.query("metric == 'hd95' and class_name == 'a'")
+    assert changed["image_id"].iloc[0] == surface.sort_values("hd95", ascending=False)["image_id"].iloc[0]
+    assert changed["pooled_effect"].isna().all()
     assert "hd95" in describe(found)
     other_rule = done(configured(folder, {"lesion_rule": "iou"}))
     left_out = compare_reports(second.path, other_rule.path).left_out
