@@ -28,6 +28,12 @@ CONFIG_SECTIONS = ("dataset", "predictions", "model", "metrics")
 """What of the configuration is shown: all that says what was evaluated, and not where the work was done."""
 PATHS = frozenset({"images", "references", "manifest", "columns", "path"})
 """Keys of these sections that say where something lies: their last part says what it is."""
+ONLY_WITH: Mapping[str, tuple[str, ...]] = {
+    "surface": ("nsd_tolerances_mm", "missed_distance"),
+    "lesions": ("lesion_neighbours", "lesion_rule", "lesion_threshold"),
+    "instances": (),
+}
+"""Keys that mean something where another asks for what they are about."""
 MAX_FAILURES = 50
 _MISSED = {"worst": "from corner to corner of the image", "inf": "infinite", "nan": "undefined"}
 """What stands for a distance that cannot be measured, in words."""
@@ -104,8 +110,14 @@ def _provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
     yield "versions", _facts(run["versions"])
     yield "plan of the prediction", _facts(run["plan"] or {})
     for name in CONFIG_SECTIONS:
-        section = run["config"].get(name, {})
+        section = _asked(run["config"].get(name, {}))
         yield f"[{name}]", _facts({key: _last_part(text) if key in PATHS else text for key, text in section.items()})
+
+
+def _asked(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section without the keys about what was not measured, which say nothing of the run."""
+    idle = {key for asked, keys in ONLY_WITH.items() if not section.get(asked) for key in (asked, *keys)}
+    return {key: value for key, value in section.items() if key not in idle}
 
 
 def _last_part(path: str) -> str:

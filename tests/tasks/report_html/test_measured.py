@@ -12,6 +12,7 @@ import pytest
 from segscale.storage.reports import Report
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.report_html.measured import FEW, distance_unit, measured_rows
+from segscale.tasks.report_html.page import RUN_KEYS, render_report
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("per_sample", "batch_summed", "intervals", "surface")
@@ -70,3 +71,20 @@ def test_a_run_that_measured_nothing_has_no_rows(reports: dict[str, Report]) -> 
 
 def test_the_unit_is_that_of_the_rows_that_have_one() -> None:
     assert distance_unit({"surface": pd.DataFrame({"distance_unit": [None, "mm"]})}) == "mm"
+
+
+def test_the_page_names_the_keys_of_what_was_measured(reports: dict[str, Report]) -> None:
+    def page(name: str) -> str:
+        report = reports[name]
+        tables = {file.removesuffix(".parquet"): report.table(file.removesuffix(".parquet"))
+                  for file in report.run()["files"] if file.endswith(".parquet")}  # fmt: skip
+        asked = {"surface": name != "pixels", "lesions": name != "pixels", "lesion_rule": "overlap"}
+        run = {**dict.fromkeys(RUN_KEYS, ""), **report.run(), "versions": {}, "plan": None}
+        run["config"] = {"metrics": {**run["config"]["metrics"], **asked}}
+        return render_report(tables, run).decode()
+
+    assert "Surfaces and lesions</h2>" in page("two")
+    assert "lesion_rule" in page("two")
+    plain = page("pixels")
+    assert "Surfaces and lesions" not in plain
+    assert "lesion_rule" not in plain
