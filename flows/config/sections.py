@@ -21,6 +21,8 @@ MAX_SEGMENT = 65535
 Millimetres = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Level = int | Literal["all"]
 Segment = int | Literal["each"]
+RegionTable = dict[str, list[int]]
+RegionPairs = list[tuple[str, list[int]]]
 Layout = Literal["files", "nnunet", "msd", "cases", "dicom"]
 Channels = Literal["", "argmax", "independent", "regions"]
 OVER_CLASSES = frozenset({"all_macro", "all_micro", "all_channels_micro"})
@@ -59,7 +61,10 @@ class Dataset(Section):
     """How the files of a data set lie; of all but "files" `references` is the folder, and images are found by it."""
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
-    regions: Annotated[dict[str, Annotated[tuple[int, ...], Field(strict=False)]], BeforeValidator(_tabled)] = {}  # noqa: RUF012
+    regions: Annotated[
+        dict[str, Annotated[tuple[int, ...], Field(strict=False)]],
+        BeforeValidator(_tabled, json_schema_input_type=RegionTable | RegionPairs),
+    ] = {}  # noqa: RUF012
     """Unions of classes, counted beside them, each by the label values of its classes."""
     ignore_label: int | None = None
     foreground: Literal["", "any"] = ""
@@ -68,7 +73,7 @@ class Dataset(Section):
     """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     volume: Annotated[int, Field(ge=0)] | None = None
     """Of files with several volumes the one that is read, from 0 on."""
-    segment: Annotated[Segment | None, PlainValidator(_checked_segment, json_schema_input_type=Segment)] = None
+    segment: Annotated[Segment | None, PlainValidator(_checked_segment, json_schema_input_type=Segment | None)] = None
     """Of DICOM segmentations the one that is read, by its number, as 1 where it is and 0 elsewhere; "each": a row for
     each one of the reference."""
     affine: Literal["", "sform", "qform"] = ""

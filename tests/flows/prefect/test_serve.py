@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.schema_tools.validation import validate
 from ruamel.yaml import YAML
 
 from segscale.errors import ConfigError
@@ -51,6 +52,22 @@ def test_a_deployment_is_as_written_with_paths_from_the_folder_of_the_file(tmp_p
     (schedule,) = one.schedules or []
     assert schedule.active is False
     assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 2 * * *", "Europe/Vienna")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        pytest.param({}, id="nothing asked for"),
+        pytest.param({"regions": {"all": [1]}, "classes": ["background", "a"]}, id="regions"),
+        pytest.param({"volume": 1, "segment": 3, "spacing_mm": [2.5, 0.8, 0.8], "ignore_label": 9}, id="volumes"),
+        pytest.param({"segment": "each", "layout": "dicom"}, id="each segment"),
+    ],
+)
+def test_a_server_takes_the_configuration_by_the_schema_of_its_flow(tmp_path: Path, dataset: dict[str, Any]) -> None:
+    config = {**CONFIG, "dataset": {**CONFIG["dataset"], **dataset}}
+    (one,) = read_deployments(write(tmp_path, {**GOOD, "parameters": {"config": config}})).deployments
+    kept = json.loads(json.dumps(one.parameters))
+    assert validate(kept, one._parameter_openapi_schema.model_dump_for_openapi(), raise_on_error=False) == []
 
 
 def test_regions_keep_their_order_in_a_store_that_sorts_tables(tmp_path: Path) -> None:
