@@ -27,7 +27,7 @@ SIZE = (96, 128)
 HOME = "/home/you"
 RUN = "3c1f0d9a7be2"
 WIDTH = 120
-_PROGRESS = re.compile(r"^(score|scan|ingest|report|prefect): ")
+_PROGRESS = re.compile(r"^(numba|score|scan|ingest|report|prefect): ")
 _ADDRESS = re.compile(r"\b[0-9a-f]{12}\b")
 _TIME = re.compile(r"about [^,]+ on \d+ workers?")
 
