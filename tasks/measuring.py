@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from segscale.storage.catalog import SLICE_AXIS, SPACING
 from segscale.storage.side_parts import DISTANCES, HISTOGRAMS, LESIONS, SURFACES
 from segscale.tasks.geometry import Vector
-from segscale.tasks.lesions.inputs import Instances
-from segscale.tasks.lesions.matching import Rule
-from segscale.tasks.lesions.rows import CENTROID
 from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.slice_axis import axis_index
+
+# What measures is imported by those who measure: workers that count alone start without it.
+if TYPE_CHECKING:
+    from segscale.tasks.lesions.inputs import Instances
+    from segscale.tasks.lesions.matching import Rule
 
 MM, PIXELS = "mm", "px"
 """Units of distances."""
@@ -174,6 +176,7 @@ def _lesions_of(
     structures: Structures, index: int, members: tuple[int, ...], rule: LesionRule
 ) -> Iterator[dict[str, Any]]:
     from segscale.tasks.lesions.lesions import lesions
+    from segscale.tasks.lesions.rows import CENTROID
 
     reference, prediction, label = structures.pair(index, members)
     if rule.instances:

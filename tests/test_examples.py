@@ -60,7 +60,7 @@ def test_contract_states_every_key_with_its_default() -> None:
     needed = {"dataset": {key: stated["dataset"][key] for key in ("name", "images", "references")}}
     defaults = EvaluationConfig.model_validate(needed)
     # Of these there is no default: they stand there as comments.
-    unset = {"ignore_label", "volume", "segment", "spacing_mm"}
+    unset = {"ignore_label", "volume", "segment", "spacing_mm", "lesion_threshold"}
     keys = {name: set(section) - unset for name, section in defaults.model_dump().items()}
     assert {name: set(section) for name, section in stated.items()} == keys
     assert EvaluationConfig.model_validate(stated) == defaults

@@ -11,7 +11,7 @@ def test_an_image_and_what_was_drawn_on_it() -> None:
     series, frame = str(hashed_uid(SERIES)), hashed_uid(FRAME)
     drawn = segmentation([(1, (0, 0, 0), SLICE.astype("uint8") % 2)])
     assert identify(ct_slice(SLICE, 5), "a.dcm") == Identity("CT", series, frame, True, False, ())
-    assert identify(drawn, "a.dcm") == Identity("SEG", hashed_uid("1.2.3.77"), frame, True, True, (series,))
+    assert identify(drawn, "a.dcm") == Identity("SEG", hashed_uid("1.2.3.77"), frame, True, True, (series,), (1,))
 
 
 def test_a_report_has_no_pixels() -> None:
