@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segscale.storage.catalog import SLICE_AXIS, SPACING
 from segscale.storage.side_parts import DISTANCES, HISTOGRAMS, LESIONS, SURFACES
+from segscale.tasks.distance_unit import distance_unit
 from segscale.tasks.geometry import Vector
 from segscale.tasks.metrics.regions import Regions
 from segscale.tasks.slice_axis import axis_index
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from segscale.tasks.lesions.inputs import Instances
     from segscale.tasks.lesions.matching import Rule
 
-MM, PIXELS = "mm", "px"
-"""Units of distances."""
 _OF_LESIONS = (
     "label", "voxels", "volume_mm3", "area_mm2", "n_overlapping", "matched", "matched_with", "dice", "iou", "distance",
 )  # fmt: skip
@@ -154,7 +153,7 @@ def _surfaces_of(
 ) -> dict[str, Any]:
     from segscale.tasks.surfaces.distances import surface_distances
 
-    unit = {"distance_unit": PIXELS if structures.spacing is None else MM, "worst_distance": structures.worst_distance}
+    unit = {"distance_unit": distance_unit(structures.spacing), "worst_distance": structures.worst_distance}
     if structures.prediction is None:
         return unit
     reference, prediction, label = structures.pair(index, members)

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.tasks.distance_unit import DistanceUnit, distance_unit
 from segscale.tasks.lesions.components import components
 from segscale.tasks.lesions.counts import LesionCounts
 from segscale.tasks.lesions.inputs import (
@@ -46,7 +47,7 @@ class Lesions(LesionCounts):
     # As arrays have no single truth, and counts alone are not all of it.
     __eq__, __hash__ = object.__eq__, object.__hash__
 
-    distance_unit: Literal["mm", "pixel"]
+    distance_unit: DistanceUnit
     """Pixels without a spacing."""
     reference: LesionRows
     prediction: LesionRows
@@ -166,7 +167,7 @@ def match_lesions(
         false_negative=len(reference) - found,
         dice_sum=math.fsum(of_reference.dice),
         iou_sum=math.fsum(of_reference.iou),
-        distance_unit="pixel" if spacing_mm is None else "mm",
+        distance_unit=distance_unit(spacing_mm),
         reference=of_reference,
         prediction=of_prediction,
     )

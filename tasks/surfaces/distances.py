@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
+from segscale.tasks.distance_unit import DistanceUnit
 from segscale.tasks.surfaces.borders import border, n_shared
 from segscale.tasks.surfaces.elements import weighted_percentile
 from segscale.tasks.surfaces.histograms import ROUNDING, DistanceHistogram, distance_histogram
-from segscale.tasks.surfaces.masks import DistanceUnit, MaskPair, mask_pair
+from segscale.tasks.surfaces.masks import MaskPair, mask_pair
 from segscale.tasks.surfaces.nearest import nearest
 
 Missing = Literal["worst", "inf", "nan"]

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.bit_rows import BitRows, bit_rows
+from segscale.tasks.distance_unit import DistanceUnit, distance_unit
 from segscale.tasks.surfaces.borders import box
-
-DistanceUnit = Literal["mm", "px"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +67,7 @@ def mask_pair(
     inside = (slice(None), *box(*rows))
     one, other = (np.ascontiguousarray(mask[inside]) for mask in rows)
     steps = np.array(spacing if n_axes == 3 else [1.0, *spacing])
-    return MaskPair(one, other, steps, n_axes == 3, largest, "px" if spacing_mm is None else "mm")
+    return MaskPair(one, other, steps, n_axes == 3, largest, distance_unit(spacing_mm))
 
 
 def _spacing(spacing_mm: Sequence[float] | None, n_axes: int) -> list[float]:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.tasks.compiled import compiled
+from segscale.tasks.distance_unit import DistanceUnit
 from segscale.tasks.surfaces.borders import border, n_shared
 from segscale.tasks.surfaces.distances import Missing, missing_distance
 from segscale.tasks.surfaces.histograms import ROUNDING
-from segscale.tasks.surfaces.masks import DistanceUnit, mask_pair
+from segscale.tasks.surfaces.masks import mask_pair
 from segscale.tasks.surfaces.nearest import nearest
 
 CHUNK_PIXELS = 1 << 22

@@ -224,7 +224,7 @@ def test_of_several_the_one_with_most_common_voxels_is_named_and_of_equal_ones_t
 def test_units_are_said() -> None:
     mask = drawn("##.. ....")
     with_spacing, without = segscale.lesions(mask, mask, (3.0, 0.5)), segscale.lesions(mask, mask)
-    assert (with_spacing.distance_unit, without.distance_unit) == ("mm", "pixel")
+    assert (with_spacing.distance_unit, without.distance_unit) == ("mm", "px")
     assert with_spacing.rows[["centroid_h", "centroid_w", "area_mm2"]].to_numpy()[0].tolist() == [0, 0.25, 3.0]
     assert without.rows[["centroid_h", "centroid_w"]].to_numpy()[0].tolist() == [0, 0.5]
     assert without.rows[["area_mm2", "volume_mm3", "centroid_d"]].isna().all(axis=None)
