@@ -23,10 +23,11 @@ from pathlib import Path
 import pandas as pd
 from made_pairs import Pairs
 
+from segscale.flows import page
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.dataset import volumes
 from segscale.flows.processes.messages import Done, packed
-from segscale.flows.report import load_page, write_tables
+from segscale.flows.report import write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files, scoring_of
 from segscale.flows.worker import warm
@@ -64,7 +65,7 @@ def show_stages(pairs: Pairs, folder: Path, rounds: int) -> None:
 def show_run(config: EvaluationConfig, pairs: Pairs) -> None:
     """The first run over the pairs."""
     with Run(config) as job:
-        job.when_busy = load_page
+        job.when_busy = partial(page.load, pairs.count)
         with measured("driver: list and pair", lambda: stat_all(pairs), "a call of stat for each file"):
             job.listing()
         with measured("driver: look at some files"):
