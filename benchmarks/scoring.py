@@ -9,7 +9,7 @@ benchmarks/nnunet_formula.py writes it down, which has less to import.
     pairs             20,000 of them, the nuclei under many names
     small             100,000 pairs of drawn 64x64 PNGs
     ..., unchanged    the same command again
-    stages            where the seconds of the processors go in the first run over those
+    stages            where the seconds of the processors go in the first run over either, and the least they could be
     stacks            label maps and codes of probabilities, counted in stacks and one by one, on one thread
 
 Real images are read from SEGSCALE_DATA/nuclei, predictions are these masks, shifted; all is written below a temporary
@@ -91,7 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with gone_after(small_pairs(folder / "small", round(100_000 * options.share))) as small:
                 compare("small", small, ours(small, folder), min(options.rounds, MOST_ROUNDS["small"]))
         if "stages" in options.only:
-            with gone_after(small_pairs(folder / "staged", round(100_000 * options.share))) as small:
+            n_copies = max(1, round(20_000 * options.share / 503))
+            with gone_after(nuclei_pairs(folder / "staged-pairs", DATA, n_copies)) as pairs:
+                show_stages(pairs, folder, options.rounds)
+            with gone_after(small_pairs(folder / "staged-small", round(100_000 * options.share))) as small:
                 show_stages(small, folder, options.rounds)
         if "stacks" in options.only:
             count_stacks(options.rounds)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from segscale.errors import SegscaleError
+from segscale.flows import page
 from segscale.flows.checks.cluster import check_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_facts, check_model
@@ -12,7 +15,7 @@ from segscale.flows.ingest import ingest_images
 from segscale.flows.observer import UNOBSERVED, Observer
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import predict_images
-from segscale.flows.report import RunResult, load_page, write_tables
+from segscale.flows.report import RunResult, write_tables
 from segscale.flows.run import Run
 from segscale.flows.score import score_files
 from segscale.tasks.engine_plan import EnginePlan
@@ -27,8 +30,8 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED, listed: Run |
     and the next call does the rest.
     """
     with Run(config, observer, listed=listed) as job:
-        job.when_busy = load_page
         _check(job)
+        job.when_busy = partial(page.load, len(job.listing()))
         with observer.turn():
             if job.scored:
                 stages = [observer.stage("score", lambda: score_files(job))]

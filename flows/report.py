@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import platform
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
 from segscale.errors import ConfigError
+from segscale.flows import page
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import is_scored, list_dataset, require_catalog
@@ -137,7 +136,7 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}
-    contents[PAGE] = _render(built, record)
+    contents[PAGE] = page.render(built, record)
     result = _result(write_report(report.store, contents, record), built.frames, reused=False)
     run.observer.reported(result, stages)
     return result
@@ -268,23 +267,6 @@ def _run_record(
         "n_shards": len(entries),
         "stages": {**done, "report": {"seconds": seconds}},
     }
-
-
-def load_page() -> None:
-    """Load what draws the page, for half a second, in a thread: worth it where the driver waits for workers anyhow."""
-    threading.Thread(target=_page, name="page", daemon=True).start()
-
-
-def _page() -> ModuleType:
-    from segscale.tasks.report_html import page
-
-    return page
-
-
-def _render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
-    # Only who writes a page pays for matplotlib.
-    rendered: bytes = _page().render_report(tables.frames, run, tables.findings)
-    return rendered
 
 
 def headline_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

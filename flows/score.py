@@ -147,9 +147,8 @@ def _score_listing(run: Run, listing: pd.DataFrame, sources: _Sources) -> StageS
     asked = dataset.spacing_mm, dataset.slice_axis
     catalog = run.renew_catalog(lambda: catalog_of(listing, plan, shards, unread, *asked))
     write_catalog(run.store, run.catalog_name, catalog, _made_from(run, listing) if is_whole(listing, catalog) else "")
-    sources.recall()
     # After the catalog: whoever finds what is kept of the files as a whole believes that it is of this one.
-    run.found(turned=_turned(listing, sources.known()), placed=sentences(said))
+    run.found(turned=sources.turned(listing), placed=sentences(said))
     return summary
 
 
@@ -215,13 +214,6 @@ def _hash_now(url: str, version: str) -> str:
         return ""
 
 
-def _turned(listing: pd.DataFrame, files: pd.DataFrame) -> str:
-    # Of most sets no file is turned, and nothing has to be looked up.
-    if not (files["orientation"] > 1).any():
-        return ""
-    return turned_unlike(orientations(listing, files), listing["image_id"].to_list())
-
-
 class _Sources:
     """What is known of source files, from runs before and as workers read them."""
 
@@ -230,6 +222,7 @@ class _Sources:
         self._rescan = rescan
         self._found: list[Mapping[str, Sequence[Any]]] = []
         self._kept = time.monotonic()
+        self._is_turned = bool((self._remembered["orientation"] > 1).any())
 
     def known(self) -> pd.DataFrame:
         """`MEMORY_COLUMNS` of the files that are not read again."""
@@ -242,8 +235,17 @@ class _Sources:
     def take(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Take in what the files of a shard told."""
         self._found.append(files)
+        self._is_turned |= any(orientation > 1 for orientation in files["orientation"])
         if time.monotonic() - self._kept > REMEMBER_SECONDS:
             self.remember()
+
+    def turned(self, listing: pd.DataFrame) -> str:
+        """What is to be said of images that are turned otherwise than their masks."""
+        # Of most sets no file is turned, and nothing has to be looked up.
+        if not self._is_turned:
+            return ""
+        self.recall()
+        return turned_unlike(orientations(listing, self.known()), listing["image_id"].to_list())
 
     def remember(self) -> None:
         """Keep it for runs to come; what could not be read says nothing."""

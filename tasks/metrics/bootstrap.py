@@ -85,6 +85,14 @@ def resample(columns: Sequence[UnitSums], n_resamples: int, seed: list[int]) -> 
     return [resampled[pair] for pair in pairs]
 
 
+def load(n_units: int) -> None:
+    """Load what is compiled, where resamples of so many units need it; whoever waits anyhow does so beforehand."""
+    if n_units >= FEW_NUMBERS // 8:
+        # Of two blocks, so that all arrays are laid out as those of many.
+        for _, _, weights in _multinomial_weights(BLOCK_UNITS + 1, 2, [0]):
+            weigh(weights, np.zeros((weights.shape[1], 1)))
+
+
 def _distinct(columns: Sequence[Float64Array]) -> tuple[list[Float64Array], list[int]]:
     """Columns that differ, and the place of each column among them."""
     found: list[Float64Array] = []

@@ -127,3 +127,18 @@ def test_nothing_to_draw_from_or_no_resample() -> None:
     empty, one = UnitSums(np.empty(0), np.empty(0), 0.0), UnitSums(np.ones(3), np.ones(3), 0.0)
     assert np.isnan(resample([empty], 4, [0])[0].replicates).all()
     assert resample([one], 0, [0])[0].replicates.size == 0
+
+
+def test_what_is_loaded_beforehand_is_all_that_many_units_need() -> None:
+    bootstrap.load(bootstrap.FEW_NUMBERS)
+    compiled = bootstrap.count_draws.dispatcher, bootstrap._weigh_many.dispatcher  # type: ignore[attr-defined]
+    before = [list(one.signatures) for one in compiled]
+    values = np.random.default_rng(0).random(bootstrap.FEW_NUMBERS)
+    resample([UnitSums(values, np.ones_like(values), 0.0)], 3, [1])
+    assert all(before)
+    assert [list(one.signatures) for one in compiled] == before
+
+
+def test_few_units_load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "_multinomial_weights", lambda *_: pytest.fail("something was drawn"))
+    bootstrap.load(1000)

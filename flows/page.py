@@ -1,0 +1,36 @@
+"""Page: what draws a report and what resamples it, loaded where they are needed and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from segscale.tasks.metrics import bootstrap
+from segscale.tasks.report import ReportTables
+
+
+def load(n_images: int) -> None:
+    """Load what makes a report of so many images, for half a second and more, in a thread.
+
+    Worth it where the driver waits for workers anyhow.
+    """
+    threading.Thread(target=_load, args=(n_images,), name="report", daemon=True).start()
+
+
+def render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
+    """The page of a report; only who writes one pays for matplotlib."""
+    rendered: bytes = _drawing().render_report(tables.frames, run, tables.findings)
+    return rendered
+
+
+def _load(n_images: int) -> None:
+    _drawing()
+    bootstrap.load(n_images)
+
+
+def _drawing() -> ModuleType:
+    from segscale.tasks.report_html import page
+
+    return page
