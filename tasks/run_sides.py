@@ -37,7 +37,7 @@ def collect_sides(
 
 
 def read_sides(
-    store: ObjectStore, entries: Iterable[Entry], part: SidePart, kept: Callable[[pa.Table], pa.Table] = lambda _: _
+    store: ObjectStore, entries: Iterable[Entry], part: SidePart, kept: Callable[[pa.Table], pa.Table] = lambda one: one
 ) -> list[pa.Table]:
     """A side part of each shard, or what is kept of it, fetched side by side."""
     with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
