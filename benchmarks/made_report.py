@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from segscale.storage.catalog import COLUMNS, SPACING
+from segscale.storage.list_columns import ListColumns
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, write_report
 from segscale.storage.side_parts import DISTANCES, HISTOGRAMS, LESIONS
@@ -85,13 +87,14 @@ def made_measures(frame: pd.DataFrame, seed: int) -> MeasuredRows:
     both = ok & np.logical_and(*(one.fillna(False).to_numpy(bool) for one in borders.values()))
     distance = np.where(both, generator.exponential(3.0, len(keys)), np.nan)
     shares = {name: np.exp(-distance) for name in ("nsd_2", "boundary_iou")}
-    histograms = [[np.array([1], np.int64)] * len(keys) for _ in HISTOGRAMS]
+    lists = pa.record_batch({name: pa.array([[1]] * len(keys)) for name in HISTOGRAMS})
+    histograms = ListColumns(lists.schema, [lists], np.arange(len(keys)))
     surfaces = keys.assign(
         distance_unit="px", worst_distance=float(np.hypot(SIDE - 1, SIDE - 1)),
         **{name: one.astype("Int64").where(ok) for name, one in borders.items()},
-        **dict.fromkeys(DISTANCES, distance), **shares, **dict(zip(HISTOGRAMS, histograms, strict=True)),
+        **dict.fromkeys(DISTANCES, distance), **shares,
     )  # fmt: skip
-    return MeasuredRows(surfaces, _made_lesions(keys, ok, generator))
+    return MeasuredRows(surfaces, _made_lesions(keys, ok, generator), histograms)
 
 
 def _made_lesions(keys: pd.DataFrame, ok: npt.NDArray[np.bool_], generator: np.random.Generator) -> pd.DataFrame:

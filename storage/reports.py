@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from segscale.errors import DamagedFileError, DamagedStoreError, ReportError, VersionError
 from segscale.storage import tables
+from segscale.storage.list_columns import ListColumns
 from segscale.storage.locations import located, os_errors
 from segscale.storage.objects import Digest, ObjectStore
 from segscale.storage.report_versions import CURRENT, parse_version, upgrade
@@ -39,11 +40,14 @@ TABLES = (
 )
 
 
-def encode_report_table(table: pd.DataFrame | pa.Table) -> bytes:
-    """The Parquet file of a report table. Integer columns of an Arrow table are laid out byte by byte."""
+def encode_report_table(table: pd.DataFrame | pa.Table, lists: ListColumns | None = None) -> bytes:
+    """The Parquet file of a report table. Integer columns of an Arrow table are laid out byte by byte.
+
+    lists: further columns of a data frame.
+    """
     metadata = {VERSION: SCHEMA_VERSION}
     if isinstance(table, pd.DataFrame):
-        return tables.encode_frame(table, metadata=metadata, page_checksums=True)
+        return tables.encode_frame(table, metadata=metadata, page_checksums=True, lists=lists)
     split = [field.name for field in table.schema if pa.types.is_int32(field.type)]
     return tables.encode_table(table, metadata=metadata, byte_stream_split=split, page_checksums=True)
 

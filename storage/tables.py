@@ -11,6 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segscale.storage.list_columns import ListColumns
+
 ROW_GROUP_ROWS = 1 << 16
 
 
@@ -22,8 +24,9 @@ def encode_table(
     page_checksums: bool = False,
     dictionary: Sequence[str] | None = None,
     compression: str | Mapping[str, str] = "zstd",
+    lists: ListColumns | None = None,
 ) -> bytes:
-    """A Parquet file of an Arrow table.
+    """A Parquet file of an Arrow table, with `lists` as its last columns.
 
     `metadata` is added to the schema's own. `byte_stream_split` names integer columns that compress better when the
     bytes of their numbers are laid apart, `dictionary` those whose values are listed once, by default all others;
@@ -36,25 +39,37 @@ def encode_table(
             {**known, **{key.encode(): value.encode() for key, value in metadata.items()}}
         )
     split = set(byte_stream_split)
+    schema = table.schema if lists is None else lists.added_to(table.schema)
     sink = io.BytesIO()
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
+        schema,
         compression=compression,
-        row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=list(dictionary) if dictionary else [name for name in table.column_names if name not in split],
+        use_dictionary=list(dictionary) if dictionary else [name for name in schema.names if name not in split],
         column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
         write_page_checksum=page_checksums,
-    )
+    ) as writer:
+        # Group by group, so that lists are laid in order for one of them at a time.
+        for first in range(0, max(table.num_rows, 1), ROW_GROUP_ROWS):
+            rows = table.slice(first, ROW_GROUP_ROWS)
+            columns = [] if lists is None else lists.columns(first, rows.num_rows)
+            writer.write_table(pa.table([*rows.columns, *columns], schema=schema), row_group_size=ROW_GROUP_ROWS)
     return sink.getvalue()
 
 
 def encode_frame(
-    frame: pd.DataFrame, *, metadata: Mapping[str, str] | None = None, page_checksums: bool = False
+    frame: pd.DataFrame,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    page_checksums: bool = False,
+    lists: ListColumns | None = None,
 ) -> bytes:
-    """A Parquet file of a data frame; the index is not part of it, pandas types (Int64 with nulls) are."""
+    """A Parquet file of a data frame; the index is not part of it, pandas types (Int64 with nulls) are.
+
+    With `lists` it is, to the byte, that of a frame that holds them as objects.
+    """
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    return encode_table(table, metadata=metadata, page_checksums=page_checksums)
+    return encode_table(table, metadata=metadata, page_checksums=page_checksums, lists=lists)
 
 
 def decode_frame(data: bytes) -> pd.DataFrame:

@@ -129,14 +129,27 @@ def surface_rows(
 ) -> list[dict[str, Any]]:
     """The rows of `storage.side_parts.SURFACES` of one image and head."""
     return [
-        {
-            "image_id": image_id,
-            "head": head,
-            "class_index": index,
-            **_surfaces_of(structures, index, members, tolerances),
-        }
+        surface_row(image_id, head, index, structures, _surfaces_of(structures, index, members, tolerances))
         for index, members in structures.classes()
     ]
+
+
+def surface_row(
+    image_id: str, head: str, index: int, structures: Structures, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One of them, of a class or region of which this was measured."""
+    unit = {"distance_unit": distance_unit(structures.spacing), "worst_distance": structures.worst_distance}
+    return {"image_id": image_id, "head": head, "class_index": index, **unit, **values}
+
+
+def directed(from_reference: NDArray[np.float64], from_prediction: NDArray[np.float64]) -> dict[str, Any]:
+    """What a row keeps of the distances of each side: how many, and their histogram."""
+    from segscale.tasks.surfaces.histograms import distance_histogram
+
+    found = [distance_histogram(one) for one in (from_reference, from_prediction)]
+    histograms = [values.tolist() for one in found for values in (one.bins, one.counts)]
+    borders = {"reference_border": from_reference.size, "prediction_border": from_prediction.size}
+    return {**borders, **dict(zip(HISTOGRAMS, histograms, strict=True))}
 
 
 def lesion_rows(image_id: str, head: str, structures: Structures, rule: LesionRule) -> list[dict[str, Any]]:
@@ -153,21 +166,16 @@ def _surfaces_of(
 ) -> dict[str, Any]:
     from segscale.tasks.surfaces.distances import surface_distances
 
-    unit = {"distance_unit": distance_unit(structures.spacing), "worst_distance": structures.worst_distance}
     if structures.prediction is None:
-        return unit
+        return {}
     reference, prediction, label = structures.pair(index, members)
     # One thread, for there is a worker for each core.
     found = surface_distances(reference, prediction, structures.spacing, label=label, missing="nan", n_threads=1)
-    histograms = [values.tolist() for one in found.histograms() for values in (one.bins, one.counts)]
     return {
-        **unit,
-        "reference_border": found.from_reference.size,
-        "prediction_border": found.from_prediction.size,
+        **directed(found.from_reference, found.from_prediction),
         **{name: getattr(found, name) for name in DISTANCES},
         "nsd": [found.nsd(tolerance) for tolerance in tolerances],
         "boundary_iou": found.boundary_iou,
-        **dict(zip(HISTOGRAMS, histograms, strict=True)),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from segscale.storage import catalog as catalogs
 from segscale.storage import parts
+from segscale.storage.list_columns import ListColumns
 from segscale.storage.reports import encode_report_table
 from segscale.storage.sources import file_name
 from segscale.tasks.metrics.aggregate import batch_summed, per_sample
@@ -52,10 +53,15 @@ class ReportTables:
     """By name. `thresholds` is left out where everything is a label map."""
     findings: list[Finding]
     """What they say against the run."""
+    lists: dict[str, ListColumns] = field(default_factory=dict)
+    """Columns of lists that come last in a table, by its name: none is needed for a score."""
 
     def encode(self) -> dict[str, bytes]:
         """The Parquet files of the report, by file name."""
-        return {f"{name}.parquet": encode_report_table(_encodable(name, frame)) for name, frame in self.frames.items()}
+        return {
+            f"{name}.parquet": encode_report_table(_encodable(name, frame), self.lists.get(name))
+            for name, frame in self.frames.items()
+        }
 
 
 def build_tables(
@@ -75,13 +81,14 @@ def build_tables(
     """
     per_image = _per_image(counted, catalog, layout, settings)
     measures = measured.tables(per_image, catalog, layout, settings)
-    aggregates, findings = _aggregated(per_image, measures, settings, masks_alone)
-    frames = {"per_image": per_image, **measures, **aggregates, "failures": _failures(counted, catalog)}
+    aggregates, findings = _aggregated(per_image, measures.frames, settings, masks_alone)
+    frames = {"per_image": per_image, **measures.frames, **aggregates, "failures": _failures(counted, catalog)}
     if slices is not None:
         frames["per_slice"] = per_slice(slices, catalog, layout, settings)
     if counted.has_histogram.any():
         frames["thresholds"] = _thresholds(counted, layout)
-    return ReportTables({name: _identified(frame, identity) for name, frame in frames.items()}, findings)
+    identified = {name: _identified(frame, identity) for name, frame in frames.items()}
+    return ReportTables(identified, findings, measures.lists)
 
 
 def _aggregated(

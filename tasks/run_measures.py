@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from segscale.storage import catalog as catalogs
 from segscale.storage.ledger import Entry
+from segscale.storage.list_columns import ListColumns
 from segscale.storage.objects import ObjectStore
 from segscale.storage.side_parts import HISTOGRAMS, LESIONS, SURFACES
 from segscale.tasks.measuring import Measuring
@@ -18,30 +22,45 @@ from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.surface_metrics import BORDERS, nsd_name, with_missed
 from segscale.tasks.run_counts import Layout
-from segscale.tasks.run_sides import collect_sides
+from segscale.tasks.run_sides import collect_sides, read_sides, rows_in_order
 
 KEYS = ("image_id", "head", "class_index")
+_ROW = "row of the surfaces"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredTables:
+    """What a report holds of it."""
+
+    frames: dict[str, pd.DataFrame]
+    """The tables surface, lesions and lesion_counts, as far as they were asked for."""
+    lists: dict[str, ListColumns]
+    """The last columns of these tables: `HISTOGRAMS` of surface."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class MeasuredRows:
     """What was measured in all shards; None what was not asked for."""
 
     surfaces: pd.DataFrame | None
-    """The columns of `side_parts.SURFACES`, with one for each tolerance in the place of `nsd`."""
+    """The columns of `side_parts.SURFACES` but the histograms, with one for each tolerance in the place of `nsd`."""
     lesions: pd.DataFrame | None
+    histograms: ListColumns | None = None
+    """`HISTOGRAMS` of each row of the surfaces."""
 
     def tables(
         self, per_image: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings
-    ) -> dict[str, pd.DataFrame]:
-        """The tables surface, lesions and lesion_counts, as far as they were asked for."""
-        found = {}
-        if self.surfaces is not None:
-            found["surface"] = surface_table(self.surfaces, per_image, settings)
+    ) -> MeasuredTables:
+        """The tables of images and lesions."""
+        frames: dict[str, pd.DataFrame] = {}
+        lists = {}
+        if self.surfaces is not None and self.histograms is not None:
+            frames["surface"], rows = surface_table(self.surfaces, per_image, settings)
+            lists["surface"] = self.histograms.at(rows)
         if self.lesions is not None:
-            found["lesions"] = lesion_table(self.lesions, catalog, layout)
-            found["lesion_counts"] = lesion_count_table(self.lesions, per_image, settings)
-        return found
+            frames["lesions"] = lesion_table(self.lesions, catalog, layout)
+            frames["lesion_counts"] = lesion_count_table(self.lesions, per_image, settings)
+        return MeasuredTables(frames, lists)
 
 
 NOTHING = MeasuredRows(None, None)
@@ -55,35 +74,62 @@ def collect_measures(
     Raises DamagedStoreError where a shard holds an image or a head that the run does not know.
     """
     of_run = store, list(entries), catalog, layout
-    surfaces = lesions = None
+    surfaces = lesions = histograms = None
     if measuring.tolerances is not None:
-        surfaces = _with_tolerances(collect_sides(*of_run, SURFACES, ("class_index",)), measuring.tolerances)
+        surfaces, histograms = _collect_surfaces(*of_run, measuring.tolerances)
     if measuring.lesions is not None:
-        lesions = collect_sides(*of_run, LESIONS, ("class_index",))
-    return MeasuredRows(surfaces, lesions)
+        lesions = collect_sides(*of_run, LESIONS, ("class_index",)).to_pandas()
+    return MeasuredRows(surfaces, lesions, histograms)
 
 
-def _with_tolerances(surfaces: pd.DataFrame, tolerances: tuple[float, ...]) -> pd.DataFrame:
-    nothing = [np.nan] * len(tolerances)
-    found = np.array([nothing if one is None else one for one in surfaces["nsd"]]).reshape(-1, len(tolerances))
-    of_tolerances = pd.DataFrame(found, surfaces.index, [nsd_name(one) for one in tolerances])
-    place = list(surfaces).index("nsd")
-    return pd.concat([surfaces.iloc[:, :place], of_tolerances, surfaces.iloc[:, place + 1 :]], axis=1)
+def _collect_surfaces(
+    store: ObjectStore, entries: list[Entry], catalog: pd.DataFrame, layout: Layout, tolerances: tuple[float, ...]
+) -> tuple[pd.DataFrame, ListColumns]:
+    found = read_sides(store, entries, SURFACES, _narrowed) or [_narrowed(SURFACES.schema.empty_table())]
+    whole = pa.concat_tables(table.drop_columns(list(HISTOGRAMS)) for table in found)
+    rows = rows_in_order(whole, catalog, layout, SURFACES, ("class_index",))
+    pieces = [piece for table in found for piece in table.select(HISTOGRAMS).to_batches()]
+    types = pa.schema([pa.field(name, pa.list_(SURFACES.schema.field(name).type.value_type)) for name in HISTOGRAMS])
+    return _with_tolerances(whole.take(pa.array(rows)), tolerances), ListColumns(types, pieces, rows)
 
 
-def surface_table(surfaces: pd.DataFrame, per_image: pd.DataFrame, settings: ScoreSettings) -> pd.DataFrame:
-    """The table surface: a row per image, head and foreground class or region, also of failed images.
+def _narrowed(table: pa.Table) -> pa.Table:
+    """With histograms of half the size: no border has 2^31 voxels."""
+    for name in HISTOGRAMS:
+        place, column = table.column_names.index(name), table.column(name)
+        if column.type.value_type == pa.int64():
+            table = table.set_column(place, name, column.cast(pa.list_(pa.int32())))
+    return table
+
+
+def _with_tolerances(found: pa.Table, tolerances: tuple[float, ...]) -> pd.DataFrame:
+    """A column for each tolerance in the place of `nsd`."""
+    nsd, surfaces = found.column("nsd"), found.drop_columns("nsd").to_pandas()
+    shares = np.full((len(surfaces), len(tolerances)), np.nan)
+    shares[nsd.is_valid().to_numpy()] = pc.list_flatten(nsd).to_numpy().reshape(-1, len(tolerances))
+    of_tolerances = pd.DataFrame(shares, surfaces.index, [nsd_name(one) for one in tolerances])
+    place = found.column_names.index("nsd")
+    joined: pd.DataFrame = pd.concat([surfaces.iloc[:, :place], of_tolerances, surfaces.iloc[:, place:]], axis=1)
+    return joined
+
+
+def surface_table(
+    surfaces: pd.DataFrame, per_image: pd.DataFrame, settings: ScoreSettings
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """The table surface: a row per image, head and foreground class or region, also of failed images. With it the row
+    of the surfaces that each of its rows was, -1 of an image of which there is none.
 
     per_image: that of the run, whose keys and groups it takes over.
     """
     keyed = _keys(per_image)
-    joined = keyed.merge(surfaces, on=list(KEYS), how="left", sort=False, validate="one_to_one")
+    rows = pd.array(np.arange(len(surfaces)), dtype="Int64")
+    joined = keyed.merge(surfaces.assign(**{_ROW: rows}), on=list(KEYS), how="left", sort=False, validate="one_to_one")
     kinds: dict[str, str] = {**dict.fromkeys(BORDERS, "Int64"), "distance_unit": "str"}
     scored = with_missed(joined.astype(kinds), settings)
     about = ["status", PREDICTION_MISSING]
     first = [name for name in keyed if name not in about]
-    own = [name for name in surfaces if name not in (*KEYS, *HISTOGRAMS)]
-    return scored[[*first, *own, *about, *HISTOGRAMS]]
+    own = [name for name in surfaces if name not in KEYS]
+    return scored[[*first, *own, *about]], joined[_ROW].to_numpy(np.int64, na_value=-1)
 
 
 def lesion_table(lesions: pd.DataFrame, catalog: pd.DataFrame, layout: Layout) -> pd.DataFrame:

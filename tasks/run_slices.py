@@ -23,7 +23,10 @@ def collect_slices(store: ObjectStore, entries: Iterable[Entry], catalog: pd.Dat
 
     Raises DamagedStoreError where a shard holds an image or a head that the run does not know.
     """
-    return collect_sides(store, entries, catalog, layout, SLICES, ("slice_index", "class_index"))
+    found: pd.DataFrame = collect_sides(
+        store, entries, catalog, layout, SLICES, ("slice_index", "class_index")
+    ).to_pandas()
+    return found
 
 
 def per_slice(slices: pd.DataFrame, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:

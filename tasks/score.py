@@ -14,7 +14,7 @@ from segscale.tasks.alignment import Said, said_facts
 from segscale.tasks.axes import by
 from segscale.tasks.counting import encode_counted
 from segscale.tasks.grids import to_text
-from segscale.tasks.measuring import Measured
+from segscale.tasks.measured_images import MeasuredImages
 from segscale.tasks.metrics.overlap import OverlapCounts
 from segscale.tasks.pair_counts import count_pairs
 from segscale.tasks.prediction_file import LabelPair
@@ -40,7 +40,7 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
     places: list[str] = []
     said: Said = Counter()
     slices: list[dict[str, Any]] = []
-    measured: list[Measured] = []
+    measured = MeasuredImages(scoring.measuring) if scoring.measuring and not job.only else None
 
     def found() -> Iterator[LabelPair | OverlapCounts | FailedImage]:
         for files, read in _in_memory(job, scoring):
@@ -51,8 +51,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
             places.append(to_text(scored.grid) if scored.grid else "")
             said.update(scored.said)
             slices.extend(slice_rows(files.image_id, "", scored.slices))
-            if scoring.measuring is not None and scored.structures is not None and not job.only:
-                measured.append(Measured.of(files.image_id, {"": scored.structures}, scoring.measuring))
+            if measured is not None and scored.structures is not None:
+                measured.add(files.image_id, scored.structures)
             yield scored.found
 
     counted: list[OverlapCounts | FailedImage] = count_pairs(
@@ -70,8 +70,8 @@ def score_shard(store: ObjectStore, job: ScoreJob, scoring: Scoring) -> ScoreDon
         about |= said_facts(said)
         rows = encode_counted([one.image_id for one in contents], "", counted, scoring.counting.n_counted)
         beside = {SLICES.name: SLICES.encode(slices)} if scoring.slicing else {}
-        if scoring.measuring:
-            beside |= Measured.joined(measured).encode(scoring.measuring)
+        if measured is not None:
+            beside |= measured.encode()
         shards.commit_shard(store, STAGE, key, arrays={}, rows=rows, facts=about, beside=beside)
     columns = {name: [fact[place] for fact in facts] for place, name in enumerate(SourceFacts._fields)}
     return ScoreDone(key, len(contents), n_failed, tuple(contents), columns)

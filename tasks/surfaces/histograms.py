@@ -18,6 +18,7 @@ EDGES = np.array([0.0, *(float(f"{digits}e{decade - 2}") for decade in DECADES f
 """The upper end of each bin, which belongs to it. The first bin holds distances of 0 alone."""
 ROUNDING = 1 + 1e-12
 """How far a distance may be above the end of a bin, or a tolerance, and is not: 3 * 0.8 is 2.4000000000000004."""
+_ENDS = EDGES * ROUNDING
 INFINITE = len(EDGES)
 """The bin of distances to nothing, and of those beyond the last end."""
 LARGEST_ERROR = 0.005
@@ -47,7 +48,7 @@ class DistanceHistogram:
 def distance_histogram(distances: NDArray[np.float64]) -> DistanceHistogram:
     """Of distances (n,), which are at least 0; infinite ones are counted too."""
     counts = np.zeros(INFINITE + 1, np.int64)
-    count_distances(distances, EDGES * ROUNDING, counts)
+    count_distances(distances, _ENDS, counts)
     bins = np.flatnonzero(counts)
     return DistanceHistogram(bins.astype(np.int16), counts[bins])
 

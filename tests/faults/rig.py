@@ -52,7 +52,7 @@ class Rig:
 
     folder: Path
     options: Mapping[str, str] = field(default_factory=dict)
-    """More environment for the cluster."""
+    """More environment for the cluster and the drivers."""
 
     def __post_init__(self) -> None:
         self.faults = self.folder / "faults"
@@ -69,7 +69,6 @@ class Rig:
     def environment(self) -> dict[str, str]:
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
-            **self.options,
             "PYTHONPATH": os.pathsep.join([str(PLANTED), str(ROOT)]),
             "SEGSCALE_FAULTS": str(self.faults),
             "SEGSCALE_CACHE": str(self.folder / "cache"),
@@ -78,6 +77,7 @@ class Rig:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "",
             "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+            **self.options,
         }
 
     def _spawn(self, name: str, *arguments: str) -> None:
@@ -203,8 +203,9 @@ def write_data(folder: Path) -> None:
     (folder / "images" / "image_007.png").write_bytes(b"no picture")
 
 
-def write_config(path: Path, data: Path, work: Path, address: str, *, engine: bool) -> Path:
-    """The configuration of a run that scores label maps, or that predicts phantoms with the bundled model.
+def write_config(path: Path, data: Path, work: Path, address: str, *, engine: bool, measured: bool = False) -> Path:
+    """The configuration of a run that scores label maps, or that predicts phantoms with the bundled model; where it is
+    measured, with surfaces and lesions.
 
     Without an address of a scheduler the workers are processes that the driver starts, each of which has 15 s a shard.
     """
@@ -217,7 +218,7 @@ def write_config(path: Path, data: Path, work: Path, address: str, *, engine: bo
     )
     path.write_text(
         f'[dataset]\nname = "{"phantom" if engine else "made"}"\n{sources}'
-        f"[metrics]\nbootstrap = 100\n"
+        f"[metrics]\nbootstrap = 100\nsurface = {str(measured).lower()}\nlesions = {str(measured).lower()}\n"
         f'[store]\npath = "{work}/store"\nshard_images = {SHARD_IMAGES}\n'
         f"[cluster]\n{cluster}"
         f'[report]\npath = "{work}/reports"\nmax_failure_rate = 0.5\n'
