@@ -34,7 +34,7 @@ from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 from segscale.tasks.slice_counts import slice_rows, without_histograms
 
 STAGE = "predict"
-CODE_VERSION = 5
+CODE_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
