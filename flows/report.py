@@ -126,9 +126,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         return result
     with timed() as seconds:
         entries = _entries(config, store, counted)
-        dataset, metrics = config.dataset, config.metrics
-        thresholds = metrics.threshold, metrics.threshold_count
-        layout = Layout(dataset.classes, counted.heads, *thresholds, tuple(dataset.regions))
+        dataset, metrics, regions = config.dataset, config.metrics, tuple(config.dataset.regions)
+        layout = Layout(dataset.classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
         slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
         measured = measuring(config)
