@@ -8,6 +8,8 @@ is reset after it: pairs that do not hang together cost each other nothing.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from segscale.tasks.lesions.runs import Int64Array
 
 ONE_PAIR_MORE = 1e-9
 """What it is worth to take one pair more: of choices whose sums are equal, that of more pairs is taken."""
+GOLDEN = (math.sqrt(5) - 1) / 2
 ALONE = -1
 """In place of a row or column: there is none."""
 
@@ -30,15 +33,26 @@ def heaviest(row: Int64Array, column: Int64Array, weight: Float64Array) -> BoolA
         return np.zeros(0, np.bool_)
     first = np.zeros(int(row[-1]) + 2, np.int64)
     np.cumsum(np.bincount(row), out=first[1:])
-    taken = assigned(first, column, -(weight + ONE_PAIR_MORE), int(column.max()) + 1)
+    taken = assigned(first, column, -(weight + ONE_PAIR_MORE), int(column.max()) + 1, _stride(first.size - 1))
     return np.asarray(taken[row] == column)
 
 
+def _stride(n: int) -> int:
+    """How far apart rows are that enter one after another, without a common divisor with their number.
+
+    Neighbours would enter a chain of lesions at its end, one by one, and each search would go back through all of it.
+    """
+    stride = max(1, int(GOLDEN * n))
+    while math.gcd(stride, n) > 1:
+        stride += 1
+    return stride
+
+
 @compiled
-def assigned(first: Int64Array, column: Int64Array, cost: Float64Array, n_columns: int) -> Int64Array:
+def assigned(first: Int64Array, column: Int64Array, cost: Float64Array, n_columns: int, stride: int) -> Int64Array:
     """The column of each row, or `ALONE`, so that the sum of costs is the least; alone costs nothing.
 
-    first: (rows + 1,) where the pairs of each row begin; cost: (pairs,) below 0.
+    first: (rows + 1,) where the pairs of each row begin; cost: (pairs,) below 0; stride: as `_stride` says.
     """
     of_row, of_column = np.full(first.size - 1, ALONE), np.full(n_columns, ALONE)
     # The cost of a pair is never below the prices of both; it equals them where the pair is taken.
@@ -46,7 +60,8 @@ def assigned(first: Int64Array, column: Int64Array, cost: Float64Array, n_column
     way, before, reached = np.full(n_columns, np.inf), np.empty(n_columns, np.int64), np.empty(n_columns, np.int64)
     is_settled = np.zeros(n_columns, np.bool_)
     pairs, prices, heap = (first, column, cost), (row_price, column_price), (np.empty_like(cost), np.empty_like(column))
-    for row in range(first.size - 1):
+    for place in range(first.size - 1):
+        row = place * stride % (first.size - 1)
         end_row, end, length, n_reached = _search(
             row, pairs, prices, of_column, (way, before, is_settled, reached), heap
         )

@@ -116,6 +116,18 @@ def test_a_chain_of_specks_that_all_hang_together() -> None:
     assert np.array_equal(heaviest(row, column, weight), np.tile([False, True], 200_000))
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["from its end on", "from its other end on"])
+def test_a_chain_in_which_each_would_rather_have_what_another_has(turned: bool) -> None:
+    """By IoU falling along it: from one end on, each search would go back through all of it."""
+    row, column = np.repeat(np.arange(100_000), 2)[1:], np.arange(199_999) // 2
+    weight = np.linspace(0.9, 0.1, row.size)
+    if turned:
+        row, column, weight = row.max() - row[::-1], column.max() - column[::-1], weight[::-1]
+    chosen = heaviest(row, column, weight)
+    assert chosen.sum() == 100_000
+    assert np.array_equal(chosen, row == column)
+
+
 def test_one_that_is_held_by_its_best_is_asked_by_all_others() -> None:
     """Rows that pay more and more for the column of a row that meets all other columns."""
     n = 2_000
