@@ -212,6 +212,7 @@ def preparation(config: EvaluationConfig, reading: Reading = UNREAD) -> Preparat
         full_scale=dataset.full_scale,
         volumes=volumes(config),
         slice_axis=dataset.slice_axis,
+        instances=bool(dataset.instances) and not config.predictions.path,
     )
 
 

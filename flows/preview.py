@@ -138,6 +138,7 @@ def _warned(
         alike = [trial.image_id for trial in counted_ones if trial.agreement == kind]
         if alike and len(alike) > len(counted_ones) / 2:
             yield Remark("warns", f"{len(alike)} of {len(counted_ones)} {text}: {first_of(alike)}")
+    yield from _mixed_units(config, counted_ones)
     if reading.highest_share < DARK:
         yield Remark(
             "warns", f"dataset.full_scale: the images looked at reach {reading.highest_share:.2g} of the full scale of "
@@ -155,6 +156,24 @@ def _warned(
                     "warns", f"metrics.group_by: {counted(len(few), 'value')} of {column!r} with fewer than {FEWEST} "
                     f"images, too few for intervals: {first_of(named)}"
                 )  # fmt: skip
+
+
+def _mixed_units(config: EvaluationConfig, trials: Sequence[Trial]) -> Iterator[Remark]:
+    """Images whose distances would be in mm beside others whose distances would be in pixels."""
+    measured = [name for name in ("surface", "lesions") if getattr(config.metrics, name)]
+    if not measured or config.dataset.spacing_mm is not None:
+        return
+    with_spacing, without = ([one.image_id for one in trials if one.distance_unit == unit] for unit in ("mm", "px"))
+    if with_spacing and without:
+        outcome = "no mean of their distances is made" if config.metrics.surface else (
+            "sizes and distances of their lesions are in either unit"
+        )  # fmt: skip
+        yield Remark(
+            "warns", f"metrics.{' and '.join(measured)}: of {counted(len(trials), 'image')} looked at "
+            f"{len(with_spacing)} have a spacing (mm), e.g. {with_spacing[0]}, and {len(without)} have none (px), e.g. "
+            f"{without[0]}: {outcome}; say by dataset.spacing_mm how far the voxels of the latter lie apart, or make "
+            "two sets of them"
+        )  # fmt: skip
 
 
 def _facts(

@@ -34,6 +34,7 @@ from segscale.tasks import predict, scoring, shard_plan
 from segscale.tasks import report as report_tables
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.headline import headline
+from segscale.tasks.metrics.reference_signatures import ignored_by
 from segscale.tasks.metrics.regions import without_none
 from segscale.tasks.prediction import Prediction
 from segscale.tasks.reasons import Reason, reasons_of
@@ -124,15 +125,14 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         return result
     with timed() as seconds:
         entries = _entries(config, store, counted)
-        metrics = config.metrics
-        classes, regions = config.dataset.classes, tuple(config.dataset.regions)
-        layout = Layout(classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
+        dataset, metrics, regions = config.dataset, config.metrics, tuple(config.dataset.regions)
+        layout = Layout(dataset.classes, counted.heads, metrics.threshold, metrics.threshold_count, regions)
         counts = collect(store, entries, catalog, layout)
         slices = collect_slices(store, entries, catalog, layout) if metrics.slices else None
         measured = measuring(config)
         measures = collect_measures(store, entries, catalog, layout, measured) if measured else NOTHING
-        masks_alone = config.dataset.ignore_label is None
-        built = build_tables(counts, catalog, layout, metrics, identity, slices, masks_alone, measures)
+        ignored = ignored_by(dataset.ignore_label, dataset.masks)
+        built = build_tables(counts, catalog, layout, metrics, identity, slices, ignored, measures)
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from segscale.errors import ContradictionError, DataError
 from segscale.storage.sources import MASK, ROLES, file_name
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes
+from segscale.tasks.distance_unit import DistanceUnit, distance_unit
 from segscale.tasks.evaluated import read_mask
 from segscale.tasks.labels import IGNORED, LabelRule
 from segscale.tasks.prediction_file import Counting, read_prediction
@@ -38,6 +39,8 @@ class Trial:
     """Reading and counting."""
     size: tuple[int, int, int] | None = None
     """(D, H, W); None where it was not found out."""
+    distance_unit: DistanceUnit | None = None
+    """Whether its files say how far voxels are apart; None where it was not found out."""
     error_type: str = ""
     error: str = ""
     """Why the image would fail; "" for a sound one."""
@@ -72,15 +75,24 @@ class _File:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """As `Trial` has it."""
+
+    size: tuple[int, int, int] | None = None
+    distance_unit: DistanceUnit | None = None
+    agreement: Agreement = ""
+
+
 def _trial(row: Mapping[Hashable, Any], rule: LabelRule, counting: Counting | None, volumes: Volumes) -> Trial:
     start = time.perf_counter()
     files: dict[str, _File] = {}
-    size, agreement, error = None, _NOTHING, None
+    found, error = _Found(), None
     try:
         for role in ROLES:
             if row.get(role) and row[f"{role}_version"]:
                 files[role] = _File(read_source(row[role]), file_name(row[role]))
-        size, agreement = _counted(files, rule, counting, volumes)
+        found = _counted(files, rule, counting, volumes)
     except ContradictionError:
         raise
     except (DataError, OSError) as caught:
@@ -88,23 +100,19 @@ def _trial(row: Mapping[Hashable, Any], rule: LabelRule, counting: Counting | No
     return Trial(
         image_id=str(row["image_id"]),
         seconds=time.perf_counter() - start,
-        size=size,
+        size=found.size,
+        distance_unit=found.distance_unit,
         error_type=error.recorded_as if isinstance(error, DataError) else type(error).__name__ if error else "",
         error=str(error) if error else "",
-        agreement=agreement,
+        agreement=found.agreement,
     )
 
 
-_NOTHING: Agreement = ""
-
-
-def _counted(
-    files: Mapping[str, _File], rule: LabelRule, counting: Counting | None, volumes: Volumes
-) -> tuple[tuple[int, int, int] | None, Agreement]:
-    """The size of an image, and what is odd about how its prediction agrees with its reference."""
+def _counted(files: Mapping[str, _File], rule: LabelRule, counting: Counting | None, volumes: Volumes) -> _Found:
+    """The size of an image, whether it has a spacing, and what is odd about how its prediction agrees with it."""
     image = read_header(files["image"].data, files["image"].name, volumes.choice).grid if "image" in files else None
     if "reference" not in files:
-        return image.size if image else None, ""
+        return _Found(image.size, distance_unit(image.spacing)) if image else _Found()
     file = files["reference"]
     labels = read_labels(file.data, file.name, choice=volumes.choice.over(image))
     place = place_of(labels, image, files["image"].name if image else "", volumes)
@@ -113,15 +121,16 @@ def _counted(
         mask = files[MASK]
         reference[~read_mask(mask.data, mask.name, reference.shape, place.grid, volumes)[0]] = IGNORED
     depth, height, width = reference.shape
+    found = _Found((depth, height, width), distance_unit(place.grid.spacing if place.grid else None))
     if counting is None or "prediction" not in files:
-        return (depth, height, width), ""
+        return found
     other = files["prediction"]
     beside = read_prediction(reference, other.data, other.name, counting, place.grid, volumes)
     counts = beside.count(rule.n_classes)
     if file.data == other.data:
-        return (depth, height, width), "copy" if (reference != 0).any() else ""
+        return replace(found, agreement="copy") if (reference != 0).any() else found
     met, false, missed = (
         int(number[1 : rule.n_classes].sum())
         for number in (counts.true_positive, counts.false_positive, counts.false_negative)
     )
-    return (depth, height, width), "disjoint" if false and missed and not met else ""
+    return replace(found, agreement="disjoint") if false and missed and not met else found

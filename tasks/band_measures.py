@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,10 @@ class BandMeasures:
         n_classes: int,
         regions: Regions,
         threshold: float,
+        instances_of: Callable[[ShardRow], npt.NDArray[Any]] | None = None,
     ) -> None:
+        """instances_of: the numbers (slices, H, W) that the reference of an image has, where each is a lesion."""
+        self._instances_of = instances_of
         self._measuring, self._stacks, self._heads = measuring, stacks, heads
         self._of_set, self._threshold = (n_classes, regions), threshold
         self._gathered: dict[str, _Gathered] = {}
@@ -44,8 +48,8 @@ class BandMeasures:
         if gathered.rows_to_come:
             return
         del self._gathered[row.image_id]
-        stack = self._stacks[row.image_id]
-        structures = [stack.structures(gathered.reference, one, *self._of_set) for one in gathered.labels]
+        stack, instances = self._stacks[row.image_id], self._instances(row)
+        structures = [stack.structures(gathered.reference, one, *self._of_set, instances) for one in gathered.labels]
         of_heads = dict(zip(self._heads, structures, strict=True))
         self._found[row.image_id] = Measured.of(row.image_id, of_heads, self._measuring)
 
@@ -62,9 +66,13 @@ class BandMeasures:
             if row.image_id not in failed:
                 found.append(self._found[row.image_id])
             elif row.is_sound:
-                nothing = self._stacks[row.image_id].structures(reference_of(row), None, *self._of_set)
+                known = reference_of(row), None, *self._of_set, self._instances(row)
+                nothing = self._stacks[row.image_id].structures(*known)
                 found.append(Measured.of(row.image_id, dict.fromkeys(self._heads, nothing), self._measuring))
         return Measured.joined(found).encode(self._measuring)
+
+    def _instances(self, row: ShardRow) -> npt.NDArray[Any] | None:
+        return None if self._instances_of is None else self._instances_of(row)
 
 
 class _Gathered:

@@ -15,6 +15,7 @@ from segscale.storage.failures import Failure
 from segscale.storage.objects import ObjectStore
 from segscale.storage.sources import file_name
 from segscale.tasks.alignment import Said, said_facts
+from segscale.tasks.axes import laid_over
 from segscale.tasks.evaluated import read_mask
 from segscale.tasks.grids import Grid
 from segscale.tasks.labels import IGNORED, write_class_indices
@@ -38,6 +39,9 @@ from segscale.tasks.slice_stack import MeantStack, Slices
 from segscale.tasks.source_files import read_catalogued_source
 
 IMAGES, REFERENCES = "images", "references"
+INSTANCES = "instances"
+"""The numbers that references hold, where each of them is a lesion."""
+MOST_INSTANCES = 2**32 - 1
 NEUTRAL = Recipe(clip_low=0.0, clip_high=0.0, offset=0.0, scale=1.0)
 """Of an image that failed."""
 
@@ -62,7 +66,7 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     depths = [row.stack[0] for row in chosen]
     prepared = replace(preparation, full_scale=preparation.full_scale or job.full_scale)
     starts = np.cumsum([0, *depths])[:-1].tolist()
-    arrays: dict[str, Any] = _empty_arrays(job, sum(depths)) if job.dtype else {}
+    arrays: dict[str, Any] = _empty_arrays(job, sum(depths), preparation) if job.dtype else {}
     said: Said = Counter()
     is_alone = len(chosen) == 1
     rows = []
@@ -84,10 +88,11 @@ def ingest_shard(store: ObjectStore, job: IngestJob, preparation: Preparation) -
     return ShardDone(job.key, len(rows), n_failed)
 
 
-def _empty_arrays(job: IngestJob, slices: int) -> dict[str, npt.NDArray[Any]]:
+def _empty_arrays(job: IngestJob, slices: int, preparation: Preparation) -> dict[str, npt.NDArray[Any]]:
     """Images of zeros, and references that nothing is written to yet: memory is taken where it is first needed."""
     shape = slices, job.padded_height, job.padded_width
-    return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.empty(shape, np.uint8)}
+    instances = {INSTANCES: np.zeros(shape, np.uint32)} if preparation.instances else {}
+    return {IMAGES: np.zeros((*shape, job.channels), job.dtype), REFERENCES: np.empty(shape, np.uint8), **instances}
 
 
 def _prepare(
@@ -109,6 +114,8 @@ def _prepare(
             failure = Failure.of(STAGE, error)
     if failure is not None and target:
         target[REFERENCES][...] = IGNORED
+        if INSTANCES in target:
+            target[INSTANCES][...] = 0
     depth, height, width = row.stack
     return ShardRow(
         image_id=row.image_id,
@@ -138,7 +145,7 @@ def _fill(
     if REFERENCES not in data:
         data[REFERENCES] = read_catalogued_source(row.reference, row.reference_sha256)
     choice = preparation.volumes.choice.over(grid)
-    said = [*_fill_reference(row, data.pop(REFERENCES), target[REFERENCES], choice, preparation), *place.said]
+    said = [*_fill_reference(row, data.pop(REFERENCES), target, choice, preparation), *place.said]
     let_go()
     if row.mask:
         said += _leave_out(row, target[REFERENCES], place.grid, preparation)
@@ -204,10 +211,10 @@ def _fill_pixels(
 
 
 def _fill_reference(
-    row: IngestRow, data: bytes, references: npt.NDArray[np.uint8], choice: Choice, preparation: Preparation
+    row: IngestRow, data: bytes, target: dict[str, Any], choice: Choice, preparation: Preparation
 ) -> tuple[tuple[str, str], ...]:
     """Decode the reference into its slices; returns what is said of it."""
-    name = file_name(row.reference)
+    name, references = file_name(row.reference), target[REFERENCES]
     labels = read_labels(data, name, choice=choice)
     del data
     references[...] = IGNORED
@@ -216,7 +223,20 @@ def _fill_reference(
         write_class_indices(volume, labels.values, row.size, preparation.labels, name)
     except ContradictionError as error:
         raise ContradictionError(f"dataset.label_values: reference {error}") from None
+    if INSTANCES in target:
+        _fill_instances(row, labels.values, target[INSTANCES], name)
     return tuple(("reference", note) for note in labels.notes)
+
+
+def _fill_instances(row: IngestRow, values: npt.NDArray[Any], instances: npt.NDArray[np.uint32], name: str) -> None:
+    """Write the numbers of a reference, as they are, into its slices. DataError where they are too large."""
+    numbers = laid_over(values, row.size, {0}, name)
+    if numbers.max() > MOST_INSTANCES:
+        raise DataError(
+            f"{name}: instances up to {int(numbers.max())}; expected numbers up to {MOST_INSTANCES}: number them anew"
+        )
+    # What is ignored may be negative, and is no lesion.
+    Slices(instances, row.size, axis_index(row.slice_axis)).volume[...] = np.maximum(numbers, 0)
 
 
 def _leave_out(

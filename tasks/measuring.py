@@ -53,6 +53,11 @@ class Measuring:
     spacing_mm: Vector | None = None
     """Of files that say nothing of it."""
 
+    @property
+    def has_instances(self) -> bool:
+        """Whether references number their lesions."""
+        return self.lesions is not None and self.lesions.instances != ""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Structures:
@@ -229,12 +234,19 @@ class StackOf:
     """Along the axes of the volume."""
 
     def structures(
-        self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8] | None, n_classes: int, regions: Regions
+        self,
+        reference: NDArray[np.uint8],
+        prediction: NDArray[np.uint8] | None,
+        n_classes: int,
+        regions: Regions,
+        instances: NDArray[Any] | None = None,
     ) -> Structures:
         """What is measured of label maps (slices, H, W), with the axes of the volume again."""
         volume = np.moveaxis(reference, 0, self.axis)
         found = None if prediction is None else np.moveaxis(prediction, 0, self.axis)
-        return Structures.of(volume, found, n_classes, regions=regions, spacing_mm=self.spacing_mm)
+        numbers = None if instances is None else np.moveaxis(instances, 0, self.axis)
+        more = {"regions": regions, "spacing_mm": self.spacing_mm, "reference_instances": numbers}
+        return Structures.of(volume, found, n_classes, **more)
 
 
 def stacks_of_images(catalog: pd.DataFrame) -> dict[str, StackOf]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from segscale.tasks.blocks import BlockReader, Place
 from segscale.tasks.counting import class_pixels, count_rows, failed_rows
 from segscale.tasks.engines import Engine
 from segscale.tasks.inference import Band, Batch, Merging
-from segscale.tasks.ingest import IMAGES, REFERENCES, ShardDone
+from segscale.tasks.ingest import IMAGES, INSTANCES, REFERENCES, ShardDone
 from segscale.tasks.kept import Kept
 from segscale.tasks.labels import IGNORED
 from segscale.tasks.measuring import Measuring, StackOf
@@ -34,7 +35,7 @@ from segscale.tasks.shard_rows import ShardRow, read_shard_rows, sound
 from segscale.tasks.slice_counts import slice_rows, without_histograms
 
 STAGE = "predict"
-CODE_VERSION = 5
+CODE_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def predict_shard(store: ObjectStore, job: PredictJob, prediction: Prediction, e
     failures = refused_rows(rows, engine.facts, arrays_of, STAGE)
     counts: dict[str, list[OverlapCounts]] = {}
     slices: SliceCounts = {}
-    measures = None if job.only else _measures(job, prediction)
+    measures = None if job.only else _measures(job, prediction, store, entry)
     arrays: dict[str, npt.NDArray[Any]] = {}
     accepted = [row for row in rows if row.image_id not in failures]
     if accepted:
@@ -112,11 +113,18 @@ def _missed(store: ObjectStore, entry: Entry, rows: Sequence[ShardRow], predicti
     return {row.image_id: class_pixels(row.crop(references), prediction.n_classes, prediction.regions) for row in rows}
 
 
-def _measures(job: PredictJob, prediction: Prediction) -> BandMeasures | None:
+def _measures(job: PredictJob, prediction: Prediction, store: ObjectStore, entry: Entry) -> BandMeasures | None:
     if job.measuring is None:
         return None
     of_set = prediction.n_classes, prediction.regions, prediction.threshold
-    return BandMeasures(job.measuring, job.stacks, prediction.heads, *of_set)
+    instances_of = partial(_instances, cache(partial(shards.open_arrays, store, entry, INSTANCES)))
+    has_any = job.measuring.has_instances
+    return BandMeasures(job.measuring, job.stacks, prediction.heads, *of_set, instances_of if has_any else None)
+
+
+def _instances(opened: Callable[[], tuple[shards.ZarrArray, ...]], row: ShardRow) -> npt.NDArray[Any]:
+    """The numbers of a reference; a shard whose images all failed has none, and is not asked."""
+    return row.crop(opened()[0])
 
 
 def _infer(

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from segscale.errors import ContradictionError, DataError
 from segscale.tasks.alignment import AS_THEY_ARE, Volumes, aligned
-from segscale.tasks.axes import laid_over, readings
 from segscale.tasks.grids import Grid, Size
 from segscale.tasks.labels import IGNORED, LabelRule, class_indices
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
@@ -25,7 +24,7 @@ from segscale.tasks.readers import (
     read_probabilities,
     stores_floats,
 )
-from segscale.tasks.region_pair import RegionPair, are_of_regions, region_pair
+from segscale.tasks.region_pair import RegionPair, are_of_regions, channels_of_classes, region_pair
 
 Kind = Literal["labels", "floats", "probabilities"]
 """What are probabilities rather than labels: nothing, files of floats, or all files."""
@@ -215,12 +214,7 @@ def _of_probabilities(
         _check_no_labels(read.values, name)
     if _has_region_channels(read.values, reference.shape, name, counting):
         return region_pair(reference, read, counting.region_channels, counting.threshold, name)
-    if n_classes > 2 and readings(read.values.shape, reference.shape, {0}):
-        raise DataError(
-            f"{name}: one number a pixel for {n_classes} classes; expected {n_classes} channels of probabilities "
-            'before or behind: of label maps saved as floats set predictions.kind = "labels"'
-        )
-    values = laid_over(read.values, reference.shape, {0, 2} if n_classes == 2 else {n_classes}, name, "reference")
+    values = channels_of_classes(read.values, reference.shape, n_classes, counting.regions, name)
     counted = reference != IGNORED
     stacked = values.ndim > reference.ndim
     probabilities = checked(

@@ -82,6 +82,29 @@ def are_of_regions(values: NDArray[Any], size: Sequence[int], n_classes: int, n_
     return bool(of_regions)
 
 
+def channels_of_classes(
+    values: NDArray[Any], size: Sequence[int], n_classes: int, regions: Regions, name: str
+) -> NDArray[Any]:
+    """An array over a reference of `size` (D, H, W) as (D, H, W, C), or of two classes as (D, H, W).
+
+    Raises DataError where it has other channels: what the set has of regions says that they may be of these.
+    """
+    try:
+        if n_classes > 2 and readings(values.shape, size, {0}):
+            raise DataError(
+                f"{name}: one number a pixel for {n_classes} classes; expected {n_classes} channels of probabilities "
+                'before or behind: of label maps saved as floats set predictions.kind = "labels"'
+            )
+        return laid_over(values, size, {0, 2} if n_classes == 2 else {n_classes}, name, "reference")
+    except DataError as error:
+        if not (regions and readings(values.shape, size, {0, *values.shape})):
+            raise
+        raise DataError(
+            f"{error}; of a network that was trained by regions name what each channel is of in predictions.regions, "
+            "and the label value that it writes in predictions.regions_class_order"
+        ) from None
+
+
 def region_pair(
     reference: NDArray[np.uint8], read: Probabilities, channels: RegionChannels, threshold: float, name: str
 ) -> RegionPair:

@@ -25,6 +25,7 @@ from segscale.tasks.metrics.measures import about_measures, with_measures
 from segscale.tasks.metrics.panel import panel_of
 from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING, score_images
 from segscale.tasks.metrics.per_unit import per_unit
+from segscale.tasks.metrics.reference_signatures import IgnoredBy
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.units import with_units
 from segscale.tasks.metrics.volumes import volume_columns
@@ -32,7 +33,7 @@ from segscale.tasks.run_counts import Counted, Layout
 from segscale.tasks.run_measures import NOTHING, MeasuredRows
 from segscale.tasks.run_slices import per_slice
 
-CODE_VERSION = 8
+CODE_VERSION = 9
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 
@@ -71,17 +72,17 @@ def build_tables(
     settings: ScoreSettings,
     identity: Identity,
     slices: pd.DataFrame | None = None,
-    masks_alone: bool = False,
+    ignored: IgnoredBy = "label",
     measured: MeasuredRows = NOTHING,
 ) -> ReportTables:
     """All tables of a report; every row begins with the identity of its run.
 
-    slices: what `run_slices.collect_slices` found, where slices were counted. masks_alone: as `diagnose` has it.
+    slices: what `run_slices.collect_slices` found, where slices were counted. ignored: as `diagnose` has it.
     measured: what `run_measures.collect_measures` found.
     """
     per_image = _per_image(counted, catalog, layout, settings)
     measures = measured.tables(per_image, catalog, layout, settings)
-    aggregates, findings = _aggregated(per_image, measures.frames, settings, masks_alone)
+    aggregates, findings = _aggregated(per_image, measures.frames, settings, ignored)
     frames = {"per_image": per_image, **measures.frames, **aggregates, "failures": _failures(counted, catalog)}
     if slices is not None:
         frames["per_slice"] = per_slice(slices, catalog, layout, settings)
@@ -92,7 +93,7 @@ def build_tables(
 
 
 def _aggregated(
-    per_image: pd.DataFrame, measures: Mapping[str, pd.DataFrame], settings: ScoreSettings, masks_alone: bool
+    per_image: pd.DataFrame, measures: Mapping[str, pd.DataFrame], settings: ScoreSettings, ignored: IgnoredBy
 ) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
     # A function of its own, so that the panel, large where there are many images, ends before the thresholds begin.
     panel = with_units(panel_of(per_image), settings)
@@ -101,7 +102,7 @@ def _aggregated(
         "batch_summed": batch_summed(panel, settings),
         "gap": gap(panel, settings),
     }
-    found = diagnose(panel, **judged, settings=settings, masks_alone=masks_alone)
+    found = diagnose(panel, **judged, settings=settings, ignored=ignored)
     findings = by_severity([*found, *equal_files(per_image), *about_measures(measures, settings)])
     of_units = {} if panel.units is None else {"per_unit": per_unit(panel.units, settings)}
     tables = {**judged, "intervals": intervals(panel, settings), **of_units}

@@ -17,7 +17,7 @@ from segscale.tasks.prediction_file import Counting
 from segscale.tasks.slice_counts import Slicing
 
 STAGE = "score"
-CODE_VERSION = 6
+CODE_VERSION = 7
 NOWHERE: Size = (0, 0, 0)
 """The size of an image that nobody knows."""
 

@@ -56,10 +56,13 @@ class Preparation:
     volumes: Volumes = AS_THEY_ARE
     slice_axis: Asked = "auto"
     """Along which axis of a volume its slices follow one another."""
+    instances: bool = False
+    """Whether the numbers that references hold are kept beside the classes: another one for each lesion. Existing
+    predictions are scored beside the files, which hold them."""
 
     def as_key(self) -> dict[str, Any]:
         """Itself as a part of keys; of a set that asks for nothing of volumes that of before there were any."""
-        unasked = {"volumes": AS_THEY_ARE, "slice_axis": "auto"}
+        unasked = {"volumes": AS_THEY_ARE, "slice_axis": "auto", "instances": False}
         return {
             name: value
             for name, value in asdict(self).items()
@@ -153,7 +156,7 @@ def plan_shards(
         members = np.asarray(places, np.int64)
         first = planned.iloc[members[0]]
         slices = stacks[members, 0]
-        capacity = catalog.shard_capacity(shard_images, max(1, _slice_bytes(first)))
+        capacity = catalog.shard_capacity(shard_images, max(1, _slice_bytes(first, preparation)))
         leaves = catalog.pack(planned["image_id"].iloc[members].to_list(), slices.tolist(), capacity)
         shards = [members[leaf] for leaf in leaves]
         for leaf, positions, rows in zip(leaves, shards, _key_rows(planned, shards), strict=True):
@@ -201,9 +204,10 @@ def full_scales(
     return agree(dtypes.to_numpy(object), stated.to_numpy(np.int64))
 
 
-def _slice_bytes(row: pd.Series[Any]) -> int:
+def _slice_bytes(row: pd.Series[Any], preparation: Preparation) -> int:
     item = np.dtype(row["dtype"]).itemsize if row["dtype"] else 0
-    return int(row["padded_height"] * row["padded_width"] * (row["channels"] * item + 1))
+    of_reference = 5 if preparation.instances else 1
+    return int(row["padded_height"] * row["padded_width"] * (row["channels"] * item + of_reference))
 
 
 def _job_rows(rows: pd.DataFrame) -> tuple[IngestRow, ...]:

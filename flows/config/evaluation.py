@@ -47,10 +47,10 @@ class EvaluationConfig(Section):
             )
         if self.dataset.instances and not self.metrics.lesions:
             raise ValueError("dataset.instances: is of lesions, which metrics.lesions = true counts")
-        if self.dataset.instances and self.model.path:
+        if self.dataset.instances == "both" and self.model.path:
             raise ValueError(
-                "dataset.instances: is of existing predictions; the lesions of a network are connected components, and "
-                "so are those of its references: leave it out"
+                'dataset.instances: "both" is of existing predictions; the lesions that a network predicts are '
+                'connected components: take "references" for label maps of instances'
             )
         if self.predictions.label_values and len(self.predictions.label_values) != len(self.dataset.classes):
             raise ValueError(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from segscale.errors import ConfigError
 from segscale.flows.reports.measured import measured_by_both
 from segscale.flows.reports.tables import IDENTITY, readable_reports, recorded_settings, whole_table
 from segscale.storage.enumeration import counted
@@ -15,7 +14,6 @@ from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.compare import Comparison, compare
 from segscale.tasks.metrics.pairing import IMAGE_HASH
 from segscale.tasks.metrics.per_image import PREDICTION_MISSING, with_missing_columns
-from segscale.tasks.metrics.size_strata import is_lesion_size
 
 SHOWN_METRICS = ("dice", "tversky", "hd95", "lesion_f1")
 SHOWN_IMAGES = 5
@@ -53,9 +51,7 @@ def compare_reports(path_a: str, path_b: str, by: tuple[str, ...] = ()) -> Repor
         a, b = open_report(path_a), open_report(path_b)
         settings_a, settings_b = recorded_settings(a), recorded_settings(b)
         images_a, images_b = whole_table(a, "per_image"), whole_table(b, "per_image")
-        if any(map(is_lesion_size, by)):
-            raise ConfigError("group_by: sizes of lesions are strata of a run, not of a comparison; name a column")
-        beside = measured_by_both((a, settings_a), (b, settings_b))
+        beside = measured_by_both((a, settings_a), (b, settings_b), by)
         comparison = compare(images_a, images_b, settings_a, settings_b, by, beside.panels)
         rows = [_run_row("a", a, images_a), _run_row("b", b, images_b)]
     # Of objects, for a whole number beside an unknown one would become a fraction.

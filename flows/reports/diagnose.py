@@ -15,6 +15,7 @@ from segscale.tasks.metrics.diagnose import diagnose
 from segscale.tasks.metrics.equal_files import equal_files
 from segscale.tasks.metrics.findings import Finding, by_severity, in_words
 from segscale.tasks.metrics.measures import SURFACE, about_measures
+from segscale.tasks.metrics.reference_signatures import ignored_by
 from segscale.tasks.training.diagnosis.diagnose import diagnose_history
 
 
@@ -37,14 +38,14 @@ def diagnose_report(path: str) -> list[Finding]:
     with readable_reports():
         report = open_report(path)
         settings = recorded_settings(report)
-        per_image = whole_table(report, "per_image")
+        per_image, dataset = whole_table(report, "per_image"), report.run()["config"].get("dataset", {})
         found = diagnose(
             per_image=per_image,
             per_sample=whole_table(report, "per_sample"),
             batch_summed=whole_table(report, "batch_summed"),
             gap=whole_table(report, "gap"),
             settings=settings,
-            masks_alone=report.run()["config"].get("dataset", {}).get("ignore_label", 0) is None,
+            ignored=ignored_by(dataset.get("ignore_label", 0), dataset.get("masks", "")),
         )
         measures = measures_of(report, settings, (SURFACE,))
         return by_severity([*found, *equal_files(per_image), *about_measures(measures, settings)])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from segscale.errors import ConfigError
 from segscale.storage.reports import Report
-from segscale.tasks.metrics.lesion_metrics import lesion_panels
+from segscale.tasks.metrics.lesion_metrics import REFERENCE, lesion_panel, lesions_by_size, size_column
 from segscale.tasks.metrics.measures import LESIONS, SURFACE
-from segscale.tasks.metrics.pairing import Beside
-from segscale.tasks.metrics.panel import Panel
+from segscale.tasks.metrics.pairing import Beside, BothBeside
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.size_strata import is_lesion_size
 from segscale.tasks.metrics.surface_metrics import (
@@ -36,7 +36,7 @@ LESION_KEYS = ("lesion_neighbours", "lesion_rule", "lesion_threshold")
 class MeasuredByBoth:
     """What two runs measured alike."""
 
-    panels: tuple[tuple[Beside, Beside], ...]
+    panels: tuple[BothBeside, ...]
     left_out: tuple[str, ...]
     """What was measured and cannot be compared, a sentence each."""
 
@@ -81,10 +81,18 @@ def measures_of(
     return found
 
 
-def measured_by_both(a: tuple[Report, ScoreSettings], b: tuple[Report, ScoreSettings]) -> MeasuredByBoth:
-    """What both runs measured: distances in one unit, by the metrics that both have; lesions by one rule."""
+def measured_by_both(
+    a: tuple[Report, ScoreSettings], b: tuple[Report, ScoreSettings], by: tuple[str, ...] = ()
+) -> MeasuredByBoth:
+    """What both runs measured: distances in one unit, by the metrics that both have; lesions by one rule, all of them
+    and those of each size that `by` names.
+
+    Raises ConfigError where sizes of lesions are asked for that cannot be compared.
+    """
+    for report, _ in (a, b):
+        refuse_without_lesions(by, report)
     tables = [measures_of(*one) for one in (a, b)]
-    panels: list[tuple[Beside, Beside]] = []
+    panels: list[BothBeside] = []
     left_out = []
     surfaces = [one[SURFACE] for one in tables if SURFACE in one]
     if len(surfaces) == 2:
@@ -92,16 +100,19 @@ def measured_by_both(a: tuple[Report, ScoreSettings], b: tuple[Report, ScoreSett
         shared = [name for name in surface_columns(list(surfaces[0])) if name in surfaces[1]]
         if len(units) == 1 and not any(map(mixed_units, surfaces)):
             kept = [table[[*KEYS, UNIT, WORST, *BORDERS, *shared]] for table in surfaces]
-            panels.append((_surfaces(kept[0], a[1]), _surfaces(kept[1], b[1])))
+            panels.append(BothBeside(_surfaces(kept[0], a[1]), _surfaces(kept[1], b[1])))
         else:
             left_out.append(f"distances are in {' and '.join(units)}, and are not compared")
     lesions = [one[LESIONS] for one in tables if LESIONS in one]
     if len(lesions) == 2:
         rules = [_rule_of(report) for report, _ in (a, b)]
         if rules[0] == rules[1]:
-            panels.append((_lesions(lesions[0], a[1]), _lesions(lesions[1], b[1])))
+            panels += _lesions_of_both(lesions, by)
         else:
-            left_out.append(f"lesions were counted by {rules[0]} in a and by {rules[1]} in b, and are not compared")
+            said = f"lesions were counted by {rules[0]} in a and by {rules[1]} in b, and are not compared"
+            if any(map(is_lesion_size, by)):
+                raise ConfigError(f"group_by: {said}: count those of one run again by the rule of the other")
+            left_out.append(said)
     return MeasuredByBoth(tuple(panels), tuple(left_out))
 
 
@@ -109,11 +120,29 @@ def _surfaces(table: pd.DataFrame, settings: ScoreSettings) -> Beside:
     return partial(surface_panel, surface=table, settings=settings)
 
 
-def _lesions(table: pd.DataFrame, settings: ScoreSettings) -> Beside:
-    def beside(panel: Panel) -> Panel:
-        return next(one for _, one in lesion_panels(panel, table, settings.changed(group_by=())))
+def _lesions_of_both(tables: list[pd.DataFrame], by: tuple[str, ...]) -> Iterator[BothBeside]:
+    strata = list(lesions_by_size(tables, by))
+    if strata:
+        _refuse_other_sizes(tables)
+    for stratum, (a, b) in (("", tables), *strata):
+        yield BothBeside(partial(lesion_panel, lesions=a), partial(lesion_panel, lesions=b), stratum)
 
-    return beside
+
+def _refuse_other_sizes(tables: list[pd.DataFrame]) -> None:
+    """Raise ConfigError where lesions of the same references were measured with another spacing."""
+    column = size_column(pd.concat(tables))
+    sums = (table[table["side"] == REFERENCE].groupby([*KEYS])[column].sum() for table in tables)
+    # Each head has the same references.
+    a, b = (of_heads.groupby(level=[*KEYS[:2]]).first() for of_heads in sums)
+    a, b = a.align(b, join="inner")
+    other = ~np.isclose(a, b)
+    if other.any():
+        (image_id, _), n_others = a.index[other][0], int(other.sum())
+        raise ConfigError(
+            f"group_by: the same lesions have other sizes in {n_others} of {len(a)} references, e.g. of {image_id} "
+            f"{a[other].iloc[0]:.6g} in a and {b[other].iloc[0]:.6g} in b ({column}): score both with the same "
+            "dataset.spacing_mm"
+        )
 
 
 def _rule_of(report: Report) -> str:
@@ -128,4 +157,4 @@ def refuse_without_lesions(group_by: tuple[str, ...], report: Report) -> None:
     """Raise ConfigError for strata of sizes of lesions where the run counted none."""
     asked = next(filter(is_lesion_size, group_by), None)
     if asked and f"{LESIONS}.parquet" not in report.run()["files"]:
-        raise ConfigError(f"group_by: {asked!r} is of lesions, and this run counted none (metrics.lesions = true)")
+        raise ConfigError(f"group_by: {asked!r} is of lesions, and {report.path} counted none (metrics.lesions = true)")

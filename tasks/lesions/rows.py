@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segscale.tasks.lesions.assignment import BoolArray, Float64Array
 from segscale.tasks.lesions.lesion_map import LesionMap
-from segscale.tasks.lesions.matching import BoolArray, Float64Array
 from segscale.tasks.lesions.overlaps import Overlaps
 from segscale.tasks.lesions.runs import Int64Array
 from segscale.tasks.metrics.scores import dice, divide, iou

@@ -20,7 +20,7 @@ from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.paired_estimates import PairedEstimate, Units, estimate_pair, mean_over_classes
 from segscale.tasks.metrics.paired_tests import holm, permutation_test, wilcoxon_test
 from segscale.tasks.metrics.pairing import (
-    Beside,
+    BothBeside,
     PairedClass,
     Pairs,
     by_unit,
@@ -70,11 +70,12 @@ def compare(
     settings_a: ScoreSettings,
     settings_b: ScoreSettings,
     by: tuple[str, ...] = (),
-    beside: Sequence[tuple[Beside, Beside]] = (),
+    beside: Sequence[BothBeside] = (),
 ) -> Comparison:
     """Compare the `per_image` tables of two runs; `by` are columns of a whose values become strata.
 
-    beside: what both runs measured beside pixels, of which the rows follow; of distances means alone.
+    beside: what both runs measured beside pixels, of which the rows follow; of distances means alone. Lesions of some
+    size are a stratum of the whole set.
 
     bootstrap, confidence, cluster_by, unit and seed are those of settings_a. With cluster_by, clusters are drawn and
     swapped as a whole, and signed ranks are of their mean differences. With `unit` the rows of images are followed by
@@ -88,10 +89,23 @@ def compare(
     """
     refuse_different_settings(settings_a, settings_b)
     settings = settings_a.changed(group_by=by, folds="")
-    pairs, *measured = (pair_images(a, b, made) for made in (None, *beside))
-    differences = [_with_holm(table(_rows_of_levels(one, settings), DIFFERENCE_COLUMNS)) for one in (pairs, *measured)]
-    images = [_most_changed(one, settings_a) for one in (pairs, *measured)]
+    pairs = pair_images(a, b)
+    differences, images = [_differences(pairs, settings)], [_most_changed(pairs, settings_a)]
+    for one in beside:
+        measured = pair_images(a, b, one)
+        if one.stratum:
+            of_size = _differences(measured, settings.changed(group_by=()), one.stratum)
+            differences.append(of_size)
+        else:
+            differences.append(_differences(measured, settings))
+            images.append(_most_changed(measured, settings_a))
     return Comparison(_below(differences), _below(images), pairs.unpaired)
+
+
+def _differences(pairs: Pairs, settings: ScoreSettings, stratum: str = "") -> pd.DataFrame:
+    """The rows of all levels and strata; stratum: what the whole set is called."""
+    rows = [{**row, "stratum": row["stratum"] or stratum} for row in _rows_of_levels(pairs, settings)]
+    return _with_holm(table(rows, DIFFERENCE_COLUMNS))
 
 
 def _below(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from segscale.tasks.metrics.array_signatures import Arrays
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.panel import Panel, panel_of
 from segscale.tasks.metrics.prediction_signatures import broken_prediction, cases_of
-from segscale.tasks.metrics.reference_signatures import nothing_but_ignored
+from segscale.tasks.metrics.reference_signatures import IgnoredBy, nothing_but_ignored
 from segscale.tasks.metrics.settings import ScoreSettings
 
 
@@ -29,16 +29,16 @@ def diagnose(
     batch_summed: pd.DataFrame,
     gap: pd.DataFrame,
     settings: ScoreSettings,
-    masks_alone: bool = False,
+    ignored: IgnoredBy = "label",
 ) -> list[Finding]:
     """What the tables of a report say against the run, errors first; nothing but notes for a sound one.
 
     The predictions of a class get at most one finding, the most specific. Aggregates are judged over the whole set.
-    masks_alone: no label is ignored (dataset.ignore_label), so that all ignored pixels lie outside of masks.
+    ignored: what pixels may be ignored by, as `ignored_by` says.
     """
     panel = panel_of(per_image)
     cases = list(cases_of(panel))
-    found = [nothing_but_ignored(panel, masks_alone), *(broken_prediction(case) for case in cases)]
+    found = [nothing_but_ignored(panel, ignored), *(broken_prediction(case) for case in cases)]
     found += [smoothed_empty_references(case, settings) for case in cases]
     found.append(failed_images(per_sample))
     found += [*gap_notes(gap, cases), *batch_size_notes(batch_summed), *short_last_batch_notes(batch_summed)]

@@ -21,11 +21,11 @@ from segscale.tasks.metrics.batches import batch
 from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.layout import KEY_COLUMNS, Row, over_classes, table
 from segscale.tasks.metrics.metric_table import Metric
-from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, Sample, Stratum, Units, panel_of
+from segscale.tasks.metrics.panel import OVER_CLASSES, Panel, Sample, Stratum, panel_of
 from segscale.tasks.metrics.scores import Ratio
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean, means_within
-from segscale.tasks.metrics.units import levels
+from segscale.tasks.metrics.units import Units, levels
 
 IMAGE_TO_POOLED, IMAGE_TO_UNIT, UNIT_TO_POOLED = "image_to_pooled", "image_to_unit", "unit_to_pooled"
 """Values of `step`: the whole way, or its two parts."""

@@ -7,7 +7,7 @@ matched.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from segscale.errors import ArgumentError
 from segscale.tasks.metrics import scores
 from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import Metric
@@ -61,20 +62,42 @@ def lesion_panels(panel: Panel, lesions: pd.DataFrame, settings: ScoreSettings) 
     area_mm2, volume_mm3). A lesion of the reference belongs to the bin of its own size, whatever was found of it; a
     false positive to that of its own.
     """
-    yield "", _panel(panel, lesions)
-    for entry in filter(is_lesion_size, settings.group_by):
+    yield "", lesion_panel(panel, lesions)
+    for stratum, (of_size,) in lesions_by_size((lesions,), settings.group_by):
+        yield stratum, lesion_panel(panel, of_size)
+
+
+def lesions_by_size(
+    tables: Sequence[pd.DataFrame], group_by: Iterable[str]
+) -> Iterator[tuple[str, tuple[pd.DataFrame, ...]]]:
+    """The lesions of each bin of the sizes that `group_by` names, by its stratum: of one run, or of several over the
+    same images. Bins without a lesion in any run are left out.
+
+    Raises ArgumentError where sizes are told in another unit in one run than in another.
+    """
+    columns = sorted({size_column(table) for table in tables if len(table)})
+    for entry in filter(is_lesion_size, group_by):
         bins = SizeStrata.parse(entry)
-        known = [column for column in LESION_COLUMNS if lesions[column].notna().any()]
-        column = known[0] if known else "voxels"
-        name = LESION_COLUMNS[column]
-        sizes = lesions[column].fillna(UNKNOWN).to_numpy(np.float64)
-        places = bins.places(sizes)
-        for place, of_bin in enumerate(bins.names):
-            if (places == place).any():
-                yield f"{name}={of_bin}", _panel(panel, lesions[places == place])
+        if len(columns) > 1:
+            raise ArgumentError(
+                f"group_by: {entry!r} needs sizes in one unit, got {' and '.join(columns)}: score the run without a "
+                "spacing again, with dataset.spacing_mm"
+            )
+        for column in columns:
+            places = [bins.places(table[column].fillna(UNKNOWN).to_numpy(np.float64)) for table in tables]
+            for place, of_bin in enumerate(bins.names):
+                if any((of_table == place).any() for of_table in places):
+                    of_size = (table[of_table == place] for table, of_table in zip(tables, places, strict=True))
+                    yield f"{LESION_COLUMNS[column]}={of_bin}", tuple(of_size)
 
 
-def _panel(panel: Panel, lesions: pd.DataFrame) -> Panel:
+def size_column(lesions: pd.DataFrame) -> str:
+    """The column that tells how large lesions are: in mm3 or mm2 where any has a spacing, else in pixels."""
+    return next((column for column in LESION_COLUMNS if lesions[column].notna().any()), "voxels")
+
+
+def lesion_panel(panel: Panel, lesions: pd.DataFrame) -> Panel:
+    """The panel of some lesions, beside that of the pixels over the same images."""
     made = partial(_class, panel=panel, lesions=lesions)
     classes = {}
     for head, of_head in panel.classes.items():

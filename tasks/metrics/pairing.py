@@ -77,13 +77,23 @@ Beside = Callable[[Panel], Panel]
 """What makes of a panel of pixels that of surfaces or lesions, over the same images."""
 
 
-def pair_images(a: pd.DataFrame, b: pd.DataFrame, beside: tuple[Beside, Beside] | None = None) -> Pairs:
+@dataclass(frozen=True, slots=True)
+class BothBeside:
+    """What two runs measured beside pixels, and both alike."""
+
+    a: Beside
+    b: Beside
+    stratum: str = ""
+    """Of lesions of some size what they are called; "" for all that was measured."""
+
+
+def pair_images(a: pd.DataFrame, b: pd.DataFrame, beside: BothBeside | None = None) -> Pairs:
     """Pair the `per_image` tables of two runs.
 
     `with_missing` pairs the images without a usable prediction too, as far as it is known which they are. Heads are
     paired by name; where no name is in both runs, the last head of one with the last of the other.
-    Images that a run does not name (no image_sha256) are the same where their references are. beside: of both runs,
-    what is compared instead of the pixels.
+    Images that a run does not name (no image_sha256) are the same where their references are. beside: what both
+    runs measured and is compared instead of the pixels.
     Raises ValueError where images, references, classes or the reading of the references differ, or where no image is ok
     in both.
     """
@@ -94,7 +104,7 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame, beside: tuple[Beside, Beside] 
     _refuse_other_files(images_a, images_b, ok)
     if not ok.any():
         raise ArgumentError("no image is ok in both runs: nothing can be compared")
-    own = beside or (_itself, _itself)
+    own = (beside.a, beside.b) if beside else (_itself, _itself)
     panels = [made(_panel(frame, images_a.index[ok])) for frame, made in zip((a, b), own, strict=True)]
     every = [made(panel_of(frame)) for frame, made in zip((a, b), own, strict=True)]
     statuses = pd.DataFrame({"status_a": images_a["status"], "status_b": images_b["status"]})[~ok]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ from segscale.tasks.metrics.per_image import (
 )
 from segscale.tasks.metrics.size_strata import COLUMN, COLUMN_MM3, UNKNOWN, SizeStrata, is_lesion_size, is_size
 from segscale.tasks.refusal import there_are
+
+if TYPE_CHECKING:
+    from segscale.tasks.metrics.units import Units
 
 IMAGE = "image"
 """What stands in the column `unit` where images are evaluated."""
@@ -192,19 +196,6 @@ class Panel:
         if self.unit != IMAGE:
             known &= not self.images.loc[ok, PREDICTION_MISSING].isna().any()
         return Stratum(name, np.flatnonzero(ok), int(failed.sum()), np.flatnonzero(missing) if known else None)
-
-
-@dataclass(frozen=True, slots=True)
-class Units:
-    """The units of evaluation of a panel of images."""
-
-    panel: Panel
-    """A place per unit, in the order of their first images. Frames hold the columns that the settings name; a unit is
-    ok if one of its images is, missing if none is and one lacks nothing but a usable prediction."""
-    members: Int64Array
-    """The place of its unit for each ok image."""
-    tallies: pd.DataFrame
-    """n_images, n_failed and n_missing (Int64) of each ok unit, then of each failed one."""
 
 
 def panel_of(per_image: pd.DataFrame | Panel) -> Panel:

@@ -7,9 +7,10 @@ import pandas as pd
 
 from segscale.tasks.metrics.count_columns import COUNTS, BoolArray, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS
-from segscale.tasks.metrics.panel import OVER_CLASSES, ClassCounts, Units
+from segscale.tasks.metrics.panel import OVER_CLASSES, ClassCounts
 from segscale.tasks.metrics.per_image import PREDICTION_MISSING, score_images
 from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.units import Units
 
 KEYS = ("unit", "unit_value", "class_index", "class_name", "head", "n_images", "n_failed", "n_missing")
 # In the order of per_image.

@@ -15,12 +15,25 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.count_columns import BoolArray, CountColumns, Float64Array, Int64Array
-from segscale.tasks.metrics.panel import ClassCounts, Panel, Units, panel_of
+from segscale.tasks.metrics.panel import ClassCounts, Panel, panel_of
 from segscale.tasks.metrics.per_image import PREDICTION_MISSING
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.size_strata import UNKNOWN
 
 SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units of evaluation of a panel of images."""
+
+    panel: Panel
+    """A place per unit, in the order of their first images. Frames hold the columns that the settings name; a unit is
+    ok if one of its images is, missing if none is and one lacks nothing but a usable prediction."""
+    members: Int64Array
+    """The place of its unit for each ok image."""
+    tallies: pd.DataFrame
+    """n_images, n_failed and n_missing (Int64) of each ok unit, then of each failed one."""
 
 
 def levels(per_image: pd.DataFrame | Panel, settings: ScoreSettings) -> tuple[Panel, ...]:

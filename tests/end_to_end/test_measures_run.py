@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,10 +30,10 @@ def report_of(out: str) -> Path:
     return Path(out.strip().splitlines()[-1].removeprefix("report: "))
 
 
-def predicted(segscale: Segscale, write_config: Write) -> Path:
+def predicted(segscale: Segscale, write_config: Write, **dataset: str) -> Path:
     config = write_config(
         "predicted.toml",
-        dataset={"name": '"volumes"', "images": '"images/{id}.nii"', "references": '"masks"'},
+        dataset={"name": '"volumes"', "images": '"images/{id}.nii"', "references": '"masks"', **dataset},
         model={"path": '"phantom"', "engine": '"keras"', "precision": '"float32"', "batch_size": "2"},
         metrics=MEASURED,
         store={"path": '"predicted"'},
@@ -103,3 +104,37 @@ def test_a_network_and_its_label_maps_measure_alike_however_it_is_run(
         diagonal = np.hypot.reduce([(n - 1) * step for n, step in zip(size, spacing, strict=True)])
         assert surface.loc[name, "worst_distance"] == pytest.approx(diagonal)
     assert 'id="measured"' in (processes / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("volumes")
+def test_lesions_that_references_number_are_those_of_a_network_too(
+    segscale: Segscale, tmp_path: Path, write_config: Write
+) -> None:
+    for path in (tmp_path / "masks").iterdir():
+        image = nibabel.Nifti1Image.from_bytes(path.read_bytes())
+        mask = np.asarray(image.dataobj)
+        # Along the first axis two halves that touch, each a lesion.
+        numbers = (np.where(np.arange(len(mask)) < len(mask) // 2, 3, 700)[:, None, None] * mask).astype(np.uint16)
+        path.write_bytes(nibabel.Nifti1Image(numbers, image.affine).to_bytes())
+    numbered = {"instances": '"references"', "foreground": '"any"'}
+    of_network = predicted(segscale, write_config, **numbered)
+    write_label_maps(ObjectStore(str(tmp_path / "predicted")), tmp_path / "labels")
+    config = write_config(
+        "scored.toml",
+        dataset={"name": '"scored"', "references": '"masks"', **numbered},
+        predictions={"path": '"labels"', "name": '"phantom"'},
+        metrics=MEASURED,
+        store={"path": '"scored"'},
+        cluster={"workers": "0"},
+    )
+    of_label_maps = report_of(segscale("run", config).out)
+    one, other = (
+        pd.read_parquet(report / "lesions.parquet").drop(columns=["run_id", "dataset", "model", "head"])
+        for report in (of_network, of_label_maps)
+    )
+    keys = ["image_id", "side", "label"]
+    one, other = (frame.sort_values(keys, kind="stable", ignore_index=True) for frame in (one, other))
+    pd.testing.assert_frame_equal(one, other)
+    of_references = one[one["side"] == "reference"].groupby("image_id")["label"].agg(list)
+    assert of_references.to_dict() == {name: [3, 700] for name in CASES}
+    assert segscale("verify", tmp_path / "predicted.toml", "--full").code == 0

@@ -27,6 +27,7 @@ from segscale.flows.score import score_files
 from segscale.flows.shards.retry import Finished
 from segscale.storage.reports import open_report
 from segscale.tasks.lesions.lesions import lesions
+from segscale.tasks.metrics.lesion_metrics import LESION_METRICS
 from segscale.tasks.surfaces.distances import surface_distances
 from tests.tasks.volumes import GEOMETRY, nifti
 
@@ -147,10 +148,11 @@ def test_what_a_report_cannot_tell_is_refused(folder: Path) -> None:
     plain = done(configured(folder, {"surface": False, "lesions": False}))
     with pytest.raises(ConfigError, match="measured no surfaces, of which other percentiles and tolerances are asked"):
         rescore(plain.path, percentiles=(50.0,))
-    with pytest.raises(ConfigError, match="this run counted none"):
+    with pytest.raises(ConfigError, match=rf"{plain.path} counted none \(metrics\.lesions = true\)"):
         rescore(plain.path, group_by=("lesion_volume:0,10",))
-    with pytest.raises(ConfigError, match="sizes of lesions are strata of a run"):
-        compare_reports(plain.path, plain.path, ("lesion_volume:0,10",))
+    measured = done(configured(folder))
+    with pytest.raises(ConfigError, match=rf"{plain.path} counted none"):
+        compare_reports(measured.path, plain.path, ("lesion_volume:0,10",))
 
 
 def test_two_runs_are_compared_by_what_both_measured(folder: Path) -> None:
@@ -173,6 +175,50 @@ def test_two_runs_are_compared_by_what_both_measured(folder: Path) -> None:
     left_out = compare_reports(second.path, other_rule.path).left_out
     assert len(left_out) == 1
     assert "lesion_rule = overlap in a" in left_out[0].replace("lesion_neighbours = 26, ", "").replace("by ", "")
+
+
+def test_lesions_of_a_size_are_compared_as_each_run_scores_them(folder: Path) -> None:
+    sizes = "lesion_volume:0,60"
+    first = done(configured(folder, {"group_by": [sizes]}))
+    for number, name in enumerate(REFERENCES):
+        if name != f"c{MISSING}":
+            np.save(
+                folder / "ours" / f"{name}.npy", REFERENCES[name] if number % 2 else np.roll(PREDICTIONS[name], 6, 2)
+            )
+    second = done(configured(folder, {"group_by": [sizes]}))
+    found = compare_reports(first.path, second.path, (sizes, "patient")).comparison
+    of_sizes = found.differences[found.differences["stratum"].str.startswith("lesion_volume_mm3=")]
+    assert set(of_sizes["metric"]) == {metric.name for metric in LESION_METRICS}
+    assert set(of_sizes["aggregation"]) == {"per_sample", "pooled", "per_sample_missing", "pooled_missing"}
+    own = [table_of(one, "batch_summed").query("pooled") for one in (first, second)]
+    keys = ["stratum", "class_name", "metric"]
+    pooled = of_sizes[(of_sizes["aggregation"] == "pooled") & (of_sizes["class_name"] != "all_macro")].set_index(keys)
+    for side, table in zip("ab", own, strict=True):
+        expected = table.set_index(keys)["mean"].reindex(pooled.index)
+        assert expected.notna().any()
+        np.testing.assert_allclose(pooled[f"value_{side}"], expected)
+    # Holm's families are those of a stratum: nothing else changes for them.
+    whole = compare_reports(first.path, second.path, ("patient",)).comparison
+    pd.testing.assert_frame_equal(
+        found.differences.drop(of_sizes.index).reset_index(drop=True), whole.differences, check_dtype=False
+    )
+    pd.testing.assert_frame_equal(found.images, whole.images)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "dataset", "expected"),
+    [
+        pytest.param({"lesion_rule": "iou"}, {}, "lesions were counted by .* count those of one run again", id="rule"),
+        pytest.param({}, {"spacing_mm": [5.0, 0.8, 0.8]}, "the same lesions have other sizes in .* c0 ", id="spacing"),
+        pytest.param({}, {"spacing_mm": None}, "needs sizes in one unit, got volume_mm3 and voxels", id="none"),
+    ],
+)
+def test_sizes_of_lesions_that_cannot_be_compared(
+    folder: Path, metrics: dict[str, Any], dataset: dict[str, Any], expected: str
+) -> None:
+    one, other = done(configured(folder)), done(configured(folder, metrics, **dataset))
+    with pytest.raises(ConfigError, match=expected):
+        compare_reports(one.path, other.path, ("lesion_volume:0,60",))
 
 
 def test_mm_and_pixels_together_have_no_mean(folder: Path) -> None:

@@ -23,6 +23,7 @@ from segscale.tasks.prediction_file import Counting
 from segscale.tasks.score_plan import plan_scores
 from segscale.tasks.scoring import Scoring
 from tests.drawn_pairs import IDS, SIZE, disc, draw, noise, save
+from tests.tasks.volumes import GEOMETRY, nifti
 
 
 def config_of(folder: Path, **sections: dict[str, Any]) -> EvaluationConfig:
@@ -151,6 +152,47 @@ def test_strata_of_few_images(pairs: Path) -> None:
     assert found == [
         ("warns", "metrics.group_by: 1 value of 'site' with fewer than 10 images, too few for intervals: b (2)")
     ]
+
+
+@pytest.fixture
+def some_with_spacing(pairs: Path) -> Path:
+    """Pairs of which the first five are volumes with a spacing."""
+    for number, name in enumerate(IDS[:5]):
+        for role in ("masks", "preds"):
+            (pairs / role / f"{name}.png").unlink()
+            shift = 2 * (role == "preds")
+            (pairs / role / f"{name}.nii.gz").write_bytes(nifti(disc(number, shift, 1)[None], GEOMETRY))
+    return pairs
+
+
+MIXED = "12 images looked at 5 have a spacing (mm), e.g. case01, and 7 have none (px), e.g. case06: "
+
+
+@pytest.mark.parametrize(
+    ("metrics", "spacing", "expected"),
+    [
+        pytest.param({"surface": True}, None, "metrics.surface: of " + MIXED + "no mean of their distances", id="both"),
+        pytest.param({"lesions": True}, None, "metrics.lesions: of " + MIXED + "sizes and distances", id="lesions"),
+        pytest.param({"surface": True, "lesions": True}, None, "metrics.surface and lesions: of ", id="both kinds"),
+        pytest.param({}, None, "", id="nothing is measured"),
+        pytest.param({"surface": True}, [2.0, 1.0, 1.0], "", id="a spacing is given"),
+    ],
+)
+def test_images_with_a_spacing_beside_others_without(
+    some_with_spacing: Path, metrics: dict[str, Any], spacing: list[float] | None, expected: str
+) -> None:
+    dataset = {"references": "masks/*", **({"spacing_mm": spacing} if spacing else {})}
+    found = remarks(preview(config_of(some_with_spacing, dataset=dataset, metrics=metrics)))
+    assert [severity for severity, _ in found] == (["warns"] if expected else [])
+    assert all(text.startswith(expected) and "dataset.spacing_mm" in text for _, text in found)
+
+
+def test_where_all_have_a_spacing_or_none_nothing_is_said(pairs: Path, some_with_spacing: Path) -> None:
+    for name in IDS[5:]:
+        for role in ("masks", "preds"):
+            (pairs / role / f"{name}.png").unlink()
+    texts = [text for _, text in remarks(preview(config_of(some_with_spacing, metrics={"surface": True})))]
+    assert texts == ["5 images: intervals need 10"]
 
 
 def test_what_a_run_refuses_is_refused(pairs: Path) -> None:

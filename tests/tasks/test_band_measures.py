@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from segscale.storage.ledger import Entry, Ledger
 from segscale.storage.shards import ROWS, decode_all, read_object
@@ -80,6 +82,49 @@ def test_a_network_is_measured_as_its_label_maps_are(
             pd.testing.assert_frame_equal(
                 of_network.drop(columns=keys).reset_index(drop=True), of_files.drop(columns=keys)
             )
+
+
+INSTANCES = Measuring(None, LesionRule(instances="references"))
+
+
+def numbered(seed: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Instances that touch, of many numbers."""
+    blocks = np.indices(shape) // np.array([2, 8, 6]).reshape(3, 1, 1, 1)
+    numbers = np.where(_mask(seed, shape) > 0, 1 + 7 * blocks.sum(axis=0) + 60_000 * (blocks[1] % 2), 0)
+    return numbers.astype(np.uint32)
+
+
+@pytest.mark.parametrize("slice_axis", ["d", "w"])
+def test_lesions_that_references_number_are_found_by_a_network(
+    make_set: MakeSet, tmp_path: Path, slice_axis: str
+) -> None:
+    shapes = {"a.npy": (5, 24, 24), "c.npy": (5, 24, 24)}
+    images = {name: _grey(seed, shape) for seed, (name, shape) in enumerate(shapes.items())}
+    references = {name: numbered(seed, shape) for seed, (name, shape) in enumerate(shapes.items())}
+    images["c.npy"][1, 0, 0] = BROKEN
+    data = make_set(images, references, ignore_label=None, slice_axis=slice_axis, instances=True)
+    data.ingest()
+    entry = _predicted(data, PointwiseEngine(channels=1), INSTANCES, keep="labels")
+    lesions = _rows(data.store, entry, LESIONS).set_index("image_id")
+    for image_id in shapes:
+        values = references[image_id]
+        of_reference = lesions.loc[image_id.removesuffix(".npy")].query("side == 'reference'")
+        numbers, sizes = np.unique(values[values > 0], return_counts=True)
+        assert of_reference["label"].tolist() == numbers.tolist()
+        assert of_reference["voxels"].tolist() == sizes.tolist()
+    # As of the label map that is kept.
+    found = np.moveaxis(_kept(data, entry, "a"), 0, "dhw".index(slice_axis))
+    scored = Scored(
+        tmp_path,
+        Scoring(LabelRule(2), Counting(0.5, LabelRule(2)), has_images=False, measuring=INSTANCES),
+        reference=("m.npy", npy(references["a.npy"])),
+        prediction=("p.npy", npy(found)),
+    )
+    of_files = _rows(scored.store, scored.entry, LESIONS)
+    assert {"reference", "prediction"} == set(of_files["side"])
+    pd.testing.assert_frame_equal(
+        lesions.loc[["a"]].drop(columns="head").reset_index(drop=True), of_files.drop(columns=["image_id", "head"])
+    )
 
 
 def test_a_network_that_fails_leaves_the_reference(make_set: MakeSet) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from segscale.errors import ArgumentError
 from segscale.storage.catalog import COLUMNS, rows_by_shard
 from segscale.storage.ledger import Ledger
-from segscale.storage.shards import CHUNK_ROWS, ROWS, read_object
+from segscale.storage.shards import CHUNK_ROWS, ROWS, as_numpy, open_arrays, read_object
 from segscale.storage.source_memory import MEMORY_COLUMNS
 from segscale.tasks import ingest, shard_plan
 from segscale.tasks.ingest import ingest_shard
@@ -291,6 +291,7 @@ def test_keys_and_bytes_know_content_and_no_paths(make_set: MakeSet) -> None:
         pytest.param({"normalize": "zscore"}, id="normalisation"),
         pytest.param({"ignore_label": 1}, id="ignored label"),
         pytest.param({"label_values": (1, 0)}, id="label values"),
+        pytest.param({"instances": True}, id="numbers kept"),
     ],
 )
 def test_whatever_changes_the_bytes_changes_the_key(make_set: MakeSet, changes: dict[str, Any]) -> None:
@@ -532,3 +533,42 @@ def test_the_full_scale_is_part_of_the_key(make_set: MakeSet, change: dict[str, 
     plain = make_set({"a.png": _grey()}, {"a.png": _mask()})
     other = make_set({"a.png": _grey()}, {"a.png": _mask()}, **change)
     assert plain.catalog["shard"][0] != other.catalog["shard"][0]
+
+
+NUMBERS = np.zeros((20, 24), np.uint32)
+NUMBERS[2:6, 3:9], NUMBERS[6:8, 3:9], NUMBERS[10, 2] = 7, 70_000, 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest"),
+    # Floats are labels up to 32 bits with a sign.
+    [("u4", 2**32 - 1), ("u8", 2**32 - 1), ("i8", 2**32 - 1), ("f8", 2**31 - 1), ("u2", 2**16 - 1)],
+)
+def test_the_numbers_of_references_are_kept_where_they_are_lesions(make_set: MakeSet, dtype: str, highest: int) -> None:
+    numbers = np.minimum(NUMBERS, highest).astype(dtype)
+    if dtype[0] != "u":
+        numbers[-1, -1] = -1
+    grey = np.arange(480, dtype=np.uint8).reshape(20, 24)
+    images, references = {"a.npy": grey, "b.npy": grey}, {"a.npy": numbers, "b.npy": numbers[:, :9]}
+    plain = make_set(images, references)
+    data = make_set(images, references, folder="with", instances=True)
+    assert [one.n_failed for one in data.ingest()] == [1]
+    assert not {job.key for job in data.jobs()} & {job.key for job in plain.jobs()}
+    (entry,) = data.entries()
+    (kept,) = open_arrays(data.store, entry, ingest.INSTANCES)
+    sound, failed = (data.rows()[name] for name in "ab")
+    assert kept.dtype == np.uint32
+    assert np.array_equal(sound.crop(kept)[0], np.maximum(numbers, 0))
+    assert not as_numpy(kept, sound.start, sound.stop)[:, 20:].any()
+    assert not as_numpy(kept, failed.start, failed.stop).any()
+    plain.ingest()
+    assert ingest.INSTANCES not in str(plain.entries()[0].objects)
+
+
+def test_numbers_that_are_too_large_are_refused(make_set: MakeSet) -> None:
+    grey = np.zeros((20, 24), np.uint8)
+    data = make_set({"a.npy": grey}, {"a.npy": NUMBERS.astype(np.uint64) * 2}, instances=True)
+    data.ingest()
+    failure = data.rows()["a"].failure
+    assert failure is not None
+    assert "a.npy: instances up to 8589934590; expected numbers up to 4294967295: number them anew" in failure.error

@@ -130,6 +130,25 @@ def test_what_is_refused(values: NDArray[Any], asked: Any, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "regions", "seen"),
+    [
+        pytest.param(channels(), REGIONS, True, id="a channel for each region"),
+        pytest.param(channels().transpose(1, 2, 3, 0), REGIONS, True, id="behind"),
+        pytest.param(channels()[0], REGIONS[:1], True, id="one region"),
+        pytest.param(channels(), (), False, id="a set without regions"),
+        pytest.param(channels()[:, :4], REGIONS, False, id="another size"),
+    ],
+)
+def test_channels_of_regions_that_nobody_named(values: NDArray[Any], regions: Any, seen: bool) -> None:
+    unnamed = Counting(0.5, LabelRule(4), regions=regions)
+    with pytest.raises(DataError) as caught:
+        read_prediction(reference(), stored(values), "a.npz", unnamed)
+    named = "predictions.regions, and the label value that it writes in predictions.regions_class_order"
+    assert (named in str(caught.value)) == seen
+    assert "4 channels" in str(caught.value)
+
+
 def test_nan_where_nothing_counts() -> None:
     values = channels()
     values[:, reference() == IGNORED] = np.nan

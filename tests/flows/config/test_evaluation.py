@@ -314,12 +314,13 @@ def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: objec
         ),
         pytest.param(
             {
-                "dataset": FILES | {"instances": "references", "foreground": "any"},
+                "dataset": FILES | {"instances": "both", "foreground": "any"},
                 "metrics": {"lesions": True},
                 "model": {"path": "phantom"},
             },
-            "dataset.instances: is of existing predictions",
-            id="instances and a network",
+            'dataset.instances: "both" is of existing predictions; the lesions that a network predicts are connected '
+            'components: take "references"',
+            id="instances that a network should predict",
         ),
         pytest.param(
             {"dataset": FILES | {"full_scale": 4095.0, "normalize": "zscore"}},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from segscale.tasks.bit_rows import bit_rows
 from segscale.tasks.lesions.components import components
 from segscale.tasks.lesions.instances import instances_of
 from segscale.tasks.lesions.lesion_map import LesionMap
-from segscale.tasks.lesions.matching import heaviest, matched
+from segscale.tasks.lesions.matching import matched
 from segscale.tasks.lesions.overlaps import Overlaps, overlaps
 from tests.tasks.lesions.drawn_lesions import masks
 from tests.tasks.lesions.lesion_labels import as_labels
@@ -73,62 +72,6 @@ def test_what_is_matched(
     reference: tuple[int, ...], prediction: tuple[int, ...], rule: str, threshold: float, expected: list[Pair]
 ) -> None:
     assert matched_labels(row_of(*reference), row_of(*prediction), rule, threshold) == expected
-
-
-def test_the_largest_sum_is_not_always_that_of_the_best_pair() -> None:
-    row, column, weight = np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([0.6, 0.5, 0.5])
-    assert heaviest(row, column, weight).tolist() == [False, True, True]
-
-
-def test_nor_that_of_the_most_pairs() -> None:
-    row, column, weight = np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([0.9, 0.4, 0.4])
-    assert heaviest(row, column, weight).tolist() == [True, False, False]
-
-
-def test_of_equal_sums_more_pairs_are_taken() -> None:
-    row, column, weight = np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([0.8, 0.4, 0.4])
-    assert heaviest(row, column, weight).tolist() == [False, True, True]
-
-
-@st.composite
-def weighted_pairs(draw: st.DrawFn) -> tuple[list[Pair], list[float]]:
-    n_rows, n_columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
-    every = [(row, column) for row in range(n_rows) for column in range(n_columns)]
-    pairs = sorted(draw(st.sets(st.sampled_from(every), max_size=9)))
-    weights = draw(st.lists(st.floats(0, 1), min_size=len(pairs), max_size=len(pairs)))
-    return pairs, weights
-
-
-@given(weighted_pairs())
-def test_no_other_choice_weighs_more(drawn: tuple[list[Pair], list[float]]) -> None:
-    pairs, weights = drawn
-    row, column = np.array(pairs, np.int64).reshape(-1, 2).T
-    chosen = heaviest(row, column, np.array(weights))
-    taken = [pair for pair, is_chosen in zip(pairs, chosen, strict=True) if is_chosen]
-    assert is_one_to_one(taken)
-    assert sum(w for w, one in zip(weights, chosen, strict=True) if one) == pytest.approx(
-        best_sum(pairs, weights), abs=1e-8
-    )
-
-
-def is_one_to_one(pairs: list[Pair]) -> bool:
-    return all(len(set(side)) == len(pairs) for side in zip(*pairs, strict=True))
-
-
-def best_sum(pairs: list[Pair], weights: list[float]) -> float:
-    places = range(len(pairs))
-    choices = (choice for size in range(len(pairs) + 1) for choice in combinations(places, size))
-    return max(sum(weights[k] for k in one) for one in choices if is_one_to_one([pairs[k] for k in one]))
-
-
-def test_thousands_of_lesions_on_one_are_no_table_of_all_with_all() -> None:
-    """A lesion over all others on either side: one connected problem of 40,000 lesions, 20,000 of a side."""
-    n = 20_000
-    star, leaves = np.zeros(n, np.int64), np.arange(n)
-    row, column = np.concatenate([star, leaves[1:]]), np.concatenate([leaves, star[1:]])
-    chosen = heaviest(row, column, np.full(row.size, 0.25))
-    assert chosen.sum() == 2
-    assert is_one_to_one(list(zip(row[chosen].tolist(), column[chosen].tolist(), strict=True)))
 
 
 def test_nothing_is_matched_with_nothing() -> None:

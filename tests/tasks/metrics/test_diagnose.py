@@ -14,6 +14,7 @@ from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.gap import gap
 from segscale.tasks.metrics.overlap import count_overlap
 from segscale.tasks.metrics.per_image import score_images
+from segscale.tasks.metrics.reference_signatures import IgnoredBy, ignored_by
 from segscale.tasks.metrics.settings import ScoreSettings
 
 Float32Array = NDArray[np.float32]
@@ -189,7 +190,7 @@ def test_one_reference_with_a_pixel_is_enough(missing: int) -> None:
 
 
 def test_masks_that_leave_everything_out_are_named() -> None:
-    chosen, *_ = _of_references([0, 0, 0], [100, 100, 100], 0, masks_alone=True)
+    chosen, *_ = _of_references([0, 0, 0], [100, 100, 100], 0, ignored=ignored_by(None, "masks/*.png"))
     assert (chosen.signature, chosen.severity) == ("nothing-but-ignored", "error")
     assert "masks leave out all" in chosen.cause
     assert chosen.evidence.startswith("3 of 3 images have ignored pixels, 3 of them nothing else, 300 in all; ")
@@ -197,18 +198,39 @@ def test_masks_that_leave_everything_out_are_named() -> None:
     assert "ignore_label" not in chosen.cause + chosen.remedy
 
 
-def _of_references(sizes: list[int], n_ignored: list[int], missing: int, *, masks_alone: bool = False) -> list[Finding]:
+@pytest.mark.parametrize(
+    ("n_ignored", "likely"),
+    [
+        pytest.param([100, 40, 0], "very likely the masks leave out all", id="a mask of zeros"),
+        pytest.param([50, 40, 0], "the masks leave out all", id="no mask of zeros"),
+    ],
+)
+def test_masks_are_named_first_where_a_label_is_ignored_too(n_ignored: list[int], likely: str) -> None:
+    chosen, *_ = _of_references([0, 0, 0], n_ignored, 0, ignored=ignored_by(255, "masks/*.png"))
+    assert chosen.cause.startswith(likely)
+    assert chosen.cause.index("masks") < chosen.cause.index("dataset.ignore_label")
+    assert chosen.remedy.index("dataset.masks") < chosen.remedy.index("dataset.ignore_label")
+
+
+def test_without_masks_the_ignored_label_is_named() -> None:
+    chosen, *_ = _of_references([0, 0, 0], [100, 40, 0], 0, ignored=ignored_by(0, ""))
+    assert "the value that is ignored is, very likely, the one that was to be found" in chosen.cause
+
+
+def _of_references(
+    sizes: list[int], n_ignored: list[int], missing: int, *, ignored: IgnoredBy = "label"
+) -> list[Finding]:
     """Of images with references of these sizes and so many ignored pixels; the first predictions are missing."""
     rows = []
-    for place, (size, ignored) in enumerate(zip(sizes, n_ignored, strict=True)):
-        for index, pixels in enumerate((100 - size - ignored, size)):
+    for place, (size, left_out) in enumerate(zip(sizes, n_ignored, strict=True)):
+        for index, pixels in enumerate((100 - size - left_out, size)):
             counts = dict.fromkeys(COUNTS, 0) | {"false_negative": pixels, "reference_sum": pixels}
             rows.append({
                 "image_id": place, "class_index": index, "class_name": CLASSES[index], "head": "", **counts,
-                "n_pixels": 100, "n_ignored": ignored, "status": "failed" if place < missing else "ok",
+                "n_pixels": 100, "n_ignored": left_out, "status": "failed" if place < missing else "ok",
                 "prediction_missing": place < missing, "reference_pixels": pixels,
             })  # fmt: skip
     chosen = ScoreSettings(bootstrap=0)
     frame = score_images(pd.DataFrame(rows), chosen)
     tables = per_sample(frame, chosen), batch_summed(frame, chosen), gap(frame, chosen)
-    return diagnose(frame, *tables, chosen, masks_alone)
+    return diagnose(frame, *tables, chosen, ignored)
