@@ -98,11 +98,13 @@ def measured_by_both(
     if len(surfaces) == 2:
         units = sorted({str(unit) for table in surfaces for unit in table[UNIT].dropna()})
         shared = [name for name in surface_columns(list(surfaces[0])) if name in surfaces[1]]
-        if len(units) == 1 and not any(map(mixed_units, surfaces)):
+        if len(units) != 1 or any(map(mixed_units, surfaces)):
+            left_out.append(f"distances are in {' and '.join(units)}, and are not compared")
+        elif said := _other_spacing(surfaces):
+            left_out.append(said)
+        else:
             kept = [table[[*KEYS, UNIT, WORST, *BORDERS, *shared]] for table in surfaces]
             panels.append(BothBeside(_surfaces(kept[0], a[1]), _surfaces(kept[1], b[1])))
-        else:
-            left_out.append(f"distances are in {' and '.join(units)}, and are not compared")
     lesions = [one[LESIONS] for one in tables if LESIONS in one]
     if len(lesions) == 2:
         rules = [_rule_of(report) for report, _ in (a, b)]
@@ -114,6 +116,20 @@ def measured_by_both(
                 raise ConfigError(f"group_by: {said}: count those of one run again by the rule of the other")
             left_out.append(said)
     return MeasuredByBoth(tuple(panels), tuple(left_out))
+
+
+def _other_spacing(tables: list[pd.DataFrame]) -> str:
+    """What is said where the same images have other diagonals, so that the runs took other spacings for them."""
+    a, b = (table.groupby("image_id")[WORST].first().dropna() for table in tables)
+    a, b = a.align(b, join="inner")
+    other = ~np.isclose(a, b)
+    if not other.any():
+        return ""
+    return (
+        f"{int(other.sum())} of {len(a)} images have other spacings in a and b, e.g. {a.index[other][0]} a diagonal of "
+        f"{a[other].iloc[0]:.6g} and {b[other].iloc[0]:.6g}, and distances are not compared: score both with the same "
+        "dataset.spacing_mm"
+    )
 
 
 def _surfaces(table: pd.DataFrame, settings: ScoreSettings) -> Beside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segscale.errors import ConfigError
-from segscale.flows import report as reports
+from segscale.flows import page
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
 from segscale.flows.report import RunResult, write_tables
 from segscale.flows.reports.compare import compare_reports, describe
@@ -46,7 +47,7 @@ class Bench:
 @pytest.fixture(autouse=True)
 def _without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn takes most of the time of a small run."""
-    monkeypatch.setattr(reports, "_render", lambda *_: b"")
+    monkeypatch.setattr(page, "render", lambda *_: b"")
 
 
 def label_map(seed: int) -> NDArray[np.uint8]:
@@ -219,6 +220,18 @@ def test_sizes_of_lesions_that_cannot_be_compared(
     one, other = done(configured(folder)), done(configured(folder, metrics, **dataset))
     with pytest.raises(ConfigError, match=expected):
         compare_reports(one.path, other.path, ("lesion_volume:0,60",))
+
+
+def test_distances_of_other_spacings_are_not_compared(folder: Path) -> None:
+    one, other = done(configured(folder)), done(configured(folder, spacing_mm=[5.0, 0.8, 0.8]))
+    found = compare_reports(one.path, other.path)
+    assert "hd95" not in set(found.comparison.differences["metric"])
+    [said] = found.left_out
+    # Between the first and the last of 5 x 16 x 18 voxels.
+    for number in (hypot(4 * 2.5, 15 * 0.8, 17 * 0.8), hypot(4 * 5.0, 15 * 0.8, 17 * 0.8)):
+        assert f"{number:.6g}" in said
+    assert said.startswith(f"{N_IMAGES} of {N_IMAGES} images have other spacings in a and b, e.g. c0 ")
+    assert said in describe(found)
 
 
 def test_mm_and_pixels_together_have_no_mean(folder: Path) -> None:

@@ -16,6 +16,7 @@ import tifffile
 from PIL import Image
 
 from segscale.errors import ConfigError, WorkLostError
+from segscale.flows import page
 from segscale.flows import report as reports
 from segscale.flows import score as flow
 from segscale.flows.config.evaluation import EvaluationConfig, parse_config
@@ -98,7 +99,7 @@ def configure(folder: Path, *, images: bool = True, **dataset: Any) -> Evaluatio
 @pytest.fixture(autouse=True)
 def _without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn takes most of the time of a small run."""
-    monkeypatch.setattr(reports, "_render", lambda *_: b"")
+    monkeypatch.setattr(page, "render", lambda *_: b"")
 
 
 @pytest.fixture
