@@ -254,16 +254,20 @@ def test_differs_at_a_tolerance_that_is_a_distance() -> None:
     assert surface_distance.compute_surface_dice_at_tolerance(theirs, 2.4) < 1.0
 
 
-def test_differs_where_masks_are_empty() -> None:
+def test_differs_where_masks_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """MedPy stops; MONAI says infinity of one and NaN of two empty masks, but as the 95th percentile always NaN, since
-    that interpolates between infinities; surface-distance says infinity by a name that numpy 2 has no more. Ours is
-    what `missing` says of one, and NaN of both.
+    that interpolates between infinities; surface-distance says infinity by a name that numpy 2 has no more, unless
+    another library puts it back, as torchmetrics does. Ours is what `missing` says of one, and NaN of both.
     """
     nothing, something = np.zeros((4, 5), bool), np.ones((4, 5), bool)
     with pytest.raises(RuntimeError, match="does not contain any binary object"):
         binary.hd95(nothing, something)
+    monkeypatch.delattr(np, "Inf", raising=False)
     with pytest.raises(AttributeError, match=r"np.Inf"):
         surface_distance.compute_surface_distances(something, nothing, (1, 1))
+    monkeypatch.setattr(np, "Inf", np.inf, raising=False)
+    theirs = surface_distance.compute_surface_distances(something, nothing, (1, 1))
+    assert surface_distance.compute_robust_hausdorff(theirs, 95) == np.inf
     for prediction, reference, hd in (
         (nothing, something, np.inf),
         (something, nothing, np.inf),
