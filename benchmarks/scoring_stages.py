@@ -78,7 +78,7 @@ def show_stages(pairs: Pairs, folder: Path, rounds: int) -> None:
 def show_run(config: EvaluationConfig, pairs: Pairs) -> None:
     """The first run over the pairs."""
     with Run(config) as job:
-        job.when_busy = partial(page.load, pairs.count)
+        job.when_busy = partial(page.warm_up, pairs.count)
         with measured("driver: list and pair", lambda: stat_all(pairs), "a call of stat for each file"):
             job.listing()
         with measured("driver: look at some files"):

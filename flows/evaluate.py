@@ -31,7 +31,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED, listed: Run |
     """
     with Run(config, observer, listed=listed) as job:
         _check(job)
-        job.when_busy = partial(page.load, len(job.listing()))
+        job.when_busy = partial(page.warm_up, len(job.listing()))
         with observer.turn():
             if job.scored:
                 stages = [observer.stage("score", lambda: score_files(job))]

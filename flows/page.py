@@ -11,7 +11,7 @@ from segscale.tasks.metrics import bootstrap
 from segscale.tasks.report import ReportTables
 
 
-def load(n_images: int) -> None:
+def warm_up(n_images: int) -> None:
     """Load what makes a report of so many images, for half a second and more, in a thread.
 
     Worth it where the driver waits for workers anyhow.
@@ -27,7 +27,7 @@ def render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
 
 def _load(n_images: int) -> None:
     _drawing()
-    bootstrap.load(n_images)
+    bootstrap.warm_up(n_images)
 
 
 def _drawing() -> ModuleType:

@@ -85,7 +85,7 @@ def resample(columns: Sequence[UnitSums], n_resamples: int, seed: list[int]) -> 
     return [resampled[pair] for pair in pairs]
 
 
-def load(n_units: int) -> None:
+def warm_up(n_units: int) -> None:
     """Load what is compiled, where resamples of so many units need it; whoever waits anyhow does so beforehand."""
     if n_units >= FEW_NUMBERS // 8:
         # Of two blocks, so that all arrays are laid out as those of many.

@@ -21,6 +21,10 @@ DECODED_BYTES_LIMIT = 2**31
 """Most decoded bytes of one file: a small file that claims more is taken for a decompression bomb."""
 
 
+_OF_LOST_MEMORY = frozenset({"PngError"})
+"""Errors of imagecodecs whose texts are read where libpng wrote them once: other bytes may be there by then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """Shape and type of the picture that `read` of the same bytes returns, known without decoding pixels."""
@@ -192,11 +196,11 @@ def decoding(name: str, format_name: str) -> Iterator[None]:
     except Exception as error:  # decoders raise dozens of types for damaged bytes, RuntimeError and IndexError included
         if isinstance(error, AssertionError | NameError | AttributeError) and _is_ours(error):
             raise
-        reason = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", str(error)).strip()
+        kind = type(error).__name__
+        said = "" if kind in _OF_LOST_MEMORY else str(error)
+        reason = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", said).strip()
         first_line = reason.splitlines()[0][:200] if reason else "no reason given"
-        raise UnreadableImage(
-            f"{name}: damaged or unsupported {format_name} ({type(error).__name__}: {first_line})"
-        ) from error
+        raise UnreadableImage(f"{name}: damaged or unsupported {format_name} ({kind}: {first_line})") from error
 
 
 def _is_ours(error: Exception) -> bool:

@@ -9,7 +9,7 @@ PROGRAM = """
 import sys, threading
 from segscale.flows import page
 if {loads}:
-    page.load({n_images})
+    page.warm_up({n_images})
     for thread in threading.enumerate()[1:]:
         thread.join()
 print(*(name in sys.modules for name in ("matplotlib", "numba")))

@@ -130,7 +130,7 @@ def test_nothing_to_draw_from_or_no_resample() -> None:
 
 
 def test_what_is_loaded_beforehand_is_all_that_many_units_need() -> None:
-    bootstrap.load(bootstrap.FEW_NUMBERS)
+    bootstrap.warm_up(bootstrap.FEW_NUMBERS)
     compiled = bootstrap.count_draws.dispatcher, bootstrap._weigh_many.dispatcher  # type: ignore[attr-defined]
     before = [list(one.signatures) for one in compiled]
     values = np.random.default_rng(0).random(bootstrap.FEW_NUMBERS)
@@ -141,4 +141,4 @@ def test_what_is_loaded_beforehand_is_all_that_many_units_need() -> None:
 
 def test_few_units_load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "_multinomial_weights", lambda *_: pytest.fail("something was drawn"))
-    bootstrap.load(1000)
+    bootstrap.warm_up(1000)

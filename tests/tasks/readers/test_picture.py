@@ -1,5 +1,6 @@
 import re
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -53,6 +54,12 @@ def test_addresses_do_not_reach_the_message() -> None:
     with pytest.raises(UnreadableImage) as caught, decoding("a.png", "PNG image"):
         raise OSError("cannot read <_io.BytesIO object at 0x7f13449c7a10> at 0x7f13449c7a10\nsecond line")
     assert str(caught.value) == ("a.png: damaged or unsupported PNG image (OSError: cannot read (object) at (object))")
+
+
+def test_what_libpng_said_is_no_longer_in_memory() -> None:
+    with pytest.raises(UnreadableImage) as caught, decoding("a.tif", "TIFF image"):
+        raise imagecodecs.PngError("0D\u04bf]\x7f")
+    assert str(caught.value) == "a.tif: damaged or unsupported TIFF image (PngError: no reason given)"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ImportError("no codec")], ids=["memory", "installation"])
