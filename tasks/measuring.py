@@ -109,7 +109,9 @@ class Structures:
 
     def flat(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array over the image with the axes that are measured: a plane of voxels is a picture."""
-        return values.reshape(tuple(values.shape[axis] for axis in self.axes))
+        found = values.reshape(tuple(values.shape[axis] for axis in self.axes))
+        # Of pictures always row by row: distances are summed in the order in which pixels lie, and have one sum then.
+        return np.ascontiguousarray(found) if found.ndim == 2 else found
 
     @property
     def axes(self) -> tuple[int, ...]:

@@ -106,7 +106,9 @@ def _with_tolerances(found: pa.Table, tolerances: tuple[float, ...]) -> pd.DataF
     """A column for each tolerance in the place of `nsd`."""
     nsd, surfaces = found.column("nsd"), found.drop_columns("nsd").to_pandas()
     shares = np.full((len(surfaces), len(tolerances)), np.nan)
-    shares[nsd.is_valid().to_numpy()] = pc.list_flatten(nsd).to_numpy().reshape(-1, len(tolerances))
+    shares[nsd.is_valid().to_numpy()] = (
+        pc.list_flatten(nsd).to_numpy().reshape(len(nsd) - nsd.null_count, len(tolerances))
+    )
     of_tolerances = pd.DataFrame(shares, surfaces.index, [nsd_name(one) for one in tolerances])
     place = found.column_names.index("nsd")
     joined: pd.DataFrame = pd.concat([surfaces.iloc[:, :place], of_tolerances, surfaces.iloc[:, place:]], axis=1)

@@ -42,6 +42,7 @@ class ReportComparison:
         found = self.comparison
         return {
             "runs": self.runs, "differences": found.differences, "images": found.images, "unpaired": found.unpaired,
+            "left_out": pd.DataFrame({"reason": self.left_out}, dtype="str"),
         }  # fmt: skip
 
 

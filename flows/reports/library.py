@@ -83,8 +83,8 @@ def compare(report_a: str, report_b: str, *, by: tuple[str, ...] = ()) -> dict[s
         by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
 
     Returns:
-        The tables ``runs``, ``differences`` (with intervals and p values), ``images`` (those that changed most) and
-        ``unpaired`` as docs/compare-and-diagnose.md describes them.
+        The tables ``runs``, ``differences`` (with intervals and p values), ``images`` (those that changed most),
+        ``unpaired`` and ``left_out`` as docs/compare-and-diagnose.md describes them.
 
     Raises:
         ConfigError: a report cannot be read, or the two do not match.

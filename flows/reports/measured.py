@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.errors import ConfigError
+from segscale.storage.catalog import SPACING
 from segscale.storage.reports import Report
 from segscale.tasks.metrics.lesion_metrics import REFERENCE, lesion_panel, lesions_by_size, size_column
 from segscale.tasks.metrics.measures import LESIONS, SURFACE
@@ -100,7 +101,7 @@ def measured_by_both(
         shared = [name for name in surface_columns(list(surfaces[0])) if name in surfaces[1]]
         if len(units) != 1 or any(map(mixed_units, surfaces)):
             left_out.append(f"distances are in {' and '.join(units)}, and are not compared")
-        elif said := _other_spacing(surfaces):
+        elif said := _other_spacing((a[0], b[0])):
             left_out.append(said)
         else:
             kept = [table[[*KEYS, UNIT, WORST, *BORDERS, *shared]] for table in surfaces]
@@ -118,17 +119,21 @@ def measured_by_both(
     return MeasuredByBoth(tuple(panels), tuple(left_out))
 
 
-def _other_spacing(tables: list[pd.DataFrame]) -> str:
-    """What is said where the same images have other diagonals, so that the runs took other spacings for them."""
-    a, b = (table.groupby("image_id")[WORST].first().dropna() for table in tables)
-    a, b = a.align(b, join="inner")
-    other = ~np.isclose(a, b)
-    if not other.any():
+def _other_spacing(reports: Iterable[Report]) -> str:
+    """What is said where the runs took other spacings for the same images."""
+    a, b = (
+        report.table("per_image", ("image_id", *SPACING)).drop_duplicates("image_id").set_index("image_id")
+        for report in reports
+    )
+    a, b = a.astype(np.float64).align(b.astype(np.float64), join="inner", axis=0)
+    other = np.flatnonzero(~np.isclose(a, b, equal_nan=True).all(axis=1))
+    if not other.size:
         return ""
+    first = other[0]
+    spacings = (" x ".join(f"{side:g}" for side in one.iloc[first]) for one in (a, b))
     return (
-        f"{int(other.sum())} of {len(a)} images have other spacings in a and b, e.g. {a.index[other][0]} a diagonal of "
-        f"{a[other].iloc[0]:.6g} and {b[other].iloc[0]:.6g}, and distances are not compared: score both with the same "
-        "dataset.spacing_mm"
+        f"{other.size} of {len(a)} images have other spacings in a and b, e.g. {a.index[first]} "
+        f"{' mm and '.join(spacings)} mm, and distances are not compared: score both with the same dataset.spacing_mm"
     )
 
 

@@ -65,7 +65,8 @@ class Rescoring:
             lines.append(f"{' and '.join(measured)} left out: they were measured at the threshold of the run")
         if SURFACE in self.measures:
             units = sorted(self.measures[SURFACE][UNIT].dropna().unique())
-            lines.append(f"distances in {' and '.join(units)}; missed_distance {settings.missed_distance}")
+            known = f"distances in {' and '.join(units)}; " if units else ""
+            lines.append(f"{known}missed_distance {settings.missed_distance}")
         if self.plan.left_out:
             names = ", ".join(self.plan.left_out)
             lines.append(f"strata of the run left out, as they cut a {settings.unit} apart: {names}")

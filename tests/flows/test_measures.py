@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -222,16 +221,42 @@ def test_sizes_of_lesions_that_cannot_be_compared(
         compare_reports(one.path, other.path, ("lesion_volume:0,60",))
 
 
-def test_distances_of_other_spacings_are_not_compared(folder: Path) -> None:
-    one, other = done(configured(folder)), done(configured(folder, spacing_mm=[5.0, 0.8, 0.8]))
+@pytest.mark.parametrize(
+    ("spacings", "first", "second"),
+    [
+        pytest.param((SPACING, (5.0, 0.8, 0.8)), "2.5 x 0.8 x 0.8", "5 x 0.8 x 0.8", id="one axis"),
+        pytest.param(((1.0, 0.5, 1.0), (1.0, 0.5, 1.0 + 2**-9)), "1 x 0.5 x 1", "1 x 0.5 x 1.00195", id="by little"),
+    ],
+)
+def test_distances_of_other_spacings_are_not_compared(
+    folder: Path, spacings: tuple[Any, Any], first: str, second: str
+) -> None:
+    one, other = (done(configured(folder, spacing_mm=list(spacing))) for spacing in spacings)
     found = compare_reports(one.path, other.path)
     assert "hd95" not in set(found.comparison.differences["metric"])
     [said] = found.left_out
-    # Between the first and the last of 5 x 16 x 18 voxels.
-    for number in (hypot(4 * 2.5, 15 * 0.8, 17 * 0.8), hypot(4 * 5.0, 15 * 0.8, 17 * 0.8)):
-        assert f"{number:.6g}" in said
-    assert said.startswith(f"{N_IMAGES} of {N_IMAGES} images have other spacings in a and b, e.g. c0 ")
+    assert said.startswith(
+        f"{N_IMAGES} of {N_IMAGES} images have other spacings in a and b, e.g. c0 {first} mm and {second} mm, and"
+    )
     assert said in describe(found)
+    assert found.tables["left_out"]["reason"].tolist() == [said]
+
+
+def test_a_square_image_whose_spacings_change_places(folder: Path) -> None:
+    """Neither its diagonal nor the area of a pixel tells them apart."""
+    for role in ("masks", "ours"):
+        for path in (folder / role).iterdir():
+            np.save(path, np.eye(16, dtype=np.uint8))
+    one, other = (done(configured(folder, spacing_mm=[1.0, *sides])) for sides in ((1.0, 2.0), (2.0, 1.0)))
+    found = compare_reports(one.path, other.path)
+    assert "hd95" not in set(found.comparison.differences["metric"])
+    assert "e.g. c0 1 x 1 x 2 mm and 1 x 2 x 1 mm" in found.left_out[0]
+
+
+def test_no_tolerance_no_nsd(folder: Path) -> None:
+    table = table_of(done(configured(folder, {"nsd_tolerances_mm": []})), "surface")
+    assert not [name for name in table if str(name).startswith("nsd")]
+    assert table["hd95"].notna().any()
 
 
 def test_mm_and_pixels_together_have_no_mean(folder: Path) -> None:

@@ -36,11 +36,14 @@ def made_images(draw: st.DrawFn) -> list[Structures]:
         spacing = draw(st.sampled_from((None, None, (1.0, 0.8, 0.7))))
         one = drawn(seed, draw(st.sampled_from(SHAPES)), draw(st.sampled_from((0.0, 0.1, 0.6))), spacing_mm=spacing)
         reference, prediction = one.reference.copy(), one.prediction
-        kind = draw(st.sampled_from(("", "", "ignored", "missing", "empty")))
+        kind = draw(st.sampled_from(("", "", "ignored", "missing", "empty", "by column")))
         if kind == "ignored":
             reference[..., :3] = IGNORED
         elif kind == "empty":
             reference[:] = 0
+        elif kind == "by column":
+            # As it lies in memory where a file says so.
+            reference, prediction = np.asfortranarray(reference), np.asfortranarray(prediction)
         made = None if kind == "missing" else prediction
         found.append(Structures.of(reference, made, 3, regions=REGIONS, spacing_mm=spacing))
     return found

@@ -39,7 +39,7 @@ def test_a_comparison_on_the_terminal(write_run: WriteRun, capsys: pytest.Captur
 def test_as_json(write_run: WriteRun, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["compare", write_run("a", A), write_run("b", B), "--by", "site", "--json"]) == 0
     tables = json.loads(capsys.readouterr().out)
-    assert list(tables) == ["runs", "differences", "images", "unpaired"]
+    assert list(tables) == ["runs", "differences", "images", "unpaired", "left_out"]
     assert [row["run_id"] for row in tables["runs"]] == ["a", "b"]
     assert list(tables["differences"][0]) == list(DIFFERENCE_COLUMNS)
     assert list(dict.fromkeys(row["stratum"] for row in tables["differences"])) == ["", "site=x", "site=y"]
