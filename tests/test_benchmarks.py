@@ -254,7 +254,9 @@ def test_folders_are_scored_beside_the_formula() -> None:
     stages = re.findall(
         r"^(driver: .*?|workers, .*?|files read.*?|decoded.*?|a shard.*?)  +([\d.]+)", answer.stdout, re.M
     )
-    assert len(stages) == 8
+    # Of real pairs and of drawn ones.
+    assert len(stages) == 2 * 9
+    assert len(re.findall(r"^at least \d+\.\d s by the clock", answer.stdout, re.MULTILINE)) == 2
 
 
 @pytest.mark.nightly(part="benchmarks")
