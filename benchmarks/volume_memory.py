@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def ingest(case: Case) -> None:
     facts = []
     for role in ("image", "reference"):
         listing[role], listing[f"{role}_version"] = case.file(role), "1"
-        facts += [asdict(fact) for fact in scan.inspect_files(role, [(case.file(role), "1")])]
+        facts += [fact._asdict() for fact in scan.inspect_files(role, [(case.file(role), "1")])]
     files = pd.DataFrame(facts, columns=list(source_memory.MEMORY_COLUMNS))
     planned = shard_plan.plan_shards(listing, files, case.preparation, 128)
     done = ingest_shard(ObjectStore(str(case.folder / "store")), shard_plan.plan_job(planned), case.preparation)
