@@ -18,8 +18,11 @@ from segscale.flows.predict import plan_predict
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 
-# What an attempt that was cut short may leave: a write of which a part is there, or objects that no record names.
-KNOWN_LITTER = re.compile(r"(.*/)?\.[^/]+\.[0-9a-f]{32}\.partial|shards/\w+/[0-9a-f]{2}/[0-9a-f]{64}/[0-9a-f]{16}/.+")
+# What may be left of whoever was cut short: a write of which a part is there, objects that no record names, or a look
+# whether the store can be written.
+KNOWN_LITTER = re.compile(
+    r"(.*/)?\.[^/]+\.[0-9a-f]{32}\.partial|shards/\w+/[0-9a-f]{2}/[0-9a-f]{64}/[0-9a-f]{16}/.+|\.probe-[0-9a-f]{32}"
+)
 
 
 @dataclass(frozen=True)
