@@ -12,13 +12,15 @@ BLOCK_DEPTH, BLOCK_HEIGHT = 4, 8
 """Rows of a block."""
 
 
-def block_rows(rows: BitRows, shape: tuple[int, int, int]) -> BitRows:
-    """What is set in any row of each block: (items * blocks along depth * blocks along height, words)."""
+def block_rows(rows: BitRows, starts: NDArray[np.int64], shape: tuple[int, int, int]) -> BitRows:
+    """What is set in any row of each block: (items * blocks along depth * blocks along height, words). Rows that hold
+    nothing by their starts are left out.
+    """
     items, depth, height = shape
     blocks = np.zeros(
         (items * n_blocks(depth, BLOCK_DEPTH) * n_blocks(height, BLOCK_HEIGHT), rows.shape[-1]), np.uint64
     )
-    unite(rows, depth, height, blocks)
+    unite(rows, starts, depth, height, blocks)
     return blocks
 
 
@@ -45,58 +47,12 @@ def _gap(blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 @compiled
-def block_of(item: int, z: int, y: int, depth: int, height: int) -> int:
-    """Place of the block that row (z, y) of an item is in."""
-    in_depth, in_height = (depth + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (height + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
-    return (item * in_depth + z // BLOCK_DEPTH) * in_height + y // BLOCK_HEIGHT
-
-
-@compiled
-def unite(rows: BitRows, depth: int, height: int, blocks: BitRows) -> None:
+def unite(rows: BitRows, starts: NDArray[np.int64], depth: int, height: int, blocks: BitRows) -> None:
     """Set in the blocks what is set in their rows (items * depth * height, words)."""
+    in_depth, in_height = (depth + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (height + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
     for r in range(rows.shape[0]):
-        block = block_of(r // (depth * height), r // height % depth, r % height, depth, height)
-        for w in range(rows.shape[1]):
-            blocks[block, w] |= rows[r, w]
-
-
-@compiled
-def reach(blocks: BitRows, shape: Any, gaps: Any, limit: float, n_voxels: int, reached: BitRows) -> None:
-    """Set in each block all places that may lie within the limit, squared, of what is set in any block; along the rows
-    that is so many voxels.
-    """
-    (in_depth, in_height), (away_z, away_y, bases) = shape, gaps
-    words = blocks.shape[1]
-    wide = np.empty(words, np.uint64)
-    for b in range(blocks.shape[0]):
-        any_set = np.uint64(0)
-        for w in range(words):
-            wide[w] = blocks[b, w]
-            any_set |= wide[w]
-        if not any_set:
-            continue
-        widen(wide, n_voxels)
-        y, z = b % in_height, b // in_height % in_depth
-        for k in range(bases.size):
-            if bases[k] > limit:
-                break
-            to_z, to_y = z + away_z[k], y + away_y[k]
-            if 0 <= to_z < in_depth and 0 <= to_y < in_height:
-                for w in range(words):
-                    reached[b + away_z[k] * in_height + away_y[k], w] |= wide[w]
-
-
-@compiled
-def widen(row: BitRows, n_voxels: int) -> None:
-    """Set all bits of the row (words,) that are at most so many places from one that is set."""
-    left, done = n_voxels, 1
-    while left > 0:
-        n = min(left, done, 63)
-        up, down = np.uint64(n), np.uint64(64 - n)
-        before = np.uint64(0)
-        for w in range(row.size):
-            word = row[w]
-            after = row[w + 1] << down if w + 1 < row.size else np.uint64(0)
-            row[w] = word | (word << up) | (word >> up) | (before >> down) | after
-            before = word
-        left, done = left - n, done + n
+        if starts[r + 1] > starts[r]:
+            item, z, y = r // (depth * height), r // height % depth, r % height
+            block = (item * in_depth + z // BLOCK_DEPTH) * in_height + y // BLOCK_HEIGHT
+            for w in range(rows.shape[1]):
+                blocks[block, w] |= rows[r, w]

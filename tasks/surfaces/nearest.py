@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.bit_rows import ALL, BitRows
-from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT, block_gaps, block_rows, n_blocks, reach
+from segscale.tasks.bit_rows import BitRows
+from segscale.tasks.surfaces.blocks import block_gaps, block_rows
 from segscale.tasks.surfaces.borders import Border
 from segscale.tasks.surfaces.envelopes import sweep, work_of_sweep
 from segscale.tasks.surfaces.far_search import count_groups, search_far
-from segscale.tasks.surfaces.search import Steps, row_order, search_near
+from segscale.tasks.surfaces.search import Steps, place_order, search_near
 
 PART_VOXELS = 1 << 14
 """Border voxels that are searched for in one piece."""
@@ -27,8 +27,8 @@ N_PARTS = 64
 class Search:
     """How far voxels are searched for. Distances do not depend on it."""
 
-    n_rows: int = 512
-    """Rows around a voxel that are looked at one by one."""
+    n_places: int = 128
+    """Places around a voxel that are looked at one by one, those to the left and to the right together."""
     n_sampled: int = 32
     """Groups of voxels that lie further, of which is measured how many rows a search takes."""
     worth: int = 16
@@ -47,21 +47,14 @@ def nearest(
     where the item has no targets.
     """
     _, depth, height = queries.shape
-    squared, far = np.empty(queries.n_voxels), np.empty_like(queries.rows)
+    squared, far = np.empty(queries.n_voxels), np.zeros_like(queries.rows)
     if not squared.size:
         return squared
-    order = row_order(depth, height, steps, search.n_rows)
-    blocks, gaps = block_rows(targets.rows, targets.shape), block_gaps(depth, height, steps)
-    if order.limit < np.inf:
-        reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
-        reach(blocks, in_blocks, gaps, order.limit, int(np.sqrt(order.limit) / steps[2]) + 1, reached)
-    else:
-        reached = np.full_like(blocks, ALL)
-    near = (order.depths, order.heights, order.bases, order.limit)
-    given = queries.rows, targets.rows, targets.starts, reached, (depth, height), steps, near
-    n_far = sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads))
-    if n_far:
-        _find_far(queries, far, targets, blocks, gaps, steps, n_threads, search, squared)
+    order = place_order(depth, height, steps, search.n_places)
+    near = (order.depths, order.heights, order.widths, order.squared)
+    given = queries.rows, queries.starts, targets.rows, targets.starts, (depth, height), near
+    if sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads)):
+        _find_far(queries, far, targets, steps, n_threads, search, squared)
     return np.sqrt(squared, out=squared)
 
 
@@ -69,14 +62,14 @@ def _find_far(
     queries: Border,
     far: BitRows,
     targets: Border,
-    blocks: BitRows,
-    gaps: Any,
     steps: Steps,
     n_threads: int,
     search: Search,
     squared: NDArray[np.float64],
 ) -> None:
-    shape, n, far_blocks = queries.shape[1:], len(blocks), block_rows(far, queries.shape)
+    shape, far_blocks = queries.shape[1:], block_rows(far, queries.starts, queries.shape)
+    blocks, gaps = block_rows(targets.rows, targets.starts, targets.shape), block_gaps(*shape, steps)
+    n = len(blocks)
     given = queries.rows, queries.starts, far, far_blocks, targets.rows, blocks, shape, steps, gaps
 
     def look(part: tuple[int, int, int]) -> int:
@@ -93,12 +86,12 @@ def _find_far(
         _run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)
 
 
-def _parts(queries: Border) -> list[tuple[int, int, int]]:
-    """Runs of rows with about so many voxels each, and the place of their first one; however many threads there are."""
+def _parts(queries: Border) -> list[tuple[int, int]]:
+    """Runs of rows with about so many voxels each; however many threads there are."""
     starts = queries.starts
     cuts = np.searchsorted(starts, np.arange(PART_VOXELS, queries.n_voxels, PART_VOXELS))
     ends = [0, *np.unique(cuts).tolist(), len(starts) - 1]
-    return [(first, last, int(starts[first])) for first, last in pairwise(ends)]
+    return list(pairwise(ends))
 
 
 def _run(jobs: Jobs, n_threads: int) -> list[Any]:
