@@ -47,12 +47,33 @@ def _gap(blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 @compiled
+def block_of(item: int, z: int, y: int, depth: int, height: int) -> int:
+    """Place of the block that row (z, y) of an item is in."""
+    in_depth, in_height = (depth + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (height + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
+    return (item * in_depth + z // BLOCK_DEPTH) * in_height + y // BLOCK_HEIGHT
+
+
+@compiled
 def unite(rows: BitRows, starts: NDArray[np.int64], depth: int, height: int, blocks: BitRows) -> None:
     """Set in the blocks what is set in their rows (items * depth * height, words)."""
-    in_depth, in_height = (depth + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (height + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
     for r in range(rows.shape[0]):
         if starts[r + 1] > starts[r]:
-            item, z, y = r // (depth * height), r // height % depth, r % height
-            block = (item * in_depth + z // BLOCK_DEPTH) * in_height + y // BLOCK_HEIGHT
+            block = block_of(r // (depth * height), r // height % depth, r % height, depth, height)
             for w in range(rows.shape[1]):
                 blocks[block, w] |= rows[r, w]
+
+
+@compiled
+def reach(blocks: BitRows, in_blocks: Any, n_planes: int, n_rows: int, reached: BitRows) -> None:
+    """Set in each block what is set in any block that has a row at most so many planes and rows away from one of its
+    own.
+    """
+    in_depth, in_height = in_blocks
+    away_z, away_y = (n_planes + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (n_rows + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
+    for b in range(blocks.shape[0]):
+        y, z = b % in_height, b // in_height % in_depth
+        for to_z in range(max(z - away_z, 0), min(z + away_z + 1, in_depth)):
+            for to_y in range(max(y - away_y, 0), min(y + away_y + 1, in_height)):
+                to = b + (to_z - z) * in_height + to_y - y
+                for w in range(blocks.shape[1]):
+                    reached[to, w] |= blocks[b, w]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segscale.tasks.bit_rows import BitRows
-from segscale.tasks.surfaces.blocks import block_gaps, block_rows
+from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT, block_gaps, block_rows, n_blocks, reach
 from segscale.tasks.surfaces.borders import Border
 from segscale.tasks.surfaces.envelopes import sweep, work_of_sweep
 from segscale.tasks.surfaces.far_search import count_groups, search_far
@@ -27,13 +27,13 @@ N_PARTS = 64
 class Search:
     """How far voxels are searched for. Distances do not depend on it."""
 
-    n_places: int = 128
+    n_places: int = 192
     """Places around a voxel that are looked at one by one, those to the left and to the right together."""
     n_sampled: int = 32
     """Groups of voxels that lie further, of which is measured how many rows a search takes."""
     worth: int = 16
     """Share of the groups that they must be below, or all are searched for."""
-    parabola: float = 2.0
+    parabola: float = 2.8
     """Rows that are looked at in the time that a parabola takes."""
 
 
@@ -52,9 +52,12 @@ def nearest(
         return squared
     order = place_order(depth, height, steps, search.n_places)
     near = (order.depths, order.heights, order.widths, order.squared)
-    given = queries.rows, queries.starts, targets.rows, targets.starts, (depth, height), near
+    blocks = block_rows(targets.rows, targets.starts, targets.shape)
+    reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
+    reach(blocks, in_blocks, int(order.depths.max()), int(order.heights.max()), reached)
+    given = queries.rows, queries.starts, targets.rows, targets.starts, reached, (depth, height), near
     if sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads)):
-        _find_far(queries, far, targets, steps, n_threads, search, squared)
+        _find_far(queries, far, targets, blocks, steps, n_threads, search, squared)
     return np.sqrt(squared, out=squared)
 
 
@@ -62,14 +65,14 @@ def _find_far(
     queries: Border,
     far: BitRows,
     targets: Border,
+    blocks: BitRows,
     steps: Steps,
     n_threads: int,
     search: Search,
     squared: NDArray[np.float64],
 ) -> None:
     shape, far_blocks = queries.shape[1:], block_rows(far, queries.starts, queries.shape)
-    blocks, gaps = block_rows(targets.rows, targets.starts, targets.shape), block_gaps(*shape, steps)
-    n = len(blocks)
+    gaps, n = block_gaps(*shape, steps), len(blocks)
     given = queries.rows, queries.starts, far, far_blocks, targets.rows, blocks, shape, steps, gaps
 
     def look(part: tuple[int, int, int]) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segscale.tasks.bit_rows import NONE, WORD, BitRows, highest_bit, lowest_bit, n_bits
 from segscale.tasks.compiled import compiled
+from segscale.tasks.surfaces.blocks import block_of
 
 Steps = NDArray[np.float64]
 """(3,): from voxel to voxel along depth, height and width, in mm."""
@@ -91,6 +92,7 @@ def search_near(
     query_starts: NDArray[np.int64],
     targets: BitRows,
     target_starts: NDArray[np.int64],
+    reached: BitRows,
     shape: Any,
     order: Any,
     part: Any,
@@ -99,9 +101,9 @@ def search_near(
 ) -> int:
     """Squared distances of the queries in rows `part[0]` to `part[1]`.
 
-    The order's places alone are looked at (depths, heights, widths, squared), for all queries of a word at once. Queries
-    that have no target there are marked as far, which holds zeros; returns how many. Where an item has no targets
-    distances are infinite.
+    The order's places alone are looked at (depths, heights, widths, squared), for all queries of a word at once, and
+    only where they are reached from blocks of targets. Queries that have no target there are marked as far, which holds
+    zeros; returns how many. Where an item has no targets distances are infinite.
     """
     (depth, height), (depths, heights, widths, distances) = shape, order
     n_far, n_rows, words, one = 0, depth * height, queries.shape[1], np.uint64(1)
@@ -113,10 +115,12 @@ def search_near(
         if target_starts[item_first + n_rows] == target_starts[item_first]:
             squared[at : query_starts[r + 1]] = np.inf
             continue
+        block = block_of(r // n_rows, z, y, depth, height)
         for w in range(words):
             word = queries[r, w]
-            rest = word
-            for k in range(distances.size):
+            rest, in_reach = word, reached[block, w]
+            in_reach |= (reached[block, w - 1] if w > 0 else NONE) | (reached[block, w + 1] if w < words - 1 else NONE)
+            for k in range(distances.size if in_reach else 0):
                 if not rest:
                     break
                 to_z, to_y = z + depths[k], y + heights[k]
