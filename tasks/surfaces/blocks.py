@@ -64,16 +64,42 @@ def unite(rows: BitRows, starts: NDArray[np.int64], depth: int, height: int, blo
 
 
 @compiled
-def reach(blocks: BitRows, in_blocks: Any, n_planes: int, n_rows: int, reached: BitRows) -> None:
-    """Set in each block what is set in any block that has a row at most so many planes and rows away from one of its
-    own.
+def reach(blocks: BitRows, shape: Any, gaps: Any, limit: float, n_voxels: int, reached: BitRows) -> None:
+    """Set in each block all places that may lie within the limit, squared, of what is set in any block; along the rows
+    that is so many voxels.
     """
-    in_depth, in_height = in_blocks
-    away_z, away_y = (n_planes + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (n_rows + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
+    (in_depth, in_height), (away_z, away_y, bases) = shape, gaps
+    words = blocks.shape[1]
+    wide = np.empty(words, np.uint64)
     for b in range(blocks.shape[0]):
+        any_set = np.uint64(0)
+        for w in range(words):
+            wide[w] = blocks[b, w]
+            any_set |= wide[w]
+        if not any_set:
+            continue
+        widen(wide, n_voxels)
         y, z = b % in_height, b // in_height % in_depth
-        for to_z in range(max(z - away_z, 0), min(z + away_z + 1, in_depth)):
-            for to_y in range(max(y - away_y, 0), min(y + away_y + 1, in_height)):
-                to = b + (to_z - z) * in_height + to_y - y
-                for w in range(blocks.shape[1]):
-                    reached[to, w] |= blocks[b, w]
+        for k in range(bases.size):
+            if bases[k] > limit:
+                break
+            to_z, to_y = z + away_z[k], y + away_y[k]
+            if 0 <= to_z < in_depth and 0 <= to_y < in_height:
+                for w in range(words):
+                    reached[b + away_z[k] * in_height + away_y[k], w] |= wide[w]
+
+
+@compiled
+def widen(row: BitRows, n_voxels: int) -> None:
+    """Set all bits of the row (words,) that are at most so many places from one that is set."""
+    left, done = n_voxels, 1
+    while left > 0:
+        n = min(left, done, 63)
+        up, down = np.uint64(n), np.uint64(64 - n)
+        before = np.uint64(0)
+        for w in range(row.size):
+            word = row[w]
+            after = row[w + 1] << down if w + 1 < row.size else np.uint64(0)
+            row[w] = word | (word << up) | (word >> up) | (before >> down) | after
+            before = word
+        left, done = left - n, done + n

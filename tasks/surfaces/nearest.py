@@ -52,12 +52,12 @@ def nearest(
         return squared
     order = place_order(depth, height, steps, search.n_places)
     near = (order.depths, order.heights, order.widths, order.squared)
-    blocks = block_rows(targets.rows, targets.starts, targets.shape)
+    blocks, gaps = block_rows(targets.rows, targets.starts, targets.shape), block_gaps(depth, height, steps)
     reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
-    reach(blocks, in_blocks, int(order.depths.max()), int(order.heights.max()), reached)
+    reach(blocks, in_blocks, gaps, float(order.squared[-1]), int(order.widths.max()), reached)
     given = queries.rows, queries.starts, targets.rows, targets.starts, reached, (depth, height), near
     if sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads)):
-        _find_far(queries, far, targets, blocks, steps, n_threads, search, squared)
+        _find_far(queries, far, targets, blocks, gaps, steps, n_threads, search, squared)
     return np.sqrt(squared, out=squared)
 
 
@@ -66,13 +66,13 @@ def _find_far(
     far: BitRows,
     targets: Border,
     blocks: BitRows,
+    gaps: Any,
     steps: Steps,
     n_threads: int,
     search: Search,
     squared: NDArray[np.float64],
 ) -> None:
-    shape, far_blocks = queries.shape[1:], block_rows(far, queries.starts, queries.shape)
-    gaps, n = block_gaps(*shape, steps), len(blocks)
+    shape, n, far_blocks = queries.shape[1:], len(blocks), block_rows(far, queries.starts, queries.shape)
     given = queries.rows, queries.starts, far, far_blocks, targets.rows, blocks, shape, steps, gaps
 
     def look(part: tuple[int, int, int]) -> int:

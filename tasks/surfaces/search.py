@@ -118,9 +118,9 @@ def search_near(
         block = block_of(r // n_rows, z, y, depth, height)
         for w in range(words):
             word = queries[r, w]
-            rest, in_reach = word, reached[block, w]
-            in_reach |= (reached[block, w - 1] if w > 0 else NONE) | (reached[block, w + 1] if w < words - 1 else NONE)
-            for k in range(distances.size if in_reach else 0):
+            rest = word & reached[block, w]
+            marks = word ^ rest
+            for k in range(distances.size):
                 if not rest:
                     break
                 to_z, to_y = z + depths[k], y + heights[k]
@@ -135,7 +135,8 @@ def search_near(
                         below = (found & (~found + one)) - one
                         squared[at + n_bits(word & below)] = distances[k]
                         found &= found - one
-            far[r, w] = rest
-            n_far += n_bits(rest)
+            marks |= rest
+            far[r, w] = marks
+            n_far += n_bits(marks)
             at += n_bits(word)
     return n_far
