@@ -1,7 +1,5 @@
 """The distance of every border voxel to the nearest one of another border."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,6 +13,7 @@ from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT, block_gaps
 from segscale.tasks.surfaces.borders import Border
 from segscale.tasks.surfaces.envelopes import sweep, work_of_sweep
 from segscale.tasks.surfaces.far_search import count_groups, search_far
+from segscale.tasks.surfaces.jobs import run
 from segscale.tasks.surfaces.search import Steps, place_order, search_near
 
 PART_VOXELS = 1 << 14
@@ -37,9 +36,6 @@ class Search:
     """Rows that are looked at in the time that a parabola takes."""
 
 
-Jobs = Sequence[Callable[[], Any]]
-
-
 def nearest(
     queries: Border, targets: Border, steps: Steps, n_threads: int = 1, search: Search = Search()
 ) -> NDArray[np.float64]:
@@ -56,7 +52,7 @@ def nearest(
     reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
     reach(blocks, in_blocks, gaps, float(order.squared[-1]), int(order.widths.max()), reached)
     given = queries.rows, queries.starts, targets.rows, targets.starts, reached, (depth, height), near
-    if sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads)):
+    if sum(run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads)):
         _find_far(queries, far, targets, blocks, gaps, steps, n_threads, search, squared)
     return np.sqrt(squared, out=squared)
 
@@ -83,10 +79,10 @@ def _find_far(
         far, targets.rows, *shape
     ):
         swept = queries.rows, queries.starts, far, targets.rows, shape, steps
-        _run([partial(sweep, *swept, w, squared) for w in range(far.shape[1])], n_threads)
+        run([partial(sweep, *swept, w, squared) for w in range(far.shape[1])], n_threads)
     else:
         cuts = np.unique(np.linspace(0, n, N_PARTS + 1).astype(int)).tolist()
-        _run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)
+        run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)
 
 
 def _parts(queries: Border) -> list[tuple[int, int]]:
@@ -95,11 +91,3 @@ def _parts(queries: Border) -> list[tuple[int, int]]:
     cuts = np.searchsorted(starts, np.arange(PART_VOXELS, queries.n_voxels, PART_VOXELS))
     ends = [0, *np.unique(cuts).tolist(), len(starts) - 1]
     return list(pairwise(ends))
-
-
-def _run(jobs: Jobs, n_threads: int) -> list[Any]:
-    """What the jobs give; compiled code lets other threads run."""
-    if n_threads < 2 or len(jobs) < 2:
-        return [job() for job in jobs]
-    with ThreadPoolExecutor(min(n_threads, len(jobs))) as pool:
-        return list(pool.map(lambda job: job(), jobs))
