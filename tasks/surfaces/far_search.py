@@ -39,25 +39,28 @@ def search_far(
     part: Any,
     squared: NDArray[np.float64],
 ) -> int:
-    """Squared distances of the queries that are marked as far, in blocks `part[0]` to `part[1]`.
+    """Squared distances of the queries that are marked as far.
 
-    Of the groups, queries of a block in a part of a word, only every `part[2]`-th is looked at. Returns how many rows
-    and blocks of targets were looked at, or what took as long.
+    Of the groups, queries of a block in a part of a word, every `part[1]`-th from `part[0]` on is looked at. Returns how
+    many rows and blocks of targets were looked at, or what took as long.
     """
-    in_height, (first, last, every) = (shape[1] + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT, part
+    in_height, (nth, every) = (shape[1] + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT, part
     in_blocks = (shape[0] + BLOCK_DEPTH - 1) // BLOCK_DEPTH, in_height
     group, places, best = np.empty((3, GROUP)), np.empty(GROUP, np.int64), np.empty(GROUP)
-    box, there, known_item, n_looked, nth = np.empty((3, 2), np.int64), np.zeros(3, np.int64), -1, 0, 0
-    for b in range(first, last):
-        item = b // (in_blocks[0] * in_height)
-        for part_of_word in range(queries.shape[1] * PARTS_OF_WORD):
+    box, there, known_item, n_looked = np.empty((3, 2), np.int64), np.zeros(3, np.int64), -1, 0
+    for b in range(far_blocks.shape[0]):
+        item, any_far = b // (in_blocks[0] * in_height), np.uint64(0)
+        for w in range(far_blocks.shape[1]):
+            any_far |= far_blocks[b, w]
+        for part_of_word in range(far_blocks.shape[1] * PARTS_OF_WORD if any_far else 0):
             w = part_of_word // PARTS_OF_WORD
             within = PART_OF_WORD << np.uint64(part_of_word % PARTS_OF_WORD * PART_WIDTH)
             if not far_blocks[b, w] & within:
                 continue
-            nth += 1
-            if nth % every:
+            nth -= 1
+            if nth >= 0:
                 continue
+            nth += every
             n = find_group(queries, row_starts, far, (b, w, within), shape, in_blocks, group, places, box)
             middle = (box[0, 0] + box[0, 1]) // 2, (box[1, 0] + box[1, 1]) // 2, (box[2, 0] + box[2, 1]) // 2
             found = squared_between(middle, there, steps) if known_item == item else np.inf

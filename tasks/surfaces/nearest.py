@@ -18,8 +18,8 @@ from segscale.tasks.surfaces.search import Steps, place_order, search_near
 
 PART_VOXELS = 1 << 14
 """Border voxels that are searched for in one piece."""
-N_PARTS = 64
-"""Pieces in which far ones are."""
+N_PARTS = 16
+"""Pieces in which far ones are, each of them from all over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +68,20 @@ def _find_far(
     search: Search,
     squared: NDArray[np.float64],
 ) -> None:
-    shape, n, far_blocks = queries.shape[1:], len(blocks), block_rows(far, queries.starts, queries.shape)
+    shape, far_blocks = queries.shape[1:], block_rows(far, queries.starts, queries.shape)
     given = queries.rows, queries.starts, far, far_blocks, targets.rows, blocks, shape, steps, gaps
 
-    def look(part: tuple[int, int, int]) -> int:
+    def look(part: tuple[int, int]) -> int:
         return int(search_far(*given, part, squared))
 
     every = count_groups(far_blocks) // search.n_sampled
-    if every > search.worth and look((0, n, every)) * every > search.parabola * work_of_sweep(
+    if every > search.worth and look((every - 1, every)) * every > search.parabola * work_of_sweep(
         far, targets.rows, *shape
     ):
         swept = queries.rows, queries.starts, far, targets.rows, shape, steps
         run([partial(sweep, *swept, w, squared) for w in range(far.shape[1])], n_threads)
     else:
-        cuts = np.unique(np.linspace(0, n, N_PARTS + 1).astype(int)).tolist()
-        run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)
+        run([partial(look, (part, N_PARTS)) for part in range(N_PARTS)], n_threads)
 
 
 def _parts(queries: Border) -> list[tuple[int, int]]:
