@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.bit_rows import ALL, NONE, BitRows, n_bits
+from segscale.tasks.bit_rows import NONE, BitRows, n_bits
 from segscale.tasks.compiled import compiled
 
 
@@ -45,8 +45,8 @@ def border(rows: BitRows, *, solid: bool) -> Border:
 def n_shared(one: Border, other: Border) -> NDArray[np.int64]:
     """(items,): border voxels that two stacks of the same shape have in common."""
     items, depth, height = one.shape
-    counts = np.zeros(one.shape[0], np.int64)
-    count_shared(one.rows, one.starts, other.rows, one.shape[1] * one.shape[2], counts)
+    counts = np.zeros(items, np.int64)
+    count_shared(one.rows, one.starts, other.rows, depth * height, counts)
     return counts
 
 

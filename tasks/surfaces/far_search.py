@@ -41,15 +41,16 @@ def search_far(
 ) -> int:
     """Squared distances of the queries that are marked as far.
 
-    Of the groups, queries of a block in a part of a word, every `part[1]`-th from `part[0]` on is looked at. Returns how
-    many rows and blocks of targets were looked at, or what took as long.
+    Of the groups, queries of a block in a part of a word, every `part[1]`-th from `part[0]` on is looked at. Returns
+    how many rows and blocks of targets were looked at, or what took as long.
     """
-    in_height, (nth, every) = (shape[1] + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT, part
-    in_blocks = (shape[0] + BLOCK_DEPTH - 1) // BLOCK_DEPTH, in_height
+    in_depth, in_height = (shape[0] + BLOCK_DEPTH - 1) // BLOCK_DEPTH, (shape[1] + BLOCK_HEIGHT - 1) // BLOCK_HEIGHT
+    space, known_item, n_looked, (nth, every) = (shape, (in_depth, in_height), steps, gaps), -1, 0, part
     group, places, best = np.empty((3, GROUP)), np.empty(GROUP, np.int64), np.empty(GROUP)
-    box, there, known_item, n_looked = np.empty((3, 2), np.int64), np.zeros(3, np.int64), -1, 0
+    box, there = np.empty((3, 2), np.int64), np.zeros(3, np.int64)
     for b in range(far_blocks.shape[0]):
-        item, any_far = b // (in_blocks[0] * in_height), np.uint64(0)
+        item, any_far = b // (in_depth * in_height), np.uint64(0)
+        here = item, b // in_height % in_depth, b % in_height
         for w in range(far_blocks.shape[1]):
             any_far |= far_blocks[b, w]
         for part_of_word in range(far_blocks.shape[1] * PARTS_OF_WORD if any_far else 0):
@@ -61,15 +62,13 @@ def search_far(
             if nth >= 0:
                 continue
             nth += every
-            n = find_group(queries, row_starts, far, (b, w, within), shape, in_blocks, group, places, box)
+            n = find_group(queries, row_starts, far, (here, w, within), space, group, places, box)
             middle = (box[0, 0] + box[0, 1]) // 2, (box[1, 0] + box[1, 1]) // 2, (box[2, 0] + box[2, 1]) // 2
             found = squared_between(middle, there, steps) if known_item == item else np.inf
-            found, looked = find_nearest(targets, blocks, b, in_blocks, shape, steps, gaps, middle, found, there)
+            found, looked = find_nearest(targets, blocks, here, space, middle, found, there)
             known_item, n_looked = item, n_looked + looked
             best[:n] = np.inf
-            n_looked += look_around(
-                targets, blocks, b, in_blocks, shape, steps, gaps, box, found, there, group[:, :n], best[:n]
-            )
+            n_looked += look_around(targets, blocks, here, space, found, (box, there, group[:, :n], best[:n]))
             for i in range(n):
                 squared[places[i]] = best[i]
     return n_looked
@@ -81,22 +80,20 @@ def find_group(
     row_starts: NDArray[np.int64],
     far: BitRows,
     part: Any,
-    shape: Any,
-    in_blocks: Any,
+    space: Any,
     group: NDArray[np.float64],
     places: NDArray[np.int64],
     box: NDArray[np.int64],
 ) -> int:
-    """Fill in the far queries of a block in part of a word (block, word, bits): where they are (3, n), their places in
-    order, and the first and last place of their box along each axis. Returns how many.
+    """Fill in the far queries of a block in part of a word (the block, the word, its bits): where they are (3, n),
+    their places in order, and the first and last place of their box along each axis. Returns how many.
     """
-    (b, w, within), (depth, height), n = part, shape, 0
-    first_z, first_y = b // in_blocks[1] % in_blocks[0] * BLOCK_DEPTH, b % in_blocks[1] * BLOCK_HEIGHT
-    item_first = b // (in_blocks[0] * in_blocks[1]) * depth * height
+    ((item, z, y), w, within), (depth, height), n = part, space[0], 0
+    first_z, end_z, first_y, end_y = rows_of_block(z, y, space)
     box[:, 0], box[:, 1] = NEVER, -1
-    for z in range(first_z, min(first_z + BLOCK_DEPTH, depth)):
-        for y in range(first_y, min(first_y + BLOCK_HEIGHT, height)):
-            r = item_first + z * height + y
+    for z in range(first_z, end_z):
+        for y in range(first_y, end_y):
+            r = (item * depth + z) * height + y
             word = far[r, w] & within
             while word:
                 x = w * 64 + lowest_bit(word)
@@ -111,6 +108,14 @@ def find_group(
 
 
 @compiled
+def rows_of_block(z: int, y: int, space: Any) -> Any:
+    """The first plane of a block, the one behind its last, and likewise rows."""
+    depth, height = space[0]
+    first_z, first_y = z * BLOCK_DEPTH, y * BLOCK_HEIGHT
+    return first_z, min(first_z + BLOCK_DEPTH, depth), first_y, min(first_y + BLOCK_HEIGHT, height)
+
+
+@compiled
 def squared_between(one: Any, other: Any, steps: Steps) -> Any:
     """The squared distance of two voxels (z, y, x)."""
     along = ((one[0] - other[0]) * steps[0]) ** 2 + ((one[1] - other[1]) * steps[1]) ** 2
@@ -119,109 +124,92 @@ def squared_between(one: Any, other: Any, steps: Steps) -> Any:
 
 @compiled
 def find_nearest(
-    targets: BitRows,
-    blocks: BitRows,
-    b: int,
-    in_blocks: Any,
-    shape: Any,
-    steps: Steps,
-    gaps: Any,
-    query: Any,
-    best: float,
-    there: NDArray[np.int64],
+    targets: BitRows, blocks: BitRows, here: Any, space: Any, query: Any, best: float, there: NDArray[np.int64]
 ) -> Any:
-    """The squared distance of a voxel (z, y, x) in block b to the nearest target of its item, and how many rows and
-    blocks were looked at; `there` becomes the place of the target, unless none is nearer than the best one known.
+    """The squared distance of a voxel (z, y, x) in a block (item, depth, height) to the nearest target of its item, and
+    how many rows and blocks were looked at; `there` becomes the place of the target, unless none is nearer than the
+    best one known.
     """
-    (depth, height), (z, y, x), (away_z, away_y, bases), n_looked = shape, query, gaps, 0
-    block_y, block_z, item_first = b % in_blocks[1], b // in_blocks[1] % in_blocks[0], b // (in_blocks[0] * in_blocks[1])
-    item_first *= depth * height
+    ((depth, height), (in_depth, in_height), steps, (away_z, away_y, bases)), (z, y, x) = space, query
+    n_looked, item_first = 0, here[0] * depth * height
     for k in range(bases.size):
         if bases[k] >= best:
             break
-        to_z, to_y = block_z + away_z[k], block_y + away_y[k]
-        if not (0 <= to_z < in_blocks[0] and 0 <= to_y < in_blocks[1]):
+        block_z, block_y = here[1] + away_z[k], here[2] + away_y[k]
+        if not (0 <= block_z < in_depth and 0 <= block_y < in_height):
             continue
         n_looked += 1
-        first_z, first_y = to_z * BLOCK_DEPTH, to_y * BLOCK_HEIGHT
-        end_z, end_y = min(first_z + BLOCK_DEPTH, depth), min(first_y + BLOCK_HEIGHT, height)
+        block = (here[0] * in_depth + block_z) * in_height + block_y
+        first_z, end_z, first_y, end_y = rows_of_block(block_z, block_y, space)
         gap_z, gap_y = max(first_z - z, z - end_z + 1, 0), max(first_y - y, y - end_y + 1, 0)
         base = (gap_z * steps[0]) ** 2 + (gap_y * steps[1]) ** 2
         if base >= best:
             continue
-        least = nearest_x(blocks, b + away_z[k] * in_blocks[1] + away_y[k], x, steps[2], best - base)
-        along = (least * steps[2]) ** 2
+        along = (nearest_x(blocks, block, x, steps[2], best - base) * steps[2]) ** 2
         if base + along >= best:
             continue
-        for row_z in range(first_z, end_z):
-            for row_y in range(first_y, end_y):
-                base = ((row_z - z) * steps[0]) ** 2 + ((row_y - y) * steps[1]) ** 2
+        for to_z in range(first_z, end_z):
+            for to_y in range(first_y, end_y):
+                base = ((to_z - z) * steps[0]) ** 2 + ((to_y - y) * steps[1]) ** 2
                 if base + along < best:
                     n_looked += 1
-                    dx = nearest_x(targets, item_first + row_z * height + row_y, x, steps[2], best - base)
+                    dx = nearest_x(targets, item_first + to_z * height + to_y, x, steps[2], best - base)
                     if dx != NEVER and base + (dx * steps[2]) ** 2 < best:
                         best = base + (dx * steps[2]) ** 2
-                        there[0], there[1], there[2] = row_z, row_y, x + dx
+                        there[0], there[1], there[2] = to_z, to_y, x + dx
     return best, n_looked
 
 
 @compiled
-def look_around(
-    targets: BitRows,
-    blocks: BitRows,
-    b: int,
-    in_blocks: Any,
-    shape: Any,
-    steps: Steps,
-    gaps: Any,
-    box: NDArray[np.int64],
-    found: float,
-    there: NDArray[np.int64],
-    group: NDArray[np.float64],
-    best: NDArray[np.float64],
-) -> int:
-    """Lower the best squared distances of a group in block b (n,) to those of all targets that can be nearest to a voxel
-    of the box around it, whose middle has a target at the squared distance that was found, and `there`. Returns how
-    many rows and blocks were looked at, or what took as long.
+def look_around(targets: BitRows, blocks: BitRows, here: Any, space: Any, found: float, around: Any) -> int:
+    """Lower the best squared distances of a group in a block (item, depth, height) to those of all targets that can be
+    nearest to a voxel of the box around it, whose middle has a target at the squared distance that was found.
+
+    `around`: the box (3, 2), the place of that target (3,), the group (3, n), its distances (n,). Returns how many rows
+    and blocks were looked at, or what took as long.
     """
-    (depth, height), (step_z, step_y, step_x), (away_z, away_y, bases) = shape, steps, gaps
+    (_, (in_depth, in_height), steps, (away_z, away_y, bases)), (box, there, _, _), n_looked = space, around, 0
     half = (box[:, 1] - box[:, 0] + 1) // 2 * steps
     bound = (np.sqrt(found) + np.sqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)) ** 2 * (1 + ROUNDING)
-    room, n_looked, n = bound * ROUNDING, 0, best.size
-    square_z, square_y, square_x = step_z**2, step_y**2, step_x**2
-    block_y, block_z, item_first = b % in_blocks[1], b // in_blocks[1] % in_blocks[0], b // (in_blocks[0] * in_blocks[1])
-    item_first *= depth * height
     for k in range(bases.size):
         if bases[k] > bound:
             break
-        to_z, to_y = block_z + away_z[k], block_y + away_y[k]
-        if not (0 <= to_z < in_blocks[0] and 0 <= to_y < in_blocks[1]):
+        z, y = here[1] + away_z[k], here[2] + away_y[k]
+        if not (0 <= z < in_depth and 0 <= y < in_height):
             continue
-        block, first_z, first_y = b + away_z[k] * in_blocks[1] + away_y[k], to_z * BLOCK_DEPTH, to_y * BLOCK_HEIGHT
-        end_z, end_y = min(first_z + BLOCK_DEPTH, depth), min(first_y + BLOCK_HEIGHT, height)
-        of_block = square_z * excess(box, 0, first_z, end_z - 1, there)
-        of_block += square_y * excess(box, 1, first_y, end_y - 1, there)
+        first_z, end_z, first_y, end_y = rows_of_block(z, y, space)
+        of_block = excess(box, 0, first_z, end_z - 1, there) * steps[0] ** 2
+        of_block += excess(box, 1, first_y, end_y - 1, there) * steps[1] ** 2
         for w in range(blocks.shape[1]):
             n_looked += 1
-            word = blocks[block, w]
-            if not word:
-                continue
-            low, high = w * 64 + lowest_bit(word), w * 64 + highest_bit(word)
-            if of_block + square_x * excess(box, 2, low, high, there) > room:
-                continue
-            for z in range(first_z, end_z):
-                of_plane = square_z * excess(box, 0, z, z, there)
-                for y in range(first_y, end_y):
-                    n_looked += 1
-                    word = targets[item_first + z * height + y, w]
-                    of_row = of_plane + square_y * excess(box, 1, y, y, there)
-                    while word:
-                        x = w * 64 + lowest_bit(word)
-                        word &= word - np.uint64(1)
-                        n_looked += 1
-                        if of_row + square_x * excess(box, 2, x, x, there) <= room:
-                            n_looked += n // AT_ONCE
-                            lower(best, group, z, y, x, step_z, step_y, step_x)
+            word = blocks[(here[0] * in_depth + z) * in_height + y, w]
+            if word:
+                low, high = w * 64 + lowest_bit(word), w * 64 + highest_bit(word)
+                if of_block + excess(box, 2, low, high, there) * steps[2] ** 2 <= bound * ROUNDING:
+                    n_looked += look_into(targets, (here[0], z, y), w, space, bound * ROUNDING, around)
+    return n_looked
+
+
+@compiled
+def look_into(targets: BitRows, block: Any, w: int, space: Any, room: float, around: Any) -> int:
+    """Lower the best squared distances of a group to those of the targets in word w of a block (item, depth, height)
+    that can be nearest to a voxel of the box, as `look_around` does.
+    """
+    ((depth, height), _, steps, _), (box, there, group, best), n_looked = space, around, 0
+    first_z, end_z, first_y, end_y = rows_of_block(block[1], block[2], space)
+    for z in range(first_z, end_z):
+        of_plane = excess(box, 0, z, z, there) * steps[0] ** 2
+        for y in range(first_y, end_y):
+            of_row = of_plane + excess(box, 1, y, y, there) * steps[1] ** 2
+            word = targets[(block[0] * depth + z) * height + y, w]
+            n_looked += 1
+            while word:
+                x = w * 64 + lowest_bit(word)
+                word &= word - np.uint64(1)
+                n_looked += 1
+                if of_row + excess(box, 2, x, x, there) * steps[2] ** 2 <= room:
+                    n_looked += best.size // AT_ONCE
+                    lower(best, group, (z, y, x), (steps[0], steps[1], steps[2]))
     return n_looked
 
 
@@ -239,20 +227,11 @@ def excess(box: NDArray[np.int64], axis: int, low: int, high: int, there: NDArra
 
 
 @compiled
-def lower(
-    best: NDArray[np.float64],
-    group: NDArray[np.float64],
-    z: float,
-    y: float,
-    x: float,
-    step_z: float,
-    step_y: float,
-    step_x: float,
-) -> None:
-    """Lower the best squared distances of a group (3, n) to those of one target."""
+def lower(best: NDArray[np.float64], group: NDArray[np.float64], target: Any, steps: Any) -> None:
+    """Lower the best squared distances of a group (3, n) to those of one target (z, y, x)."""
     for i in range(best.size):
-        along = ((group[0, i] - z) * step_z) ** 2 + ((group[1, i] - y) * step_y) ** 2
-        new = along + ((group[2, i] - x) * step_x) ** 2
+        along = ((group[0, i] - target[0]) * steps[0]) ** 2 + ((group[1, i] - target[1]) * steps[1]) ** 2
+        new = along + ((group[2, i] - target[2]) * steps[2]) ** 2
         best[i] = new if new < best[i] else best[i]
 
 

@@ -44,7 +44,8 @@ def place_order(depth: int, height: int, steps: Steps, n_places: int) -> PlaceOr
         z, y, x = np.arange(-reach[0], reach[0] + 1), np.arange(-reach[1], reach[1] + 1), np.arange(reach[2] + 1)
         squared = ((z[:, None] * steps[0]) ** 2 + (y * steps[1]) ** 2)[..., None] + (x * steps[2]) ** 2
         within = np.argwhere(squared <= radius**2)
-        if len(within) >= n_places or radius >= furthest or squared.size == len(within) and (reach == ends).all():
+        are_all = (reach == ends).all() and len(within) == squared.size
+        if len(within) >= n_places or radius >= furthest or are_all:
             break
         radius = min(radius * GROWTH, furthest)
     distances = squared[tuple(within.T)]
