@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from segscale.flows.cli.main import run
+from segscale.storage.reports import open_report
 from tests.test_docs_why import assert_same_page
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -38,7 +39,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_follows_the_commands_runs(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
-    (before,) = (one for one in (work / "segscale-report/reports/liver").iterdir() if (one / "failures.parquet").exists())
+    reports = [open_report(str(one)) for one in (work / "segscale-report/reports/liver").iterdir()]
+    (before,) = (Path(one.path) for one in reports if len(one.table("failures")))
     looked, in_python = blocks("python")
     names: dict[str, Any] = {"report": before}
     exec(compile(looked, "docs/quickstart.md, look", "exec"), names)
