@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segscale.flows.cli.main import run
-from tests.page_rows import PageRows
+from tests.page_rows import DOCS, PageRows
 
 PAGE: PageRows[[Callable[..., str]]] = PageRows("troubleshooting.md", "it says")
 row = PAGE.row
@@ -64,11 +64,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(made / "twice" / f"{name}.tif", found)
         save(made / "all" / f"{name}_mask.png", mask)
         save(made / "all" / f"{name}_pred.png", found)
-        save(made / "three_values" / f"{name}.png", np.where(np.indices(mask.shape)[0] > 28, 128, mask).astype(np.uint8))
+        save(
+            made / "three_values" / f"{name}.png", np.where(np.indices(mask.shape)[0] > 28, 128, mask).astype(np.uint8)
+        )
         save(made / "small" / f"{name}.png", found[::2, ::2])
         logits = found.astype(np.float32) / 64 - 2
         save(made / "logits" / f"{name}.npy", logits)
         save(made / "probabilities" / f"{name}.npy", 1 / (1 + np.exp(-logits)))
+        save(made / "floats" / f"{name}.npy", found.astype(np.float32))
         save(made / "coloured" / f"{name}.png", np.dstack([found, found // 2, found // 3]))
         save(made / "jpeg" / f"{name}.jpg", found)
         if number != 4:
@@ -108,7 +111,7 @@ def says(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
 def evaluate(says: Says, predictions: str, references: str, *more: str, code: int = 0) -> str:
     name = re.sub(r"\W+", "-", "-".join((predictions, references, *more)))
     where = ("--predictions", predictions, "--references", references, "--output", f"reports/{name}")
-    return says("evaluate", *where, *more, code=code)
+    return says("evaluate", *where, *more, "--set", "metrics.bootstrap=0", code=code)
 
 
 def report(text: str) -> str:
@@ -129,14 +132,17 @@ def assert_says(text: str, name: str) -> None:
     assert re.search(re.escape(name).replace("…", ".+"), text), text
 
 
+CURES: list[tuple[str, ...]] = []
+"""Predictions, references and options, as the page has them against a sentence."""
+
+
 def cured(name: str, broken: tuple[str, ...], *cures: tuple[str, ...], code: int = 2) -> None:
     """A row: predictions, references and options that provoke its sentence, and those that do not."""
+    CURES.extend(cures)
 
     @row(name)
     def _(says: Says) -> None:
         assert_says(evaluate(says, *broken, code=code), name)
-        for cure in cures:
-            assert ", 0 failed" in evaluate(says, *cure)
 
 
 @row("expected --predictions DIR and --references DIR, got … without an option")
@@ -221,6 +227,7 @@ cured(
     "expected probabilities from 0 to 1: apply the sigmoid or softmax before saving",
     ("logits", "masks"),
     ("probabilities", "masks"),
+    ("floats", "masks", "--set", "predictions.kind=labels"),
     code=1,
 )
 cured(
@@ -263,9 +270,7 @@ def _(says: Says) -> None:
 @row("expected a group column of this report, got …")
 def _(says: Says) -> None:
     without = report(evaluate(says, "out", "masks"))
-    assert_says(
-        says("rescore", without, "--by", "patient", code=2), "expected a group column of this report, got …"
-    )
+    assert_says(says("rescore", without, "--by", "patient", code=2), "expected a group column of this report, got …")
     says("rescore", report(evaluate(says, "out", "masks", "--by", "patients.csv")), "--by", "patient", code=0)
 
 
@@ -286,3 +291,16 @@ def _(says: Says) -> None:
     again = evaluate(says, "out", "masks", "--set", "dataset.name=damaged")
     says("diagnose", report(again), "--json", code=0)
     assert json.loads((Path(report(again)) / "run.json").read_text())["n_images"] == len(IDS)
+
+
+@pytest.mark.nightly(part="docs")
+@pytest.mark.parametrize("cure", CURES, ids=" ".join)
+def test_cure(cure: tuple[str, ...], says: Says) -> None:
+    assert ", 0 failed" in evaluate(says, *cure)
+
+
+def test_every_setting_that_the_page_has_against_a_sentence_is_tried() -> None:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    asked = set(re.findall(r"`--set '?([\w.]+=(?:\[.*?\]|\w+))'?`", text))
+    assert len(asked) >= 6
+    assert asked <= {option for cure in CURES for option in cure}
