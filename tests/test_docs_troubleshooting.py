@@ -23,7 +23,17 @@ row = PAGE.row
 IDS = [f"case{number:02}" for number in range(12)]
 SIDE = 32
 CONFIG = '[dataset]\nname = "a"\nreferences = "masks/*.png"\n[predictions]\npath = "out"\n[store]\npath = "store"\n'
-NETWORK = '[dataset]\nname = "a"\nimages = "masks/*.png"\nreferences = "masks/*.png"\nsame_files = true\n[model]\npath = "PATH"\n'
+NETWORK = """
+[dataset]
+name = "a"
+images = "masks/*.png"
+references = "masks/*.png"
+same_files = true
+[model]
+path = "PATH"
+[store]
+path = "store"
+"""
 
 
 def disc(number: int, shift: int = 0) -> NDArray[np.uint8]:
@@ -85,7 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "run.toml").write_text(CONFIG)
     (made / "misspelt.toml").write_text(CONFIG.replace("references", "reference"))
     for name, path in (("lost", "lost.keras"), ("bundled", "phantom")):
-        (made / f"{name}.toml").write_text(f'{NETWORK.replace("PATH", path)}[store]\npath = "store"\n')
+        (made / f"{name}.toml").write_text(NETWORK.replace("PATH", path))
     return made
 
 

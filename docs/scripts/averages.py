@@ -193,11 +193,10 @@ def draw_averages(values: dict[str, float], published: Published) -> str:
     with style.context(["default", STYLE, _SVG]):
         figure = Figure(figsize=(7.6, 3.0), facecolor="white")
         axes = figure.subplots()
-        for place, (name, value, colour) in enumerate(shown):
+        markers = {PER_SAMPLE: "o", POOLED: "s", INK: "D"}
+        for place, (_, value, colour) in enumerate(shown):
             axes.plot([0, value], [-place, -place], color="#dddddd", linewidth=1)
-            axes.plot(
-                [value], [-place], "o" if colour == PER_SAMPLE else "s" if colour == POOLED else "D", color=colour
-            )
+            axes.plot([value], [-place], markers[colour], color=colour)
             axes.text(value + 0.015, -place, f"{value:.3f}", va="center", color=INK)
         axes.axhline(-2.5, color=QUIET, linewidth=0.8)
         axes.set(xlim=(0, 1), xlabel="Dice", yticks=[-place for place in range(len(shown))])
