@@ -23,6 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "coming-from.md").read_text(encoding="utf-8")
 DRAWN = SimpleNamespace(**runpy.run_path(str(DOCS / "scripts" / "averages.py")))
 IDS = [f"drawn_{number:03}" for number in range(4)]
+pytestmark = pytest.mark.slow
 LABELS = {"background": 0, "kidney": 1, "tumour": 2}
 
 

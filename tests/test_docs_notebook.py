@@ -38,6 +38,7 @@ def pictures(cells: list[Any]) -> list[bytes]:
     return [base64.b64decode("".join(data["image/png"])) for data in outputs if "image/png" in data]
 
 
+@pytest.mark.slow
 def test_the_cells_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """As any Python would run them, without a kernel."""
     monkeypatch.chdir(DOCS)

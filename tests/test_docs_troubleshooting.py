@@ -132,6 +132,7 @@ def test_each_row_has_a_test_and_each_test_a_row() -> None:
     assert list(PAGE.checks) == PAGE.names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGE.names)
 def test_row(name: str, says: Says) -> None:
     PAGE.checks[name](says)

@@ -25,6 +25,7 @@ DOCS = Path(__file__).parents[1]
 PAGES = ("quickstart.md", "first-steps.md")
 IDS = [f"case{number:02}" for number in range(1, 25)]
 SIZE = (96, 128)
+HERE = (sys.executable, "-m", "segscale")
 HOME = "/home/you"
 RUNS = ("3c1f0d9a7be2", "7e52a8c4d016", "b90d36f1e8a7")
 """Names that runs go by on the pages, the first of a page first."""
@@ -97,11 +98,11 @@ def _save(path: Path, pixels: NDArray[np.uint8] | NDArray[np.float32]) -> None:
         Image.fromarray(pixels).save(path)
 
 
-def run(work: Path, command: str) -> str:
-    """What a command prints, as it stands in a terminal; lines about progress are left out."""
+def run(work: Path, command: str, program: Sequence[str] = HERE) -> str:
+    """What a command of `program` prints, as it stands in a terminal; lines about progress are left out."""
     arguments = [part.strip("'") for part in command.split()[1:]]
     done = subprocess.run(
-        [sys.executable, "-m", "segscale", *arguments],
+        [*program, *arguments],
         cwd=work,
         env={**os.environ, "PREFECT_API_URL": "", "COLUMNS": str(WIDTH), "PYTHONUTF8": "1"},
         stdin=subprocess.DEVNULL,
@@ -115,17 +116,17 @@ def run(work: Path, command: str) -> str:
     return "\n".join([f"$ {command}", *said, *done.stdout.splitlines()])
 
 
-def quickstart(work: Path) -> dict[str, str]:
-    """What stands in the places of the quickstart."""
+def quickstart(work: Path, program: Sequence[str] = HERE) -> dict[str, str]:
+    """What stands in the places of the quickstart, said by `program`."""
     folder = work / "liver"
     draw_folders(folder)
     reports = folder / "segscale-report" / "reports" / "liver"
-    first = run(folder, "segscale evaluate --predictions unet --references masks")
+    first = run(folder, "segscale evaluate --predictions unet --references masks", program)
     (before,) = reports.iterdir()
-    second = run(folder, "segscale evaluate --predictions retrained --references masks")
+    second = run(folder, "segscale evaluate --predictions retrained --references masks", program)
     (after,) = set(reports.iterdir()) - {before}
     names = [one.relative_to(folder).as_posix() for one in (before, after)]
-    compared = run(folder, f"segscale compare {' '.join(names)}")
+    compared = run(folder, f"segscale compare {' '.join(names)}", program)
     return {"evaluate": first, "compare": f"{second}\n\n{compared}", "run": before.name}
 
 
@@ -161,10 +162,13 @@ def first_steps(work: Path) -> dict[str, str]:
     return texts | {name: path.read_text(encoding="utf-8").rstrip("\n") for name, path in files.items()}
 
 
-def page_text(page: str, work: Path) -> str:
-    """The text of one of the pages; what its commands made is left in the empty folder `work`."""
+def page_text(page: str, work: Path, program: Sequence[str] = HERE) -> str:
+    """The text of one of the pages; what its commands made is left in the empty folder `work`.
+
+    `program`: what runs the commands of the quickstart.
+    """
     text = Path(__file__).with_name(page.replace(".md", ".template.md")).read_text(encoding="utf-8")
-    for name, shown in (quickstart(work) if page == "quickstart.md" else first_steps(work)).items():
+    for name, shown in (quickstart(work, program) if page == "quickstart.md" else first_steps(work)).items():
         text = text.replace(f"<<{name}>>", shown.replace(str(work), HOME))
     runs = list(dict.fromkeys(_ADDRESS.findall(text)))
     for name, shown in zip(runs, RUNS[: len(runs)], strict=True):
