@@ -144,7 +144,7 @@ def case_rows(report: Report) -> list[list[str]]:
         found = lesion.loc[case.name]
         counts = [found[name] for name in ("true_positive", "false_positive", "false_negative")]
         shown = ["unknown" if pd.isna(count) else str(int(count)) for count in counts]
-        dice = "undefined" if pd.isna(found["dice"]) else f"{found['dice']:.3f}"
+        dice: str = "undefined" if pd.isna(found["dice"]) else f"{found['dice']:.3f}"
         rows.append([case.name, case.patient, *shown, "none" if case.is_missing else dice])
     return rows
 
