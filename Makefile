@@ -6,14 +6,14 @@ PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 ORACLES := .venv-oracles/.installed
 
 # The parts of `nightly`, the shortest first; each is a target. Most are tests that carry its name as their marker.
-MARKED := slurm deploy poison clusters fuzz wheel prefect drivers stores scores models benchmarks
+MARKED := slurm docs deploy poison clusters fuzz wheel prefect drivers stores scores models benchmarks
 PARTS := $(MARKED) properties oracles campaign
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # One part after the other: tests start clusters and servers of their own.
 .NOTPARALLEL:
-.PHONY: help install demo test lint types fast gate nightly $(PARTS) services faults constraints clean
+.PHONY: help install demo test lint types fast gate nightly $(PARTS) services faults constraints site clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,9 @@ demo: $(INSTALLED) ## Evaluate the bundled model on a drawn data set, end to end
 	$(BIN)/segscale demo --output work/demo
 
 test: lint types gate ## Everything that must pass before a change goes in, in 20 minutes on 2 cores
+
+site: $(INSTALLED) ## The pages of docs/ as a site in build/site, links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(INSTALLED) ## Style and formatting
 	$(BIN)/ruff check .

@@ -1,4 +1,6 @@
-"""Write docs/first-steps.md, whose transcripts are what the commands say: python docs/scripts/first_steps.py
+"""Write docs/quickstart.md and docs/first-steps.md, whose transcripts are what the commands say.
+
+python docs/scripts/first_steps.py
 
 The sets are drawn, the commands are run in a folder that ends with it, and what they print is put into the page. What
 differs from machine to machine stands there as one of them had it: folders, the name of a run, workers, seconds.
@@ -20,12 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 DOCS = Path(__file__).parents[1]
-TEMPLATE = Path(__file__).with_name("first-steps.template.md")
-PAGE = "first-steps.md"
+PAGES = ("quickstart.md", "first-steps.md")
 IDS = [f"case{number:02}" for number in range(1, 25)]
 SIZE = (96, 128)
+HERE = (sys.executable, "-m", "segscale")
 HOME = "/home/you"
-RUN = "3c1f0d9a7be2"
+RUNS = ("3c1f0d9a7be2", "7e52a8c4d016", "b90d36f1e8a7")
+"""Names that runs go by on the pages, the first of a page first."""
 WIDTH = 120
 _PROGRESS = re.compile(r"^(numba|score|scan|ingest|report|prefect): ")
 _ADDRESS = re.compile(r"\b[0-9a-f]{12}\b")
@@ -46,6 +49,16 @@ def drawn(number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     reference = np.where(disc(rows, columns, radius) > 0, 255, 0).astype(np.uint8)
     shifted = disc(rows + generator.normal(0, 2), columns + generator.normal(0, 2), radius - 0.7)
     return reference, (1 / (1 + np.exp(-shifted))).astype(np.float32)
+
+
+def draw_folders(folder: Path) -> None:
+    """References, and predictions of two networks called alike; of the first, one is missing."""
+    for number, name in enumerate(IDS):
+        reference, probabilities = drawn(number)
+        _save(folder / "masks" / f"{name}.png", reference)
+        if number != 16:
+            _save(folder / "unet" / f"{name}.png", np.where(probabilities >= 0.5, 255, 0).astype(np.uint8))
+        _save(folder / "retrained" / f"{name}.png", np.where(probabilities >= 0.35, 255, 0).astype(np.uint8))
 
 
 def draw_flat(folder: Path) -> None:
@@ -85,11 +98,11 @@ def _save(path: Path, pixels: NDArray[np.uint8] | NDArray[np.float32]) -> None:
         Image.fromarray(pixels).save(path)
 
 
-def transcript(work: Path, command: str) -> str:
-    """What a command prints, as it stands in a terminal; lines about progress are left out."""
+def run(work: Path, command: str, program: Sequence[str] = HERE) -> str:
+    """What a command of `program` prints, as it stands in a terminal; lines about progress are left out."""
     arguments = [part.strip("'") for part in command.split()[1:]]
     done = subprocess.run(
-        [sys.executable, "-m", "segscale", *arguments],
+        [*program, *arguments],
         cwd=work,
         env={**os.environ, "PREFECT_API_URL": "", "COLUMNS": str(WIDTH), "PYTHONUTF8": "1"},
         stdin=subprocess.DEVNULL,
@@ -100,55 +113,76 @@ def transcript(work: Path, command: str) -> str:
     if done.returncode not in (0, 1):
         raise RuntimeError(f"{command}: exit code {done.returncode}: {done.stderr}")
     said = [line for line in done.stderr.splitlines() if not _PROGRESS.match(line)]
-    text = "\n".join([f"$ {command}", *said, *done.stdout.splitlines()])
-    text = text.replace(str(work.resolve()), HOME)
-    return _TIME.sub("about 2 s on 2 workers", _ADDRESS.sub(RUN, text))
+    return "\n".join([f"$ {command}", *said, *done.stdout.splitlines()])
 
 
-def write_page(folder: Path) -> None:
-    """Write the page into `folder`."""
-    with tempfile.TemporaryDirectory() as made:
-        work = Path(made).resolve()
-        draw_flat(work / "liver")
-        draw_cases(work / "kidneys")
-        draw_study(work / "study")
-        shown = {
-            "evaluate": [
-                "segscale evaluate --predictions 'liver/{id}_pred.png' --references 'liver/{id}_mask.png'",
-            ],
-            "flat": ["segscale init liver --output liver.toml", "segscale check liver.toml"],
-            "cases": [
-                "segscale init kidneys --output kidneys.toml",
-                "segscale check kidneys.toml",
-                "segscale run kidneys.toml",
-            ],
-            "study": [
-                "segscale init study --output study.toml",
-                "segscale check study.toml",
-                "segscale run study.toml",
-            ],
-        }
-        texts = {
-            name: "\n\n".join(transcript(work, command) for command in commands) for name, commands in shown.items()
-        }
-        (report,) = (work / "segscale-report" / "reports").glob("*/*")
-        files = {
-            "evaluate_toml": report / "evaluate.toml",
-            "liver_toml": work / "liver.toml",
-            "kidneys_toml": work / "kidneys.toml",
-            "study_toml": work / "study.toml",
-        }
-        texts |= {name: path.read_text(encoding="utf-8").rstrip("\n") for name, path in files.items()}
-    page = TEMPLATE.read_text(encoding="utf-8")
-    for name, text in texts.items():
-        page = page.replace(f"<<{name}>>", text)
-    (folder / PAGE).write_text(page, encoding="utf-8")
+def quickstart(work: Path, program: Sequence[str] = HERE) -> dict[str, str]:
+    """What stands in the places of the quickstart, said by `program`."""
+    folder = work / "liver"
+    draw_folders(folder)
+    reports = folder / "segscale-report" / "reports" / "liver"
+    first = run(folder, "segscale evaluate --predictions unet --references masks", program)
+    (before,) = reports.iterdir()
+    second = run(folder, "segscale evaluate --predictions retrained --references masks", program)
+    (after,) = set(reports.iterdir()) - {before}
+    names = [one.relative_to(folder).as_posix() for one in (before, after)]
+    compared = run(folder, f"segscale compare {' '.join(names)}", program)
+    return {"evaluate": first, "compare": f"{second}\n\n{compared}", "run": before.name}
+
+
+def first_steps(work: Path) -> dict[str, str]:
+    """What stands in the places of the page on other ways to keep files."""
+    draw_flat(work / "liver")
+    draw_cases(work / "kidneys")
+    draw_study(work / "study")
+    shown = {
+        "evaluate": [
+            "segscale evaluate --predictions 'liver/{id}_pred.png' --references 'liver/{id}_mask.png'",
+        ],
+        "flat": ["segscale init liver --output liver.toml", "segscale check liver.toml"],
+        "cases": [
+            "segscale init kidneys --output kidneys.toml",
+            "segscale check kidneys.toml",
+            "segscale run kidneys.toml",
+        ],
+        "study": [
+            "segscale init study --output study.toml",
+            "segscale check study.toml",
+            "segscale run study.toml",
+        ],
+    }
+    texts = {name: "\n\n".join(run(work, command) for command in commands) for name, commands in shown.items()}
+    (report,) = (work / "segscale-report" / "reports").glob("*/*")
+    files = {
+        "evaluate_toml": report / "evaluate.toml",
+        "liver_toml": work / "liver.toml",
+        "kidneys_toml": work / "kidneys.toml",
+        "study_toml": work / "study.toml",
+    }
+    return texts | {name: path.read_text(encoding="utf-8").rstrip("\n") for name, path in files.items()}
+
+
+def page_text(page: str, work: Path, program: Sequence[str] = HERE) -> str:
+    """The text of one of the pages; what its commands made is left in the empty folder `work`.
+
+    `program`: what runs the commands of the quickstart.
+    """
+    text = Path(__file__).with_name(page.replace(".md", ".template.md")).read_text(encoding="utf-8")
+    for name, shown in (quickstart(work, program) if page == "quickstart.md" else first_steps(work)).items():
+        text = text.replace(f"<<{name}>>", shown.replace(str(work), HOME))
+    runs = list(dict.fromkeys(_ADDRESS.findall(text)))
+    for name, shown in zip(runs, RUNS[: len(runs)], strict=True):
+        text = text.replace(name, shown)
+    return _TIME.sub("about 2 s on 2 workers", text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=DOCS)
-    write_page(parser.parse_args(arguments).folder)
+    folder = parser.parse_args(arguments).folder
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as work:
+            (folder / page).write_text(page_text(page, Path(work).resolve()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ import pytest
 
 from tests.end_to_end.own_packages import make_own_packages
 from tests.end_to_end.score_set import score_sections
+from tests.test_docs_why import assert_same_page
 
 pytestmark = pytest.mark.nightly(part="wheel")
 
@@ -142,6 +144,16 @@ def test_the_base_scores_on_workers_and_reads_reports(
     report = run(programs / "segscale", "run", config, "--workers", "2", cwd=project).split("report: ")[-1].split()[0]
     for command in (["rescore", report], ["compare", report, report], ["diagnose", report], ["verify", config]):
         run(programs / "segscale", *command, cwd=project)
+
+
+def test_the_quickstart_is_what_the_base_says(
+    installed: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a new user types it, who has the wheel and the page, and no clone."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    steps = runpy.run_path(str(ROOT / "docs" / "scripts" / "first_steps.py"))
+    said = steps["page_text"]("quickstart.md", tmp_path, (str(installed("") / "segscale"),))
+    assert_same_page(said, (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"))
 
 
 NO_NETWORK = (
