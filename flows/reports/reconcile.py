@@ -20,11 +20,12 @@ from segscale.storage.enumeration import first_of
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, open_report
 from segscale.tasks.metrics.count_agreement import Counting, best_counting
+from segscale.tasks.metrics.difference_path import ROUNDING, Path
 from segscale.tasks.metrics.nnunet_cases import Labels, NnunetSummary, names_of, read_summary
 from segscale.tasks.metrics.panel import IMAGE, ClassCounts, Panel, panel_of
 from segscale.tasks.metrics.per_image import PREDICTION_MISSING, with_missing_columns
 from segscale.tasks.metrics.reconciled_cases import compared_cases
-from segscale.tasks.metrics.reconciliation import FAILED, ROUNDING, UNKNOWN, MatchedClass, Path, Setting, paths
+from segscale.tasks.metrics.reconciliation import FAILED, FOREGROUND, UNKNOWN, LabelAlone, MatchedClass, Setting, paths
 from segscale.tasks.refusal import there_are
 
 
@@ -75,7 +76,9 @@ def reconcile_reports(path: str, summary: str, head: str | None = None) -> Recon
         setting = Setting(places, theirs.knows_negatives, settings, threshold)
         classes = _classes(theirs, matched, panel, setting, KeptCounts(report, panel))
         reported = tuple(_of_head(whole_table(report, name), head) for name in ("per_sample", "batch_summed"))
-        found = list(paths(classes, setting, panel, (reported[0], reported[1])))
+        others = [LabelAlone(theirs.counts[one], theirs.means[one]) for one in theirs.counts if one not in matched]
+        over_labels = _over_labels(theirs, panel)
+        found = list(paths(classes, others, over_labels, setting, panel, (reported[0], reported[1])))
         alone = pd.DataFrame(
             [*_cases_alone(theirs, panel, per_image, places), *_labels_alone(theirs, matched, panel)],
             columns=["side", "kind", "name", "reason"], dtype="str",
@@ -172,6 +175,13 @@ def _classes(
             )
         )  # fmt: skip
     return classes
+
+
+def _over_labels(theirs: NnunetSummary, panel: Panel) -> dict[str, float]:
+    """nnU-Net's mean over labels, where ours over classes is one of the same kind and there is more than one."""
+    is_of_regions = any(len(labels) > 1 for labels in theirs.counts)
+    n_classes = sum(not one.is_region for one in _foreground(panel).values())
+    return {} if is_of_regions or max(n_classes, len(theirs.counts)) == 1 else dict(theirs.foreground_mean)
 
 
 def _foreground(panel: Panel) -> dict[int, ClassCounts]:
@@ -272,4 +282,5 @@ def describe(found: Reconciliation) -> str:
 
 def _title(total: Any) -> str:
     unit = "" if total.unit == IMAGE else f" of each {total.unit}"
-    return f"{total.class_name} (label {total.label}), Dice {total.aggregation}{unit}"
+    label = total.label if total.label == FOREGROUND else f"label {total.label}"
+    return f"{total.class_name} ({label}), Dice {total.aggregation}{unit}"

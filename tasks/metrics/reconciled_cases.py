@@ -12,7 +12,8 @@ from segscale.tasks.metrics import causes
 from segscale.tasks.metrics.count_agreement import EQUAL, agreement
 from segscale.tasks.metrics.metric_table import DICE
 from segscale.tasks.metrics.nnunet_cases import names_of
-from segscale.tasks.metrics.reconciliation import KINDS, NNUNET, MatchedClass, Setting
+from segscale.tasks.metrics.reconciliation import KINDS, MatchedClass, Setting
+from segscale.tasks.metrics.run_numbers import NNUNET
 
 COUNTS = ("true_positive", "false_positive", "false_negative")
 STATE_EQUAL = "equal"

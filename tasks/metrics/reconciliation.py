@@ -6,16 +6,14 @@ What a step explains depends on the order; it is that of `segscale.tasks.metrics
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.tasks.metrics import causes
-from segscale.tasks.metrics.aggregate import batch_summed, per_sample
-from segscale.tasks.metrics.causes import CAUSES, REMAINS
 from segscale.tasks.metrics.count_agreement import (
     EQUAL,
     OTHER_PREDICTION,
@@ -25,21 +23,16 @@ from segscale.tasks.metrics.count_agreement import (
     agreement,
 )
 from segscale.tasks.metrics.count_columns import CountColumns
-from segscale.tasks.metrics.metric_table import DICE, METRICS, Metric
+from segscale.tasks.metrics.difference_path import Chain, Path
+from segscale.tasks.metrics.metric_table import Metric
 from segscale.tasks.metrics.nnunet_cases import Labels, names_of
-from segscale.tasks.metrics.panel import IMAGE, Panel
+from segscale.tasks.metrics.panel import IMAGE, MACRO, Panel
+from segscale.tasks.metrics.run_numbers import NNUNET, SCORES, RunNumbers
 from segscale.tasks.metrics.settings import ScoreSettings
 from segscale.tasks.metrics.statistics import mean
-from segscale.tasks.metrics.units import with_units
 
 UNKNOWN, FAILED = -1, -2
 """In place of a sound image: the report does not have the case, or its image failed."""
-SCORES: tuple[Metric, ...] = (DICE, next(metric for metric in METRICS if metric.name == "iou"))
-"""What nnU-Net's summary states a mean of, and so does a run."""
-ROUNDING = 1e-9
-"""What two ways to add the same scores may differ in."""
-NNUNET = ScoreSettings(smooth=0.0, empty="nan")
-"""How nnU-Net scores: without smoothing, undefined where both masks are empty."""
 KINDS = ((OTHER_VOXELS, causes.VOXELS), (OTHER_REFERENCE, causes.REFERENCE), (OTHER_PREDICTION, causes.PREDICTION))
 
 
@@ -80,110 +73,62 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What one cause explains."""
+class LabelAlone:
+    """A label of nnU-Net's that no class of ours has the value of."""
 
-    cause: str
-    before: float
-    after: float
-    n_cases: int | None
-    """The cases or images that it concerns; None where that is no number of one class."""
-    detail: str = ""
-
-    @property
-    def difference(self) -> float:
-        return self.after - self.before
-
-    @property
-    def sentence(self) -> str:
-        return f"{CAUSES[self.cause]}: {self.detail}" if self.detail else CAUSES[self.cause]
+    theirs: CountColumns
+    stated: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
-    """The steps from nnU-Net's mean of a class to one score of ours."""
-
-    label: str
-    """As nnU-Net calls it."""
-    class_name: str
-    metric: str
-    aggregation: str
-    unit: str
-    steps: tuple[Step, ...]
-
-    @property
-    def theirs(self) -> float:
-        return self.steps[0].before
-
-    @property
-    def ours(self) -> float:
-        return self.steps[-1].after
-
-    @property
-    def unexplained(self) -> float:
-        """The sum of the steps whose cause does not say where a difference comes from."""
-        return float(sum(step.difference for step in self.steps if step.cause in REMAINS))
-
-    @property
-    def verdict(self) -> str:
-        """`undefined` where either number is; `cannot tell` where something remains, else `explained`."""
-        if np.isnan(self.theirs) or np.isnan(self.ours):
-            return "undefined"
-        remaining = [step for step in self.steps if step.cause in REMAINS]
-        moved = any(not abs(step.difference) <= ROUNDING for step in remaining)
-        return "cannot tell" if moved or any(step.n_cases for step in remaining) else "explained"
-
-    @property
-    def sentence(self) -> str:
-        """Both numbers, and what remains between them."""
-        both = f"nnU-Net {self.theirs:.4f}, here {self.ours:.4f}"
-        if self.verdict == "undefined":
-            return f"{both}: no difference where one is undefined"
-        remains = f"{self.unexplained:+.4f} of it remains: what the cases of other counts come from cannot be told"
-        explained = "explained" if self.verdict == "explained" else remains
-        return f"{both}, {self.ours - self.theirs:+.4f}; {explained}"
-
-
-class _Chain:
-    """Steps under way: each begins where the last one ended."""
-
-    def __init__(self, start: float, steps: Iterable[Step] = ()) -> None:
-        self.value, self.steps = start, list(steps)
-
-    def to(self, cause: str, value: float, n_cases: int | None, detail: str = "") -> None:
-        self.steps.append(Step(cause, self.value, value, n_cases, detail))
-        self.value = value
-
-    def copy(self) -> _Chain:
-        return _Chain(self.value, self.steps)
+FOREGROUND = "foreground"
+"""Instead of a label: the mean over all of them."""
 
 
 def paths(
-    matched: Iterable[MatchedClass], setting: Setting, ours: Panel, reported: tuple[pd.DataFrame, pd.DataFrame]
+    matched: Sequence[MatchedClass],
+    alone: Sequence[LabelAlone],
+    foreground_mean: Mapping[str, float],
+    setting: Setting,
+    ours: Panel,
+    reported: tuple[pd.DataFrame, pd.DataFrame],
 ) -> Iterator[Path]:
-    """For each class and score the steps from nnU-Net's mean to each of the run's numbers.
+    """For each class and score the steps from nnU-Net's mean to each of the run's numbers; then those over classes.
 
-    ours: the counts of the run, of one head. reported: its tables per_sample and batch_summed, of the same head.
+    alone: labels of nnU-Net's that have no class here. foreground_mean: over labels, as stated; empty where none is, or
+    where it is no mean over what our mean over classes is. ours: the counts of the run, of one head. reported: its
+    tables per_sample and batch_summed, of the same head.
     """
-    ends = _Ends(ours, setting.settings, reported)
-    for one in matched:
-        for metric in SCORES:
-            chain = _to_own_cases(one, metric, setting, ends)
-            yield from _to_ours(chain, one, metric, setting, ends)
+    ends = RunNumbers(ours, setting.settings, reported)
+    for metric in SCORES:
+        chains = [_to_own_cases(one, metric, setting, ends) for one in matched]
+        for one, chain in zip(matched, chains, strict=True):
+            yield from _to_ours(chain, (names_of(one.labels), one.class_name, metric.name), setting, ends)
+        if foreground_mean:
+            others = [_to_sound_cases(one, metric, setting) for one in alone]
+            over = _over_labels(foreground_mean[metric.name], chains, others)
+            value = ends.value("nnunet", IMAGE, MACRO, metric.name).mean
+            over.to(causes.ADDED_CLASSES, value, None)
+            yield from _to_ours(over, (FOREGROUND, MACRO, metric.name), setting, ends)
 
 
-def _to_own_cases(one: MatchedClass, metric: Metric, setting: Setting, ends: _Ends) -> _Chain:
-    """From nnU-Net's mean to the mean over the run's sound images, still as nnU-Net scores."""
-    scores, places, is_shared = metric.score(one.theirs, NNUNET), setting.places, setting.is_shared
-    chain = _Chain(one.stated[metric.name])
+def _to_sound_cases(one: MatchedClass | LabelAlone, metric: Metric, setting: Setting) -> Chain:
+    """From nnU-Net's mean to its mean over the cases whose image is sound in the run."""
+    scores, places = metric.score(one.theirs, NNUNET), setting.places
+    chain = Chain(one.stated[metric.name])
     before = mean(scores)
     chain.to(causes.STATED, before, 0, f"{chain.value:.6g} stated, {before:.6g} by their counts")
     n_unknown, n_failed = int((places == UNKNOWN).sum()), int((places == FAILED).sum())
     chain.to(causes.UNKNOWN_CASES, mean(scores[places != UNKNOWN]), n_unknown, f"{n_unknown} of {places.size}")
-    shared = scores[is_shared]
-    chain.to(causes.FAILED_CASES, mean(shared), n_failed, f"{n_failed} of {places.size}")
-    kinds = agreement(one.theirs.take(np.flatnonzero(is_shared)), one.best.counts, setting.knows_negatives)
-    best = metric.score(one.best.counts, NNUNET)
+    chain.to(causes.FAILED_CASES, mean(scores[setting.is_shared]), n_failed, f"{n_failed} of {places.size}")
+    return chain
+
+
+def _to_own_cases(one: MatchedClass, metric: Metric, setting: Setting, ends: RunNumbers) -> Chain:
+    """From nnU-Net's mean to the mean over the run's sound images, still as nnU-Net scores."""
+    chain = _to_sound_cases(one, metric, setting)
+    theirs = one.theirs.take(np.flatnonzero(setting.is_shared))
+    shared, best = metric.score(theirs, NNUNET), metric.score(one.best.counts, NNUNET)
+    kinds = agreement(theirs, one.best.counts, setting.knows_negatives)
     for kind, cause in KINDS:
         shared = np.where(kinds == kind, best, shared)
         n_cases = int((kinds == kind).sum())
@@ -204,23 +149,38 @@ def _to_own_cases(one: MatchedClass, metric: Metric, setting: Setting, ends: _En
     return chain
 
 
+def _over_labels(stated: float, matched: Sequence[Chain], alone: Sequence[Chain]) -> Chain:
+    """The steps of all labels as those of their mean, of which those without a class are left out on the way."""
+    found, labels = Chain(stated), [*matched, *alone]
+    for place, step in enumerate(matched[0].steps):
+        if step.cause == causes.VOXELS:
+            labels = list(matched)
+            detail = f"{len(alone)} of {len(matched) + len(alone)} labels"
+            found.to(causes.OTHER_LABELS, mean([chain.steps[place - 1].after for chain in matched]), len(alone), detail)
+        steps = [chain.steps[place] for chain in labels]
+        n_cases = max(one.n_cases or 0 for one in steps)
+        found.to(step.cause, mean([one.after for one in steps]), n_cases, f"up to {n_cases} of a label")
+    return found
+
+
 def _n_different(one: CountColumns, other: CountColumns) -> int:
     return int((agreement(one, other, knows_negatives=False) != EQUAL).sum())
 
 
-def _to_ours(chain: _Chain, one: MatchedClass, metric: Metric, setting: Setting, ends: _Ends) -> Iterator[Path]:
-    settings, name = setting.settings, (one.class_name, metric.name)
-    labels = names_of(one.labels)
+def _to_ours(chain: Chain, keys: tuple[str, str, str], setting: Setting, ends: RunNumbers) -> Iterator[Path]:
+    """From the mean as nnU-Net scores to each of the run's numbers; keys: label, class_name, metric."""
+    settings, name = setting.settings, keys[1:]
 
-    def path(aggregation: str, found: _Chain, unit: str = IMAGE) -> Path:
-        return Path(labels, *name, aggregation, unit, tuple(found.steps))
+    def path(aggregation: str, found: Chain, unit: str = IMAGE) -> Path:
+        return Path(*keys, aggregation, unit, tuple(found.steps))
 
     smooth, policy = f"{settings.smooth:g} pixels", f'metrics.empty = "{settings.empty}"'
     smoothed, own = ends.value("smoothed", IMAGE, *name), ends.value("own", IMAGE, *name)
     stated = ends.value("reported", IMAGE, *name)
     averaged = chain.copy()
     averaged.to(causes.SMOOTHING, smoothed.mean, ends.n_images if settings.smooth else 0, smooth)
-    averaged.to(causes.EMPTY, own.mean, own.n_both_empty, f"{own.n_both_empty} of {ends.n_images}; {policy}")
+    empty = "" if own.n_both_empty is None else f"{own.n_both_empty} of {ends.n_images}; "
+    averaged.to(causes.EMPTY, own.mean, own.n_both_empty, f"{empty}{policy}")
     yield path("per_sample", _reported(averaged, stated.mean))
     if ends.n_missing:
         yield path("per_sample_missing", _missing(averaged, own.mean_missing, stated.mean_missing, ends.n_missing))
@@ -241,75 +201,13 @@ def _to_ours(chain: _Chain, one: MatchedClass, metric: Metric, setting: Setting,
         yield path("pooled_missing", _missing(summed, own.pooled_missing, stated.pooled_missing, ends.n_missing))
 
 
-def _reported(chain: _Chain, stated: float) -> _Chain:
+def _reported(chain: Chain, stated: float) -> Chain:
     found = chain.copy()
     found.to(causes.REPORTED, stated, 0, f"{stated:.6g} reported, {chain.value:.6g} by its counts")
     return found
 
 
-def _missing(chain: _Chain, value: float, stated: float, n_missing: int) -> _Chain:
+def _missing(chain: Chain, value: float, stated: float, n_missing: int) -> Chain:
     found = chain.copy()
     found.to(causes.MISSING, value, n_missing, f"{n_missing}")
     return _reported(found, stated)
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """What the tables of a run say of one class and score."""
-
-    mean: float
-    mean_missing: float
-    pooled: float
-    pooled_missing: float
-    n_images: int
-    """Sound ones, or units with one."""
-    n_both_empty: int
-
-
-class _Ends:
-    """The run's numbers, scored as nnU-Net does, with smoothing, as the run does, and as its report states them."""
-
-    def __init__(self, panel: Panel, settings: ScoreSettings, reported: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-        own = settings.changed(group_by=(), folds="", batch_sizes=())
-        with_own_units = with_units(_scored(panel), own)
-        self._of = {
-            "nnunet": _indexed(*_aggregated(_scored(panel), NNUNET.changed(batch_sizes=()))),
-            "smoothed": _indexed(*_aggregated(_scored(panel), NNUNET.changed(batch_sizes=(), smooth=own.smooth))),
-            "own": _indexed(*_aggregated(with_own_units, own)),
-            "reported": _indexed(*reported),
-        }
-        self.n_images = len(panel.images)
-        known = panel.failed["prediction_missing"].notna().all()
-        self.n_missing = len(panel.missing) if known else 0
-        """Images without a usable prediction; 0 too where it is not known which they are."""
-
-    def value(self, scored: str, unit: str, class_name: str, metric: str) -> _End:
-        return self._of[scored][unit, class_name, metric]
-
-
-def _scored(panel: Panel) -> Panel:
-    return replace(panel, metrics=SCORES, units=None)
-
-
-def _aggregated(panel: Panel, settings: ScoreSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return per_sample(panel, settings), batch_summed(panel, settings)
-
-
-def _indexed(means: pd.DataFrame, sums: pd.DataFrame) -> dict[tuple[str, str, str], _End]:
-    keys = ["unit", "class_name", "metric"]
-    names = [metric.name for metric in SCORES]
-    means, sums = (table[(table["stratum"] == "") & table["metric"].isin(names)] for table in (means, sums))
-    pooled = sums[sums["pooled"].to_numpy(bool)].set_index(keys)
-    found = {}
-    for row in means[means["class_name"] != ""].itertuples():
-        key = (row.unit, row.class_name, row.metric)
-        sum_row = pooled.loc[key]
-        found[key] = _End(
-            mean=float(row.mean),
-            mean_missing=float(row.mean_missing_as_zero),
-            pooled=float(sum_row["mean"]),
-            pooled_missing=float(sum_row["pooled_missing_as_missed"]),
-            n_images=int(row.n_images - row.n_failed),
-            n_both_empty=0 if pd.isna(row.n_both_empty) else int(row.n_both_empty),
-        )
-    return found
