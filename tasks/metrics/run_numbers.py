@@ -1,4 +1,4 @@
-"""What a run says of each class: scored as nnU-Net scores, with smoothing, as the run does, and as its report states."""
+"""What a run says of each class: scored as nnU-Net does, with smoothing, as the run does, and as its report states."""
 
 from __future__ import annotations
 
