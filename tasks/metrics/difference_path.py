@@ -73,9 +73,14 @@ class Path:
         both = f"nnU-Net {self.theirs:.4f}, here {self.ours:.4f}"
         if self.verdict == "undefined":
             return f"{both}: no difference where one is undefined"
-        remains = f"{self.unexplained:+.4f} of it remains: what the cases of other counts come from cannot be told"
-        explained = "explained" if self.verdict == "explained" else remains
-        return f"{both}, {self.ours - self.theirs:+.4f}; {explained}"
+        return f"{both}, {self.ours - self.theirs:+.4f}; {self._what_remains()}"
+
+    def _what_remains(self) -> str:
+        if self.verdict == "explained":
+            return "explained"
+        if np.isnan(self.unexplained):
+            return "cannot tell: on the way no case has a score"
+        return f"cannot tell: {self.unexplained:+.4f} of it remains"
 
 
 class Chain:
