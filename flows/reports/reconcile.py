@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -261,22 +261,19 @@ def describe(found: Reconciliation) -> str:
     """Dice of every class: each of our numbers with the steps that lead to it, what remains, and what stands alone."""
     totals, steps = (table[table["metric"] == "dice"] for table in (found.totals, found.steps))
     lines = [f"{found.summary} (nnU-Net, {found.layout}) and {found.report}"]
-    for total in totals.itertuples():
+    rows: Iterable[Any] = totals.itertuples()
+    for total in rows:
         is_own = (steps[list(KEYS)] == [getattr(total, name) for name in KEYS]).all(axis=1)
+        taken: Iterable[Any] = steps[is_own].itertuples()
         lines += ["", f"{_title(total)}: {total.sentence}"]
         lines += [
             f"  {step.difference:+.4f}  {step.cause}: {step.sentence}"
-            for step in steps[is_own].itertuples()
+            for step in taken
             if step.n_cases or not abs(step.difference) <= ROUNDING
         ]
-    alone = found.alone.groupby(["side", "kind", "reason"], sort=False)["name"].agg(list)
-    lines += [
-        "",
-        *(
-            f"{side} alone: {len(names)} x {kind}, {reason}: {first_of(names)}"
-            for (side, kind, reason), names in alone.items()
-        ),
-    ]
+    lines.append("")
+    for (side, kind, reason), of_one in found.alone.groupby(["side", "kind", "reason"], sort=False):
+        lines.append(f"{side} alone: {len(of_one)} x {kind}, {reason}: {first_of(of_one['name'].tolist())}")
     return "\n".join([*lines, *found.notes, "IoU, every step and every case: --json"])
 
 

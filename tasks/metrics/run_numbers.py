@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -63,20 +65,20 @@ def _aggregated(panel: Panel, settings: ScoreSettings) -> tuple[pd.DataFrame, pd
 
 
 def _indexed(means: pd.DataFrame, sums: pd.DataFrame) -> dict[tuple[str, str, str], Numbers]:
-    keys = ["unit", "class_name", "metric"]
+    """The numbers of the whole set by unit, class and metric, from tables as per_sample and batch_summed are."""
     names = [metric.name for metric in SCORES]
     means, sums = (table[(table["stratum"] == "") & table["metric"].isin(names)] for table in (means, sums))
-    pooled = sums[sums["pooled"].to_numpy(bool)].set_index(keys)
-    found = {}
-    for row in means[means["class_name"] != ""].itertuples():
-        key = (row.unit, row.class_name, row.metric)
-        sum_row = pooled.loc[key]
-        found[key] = Numbers(
+    pooled_rows: Iterable[Any] = sums[sums["pooled"].to_numpy(bool)].itertuples()
+    pooled = {(row.unit, row.class_name, row.metric): row for row in pooled_rows}
+    rows: Iterable[Any] = means.itertuples()
+    return {
+        (key := (row.unit, row.class_name, row.metric)): Numbers(
             mean=float(row.mean),
             mean_missing=float(row.mean_missing_as_zero),
-            pooled=float(sum_row["mean"]),
-            pooled_missing=float(sum_row["pooled_missing_as_missed"]),
+            pooled=float(pooled[key].mean),
+            pooled_missing=float(pooled[key].pooled_missing_as_missed),
             n_images=int(row.n_images - row.n_failed),
             n_both_empty=None if pd.isna(row.n_both_empty) else int(row.n_both_empty),
         )
-    return found
+        for row in rows
+    }

@@ -89,8 +89,9 @@ def test_each_step_begins_where_the_last_ended_and_causes_keep_their_order(write
     found = segscale.reconcile(run, save(tmp_path, summary_of(other, {0: 0, 1: 1})))
     keys = ["label", "class_name", "metric", "aggregation", "unit"]
     order = list(CAUSES)
+    totals = {tuple(row[name] for name in keys): row for row in found.totals.to_dict("records")}
     for key, steps in found.steps.groupby(keys):
-        total = found.totals.set_index(keys).loc[key]
+        total = totals[key]
         assert steps["before"].iloc[0] == total["theirs"]
         assert steps["after"].iloc[-1] == total["ours"]
         assert steps["before"].tolist()[1:] == steps["after"].tolist()[:-1]

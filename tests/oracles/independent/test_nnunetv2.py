@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -267,7 +267,8 @@ def test_nothing_remains_between_its_summary_and_our_report(
     of_labels = found.totals[found.totals["label"] != "foreground"]
     assert set(of_labels["class_name"]) == set(folders.asked)
     stated = json.loads(summary.read_text())["mean"]
-    for row in of_labels.itertuples():
+    rows: Iterable[Any] = of_labels.itertuples()
+    for row in rows:
         name = {"dice": "Dice", "iou": "IoU"}[row.metric]
         assert row.theirs == pytest.approx(stated[str(folders.asked[row.class_name])][name], nan_ok=True)
         if row.aggregation == "per_sample":

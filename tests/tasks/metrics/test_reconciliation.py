@@ -245,5 +245,5 @@ def test_over_labels_those_without_a_class_are_left_out_and_classes_without_a_la
         causes.OTHER_LABELS,
         causes.ADDED_CLASSES,
     ]
-    assert (path.theirs, path.ours) == (0.65, pytest.approx(0.65))
+    assert [path.theirs, path.ours] == pytest.approx([0.65, 0.65])
     assert path.verdict == "explained"
