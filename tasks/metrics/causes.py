@@ -13,15 +13,15 @@ REPORTED = "reported"
 
 CAUSES: Mapping[str, str] = MappingProxyType(
     {
-        STATED: "the mean that summary.json states is not that of the counts of its cases",
+        STATED: "the mean that summary.json states, for that of the counts of its cases",
         UNKNOWN_CASES: "cases of summary.json that the report does not have",
         FAILED_CASES: "cases of summary.json whose image failed in the run",
         OTHER_LABELS: "labels of summary.json that the report does not have",
         VOXELS: "shared cases counted over another number of voxels: another grid, an ignore label, a mask",
         REFERENCE: "shared cases whose reference has another number of voxels of the label",
         PREDICTION: "shared cases with as many reference voxels and another prediction",
-        THRESHOLD: "the counts of summary.json are those at another threshold",
-        LABEL_MAP: "the counts of summary.json are those of another class",
+        THRESHOLD: "the threshold that the counts of summary.json are of, for that of the run",
+        LABEL_MAP: "the class that the counts of summary.json are of, for that of its label value",
         ADDED_CASES: "sound images of the report that summary.json does not have",
         ADDED_CLASSES: "classes of the report that summary.json does not have",
         POOLED: "counts of all images are summed, then divided, instead of averaging scores",
@@ -29,7 +29,7 @@ CAUSES: Mapping[str, str] = MappingProxyType(
         EMPTY: "images with both masks empty, which nnU-Net drops, are scored as metrics.empty says",
         UNIT: "counts are summed within each unit of metrics.unit, and units are averaged",
         MISSING: "images without a usable prediction count as missed",
-        REPORTED: "the report states another score than its counts give",
+        REPORTED: "what the report states, for what its counts give",
     }
 )
 """Each cause by its name: what it means."""
