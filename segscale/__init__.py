@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
-    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, rescore
+    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, reconcile, rescore
+    from segscale.flows.reports.reconcile import Reconciliation
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.lesions.counts import LesionCounts
     from segscale.tasks.lesions.lesions import Lesions, lesions
@@ -48,7 +49,8 @@ _HOMES = {
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
-    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "rescore"),
+    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "reconcile", "rescore"),
+    "flows.reports.reconcile": ("Reconciliation",),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.lesions.counts": ("LesionCounts",),
     "tasks.lesions.lesions": ("Lesions", "lesions"),
@@ -71,6 +73,7 @@ __all__ = [
     "LesionCounts",
     "Lesions",
     "OverlapCounts",
+    "Reconciliation",
     "Report",
     "SegscaleError",
     "SurfaceDistances",
@@ -89,6 +92,7 @@ __all__ = [
     "open_runs",
     "precision",
     "preview",
+    "reconcile",
     "rescore",
     "run",
     "sensitivity",

@@ -1,4 +1,4 @@
-"""The commands that read written reports: rescore, compare, diagnose, export."""
+"""The commands that read written reports: rescore, compare, diagnose, reconcile, export."""
 
 from __future__ import annotations
 
@@ -118,4 +118,26 @@ def export_command(report: str, folder: str, file: str, head: str | None) -> int
     return DONE
 
 
-REPORT_COMMANDS = (rescore_command, compare_command, diagnose_command, export_command)
+@click.command(
+    "reconcile",
+    short_help="Why nnU-Net's summary.json has other numbers.",
+    epilog=examples(
+        f"segscale reconcile {REPORT} fold_0/validation/summary.json",
+        f"segscale reconcile {REPORT} summary.json --json > steps.json",
+    ),
+)
+@click.argument("report", metavar="REPORT")
+@click.argument("summary", metavar="SUMMARY_JSON")
+@click.option("--head", metavar="NAME", help="Of a network with several: the head that is meant.")
+@options.as_json
+def reconcile_command(report: str, summary: str, head: str | None, as_json: bool) -> int:
+    """Why nnU-Net's summary.json and a report have other numbers: what each cause explains, and what remains."""
+    from segscale.flows.reports.reconcile import describe, reconcile_reports
+    from segscale.flows.reports.tables import tables_as_json
+
+    found = reconcile_reports(report, summary, head)
+    print(tables_as_json(found.tables, layout=found.layout) if as_json else describe(found))
+    return DONE
+
+
+REPORT_COMMANDS = (rescore_command, compare_command, diagnose_command, reconcile_command, export_command)

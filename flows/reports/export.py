@@ -15,7 +15,7 @@ from segscale.flows.reports.tables import readable_reports
 from segscale.storage.nearby import why_not_written
 from segscale.storage.reports import Report, open_report
 from segscale.storage.table_csv import encode_csv
-from segscale.tasks.metrics.nnunet_summary import COLUMNS, nnunet_summary
+from segscale.tasks.metrics.nnunet_summary import COLUMNS, Label, nnunet_summary
 from segscale.tasks.metrics.per_image import IS_REGION
 
 SUFFIX = ".parquet"
@@ -55,19 +55,28 @@ def summary_of(report: Report, head: str | None) -> tuple[dict[str, Any], list[s
     """What nnU-Net's evaluation would say of the cases of a report; and in sentences what the report does not tell."""
     has_regions = IS_REGION in report.columns("per_image")
     per_image = report.table("per_image", (*COLUMNS, *(("class_name", IS_REGION) if has_regions else ())))
-    dataset = report.run()["config"].get("dataset", {})
-    values, regions = dataset.get("label_values"), dataset.get("regions", {})
-    of_regions = {index: tuple(regions[name]) for index, name in _region_names(per_image)}
-    indices = sorted(index for index in per_image["class_index"].unique() if index >= 0 and index not in of_regions)
-    labels = dict(zip(indices, values or indices, strict=True)) | of_regions
+    labels, are_named = labels_of(report, per_image)
     summary = nnunet_summary(per_image, labels, head)
     unknown = ["reference_file and prediction_file are the ids of images: a report keeps no paths"]
-    if not values:
+    if not are_named:
         unknown.append("labels are the indices of classes (1, 2, ...): the configuration names no label_values")
     n_images = per_image["image_id"].nunique()
     if n_failed := n_images - len(summary["metric_per_case"]):
         unknown.append(f"{n_failed} of {n_images} images failed and are no cases; failures.parquet says why")
     return summary, unknown
+
+
+def labels_of(report: Report, per_image: pd.DataFrame) -> tuple[dict[int, Label], bool]:
+    """The label value of each class and the values of each region, by its index; and whether the configuration names
+    them, or they are the indices of classes.
+
+    per_image: class_index, and of reports with regions class_name and is_region.
+    """
+    dataset = report.run()["config"].get("dataset", {})
+    values, regions = dataset.get("label_values"), dataset.get("regions", {})
+    of_regions = {index: tuple(regions[name]) for index, name in _region_names(per_image)}
+    indices = sorted(index for index in per_image["class_index"].unique() if index >= 0 and index not in of_regions)
+    return dict(zip(indices, values or indices, strict=True)) | of_regions, bool(values)
 
 
 def _region_names(per_image: pd.DataFrame) -> Iterable[tuple[int, str]]:

@@ -10,6 +10,7 @@ from segscale.flows.config.spoken import settings_spoken
 from segscale.flows.reports.compare import compare_reports
 from segscale.flows.reports.diagnose import diagnose_path
 from segscale.flows.reports.export import summary_of
+from segscale.flows.reports.reconcile import Reconciliation, reconcile_reports
 from segscale.flows.reports.rescore import open_rescoring, tables_of
 from segscale.flows.reports.tables import readable_reports
 from segscale.storage.reports import open_report
@@ -113,6 +114,26 @@ def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:
     """
     with readable_reports():
         return summary_of(open_report(report), head)[0]
+
+
+def reconcile(report: str, summary: str, *, head: str | None = None) -> Reconciliation:
+    """Why nnU-Net's summary.json and a report state other numbers for the same predictions: a step for each cause.
+
+    Args:
+        report: folder or URL of a report.
+        summary: path or URL of a summary.json, as nnU-Net's version 2 or version 1 writes it.
+        head: of a network with several outputs, the one that is meant.
+
+    Returns:
+        A frozen record: the tables ``totals``, ``steps``, ``cases`` and ``alone``, whose columns docs/reconcile.md
+        describes, and ``notes``. Differences are ours - theirs; NaN is undefined. The steps of a total begin at
+        nnU-Net's number and end at ours, each where the one before it ended.
+
+    Raises:
+        ConfigError: one of both cannot be read, they have no case or no label in common, a case can be two images, or
+            one of several heads has to be named.
+    """
+    return reconcile_reports(report, summary, head)
 
 
 def diagnose(path: str) -> list[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,11 +229,14 @@ def test_its_formula(folders: Folders, ours: pd.DataFrame) -> None:
             check_same(ours.loc[path.name.removesuffix(".nii.gz"), name], theirs)
 
 
-@pytest.mark.skipif(not os.environ.get("SEGSCALE_NNUNET"), reason="SEGSCALE_NNUNET names a Python that has nnunetv2")
-def test_the_package(folders: Folders, ours: pd.DataFrame, tmp_path: Path) -> None:
-    program, summary = tmp_path / "program.py", tmp_path / "summary.json"
+@pytest.fixture(scope="module")
+def summary(folders: Folders) -> Path:
+    """What nnU-Net writes of the folders."""
+    if not os.environ.get("SEGSCALE_NNUNET"):
+        pytest.skip("SEGSCALE_NNUNET names a Python that has nnunetv2")
+    program, written = folders.folder / "program.py", folders.folder / "summary.json"
     program.write_text(PROGRAM)  # its processes import it anew
-    arguments = (folders.references, folders.predictions, summary, json.dumps(list(folders.asked.values())))
+    arguments = (folders.references, folders.predictions, written, json.dumps(list(folders.asked.values())))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run(
         [os.environ["SEGSCALE_NNUNET"], program, *arguments, json.dumps(folders.ignored)],
@@ -241,12 +244,37 @@ def test_the_package(folders: Folders, ours: pd.DataFrame, tmp_path: Path) -> No
         env=environment,
         timeout=300,
     )
+    return written
+
+
+def test_the_package(folders: Folders, ours: pd.DataFrame, summary: Path) -> None:
     theirs = json.loads(summary.read_text())
     assert len(theirs["metric_per_case"]) == len(list(folders.references.iterdir()))
     for case in theirs["metric_per_case"]:
         image_id = Path(case["reference_file"]).name.removesuffix(".nii.gz")
         for name, asked in folders.asked.items():
             check_same(ours.loc[image_id, name], case["metrics"][str(asked)])
+
+
+def test_nothing_remains_between_its_summary_and_our_report(
+    folders: Folders, ours: pd.DataFrame, summary: Path
+) -> None:
+    (report,) = (folders.folder / "output" / "reports").glob("*/*")
+    found = segscale.reconcile(str(report), str(summary))
+    assert len(found.cases) == len(ours.loc[(slice(None), list(folders.asked)), :])
+    assert set(found.cases["state"]) == {"equal"}
+    assert set(found.totals["verdict"]) <= {"explained", "undefined"}
+    of_labels = found.totals[found.totals["label"] != "foreground"]
+    assert set(of_labels["class_name"]) == set(folders.asked)
+    stated = json.loads(summary.read_text())["mean"]
+    rows: Iterable[Any] = of_labels.itertuples()
+    for row in rows:
+        name = {"dice": "Dice", "iou": "IoU"}[row.metric]
+        assert row.theirs == pytest.approx(stated[str(folders.asked[row.class_name])][name], nan_ok=True)
+        if row.aggregation == "per_sample":
+            assert row.ours == pytest.approx(row.theirs, rel=1e-14, nan_ok=True)
+            scores = ours.xs(row.class_name, level="class_name")[row.metric]
+            assert row.ours == pytest.approx(scores.mean(), nan_ok=True)
 
 
 WRITE = """
