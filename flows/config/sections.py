@@ -286,3 +286,7 @@ class Report(Section):
     run_id: Annotated[str, Field(max_length=100), spelled(rf"({NAME})?", NAMED)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def forbids(self, n_failed: int, n_images: int) -> bool:
+        """Whether more images failed than a run may have."""
+        return n_failed > 0 and n_failed / n_images > self.max_failure_rate

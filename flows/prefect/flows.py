@@ -9,9 +9,11 @@ from prefect import Flow, flow
 
 from segscale.flows import evaluate, ingest, predict, report, score, train
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.config.sections import Report
 from segscale.flows.maintenance import repair
 from segscale.flows.maintenance.repair import Repair
 from segscale.flows.prefect.cancelled import until_cancelled
+from segscale.flows.prefect.ending import SAME_AGAIN, end_of_run, end_of_stage, let_it_rest
 from segscale.flows.prefect.observer import PrefectObserver
 from segscale.flows.report import RunResult
 from segscale.flows.stage import StageSummary
@@ -19,38 +21,53 @@ from segscale.flows.stage import StageSummary
 R = TypeVar("R")
 
 
-def _observed(run: Callable[[EvaluationConfig, PrefectObserver], R], config: EvaluationConfig) -> R:
-    return until_cancelled(lambda: run(config, PrefectObserver(config.dataset.name)))
+def _as_it_is(result: R, _: Report) -> R:
+    return result
+
+
+def _observed(
+    run: Callable[[EvaluationConfig, PrefectObserver], R],
+    config: EvaluationConfig,
+    end: Callable[[R, Report], R] = _as_it_is,
+) -> R:
+    def body() -> R:
+        try:
+            return end(run(config, PrefectObserver(config.dataset.name)), config.report)
+        except SAME_AGAIN:
+            let_it_rest()
+            raise
+
+    return until_cancelled(body)
 
 
 @flow(name="evaluate-dataset")
 def evaluate_dataset(config: EvaluationConfig) -> RunResult:
     """Evaluate a data set end to end; work that the store holds already is not done again."""
-    return _observed(evaluate.run, config)
+    return _observed(evaluate.run, config, end_of_run)
 
 
 @flow(name="ingest-dataset")
 def ingest_dataset(config: EvaluationConfig) -> StageSummary:
     """Normalise a data set and chunk it into the Zarr shards of the store."""
-    return _observed(ingest.run, config)
+    return _observed(ingest.run, config, end_of_stage)
 
 
 @flow(name="predict-dataset")
 def predict_dataset(config: EvaluationConfig) -> StageSummary:
     """Run UNet++ over an ingested data set and commit the counts of every image."""
-    return _observed(predict.run, config)
+    return _observed(predict.run, config, end_of_stage)
 
 
 @flow(name="score-dataset")
 def score_dataset(config: EvaluationConfig) -> StageSummary:
     """Count existing predictions against their references."""
-    return _observed(score.run, config)
+    return _observed(score.run, config, end_of_stage)
 
 
 @flow(name="report-dataset")
 def report_dataset(config: EvaluationConfig) -> RunResult:
     """Write the report of a data set whose predictions are counted."""
-    return _observed(report.run, config)
+    return _observed(report.run, config, end_of_run)
 
 
 @flow(name="repair-dataset")

@@ -12,10 +12,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from segscale.errors import ConfigError, DataError, FirstImagesError, StoreError
 from segscale.flows.observer import Observer
 from segscale.flows.prefect.artifacts import publish_link, publish_table, set_progress, start_progress
 from segscale.flows.prefect.concurrency import turn
+from segscale.flows.prefect.ending import SAME_AGAIN
 from segscale.flows.report import RunResult
 from segscale.flows.stage import StageSummary
 from segscale.storage.objects import ObjectStore
@@ -70,4 +70,4 @@ class PrefectObserver(Observer):
 
 def _may_help(_task: object, _run: object, state: State[object]) -> bool:
     """Whether trying a stage again can end otherwise: not where the configuration or the data is wrong."""
-    return not isinstance(state.result(raise_on_failure=False), ConfigError | DataError | FirstImagesError | StoreError)
+    return not isinstance(state.result(raise_on_failure=False), SAME_AGAIN)
