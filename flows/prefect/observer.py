@@ -16,6 +16,7 @@ from segscale.flows.observer import Observer
 from segscale.flows.prefect.artifacts import publish_link, publish_table, set_progress, start_progress
 from segscale.flows.prefect.concurrency import turn
 from segscale.flows.prefect.ending import SAME_AGAIN
+from segscale.flows.prefect.names import name_of
 from segscale.flows.report import RunResult
 from segscale.flows.stage import StageSummary
 from segscale.storage.objects import ObjectStore
@@ -38,7 +39,13 @@ class PrefectObserver(Observer):
         def run_stage() -> R:
             return body()
 
-        as_task = task(name=name, retries=retries, retry_condition_fn=_may_help, cache_policy=NO_CACHE)
+        as_task = task(
+            name=name,
+            task_run_name=name_of(self._dataset, name),
+            retries=retries,
+            retry_condition_fn=_may_help,
+            cache_policy=NO_CACHE,
+        )
         return as_task(run_stage)()
 
     def progress(self, stage: str) -> Callable[[float], None]:
