@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
@@ -279,6 +280,14 @@ class Store(Section):
         return ObjectStore(self.path, self.single_driver)
 
 
+def _served(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        raise ValueError(
+            f"expected the address under which report.path is served, such as https://HOST/reports, got {as_toml(url)}"
+        )
+    return url.rstrip("/")
+
+
 class Report(Section):
     """Where the tables go, and how many failures a run may have."""
 
@@ -286,6 +295,8 @@ class Report(Section):
     run_id: Annotated[str, Field(max_length=100), spelled(rf"({NAME})?", NAMED)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    url: Annotated[Place, AfterValidator(_served)] = ""
+    """Base address under which `path` is served, for links to reports; empty: reports are named by their path."""
 
     def forbids(self, n_failed: int, n_images: int) -> bool:
         """Whether more images failed than a run may have."""

@@ -35,7 +35,7 @@ def _observed(
     def body() -> R:
         with log_lines_at_the_server():
             try:
-                return end(run(config, PrefectObserver(config.dataset.name)), config.report)
+                return end(run(config, PrefectObserver(config.dataset.name, config.report.url)), config.report)
             except SAME_AGAIN:
                 let_it_rest()
                 raise
