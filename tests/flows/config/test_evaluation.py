@@ -211,6 +211,9 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("report", "run_id", "../other", "expected letters A to Z"),
         ("report", "run_id", "x" * 101, "at most 100"),
         ("report", "max_failure_rate", 1.5, "less than or equal to 1"),
+        ("report", "url", "file:///reports", "such as https://HOST/reports"),
+        ("report", "url", "HOST/reports", "such as https://HOST/reports"),
+        ("report", "url", "https://me:planted@host/reports", "without user, password"),
         ("train", "filters", [8, 0], "greater than or equal to 1"),
         ("train", "filters", [8], "filters: expected at least 2"),
         ("train", "patch", 33, "multiple of 32"),
@@ -275,6 +278,7 @@ def test_a_bad_value_is_refused_in_one_line(section: str, key: str, value: objec
         ("store", "shard_images", 65536),
         ("report", "run_id", "nightly-2026.01_a"),
         ("report", "max_failure_rate", 1.0),
+        ("report", "url", "http://host:8000"),
     ],
 )
 def test_the_ends_of_the_ranges_are_in_them(section: str, key: str, value: object) -> None:
