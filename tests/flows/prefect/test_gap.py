@@ -26,8 +26,9 @@ def report_of(folder: Path, name: str, sizes: list[int], means: list[float]) -> 
     terms = {"covariance_term": 0.25, "smoothing_term": 0.0, "undefined_term": 0.0}
     gap = pd.DataFrame([{**same, "per_sample_mean": means[0], "pooled": means[-1], "gap": 0.25, **terms}])
     over = gap.assign(class_index=-1, class_name=MACRO)
+    shuffled = {"shuffle_std": 0.0}
     batches = pd.DataFrame(
-        {**same, "batch_size": size, "pooled": size == sizes[-1], "mean": mean, "shuffle_mean": mean, "shuffle_std": 0.0}
+        {**same, "batch_size": size, "pooled": size == sizes[-1], "mean": mean, "shuffle_mean": mean, **shuffled}
         for size, mean in zip(sizes, means, strict=True)
     )
     tables = {"gap": pd.concat([gap, over], ignore_index=True), "batch_summed": batches}
