@@ -22,7 +22,7 @@ def test_times_are_those_of_prefect_also_where_clocks_are_set_back(cron: str, ti
     told = asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(n=6, start=NOW))
     # Of an hour that comes twice Prefect takes the first, which no clock on a wall tells from the second.
     ours = [time.replace(tzinfo=None) for time in Due(cron, timezone).times(NOW, 6)]
-    assert ours == [dt.datetime(*time.timetuple()[:6]) for time in told]  # noqa: DTZ001  # of the wall
+    assert ours == [dt.datetime(*time.timetuple()[:6]) for time in told]  # of the wall
 
 
 @pytest.mark.parametrize(
