@@ -70,7 +70,7 @@ def _config_command(
     "run",
     "segscale run lesions.toml",
     "segscale run lesions.toml --workers 4 --quiet",
-    "segscale run lesions.toml --scheduler tcp://node7:8786",
+    "segscale run lesions.toml --scheduler node7:8786",
     lists=True,
     predicts=True,
 )

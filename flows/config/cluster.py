@@ -32,8 +32,15 @@ def _without_secrets(address: str) -> str:
     return address
 
 
+def _with_scheme(address: str) -> str:
+    """As Dask reads it: what names a machine and a port alone is reached by tcp."""
+    return f"tcp://{address}" if re.fullmatch(r"([^\s/?#:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d+", address) else address
+
+
 # As with places: shown without its secrets by whoever refuses it.
-Address = Annotated[str, AfterValidator(_without_secrets), BeforeValidator(_shown_address)]
+Address = Annotated[
+    str, AfterValidator(_without_secrets), AfterValidator(_with_scheme), BeforeValidator(_shown_address)
+]
 
 
 def _shown_lines(lines: object) -> object:
@@ -108,7 +115,8 @@ class Cluster(Section):
     def _check_address(self) -> None:
         if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://[^\s/?#]+:\d+", self.address):
             raise ValueError(
-                f'address: expected one like tcp://HOST:PORT with kind = "address", got {as_toml(self.address)}'
+                f'address: expected HOST:PORT, or one like tls://HOST:PORT, with kind = "address", got '
+                f"{as_toml(self.address)}"
             )
         tls = (self.tls_ca, self.tls_cert, self.tls_key)
         if any(tls) and not all(tls):

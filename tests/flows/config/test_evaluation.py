@@ -205,7 +205,7 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("store", "shard_images", 65537, "less than or equal to 65536"),
         ("store", "keep", "all", '"probabilities"'),
         ("cluster", "kind", "ray", '"slurm"'),
-        ("cluster", "kind", "address", "expected one like tcp://HOST:PORT"),
+        ("cluster", "kind", "address", "expected HOST:PORT, or one like tls://HOST:PORT"),
         ("cluster", "address", "tcp://host:8786", 'is not used with kind = "local", only with "address"'),
         ("cluster", "workers", -1, "greater than or equal to 0"),
         ("report", "run_id", "../other", "expected letters A to Z"),
