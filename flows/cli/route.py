@@ -79,4 +79,5 @@ def run_job(job: Job, config: EvaluationConfig, prefect: bool | None, **known: A
         from segscale.flows.prefect.own_server import start_own_server
 
         start_own_server()
-    return result_of(FLOW_OF[job.run](config, return_state=True))
+    flow: Any = FLOW_OF[job.run]
+    return result_of(flow(config, return_state=True))

@@ -53,7 +53,6 @@ def schedule(config: EvaluationConfig, path: Path, when: Due, pool: Pool | None)
 
 def deployment(config: EvaluationConfig, path: Path, when: Due, pool: Pool | None) -> RunnerDeployment:
     """What is registered. Raises ConfigError for a schedule that Prefect cannot keep."""
-    in_pool = {"work_pool_name": pool.name, "job_variables": {"env": HEARTBEATS}} if pool else {}
     now = dt.datetime.now(dt.UTC)
     return RunnerDeployment.from_entrypoint(
         entrypoint=f"{flows.__name__}.evaluate_dataset",
@@ -64,7 +63,8 @@ def deployment(config: EvaluationConfig, path: Path, when: Due, pool: Pool | Non
         concurrency_limit=1,
         schedules=[schedule_of({"cron": when.cron, "timezone": when.timezone}, f"{path}: --cron")],
         paused=False,
-        **in_pool,
+        work_pool_name=pool.name if pool else None,
+        job_variables={"env": HEARTBEATS} if pool else None,
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from prefect.client.schemas.objects import State
-from prefect.states import Failed, StateType
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Failed
 
 from segscale.errors import ConfigError
 from segscale.flows.config.sections import Report

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.deployments.runner import RunnerDeployment
 from prefect.utilities.schema_tools.validation import validate
 
 from segscale.errors import ConfigError
@@ -103,7 +104,7 @@ def test_one_of_the_same_file_is_made_anew_by_a_pool(config: Path, monkeypatch: 
     made = schedule.deployment(load_config(config), config, NIGHTLY, POOL)
     monkeypatch.setattr(schedule, "get_client", lambda **_: Client(made.description))
     monkeypatch.setattr(schedule, "limit_turns", lambda datasets: done.extend(datasets))
-    monkeypatch.setattr(schedule.RunnerDeployment, "apply", lambda one: done.append(one.name))
+    monkeypatch.setattr(RunnerDeployment, "apply", lambda one: done.append(one.name))
     schedule.schedule(load_config(config), config, NIGHTLY, POOL)
     assert done == ["brains", "lesions"]
 
