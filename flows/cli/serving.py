@@ -40,7 +40,7 @@ def schedule_command(config: str, cron: str, pool: str | None, quiet: bool) -> i
     when, resolved = due(cron), load_config(config)
     server = expected_server("schedule")
     check_answers(server)
-    found = find_pool(server, pool) if pool else None
+    found = (find_pool(server, pool) or pool) if pool else None
     try:
         check_sources(resolved)
         check_model_path(resolved)
@@ -49,8 +49,6 @@ def schedule_command(config: str, cron: str, pool: str | None, quiet: bool) -> i
             raise
         # The workers of a pool may be on machines that have the files.
         logger.warning("schedule: on this machine: %s", error)
-    if found is not None and not found.has_workers:
-        logger.warning("schedule: no worker is there yet: prefect worker start --pool %s", found.name)
     from segscale.flows.prefect.schedule import schedule
 
     schedule(resolved, Path(config), when, found)

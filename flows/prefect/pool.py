@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,38 +20,40 @@ class Pool:
     """Whether one has been heard of lately, as far as the server says so."""
 
 
-def find_pool(server: Server, name: str) -> Pool:
-    """The pool of this name. Raises ConfigError where there is none, or one whose runs would find no Segscale.
+def find_pool(server: Server, name: str) -> Pool | None:
+    """The pool of this name; None where the server wants a login, or a certificate, that Prefect alone knows.
 
-    What a server does not tell without more than a password (Prefect has settings of its own for it) is left to
-    Prefect.
+    Raises ConfigError where there is no such pool, or one whose runs would find no Segscale.
     """
     import httpx
 
-    with httpx.Client(base_url=server.url.rstrip("/"), headers=_login(), timeout=ANSWER_SECONDS) as client:
+    with httpx.Client(base_url=server.url.rstrip("/"), timeout=ANSWER_SECONDS) as client:
         try:
             answer = client.get(f"/work_pools/{quote(name, safe='')}")
             if answer.status_code == 404:
                 others = client.post("/work_pools/filter", json={}).json()
-                raise ConfigError(_no_pool(name, [str(one["name"]) for one in others]))
+                raise no_pool(name, [str(one["name"]) for one in others])
         except httpx.HTTPError:
-            return Pool(name, has_workers=True)
-    if answer.status_code != 200:
-        return Pool(name, has_workers=True)
-    found = answer.json()
+            return None
+    return pool_of(answer.json()) if answer.status_code == 200 else None
+
+
+def pool_of(found: Mapping[str, Any]) -> Pool:
+    """What the server says of a pool. Raises ConfigError where its runs would find no Segscale."""
     _refuse_strange_image(found)
-    return Pool(name, has_workers=found.get("status") != "NOT_READY")
+    return Pool(found["name"], has_workers=found.get("status") != "NOT_READY")
 
 
-def _no_pool(name: str, others: list[str]) -> str:
+def no_pool(name: str, others: list[str]) -> ConfigError:
+    """What is raised where the server has other pools, or none."""
     there = f"there are {', '.join(sorted(others))}" if others else "there is none"
-    return (
+    return ConfigError(
         f"--pool: expected a work pool of the server, got {name!r}; {there}; make it with `prefect work-pool create "
         f"{quote(name)} --type process`, and start a worker with `prefect worker start --pool {quote(name)}`"
     )
 
 
-def _refuse_strange_image(pool: dict[str, Any]) -> None:
+def _refuse_strange_image(pool: Mapping[str, Any]) -> None:
     """In a container of Prefect's own image there is no Segscale, and the first night would tell."""
     known = pool.get("base_job_template", {}).get("variables", {}).get("properties", {})
     if "image" in known and not known["image"].get("default"):
@@ -59,13 +61,3 @@ def _refuse_strange_image(pool: dict[str, Any]) -> None:
             f"--pool: {pool['name']} starts containers, of an image that nobody has named; name one with Segscale as "
             "`image` in the pool's base job template, or deploy with deploy/prefect.yaml, which does"
         )
-
-
-def _login() -> dict[str, str]:
-    from base64 import b64encode
-
-    if key := os.environ.get("PREFECT_API_KEY"):
-        return {"Authorization": f"Bearer {key}"}
-    if login := os.environ.get("PREFECT_API_AUTH_STRING"):
-        return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
-    return {}

@@ -15,7 +15,7 @@ from segscale.errors import ConfigError
 from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.prefect import flows
 from segscale.flows.prefect.due import Due
-from segscale.flows.prefect.pool import Pool
+from segscale.flows.prefect.pool import Pool, no_pool, pool_of
 from segscale.flows.prefect.serve import (
     limit_turns,
     parameter_of,
@@ -29,18 +29,21 @@ HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 """They tell deploy/automations.yaml that a run is alive."""
 
 
-def schedule(config: EvaluationConfig, path: Path, when: Due, pool: Pool | None) -> None:
+def schedule(config: EvaluationConfig, path: Path, when: Due, pool: Pool | str | None) -> None:
     """Register `evaluate-dataset/STEM`, STEM as the file at `path` is called, in place of what it was before.
 
-    With a pool its workers run what is due. Without one this process does, until it is stopped; then it cancels what is
-    under way and pauses the schedule. Raises ConfigError where another file has a deployment of this name, and for
-    what the server refuses.
+    With a pool (by its name, where nothing is known of it yet) its workers run what is due. Without one this process
+    does, until it is stopped; then it cancels what is under way and pauses the schedule. Raises ConfigError where
+    another file has a deployment of this name, and for what the server refuses.
     """
-    made = deployment(config, path, when, pool)
     try:
+        pool = _found(pool) if isinstance(pool, str) else pool
+        made = deployment(config, path, when, pool)
         _refuse_another(made)
         limit_turns((config.dataset.name,))
         if pool is not None:
+            if not pool.has_workers:
+                logger.warning("schedule: no worker is there yet: prefect worker start --pool %s", pool.name)
             made.apply()
             _say(made, when, f"by a worker of the pool {pool.name}")
             return
@@ -66,6 +69,15 @@ def deployment(config: EvaluationConfig, path: Path, when: Due, pool: Pool | Non
         work_pool_name=pool.name if pool else None,
         job_variables={"env": HEARTBEATS} if pool else None,
     )
+
+
+def _found(name: str) -> Pool:
+    """What Prefect, which can log in, finds of the pool."""
+    with get_client(sync_client=True) as client:
+        try:
+            return pool_of(client.read_work_pool(name).model_dump(mode="json"))
+        except ObjectNotFound:
+            raise no_pool(name, [pool.name for pool in client.read_work_pools()]) from None
 
 
 def _origin(path: Path) -> str:

@@ -30,8 +30,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     real = httpx.Client
     monkeypatch.setattr(httpx, "Client", lambda **given: real(transport=httpx.MockTransport(answer), **given))
-    monkeypatch.delenv("PREFECT_API_KEY", raising=False)
-    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
     return found
 
 
@@ -45,11 +43,13 @@ def of_image(**image: str) -> dict[str, Any]:
         pytest.param(200, PROCESS, Pool("nights", True), id="a pool with workers"),
         pytest.param(200, {**PROCESS, "status": "NOT_READY"}, Pool("nights", False), id="nobody works there yet"),
         pytest.param(200, of_image(default="segscale:0.1.0-cpu"), Pool("nights", True), id="containers of an image"),
-        pytest.param(401, {}, Pool("nights", True), id="who may ask is for Prefect to say"),
-        pytest.param(None, {}, Pool("nights", True), id="and so is a certificate"),
+        pytest.param(401, {}, None, id="who may ask is for Prefect to say"),
+        pytest.param(None, {}, None, id="and so is a certificate"),
     ],
 )
-def test_a_pool_that_is_there(code: int | None, body: dict[str, Any], expected: Pool, asked: dict[str, Any]) -> None:
+def test_a_pool_that_is_there(
+    code: int | None, body: dict[str, Any], expected: Pool | None, asked: dict[str, Any]
+) -> None:
     asked["answers"]["/api/work_pools/nights"] = (code, body)
     assert find_pool(SERVER, "nights") == expected
 
@@ -73,19 +73,3 @@ def test_containers_of_no_named_image_would_hold_no_segscale(asked: dict[str, An
     asked["answers"]["/api/work_pools/nights"] = (200, of_image())
     with pytest.raises(ConfigError, match="nights starts containers, of an image that nobody has named"):
         find_pool(SERVER, "nights")
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "header"),
-    [
-        pytest.param("PREFECT_API_KEY", "planted", "Bearer planted", id="a key"),
-        pytest.param("PREFECT_API_AUTH_STRING", "me:planted", "Basic bWU6cGxhbnRlZA==", id="a password"),
-    ],
-)
-def test_it_is_asked_as_prefect_would_ask(
-    variable: str, value: str, header: str, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked["answers"]["/api/work_pools/nights"] = (200, PROCESS)
-    monkeypatch.setenv(variable, value)
-    find_pool(SERVER, "nights")
-    assert [request.headers["Authorization"] for request in asked["requests"]] == [header]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import WorkPool, WorkPoolStatus
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.utilities.schema_tools.validation import validate
 
 from segscale.errors import ConfigError
@@ -107,6 +110,28 @@ def test_one_of_the_same_file_is_made_anew_by_a_pool(config: Path, monkeypatch: 
     monkeypatch.setattr(RunnerDeployment, "apply", lambda one: done.append(one.name))
     schedule.schedule(load_config(config), config, NIGHTLY, POOL)
     assert done == ["brains", "lesions"]
+
+
+class Pools(Client):
+    """A server with one pool, which is another."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def read_work_pool(self, name: str) -> WorkPool:
+        if name != "days":
+            raise ObjectNotFound(ValueError("404"))
+        return WorkPool(name="days", type="process", status=WorkPoolStatus.NOT_READY, default_queue_id=uuid4())
+
+    def read_work_pools(self) -> list[WorkPool]:
+        return [self.read_work_pool("days")]
+
+
+def test_a_pool_that_only_prefect_may_ask_for_is_asked_for_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "get_client", lambda **_: Pools())
+    assert schedule._found("days") == Pool("days", has_workers=False)
+    with pytest.raises(ConfigError, match="--pool: expected a work pool of the server, got 'nights'; there are days;"):
+        schedule._found("nights")
 
 
 def test_without_a_pool_this_process_runs_what_is_due(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
