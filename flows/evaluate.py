@@ -6,7 +6,7 @@ from functools import partial
 
 from segscale.errors import SegscaleError
 from segscale.flows import page
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import find_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_facts, check_model
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -49,7 +49,7 @@ def check(config: EvaluationConfig, listed: Run | None = None) -> None:
 
 def _check(run: Run) -> None:
     config = run.config
-    check_cluster(config.cluster)
+    find_cluster(config.cluster)
     listing = run.listing()
     if not scores_predictions(config, listing):
         known = _known_plan(run)

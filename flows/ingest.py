@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import find_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -50,7 +50,7 @@ def check(config: EvaluationConfig) -> None:
 
 
 def _check(run: Run) -> None:
-    check_cluster(run.config.cluster)
+    find_cluster(run.config.cluster)
     run.look()
     check_folders(run.config)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import find_cluster
 from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import check_model
@@ -40,7 +40,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSumma
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
     check_installed("predict")
-    check_cluster(config.cluster)
+    find_cluster(config.cluster)
     store = config.store.open()
     require_catalog(config, store, scored=False)
     check_as_counted(config, store, list_dataset(config).images, scored=False)

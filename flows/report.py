@@ -81,10 +81,6 @@ class RunResult:
         """The report to look at."""
         return f"{self.path}/{PAGE}"
 
-    @property
-    def failure_rate(self) -> float:
-        return self.n_failed / self.n_images
-
 
 def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> RunResult:
     """Write the report of a data set whose predictions are counted."""

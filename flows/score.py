@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from segscale.errors import ConfigError
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import find_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.cluster_keys import longest_shard_seconds
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -64,7 +64,7 @@ def check(config: EvaluationConfig) -> None:
 
 
 def _check(run: Run) -> None:
-    check_cluster(run.config.cluster)
+    find_cluster(run.config.cluster)
     run.look()
     check_folders(run.config)
 

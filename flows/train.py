@@ -11,7 +11,7 @@ import pandas as pd
 import psutil
 
 from segscale.errors import ArgumentError, ConfigError, DataError, StoreError
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import find_cluster
 from segscale.flows.checks.extras import check_installed
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -51,7 +51,7 @@ def check(config: EvaluationConfig) -> None:
 
 def _check(run: Run) -> None:
     check_installed("train")
-    check_cluster(run.config.cluster)
+    find_cluster(run.config.cluster)
     if not names_images(run.listing()):
         raise ConfigError("dataset.images: expected the images that a network is trained on, none are named")
     run.look()

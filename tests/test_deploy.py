@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from ruamel.yaml import YAML
 
-from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.config.evaluation import EvaluationConfig, load_config
 from segscale.flows.prefect import flows
+from segscale.flows.prefect.concurrency import limit_name
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "deploy" / "prefect.yaml")
@@ -66,7 +68,31 @@ def test_no_schedule_runs_before_somebody_says_so(deployment: dict[str, Any]) ->
 
 def test_the_main_job_and_the_training_are_scheduled() -> None:
     scheduled = [entry["entrypoint"] for entry in DEPLOYMENTS if entry.get("schedules")]
-    assert scheduled == [f"{flows.__name__}.evaluate_dataset", f"{flows.__name__}.train_model"]
+    assert scheduled == [f"{flows.__name__}.{name}" for name in ("evaluate_dataset", "evaluate_dataset", "train_model")]
+
+
+def test_a_night_of_predictions_needs_no_network() -> None:
+    by_name = {entry["name"]: entry for entry in DEPLOYMENTS}
+    written = EvaluationConfig.model_validate(by_name["nightly-predictions"]["parameters"]["config"])
+    for config in (written, load_config(ROOT / "deploy" / "lesions.toml")):
+        assert config.predictions.path
+        assert not config.model.path
+    page = (ROOT / "docs" / "prefect.md").read_text()
+    shown = (ROOT / "deploy" / "lesions.toml").read_text().partition("[dataset]")
+    assert f"```toml\n{shown[1]}{shown[2]}```" in page
+
+
+def test_the_header_makes_every_pool_and_limit_that_is_asked_for() -> None:
+    header = (ROOT / "deploy" / "prefect.yaml").read_text().partition("\nname:")[0]
+    made = re.findall(r"^#   prefect work-pool create (\S+) --type (\S+)", header, re.MULTILINE)
+    assert {name for name, _ in made} == {entry["work_pool"]["name"] for entry in DEPLOYMENTS}
+    limits = re.findall(r"^#   prefect gcl create (\S+) ", header, re.MULTILINE)
+    datasets = {entry["parameters"]["config"]["dataset"]["name"] for entry in DEPLOYMENTS}
+    assert limits == [limit_name(name) for name in datasets]
+    # docs/prefect.md, whose commands are run, has the same.
+    page = (ROOT / "docs" / "prefect.md").read_text()
+    for command in re.findall(r"^#   (prefect \S.*)$", header, re.MULTILINE):
+        assert f"\n{command}\n" in page.replace("\n    ", "\n"), command
 
 
 def test_the_nightly_run_is_the_main_job() -> None:

@@ -18,6 +18,22 @@ def check_cluster(config: Cluster) -> None:
         check(config)
 
 
+def find_cluster(config: Cluster) -> None:
+    """The same, and ask for workers that somebody else has started, before anybody waits for files to be looked at.
+
+    Raises ClusterLostError where they do not come within `cluster.wait_seconds`. Workers that a run starts itself, as
+    processes, jobs or pods, come with its first shard.
+    """
+    check_cluster(config)
+    if config.kind == "address":
+        # Of Dask nothing is loaded for the other kinds.
+        from segscale.flows.cluster.address import open_client
+        from segscale.flows.cluster.preflight import check_present
+
+        with open_client(config) as client:
+            check_present(client, config)
+
+
 def check_gpus(config: Cluster) -> None:
     """Raise ConfigError for fewer visible GPUs than workers are asked for."""
     found = len(visible_gpus())

@@ -47,6 +47,8 @@ def last_words(arguments: list[str]) -> str:
     """What is said behind the news that a command was interrupted."""
     if arguments[:1] == ["serve"]:
         return "; schedules are paused until the next serve"
+    if arguments[:1] == ["schedule"]:
+        return "; what this process runs by a schedule is paused until the next schedule"
     return "" if _only_reads(arguments) else "; what was committed stays, run again to resume"
 
 

@@ -70,7 +70,7 @@ def _config_command(
     "run",
     "segscale run lesions.toml",
     "segscale run lesions.toml --workers 4 --quiet",
-    "segscale run lesions.toml --scheduler tcp://node7:8786",
+    "segscale run lesions.toml --scheduler node7:8786",
     lists=True,
     predicts=True,
 )
@@ -155,7 +155,7 @@ def _stage_done(config: EvaluationConfig, summary: Any) -> int:
         f"{summary.stage}: {counted(summary.shards, 'shard')}, {summary.reused} of them done before; "
         f"{counted(summary.images, 'image')} now, {summary.failed} failed"
     )
-    return FAILURES if summary.failed > config.report.max_failure_rate * summary.images else DONE
+    return FAILURES if config.report.forbids(summary.failed, summary.images) else DONE
 
 
 def finish(config: EvaluationConfig, result: Any) -> int:
@@ -169,7 +169,7 @@ def finish(config: EvaluationConfig, result: Any) -> int:
 
 def exit_code(config: EvaluationConfig, result: Any) -> int:
     """Whether more images failed than the configuration allows."""
-    return FAILURES if result.failure_rate > config.report.max_failure_rate else DONE
+    return FAILURES if config.report.forbids(result.n_failed, result.n_images) else DONE
 
 
 STAGE_COMMANDS = (ingest_command, predict_command, score_command, report_command)

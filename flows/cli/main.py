@@ -16,7 +16,7 @@ from segscale.flows.cli.init import init_command
 from segscale.flows.cli.jobs import STAGE_COMMANDS, demo_command, run_command, train_command
 from segscale.flows.cli.maintenance import STORE_COMMANDS
 from segscale.flows.cli.reports import REPORT_COMMANDS
-from segscale.flows.cli.serving import serve_command
+from segscale.flows.cli.serving import schedule_command, serve_command
 from segscale.flows.cli.stop import STOP, Stopped
 from segscale.flows.cli.streams import outlive_readers
 from segscale.flows.cli.terminal import DONE
@@ -27,7 +27,7 @@ HEADINGS = {
     "Train a network": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
     "Look after a store": STORE_COMMANDS,
-    "Run by a schedule": (serve_command,),
+    "Run by a schedule": (schedule_command, serve_command),
 }
 """All commands, as the help shows them."""
 LITTER = 100_000

@@ -72,10 +72,12 @@ def run_job(job: Job, config: EvaluationConfig, prefect: bool | None, **known: A
     else:
         check_answers(server)
         logger.info("prefect: shown at %s", server)
+    from segscale.flows.prefect.ending import result_of
     from segscale.flows.prefect.flows import FLOW_OF
 
     if server is None:
         from segscale.flows.prefect.own_server import start_own_server
 
         start_own_server()
-    return FLOW_OF[job.run](config)
+    flow: Any = FLOW_OF[job.run]
+    return result_of(flow(config, return_state=True))

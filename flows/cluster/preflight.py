@@ -46,11 +46,7 @@ def check_workers(client: Client, config: Cluster, needs: Needs, describe: Calla
     work as they start. `describe` says what is known of workers that are not there. Raises
     ClusterLostError for workers that do not come or do not answer, ConfigError for those that cannot do the work.
     """
-    _await_workers(client, config, describe)
-    _check_scheduler(client, config)
-    workers = workers_of(client)
-    _check_threads(workers)
-    _check_resources(workers, config)
+    check_present(client, config, describe)
     answers = _ask(client, config, needs)
     ours = own_versions()
     complaints = []
@@ -64,6 +60,15 @@ def check_workers(client: Client, config: Cluster, needs: Needs, describe: Calla
             f"cluster: {len(complaints)} of {len(answers)} workers cannot do this run: "
             f"{'; '.join(complaints[:SHOWN])}{more}"
         )
+
+
+def check_present(client: Client, config: Cluster, describe: Callable[[], str] = lambda: "") -> None:
+    """The same as far as the scheduler knows it: enough workers, its versions, their threads and resources."""
+    _await_workers(client, config, describe)
+    _check_scheduler(client, config)
+    workers = workers_of(client)
+    _check_threads(workers)
+    _check_resources(workers, config)
 
 
 def _await_workers(client: Client, config: Cluster, describe: Callable[[], str]) -> None:

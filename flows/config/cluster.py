@@ -32,8 +32,15 @@ def _without_secrets(address: str) -> str:
     return address
 
 
+def _with_scheme(address: str) -> str:
+    """As Dask reads it: what names a machine and a port alone is reached by tcp."""
+    return f"tcp://{address}" if re.fullmatch(r"([^\s/?#:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d+", address) else address
+
+
 # As with places: shown without its secrets by whoever refuses it.
-Address = Annotated[str, AfterValidator(_without_secrets), BeforeValidator(_shown_address)]
+Address = Annotated[
+    str, AfterValidator(_without_secrets), AfterValidator(_with_scheme), BeforeValidator(_shown_address)
+]
 
 
 def _shown_lines(lines: object) -> object:
@@ -55,27 +62,37 @@ class Cluster(Section):
     """The workers. Which kind uses which key: `segscale.flows.config.cluster_keys`."""
 
     kind: Literal["local", "gpus", "address", "slurm", "kubernetes"] = "local"
+    """Processes of this machine, a worker for each GPU, a scheduler of your own, SLURM jobs, or Kubernetes pods."""
     workers: Annotated[int, Field(ge=0)] = 0
+    """How many; 0 of this machine: one per core, as far as the memory goes."""
     adaptive: bool = False
     """From one worker to `workers`, as there is work."""
     wait_seconds: Positive = 300.0
     """How long workers may take to come, and to answer."""
     address: Address = ""
+    """HOST:PORT or tls://HOST:PORT of a Dask scheduler."""
     shard_seconds: NonNegative = 0.0
     """After which a shard is given up by its worker; 0: by its pixels."""
     resources: dict[str, NonNegative] = {}  # noqa: RUF012 - pydantic copies it
     """What each worker must offer at least, as `dask worker --resources` gives it."""
     tls_ca: str = ""
+    """A PEM file for tls://, of the authority."""
     tls_cert: str = ""
+    """Likewise, of this side."""
     tls_key: str = ""
+    """Likewise, its key."""
     cores: Annotated[int, Field(ge=1)] = 1
     """Of each worker."""
     memory: Annotated[str, spelled(r"[1-9][0-9]*(\.[0-9]+)? ?[kMGT]i?B", 'a size such as "4GB" or "500 MiB"')] = "4GB"
     """Of each worker."""
     queue: str = ""
+    """The partition of SLURM; empty: the default one."""
     account: str = ""
+    """Of SLURM."""
     walltime: str = "01:00:00"
+    """Of each SLURM job: minutes, HH:MM:SS or D-HH:MM:SS."""
     interface: str = ""
+    """The network between the nodes, such as "ib0"."""
     directives: Directives = ()
     """Further options of sbatch."""
     prologue: Lines = ()
@@ -83,7 +100,9 @@ class Cluster(Section):
     job_folder: str = ""
     """A folder that all machines share, for the logs of jobs and the keys of their connection."""
     image: str = ""
+    """Of Kubernetes workers and their scheduler."""
     namespace: str = ""
+    """Of Kubernetes."""
     spec: str = ""
     """A file with a DaskCluster resource."""
 
@@ -108,7 +127,8 @@ class Cluster(Section):
     def _check_address(self) -> None:
         if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://[^\s/?#]+:\d+", self.address):
             raise ValueError(
-                f'address: expected one like tcp://HOST:PORT with kind = "address", got {as_toml(self.address)}'
+                f'address: expected HOST:PORT, or one like tls://HOST:PORT, with kind = "address", got '
+                f"{as_toml(self.address)}"
             )
         tls = (self.tls_ca, self.tls_cert, self.tls_key)
         if any(tls) and not all(tls):

@@ -27,13 +27,21 @@ class EvaluationConfig(Section):
     """Everything a run is asked to do. Frozen; an unknown key is an error."""
 
     dataset: Dataset
+    """Which images, which references, and what their values mean."""
     predictions: Predictions = Predictions()
+    """Those that exist, which are scored as they are."""
     model: Model = Model()
+    """The network, where one is to predict."""
     metrics: Metrics = Metrics()
+    """What is counted, and how scores are made of it."""
     store: Store = Store()
+    """Where work is kept, so that a run does what is new."""
     cluster: Cluster = Cluster()
+    """Where the workers are."""
     report: Report = Report()
+    """Where the tables go, and how many images may fail."""
     train: Train = Train()
+    """How a network is trained; for training alone."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

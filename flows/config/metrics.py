@@ -20,7 +20,9 @@ class Metrics(ScoreSettings):
     """What is counted and how scores are made of the counts."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of two classes: the second where the probability is this or more."""
     threshold_count: Annotated[int, Field(ge=2, le=BINS)] = 64
+    """So many thresholds are kept for each image; a divisor of 256."""
     slices: bool = False
     """Whether each slice of a volume has a row of its own, in per_slice.parquet."""
     surface: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
@@ -47,10 +48,13 @@ class Dataset(Section):
     """Which images, which references, and what their values mean."""
 
     name: Name
+    """Of the data set, in reports and in their path."""
     images: Names = ""
     """Optional where existing predictions are scored; the set is then the references."""
     references: Names = ""
+    """Label maps that people have drawn: a pattern, a folder or a file."""
     manifest: Place = ""
+    """Instead of images and references: a table with image_id, image, reference and what else is known."""
     masks: Names = ""
     """Which pixels of each image are evaluated: those that are not 0; the others count as ignored."""
     columns: Place = ""
@@ -60,17 +64,20 @@ class Dataset(Section):
     layout: Layout = "files"
     """How the files of a data set lie; of all but "files" `references` is the folder, and images are found by it."""
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ("background", "lesion")
+    """Their names, the background first."""
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    """The value of each class in the references; empty: 0, 1, 2, ..., and of two classes 0 and one other."""
     regions: Annotated[
         dict[str, Annotated[tuple[int, ...], Field(strict=False)]],
         BeforeValidator(_tabled, json_schema_input_type=RegionTable | RegionPairs),
     ] = {}  # noqa: RUF012
     """Unions of classes, counted beside them, each by the label values of its classes."""
     ignore_label: int | None = None
+    """The value of pixels that count in nothing."""
     foreground: Literal["", "any"] = ""
+    """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     instances: Instances = ""
     """Which label maps hold another number for each lesion; else lesions are connected components."""
-    """Of two classes without label_values: "any" takes every value but 0 for the second, as of instances."""
     volume: Annotated[int, Field(ge=0)] | None = None
     """Of files with several volumes the one that is read, from 0 on."""
     segment: Annotated[Segment | None, PlainValidator(_checked_segment, json_schema_input_type=Segment | None)] = None
@@ -85,11 +92,15 @@ class Dataset(Section):
     resample: bool = False
     """Files on another grid than their reference are resampled into that; else they are refused."""
     channels: Annotated[int, Field(ge=0)] = 0
+    """That the network must take; 0: whatever it takes, in training what the images have."""
     normalize: Literal["unit", "window", "percentile", "zscore", "none"] = "unit"
+    """What is done to pixels before a network sees them."""
     window: Annotated[tuple[float, float], Field(strict=False)] = (-1000.0, 400.0)
+    """For normalize = "window": these become 0 and 1."""
     full_scale: NonNegative = 0.0
     """The stored value that "unit" makes 1, of every image; 0: as their files and types say."""
     split: str = ""
+    """Only the rows of the manifest with this value in the column split."""
     same_files: bool = False
     """One file may stand in several places: as an image and as its reference or prediction, or as two images."""
     rescan: bool = False
@@ -202,7 +213,9 @@ class Predictions(Section):
     """Predictions that something else made."""
 
     path: Names = ""
+    """Label maps or probabilities that exist; called as the image, or a pattern with {id}."""
     kind: Literal["auto", "labels", "probabilities"] = "auto"
+    """What numbers in the files are; auto: integers are labels, floats are what their values say."""
     label_values: Annotated[tuple[int, ...], Field(strict=False)] = ()
     """The value of each class in label maps; empty: as in the references."""
     channels: Channels = ""
@@ -252,15 +265,25 @@ class Model(Section):
     """The network and how it is run."""
 
     path: Place = ""
+    """A .keras file, or the name of a bundled model."""
     engine: Literal["auto", "keras", "openvino"] = "auto"
+    """What computes; auto: what is there, chosen once per run."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the network; auto: float32, or bfloat16 where that is measured to be faster."""
     max_dice_change: NonNegative = 0.01
+    """A reduced precision that changes the Dice of a checked image by more gives way to float32."""
     level: Annotated[Level, PlainValidator(_checked_level, json_schema_input_type=Level)] = 4
+    """Head of a UNet++ with deep supervision, and with it the pruned network; "all": every head."""
     ensemble: bool = False
+    """The mean of heads 1 to level instead; with "all" beside them."""
     flips: bool = False
+    """The mean over the image and its mirror images: four times the work."""
     batch_size: Annotated[int, Field(ge=0)] = 0
+    """Images in one pass; 0: found by trying, once per run."""
     tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
+    """Side in pixels; larger images are predicted in tiles."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Of neighbouring tiles, as a fraction."""
     replan: bool = False
     """Resolve engine and precision anew, whatever the store says of them."""
 
@@ -269,8 +292,11 @@ class Store(Section):
     """Where shards, catalog and ledger live."""
 
     path: Folder = "work"
+    """A folder or URL; any number of data sets and runs may share one."""
     shard_images: Annotated[int, Field(ge=1, le=65536)] = 128
+    """Images of a shard, at most."""
     keep: Literal["labels", "probabilities", "none"] = "labels"
+    """What stays of a network's predictions; those that exist are their files."""
     single_driver: bool = False
     """Go on with a store that cannot decide between two drivers; there must never be two."""
 
@@ -279,10 +305,26 @@ class Store(Section):
         return ObjectStore(self.path, self.single_driver)
 
 
+def _served(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        raise ValueError(
+            f"expected the address under which report.path is served, such as https://HOST/reports, got {as_toml(url)}"
+        )
+    return url.rstrip("/")
+
+
 class Report(Section):
     """Where the tables go, and how many failures a run may have."""
 
     path: Folder = "reports"
+    """The folder or URL of all reports: DATASET/RUN_ID below it."""
     run_id: Annotated[str, Field(max_length=100), spelled(rf"({NAME})?", NAMED)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of images that may fail; with more a run has failed. 1 goes on where all of the first 32 fail alike."""
+    url: Annotated[Place, AfterValidator(_served)] = ""
+    """Base address under which `path` is served, for links to reports; empty: reports are named by their path."""
+
+    def forbids(self, n_failed: int, n_images: int) -> bool:
+        """Whether more images failed than a run may have."""
+        return n_failed > 0 and n_failed / n_images > self.max_failure_rate

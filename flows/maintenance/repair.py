@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from segscale.errors import ConfigError, ReportError
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import find_cluster
 from segscale.flows.checks.folders import check_folders
 from segscale.flows.checks.model import find_model
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -69,7 +69,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> Repair:
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    check_cluster(config.cluster)
+    find_cluster(config.cluster)
     check_folders(config)
 
 

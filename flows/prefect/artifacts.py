@@ -13,6 +13,7 @@ import httpx
 import pandas as pd
 from prefect.artifacts import (
     create_link_artifact,
+    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
@@ -37,11 +38,21 @@ def publish_table(rows: pd.DataFrame, description: str, *parts: str) -> None:
         create_table_artifact(table=_plain(rows.head(TABLE_ROWS)), key=artifact_key(*parts), description=description)
 
 
-def publish_link(path: str, description: str, *parts: str) -> None:
-    """A link artifact to a folder or URL."""
-    url = path if "://" in path else f"file://{path}"
+def publish_link(address: str, description: str, *parts: str) -> None:
+    """A link artifact to what a browser can open."""
     with _or_without("link"):
-        create_link_artifact(link=url, key=artifact_key(*parts), description=description)
+        create_link_artifact(link=address, key=artifact_key(*parts), description=description)
+
+
+def publish_text(markdown: str, description: str, *parts: str) -> None:
+    """A text artifact, in Markdown."""
+    with _or_without("text"):
+        create_markdown_artifact(markdown=markdown, key=artifact_key(*parts), description=description)
+
+
+def publish_path(path: str, description: str, *parts: str) -> None:
+    """A text artifact that is a path or URL as it is: a browser may open no file of another machine."""
+    publish_text(f"    {path}", description, *parts)
 
 
 def start_progress(dataset: str, stage: str) -> UUID | None:

@@ -57,17 +57,17 @@ def serve(path: Path) -> None:
             "set it to http://127.0.0.1:4200/api"
         )
     try:
-        _refuse_deployed(found.deployments)
-        _limit_turns(found.datasets)
+        refuse_deployed(found.deployments, "serve")
+        limit_turns(found.datasets)
         for name in found.elsewhere:
             logger.info("serve: %s is left to a worker of its work pool: it runs in a container", name)
         logger.info("serve: %d deployments of %s at %s; stop with Ctrl-C", len(found.deployments), path, address)
-        _run_until_stopped(found.deployments)
+        run_until_stopped(found.deployments)
     except (httpx.HTTPError, PrefectException) as error:
         raise ConfigError(f"serve: expected a Prefect server at {address}: {type(error).__name__}: {error}") from error
 
 
-def _run_until_stopped(deployments: tuple[RunnerDeployment, ...]) -> None:
+def run_until_stopped(deployments: tuple[RunnerDeployment, ...]) -> None:
     """Run what is due. Interrupted, it cancels the runs that are under way and pauses the schedules.
 
     In a thread: in the main thread Prefect would end without either, at a SIGTERM, and at a Ctrl-C, which flow runs
@@ -126,12 +126,12 @@ def read_deployments(path: Path) -> Served:
         if _table(entry, "work_pool", source).get("job_variables", {}).get("image"):
             elsewhere.append(entry["name"])
             continue
-        here.append(_deployment(entry, _parameter(config), source))
+        here.append(_deployment(entry, parameter_of(config), source))
         datasets[config.dataset.name] = None
     return Served(tuple(here), tuple(datasets), tuple(elsewhere))
 
 
-def _parameter(config: EvaluationConfig) -> dict[str, Any]:
+def parameter_of(config: EvaluationConfig) -> dict[str, Any]:
     """The configuration as a server keeps it: PostgreSQL sorts tables, and the order of regions counts."""
     kept = config.model_dump(mode="json")
     kept["dataset"]["regions"] = list(config.dataset.regions.items())
@@ -149,7 +149,7 @@ def _deployment(entry: dict[str, Any], config: dict[str, Any], source: str) -> R
             tags=entry.get("tags"),
             parameters={"config": config},
             concurrency_limit=_concurrency(entry.get("concurrency_limit")),
-            schedules=[_schedule(schedule, source) for schedule in entry.get("schedules", [])],
+            schedules=[schedule_of(schedule, source) for schedule in entry.get("schedules", [])],
             # The last stop paused it; what is not to run has an inactive schedule.
             paused=False,
         )
@@ -170,7 +170,8 @@ def _check_flow(entrypoint: str, source: str) -> None:
         )
 
 
-def _schedule(entry: Any, source: str) -> DeploymentScheduleCreate:
+def schedule_of(entry: Any, source: str) -> DeploymentScheduleCreate:
+    """A schedule of a table with cron, timezone and active. Raises ConfigError for another."""
     if not isinstance(entry, dict) or set(entry) - {"cron", "timezone", "active"} or "cron" not in entry:
         raise ConfigError(f"{source}: schedules: expected cron, timezone and active, got {entry!r}")
     try:
@@ -187,7 +188,7 @@ def _table(entry: dict[str, Any], key: str, source: str) -> dict[str, Any]:
     return found
 
 
-def _refuse_deployed(deployments: tuple[RunnerDeployment, ...]) -> None:
+def refuse_deployed(deployments: tuple[RunnerDeployment, ...], command: str) -> None:
     """A deployment keeps its work pool when it is registered again: its runs would wait there, and never come here."""
     with get_client(sync_client=True) as client:
         for deployment in deployments:
@@ -198,12 +199,12 @@ def _refuse_deployed(deployments: tuple[RunnerDeployment, ...]) -> None:
                 continue
             if pool:
                 raise ConfigError(
-                    f"serve: {name} is deployed to the work pool {pool!r} already; start a worker of that pool, or "
+                    f"{command}: {name} is deployed to the work pool {pool!r} already; start a worker of that pool, or "
                     f"take it away with `prefect deployment delete {name}`"
                 )
 
 
-def _limit_turns(datasets: tuple[str, ...]) -> None:
+def limit_turns(datasets: tuple[str, ...]) -> None:
     """One run at a time over each data set, unless the server has a limit for it already."""
     with get_client(sync_client=True) as client:
         known = {limit.name for limit in client.read_global_concurrency_limits(limit=200)}

@@ -55,6 +55,17 @@ def configured_server() -> Server | None:
     return Server(str(named), f"{SETTING} of the profile {name!r} in {path}") if named else None
 
 
+def expected_server(command: str) -> Server:
+    """The same. Raises ConfigError, in the words of a command that needs one, where there is none."""
+    server = configured_server()
+    if server is None:
+        raise ConfigError(
+            f"{command}: expected a Prefect server, {SETTING} is not set; start one with `prefect server start` and "
+            "set it to http://127.0.0.1:4200/api"
+        )
+    return server
+
+
 def _profiles_in(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))

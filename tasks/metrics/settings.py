@@ -33,6 +33,7 @@ class ScoreSettings(Section):
     smooth: Weight = 0.0
     """Added to numerator and denominator of Dice, IoU and Tversky, hard and soft, once per image or batch."""
     empty: EmptyPolicy = "nan"
+    """The score where reference and prediction are both empty."""
     missed_distance: MissedDistance = "worst"
     """Of surfaces, where one side alone has any; the NSD is then 0 (undefined with "nan")."""
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)], ...], Field(strict=False)] = (1, 8, 32)
@@ -40,6 +41,7 @@ class ScoreSettings(Section):
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     """Resamples of the bootstrap intervals; 0 leaves them out."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Of the intervals."""
     cluster_by: str = ""
     """Column whose values are resampled and assumed independent (patient_id); "" for images."""
     group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -49,6 +51,7 @@ class ScoreSettings(Section):
     folds: str = ""
     """Column whose values are folds: their mean stands beside the mean of cases; "" for none."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of the bootstrap and of shuffled batches."""
 
     @property
     def group_columns(self) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
-from segscale.tasks.metrics.panel import MACRO
 from segscale.tasks.metrics.per_image import regions_of
 from segscale.tasks.report_html import words
 from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
 from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence
 from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
+from segscale.tasks.report_html.lead import lead_row
 from segscale.tasks.report_html.measured import distance_unit, measured_rows
 
 TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
@@ -57,9 +57,8 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
     # What is said of the set as a whole is over classes, which regions are none of.
     foreground = gaps[((gaps["class_index"] > 0) & ~gaps["class_index"].isin(regions)).to_numpy(bool)]
     n_classes = len(foreground)
-    macro = rows_of(gaps, class_index=-1, class_name=MACRO)
     steps = rows_of(whole_set(tables["gap"], units=True), metric="dice", head=head)
-    told = (foreground if n_classes == 1 else macro).iloc[0]
+    told = lead_row(gaps, regions)
     steps = rows_of(steps, class_index=told["class_index"], class_name=told["class_name"])
     failures = tables["failures"]
     page = _template().render(

@@ -52,6 +52,7 @@ class SplitRule(Section):
     training: Names = ()
     """Empty: all images that are not for validation."""
     validation: Names = ()
+    """Values of `split_by` whose images are looked at after every epoch."""
     validation_fraction: BelowOne = 0.0
     """Share of the images that is drawn for validation, by a hash of `validation_by`."""
     validation_by: str = ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shutil
 import signal
 import urllib.request
@@ -354,10 +356,43 @@ def test_each_flow_runs_alone_and_prefect_shows_its_artifacts(
     assert {"per-sample", "batch 1", "batch 8", "batch 32", "pooled"} <= set(table[0])
 
 
-def ask(url: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(
-        url, data=b'{"limit": 200}', headers={"Content-Type": "application/json"}, method="POST"
-    )
+def test_a_run_with_failed_images_is_failed_in_prefect_and_no_pixel_goes_there(
+    segscale_in_prefect: Any, phantoms: Path, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
+    # Nights of a schedule on a team's server: test_scheduled_nights.py.
+    data = copy_set(phantoms, tmp_path / "data")
+    for path in sorted((data / "predictions").iterdir())[:3]:
+        path.write_bytes(b"no image")
+    sections = score_sections(data, tmp_path)
+    sections["dataset"]["name"] = '"broken"'
+    outcome = segscale_in_prefect("run", write_config(**sections))
+    assert outcome.code == 1, outcome.err
+    assert "48 images, 3 failed" in outcome.out
+    report = report_folder(outcome.out)
+
+    api = segscale_in_prefect.environment["PREFECT_API_URL"]
+    (run,) = [one for one in ask(f"{api}/flow_runs/filter") if one["name"].startswith("broken ")]
+    assert run["state_type"] == "FAILED"
+    said = run["state"]["message"]
+    assert said.startswith("48 images, 3 failed")
+    assert "3 in score, UnreadableImage: e.g. phantom_0000: " in said
+    assert said.endswith(f"report: {report}")
+    logs = ask(f"{api}/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}})
+    assert any(one["name"] == "segscale" and "images in" in one["message"] for one in logs)
+    shown = {one["key"]: one["data"] for one in ask(f"{api}/artifacts/latest/filter")}
+    assert len(json.loads(shown["segscale-broken-failures"])) == 3
+    assert shown["segscale-broken-page"].strip() == f"{report}/report.html"
+    # What is drawn there is lines and letters: pixels would be an element `image`, or another kind of data.
+    drawings = re.findall(r"data:([^)\"]*)", json.dumps(shown))
+    assert len(drawings) >= 1
+    for kind, _, content in (one.partition(";base64,") for one in drawings):
+        assert kind == "image/svg+xml"
+        assert b"<image" not in base64.b64decode(content)
+
+
+def ask(url: str, **question: Any) -> list[dict[str, Any]]:
+    asked = json.dumps({"limit": 200, **question}).encode()
+    request = urllib.request.Request(url, data=asked, headers={"Content-Type": "application/json"}, method="POST")
     with urllib.request.urlopen(request, timeout=30) as answer:
         found: list[dict[str, Any]] = json.loads(answer.read())
         return found

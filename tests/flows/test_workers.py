@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +12,13 @@ from typing import Any
 import dask.system
 import distributed.system
 import pytest
+from distributed import LocalCluster
+from pydantic import ValidationError
 
-from segscale.errors import ConfigError
+from segscale.errors import ClusterLostError, ConfigError
+from segscale.flows import evaluate, ingest, score
 from segscale.flows.checks import cluster as cluster_checks
-from segscale.flows.checks.cluster import check_cluster
+from segscale.flows.checks.cluster import check_cluster, find_cluster
 from segscale.flows.cluster import kubernetes as cluster_kubernetes
 from segscale.flows.cluster import local as cluster_local
 from segscale.flows.cluster import machine
@@ -21,6 +26,7 @@ from segscale.flows.cluster import slurm as cluster_slurm
 from segscale.flows.cluster.machine import local_workers
 from segscale.flows.cluster.scheduler import expected_workers, neighbours, patience_seconds, worker_count
 from segscale.flows.config.cluster import Cluster
+from segscale.flows.config.evaluation import parse_config
 from segscale.flows.workers import Workers
 
 
@@ -42,6 +48,57 @@ def test_gpus_that_are_not_there_are_refused(
     visible(monkeypatch, *gpus)
     with pytest.raises(ConfigError, match=words):
         check_cluster(Cluster(kind="gpus", workers=workers))
+
+
+@pytest.fixture(scope="module")
+def no_workers() -> Iterator[str]:
+    """HOST:PORT of a scheduler that nobody works for."""
+    with LocalCluster(
+        n_workers=0, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address.removeprefix("tcp://")
+
+
+@pytest.mark.parametrize("job", [evaluate, ingest, score])
+def test_workers_are_asked_for_before_files_are_looked_at(
+    job: Any, no_workers: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def looked(*_: object) -> None:
+        raise AssertionError("files were listed")
+
+    monkeypatch.setattr("segscale.flows.run.list_dataset", looked)
+    document = {
+        "dataset": {"name": "x", "images": "images", "references": "masks"},
+        "predictions": {"path": "predictions/*.png"},
+        "cluster": {"kind": "address", "address": no_workers, "wait_seconds": 0.2},
+    }
+    config = parse_config(document, base=tmp_path, source="config.toml")
+    with pytest.raises(ClusterLostError, match=r"expected 1 or more workers within 0.2 s \(wait_seconds\), found 0"):
+        job.check(config)
+
+
+def test_of_clusters_that_a_run_starts_itself_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "segscale.flows.cluster.preflight", None)
+    find_cluster(Cluster(workers=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        pytest.param("node7:8786", "tcp://node7:8786", id="a machine and a port"),
+        pytest.param("10.0.0.7:8786", "tcp://10.0.0.7:8786", id="an IPv4 address"),
+        pytest.param("[::1]:8786", "tcp://[::1]:8786", id="an IPv6 address"),
+        pytest.param("tls://node7:8786", "tls://node7:8786", id="with TLS"),
+    ],
+)
+def test_an_address_needs_no_scheme(given: str, read: str) -> None:
+    assert Cluster(kind="address", address=given).address == read
+
+
+@pytest.mark.parametrize("given", ["node7", "node7:", ":8786", "node7:8786/x", "a b:8786", "http://node7:8786"])
+def test_what_is_no_address_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match="expected HOST:PORT, or one like tls://HOST:PORT"):
+        Cluster(kind="address", address=given)
 
 
 @pytest.mark.parametrize(

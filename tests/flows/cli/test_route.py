@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from segscale.errors import ConfigError
 from segscale.flows.cli.route import run_job
@@ -28,9 +30,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
             calls.append("run")
         return "the result"
 
-    def flow(_config: object) -> str:
+    def flow(_config: object, *, return_state: bool) -> State[str]:
+        assert return_state
         calls.append("flow")
-        return "the result"
+        return Completed(data="the result")
 
     by_run: dict[Any, Any] = flows.FLOW_OF
     monkeypatch.setitem(by_run, run, flow)

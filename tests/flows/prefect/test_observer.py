@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from segscale.errors import (
     StoreRefusedError,
 )
 from segscale.flows.observer import UNOBSERVED
-from segscale.flows.prefect import observer
+from segscale.flows.prefect import artifacts, observer
 from segscale.flows.report import RunResult
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import encode_report_table, write_report
@@ -67,12 +68,21 @@ def test_nobody_calls_a_stage_once_and_hears_nothing() -> None:
         UNOBSERVED.progress("ingest")(50.0)
 
 
-def test_a_run_that_is_done_says_what_it_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    published: dict[str, Any] = {}
-    monkeypatch.setattr(
-        observer, "publish_table", lambda rows, said, *names: published.update({names[-1]: (rows, said)})
-    )
-    monkeypatch.setattr(observer, "publish_link", lambda path, _, *names: published.update({names[-1]: path}))
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What was sent, by the last part of its key: the kind, the content, the description."""
+    found: dict[str, Any] = {}
+
+    def keeping(kind: str) -> Callable[..., None]:
+        return lambda content, said, *names: found.update({names[-1]: (kind, content, said)})
+
+    for kind in ("table", "link", "text", "path"):
+        monkeypatch.setattr(observer, f"publish_{kind}", keeping(kind))
+    monkeypatch.setattr(observer, "gap_of_report", lambda _: "the gap")
+    return found
+
+
+def test_a_run_that_is_done_says_what_it_knows(published: dict[str, Any], tmp_path: Path) -> None:
     failures = pd.DataFrame({"image_id": ["a"], "stage": ["score"], "error_type": ["E"], "message": ["why"]})
     write_report(ObjectStore(str(tmp_path)), {"failures.parquet": encode_report_table(failures)}, {"run_id": "0a"})
     result = RunResult(
@@ -81,20 +91,31 @@ def test_a_run_that_is_done_says_what_it_knows(monkeypatch: pytest.MonkeyPatch, 
         findings=(Finding("x", "error", "a cause", "evidence", "remedy"),),
     )  # fmt: skip
     observer.PrefectObserver("d").reported(result, [])
-    said = "1 of 8 images failed, 1 of them for want of a usable prediction"
-    assert published["d"][1] == said
-    assert published["failures"][0]["message"].tolist() == ["why"]
-    assert published["reasons"][0].to_dict("records") == [
+    assert published["d"][2] == "1 of 8 images failed, 1 of them for want of a usable prediction"
+    assert published["gap"][:2] == ("text", "the gap")
+    assert published["failures"][1]["message"].tolist() == ["why"]
+    assert published["reasons"][1].to_dict("records") == [
         {"stage": "score", "error_type": "E", "n_images": 1, "image_id": "a", "message": "why"}
     ]
-    assert published["findings"][0]["remedy"].tolist() == ["remedy"]
-    assert published["page"] == f"{tmp_path}/report.html"
-    assert published["report"] == str(tmp_path)
+    assert published["findings"][1]["remedy"].tolist() == ["remedy"]
+    assert published["page"][:2] == ("path", f"{tmp_path}/report.html")
+    assert published["report"][:2] == ("path", str(tmp_path))
 
 
-def test_of_a_sound_run_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    published: list[str] = []
-    for name in ("publish_table", "publish_link"):
-        monkeypatch.setattr(observer, name, lambda *given: published.append(given[-1]))
+def test_of_a_sound_run_there_is_nothing_to_say(published: dict[str, Any], tmp_path: Path) -> None:
     observer.PrefectObserver("d").reported(RunResult(str(tmp_path), "0a", 8, 0, True, pd.DataFrame()), [])
-    assert published == ["d", "stages", "page", "report"]
+    assert list(published) == ["d", "gap", "stages", "page", "report"]
+
+
+def test_the_page_is_a_link_where_it_is_served(published: dict[str, Any], tmp_path: Path) -> None:
+    result = RunResult(str(tmp_path), "0a", 8, 0, True, pd.DataFrame())
+    observer.PrefectObserver("d", "https://host/reports").reported(result, [])
+    assert published["page"][:2] == ("link", "https://host/reports/d/0a/report.html")
+    assert published["report"][:2] == ("path", str(tmp_path))
+
+
+def test_a_path_is_text_that_no_name_makes_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(artifacts, "create_markdown_artifact", lambda *, markdown, **_: sent.append(markdown))
+    artifacts.publish_path("/reports/[x](y)", "where", "d", "report")
+    assert sent == ["    /reports/[x](y)"]

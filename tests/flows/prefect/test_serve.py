@@ -35,7 +35,7 @@ def write(folder: Path, *entries: Any) -> Path:
 def test_the_file_of_the_repository_is_served_but_for_containers() -> None:
     found = read_deployments(ROOT / "deploy" / "prefect.yaml")
     assert [one.name for one in found.deployments] == [
-        "evaluate", "nightly", "ingest", "predict", "score", "report", "repair", "train",
+        "evaluate", "nightly", "nightly-predictions", "ingest", "predict", "score", "report", "repair", "train",
     ]  # fmt: skip
     assert found.elsewhere == ("evaluate-docker", "evaluate-kubernetes")
     assert found.datasets == ("lesions",)
