@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRunPolicy, State
-from prefect.exceptions import PrefectException
+from prefect.exceptions import FailedRun, PrefectException
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
@@ -28,6 +28,14 @@ SAME_AGAIN = (ConfigError, DataError, FirstImagesError, StoreError)
 """What another attempt cannot change: the configuration or the data is wrong."""
 REASONS = 5
 """Told in a message; the artifact `segscale-NAME-reasons` has all."""
+
+
+class FailedImagesError(FailedRun):
+    """What a flow that is Failed for its images raises: a worker of Prefect shows it as the reason."""
+
+    def __init__(self, message: str, result: object) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def end_of_run(result: RunResult, allowed: Report) -> RunResult:
@@ -58,6 +66,8 @@ def end_of_stage(summary: StageSummary, allowed: Report) -> StageSummary:
 def result_of(state: State[R]) -> R:
     """What a flow came to, also where its run is Failed for the images that failed. Raises what the flow raised."""
     found: object = state.result(raise_on_failure=False)
+    if isinstance(found, FailedImagesError):
+        return cast(R, found.result)
     if isinstance(found, BaseException):
         raise found
     return cast(R, found)
@@ -80,8 +90,9 @@ def _ended(result: R, lines: Iterable[str], failed: bool) -> R:
     if failed:
         let_it_rest()
     # Prefect takes a state that a flow returns for the flow's own.
-    state: State[R] = Failed(message=message, data=result) if failed else Completed(message=message, data=result)
-    return cast(R, state)
+    if failed:
+        return cast(R, Failed(message=message, data=FailedImagesError(message, result)))
+    return cast(R, Completed(message=message, data=result))
 
 
 def _too_many(n_failed: int, n_images: int, allowed: Report) -> list[str]:

@@ -52,8 +52,7 @@ def test_above_the_rate_a_run_is_failed_for_good(
     assert rested == ["rests"] * 2 * failed
     for state in states:
         assert ("more than report.max_failure_rate" in state.message) is failed
-    assert states[0].data == result
-    assert states[1].data == summary
+    assert [result_of(state) for state in states] == [result, summary]
 
 
 def test_the_message_has_counts_reasons_findings_and_the_report() -> None:
@@ -82,7 +81,7 @@ def test_the_message_has_counts_reasons_findings_and_the_report() -> None:
 
 def test_a_failed_run_still_gives_its_result_and_an_error_is_raised() -> None:
     result = run_with(2, 1)
-    kept: State[Any] = Failed(data=result)
+    kept: State[Any] = Failed(data=ending.FailedImagesError("1 failed", result))
     assert result_of(kept) is result
     raised: State[Any] = Failed(data=ConfigError("dataset: nothing there"))
     with pytest.raises(ConfigError, match="nothing there"):
