@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
-    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, rescore
+    from segscale.flows.reports.gate import GateResult
+    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, rescore
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.lesions.counts import LesionCounts
     from segscale.tasks.lesions.lesions import Lesions, lesions
@@ -48,7 +49,8 @@ _HOMES = {
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
-    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "rescore"),
+    "flows.reports.gate": ("GateResult",),
+    "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "rescore"),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.lesions.counts": ("LesionCounts",),
     "tasks.lesions.lesions": ("Lesions", "lesions"),
@@ -68,6 +70,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EvaluationConfig",
+    "GateResult",
     "LesionCounts",
     "Lesions",
     "OverlapCounts",
@@ -81,6 +84,7 @@ __all__ = [
     "dice",
     "evaluate",
     "f_beta",
+    "gate",
     "iou",
     "lesions",
     "load_config",

@@ -18,7 +18,9 @@ their docstrings (`python docs/scripts/api.py`), and their examples are run by t
 in [contract.md](contract.md), the columns of the tables in [reports.md](reports.md).
 """
 SECTIONS = {
-    "Reports": ("open_report", "open_runs", "Report", "rescore", "compare", "diagnose", "nnunet_summary"),
+    "Reports": (
+        "open_report", "open_runs", "Report", "rescore", "compare", "gate", "GateResult", "diagnose", "nnunet_summary",
+    ),
     "Counting": ("count_overlap", "OverlapCounts", "check_arrays"),
     "Lesions": ("lesions", "Lesions", "LesionCounts"),
     "Scores": (
