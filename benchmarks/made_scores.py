@@ -114,7 +114,8 @@ def pairs_of(drawn: list[Drawn], sites: list[npt.NDArray[np.object_]] | None = N
     """Pairs with a class for each draw, all over the same images of the same patients, which lie at sites."""
     first = drawn[0]
     n = first.patient.size
-    images = pd.DataFrame({"image_id": pd.Series(np.arange(n)).astype("str"), "patient_id": first.patient})
+    names = pd.Series(np.arange(n)).astype("str")
+    images = pd.DataFrame({"image_id": names, "patient_id": first.patient, "prediction_missing": False})
     if sites is not None:
         images["site"] = sites[0]
     panel = Panel(images, images.iloc[:0], images.iloc[:0], ("last",), {})

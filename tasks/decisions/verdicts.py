@@ -16,12 +16,15 @@ from typing import Literal
 import numpy as np
 
 from segscale.tasks.decisions.answers import Answer
+from segscale.tasks.decisions.estimate import Estimate
 from segscale.tasks.decisions.needed_units import needed_units, unseen_share
 from segscale.tasks.metrics.paired_tests import holm
 
 Verdict = Literal["pass", "fail", "cannot tell"]
 MIN_EFFECTIVE = 20
 """Of fewer effective clusters neither approximation keeps its level where differences are skewed (docs/gate.md)."""
+RESERVE = 1.25
+"""So many times as many are planned: the next clusters are of other sizes."""
 POWER = 0.8
 """With which a study of the needed size passes as a whole."""
 
@@ -94,8 +97,8 @@ def _trouble(answer: Answer) -> str:
     effective = answer.estimate.n_effective
     if effective < MIN_EFFECTIVE:
         n = answer.estimate.n_clusters
-        unequal = f", which tell no more than {effective:.1f} of one size," if effective < n - 0.05 else ""
-        return f"{n} independent {'units' if n != 1 else 'unit'}{unequal} are fewer than {MIN_EFFECTIVE}"
+        unequal = f" that tell no more than {effective:.1f} of one size," if effective < n - 0.05 else ""
+        return f"{n} independent {'units' if n != 1 else 'unit'}{unequal or ','} fewer than {MIN_EFFECTIVE}"
     return ""
 
 
@@ -132,26 +135,25 @@ def _unseen(answer: Answer, low: float) -> str:
     return f"it passes on the images that count, but {' and '.join(parts)}: at their worst it would not pass"
 
 
-def _more(answer: Answer, level: float, n_answers: int) -> tuple[int | None, int | None]:
-    """Clusters beyond those there are, if NEW equals BASE, and if the truth is as measured.
+def planned_clusters(estimate: Estimate, distance: float, level: float, n_answers: int) -> int | None:
+    """With how many clusters like these all of so many answers pass, in POWER of the studies at least.
 
-    At the level that Holm asks of the smallest p, and with a power such that all answers pass together in
-    POWER of the studies at least (Bonferroni 1936, for both).
+    distance: of the truth from the bound, above 0; None where it is not, and where no number would do. Level and power
+    are shared among the answers (Bonferroni 1936): the level is what Holm asks of the smallest p.
     """
-    estimate, bound = answer.estimate, answer.question.bound
-    if not estimate.n_clusters or not estimate.deviation >= 0:
-        return None, None
-    n, deviation = estimate.influence.size, estimate.deviation
-    # Clusters as unequal as these: that many make MIN_EFFECTIVE.
-    least = ceil(MIN_EFFECTIVE * estimate.n_clusters / estimate.n_effective)
+    if not distance > 0 or not estimate.n_clusters or np.isnan(estimate.standard_error):
+        return None
+    evenness = estimate.n_effective / estimate.influence.size
+    effect = distance / estimate.deviation if estimate.deviation else np.inf
+    needed = needed_units(effect, level / n_answers, 1 - (1 - POWER) / n_answers, evenness)
+    return None if needed is None else max(needed, ceil(RESERVE * MIN_EFFECTIVE / evenness))
 
-    def further(distance: float) -> int | None:
-        if not distance > 0:
-            return None
-        needed = needed_units(distance / deviation if deviation else np.inf, level / n_answers, 1 - (1 - POWER) / n_answers)
-        return None if needed is None else max(needed, least) - n
 
-    equal = further(-bound) if answer.question.is_difference else None
-    measured = further(abs(estimate.value - bound))
-    # No further one where there are enough: it is the estimate that lies too near.
-    return *(None if one is not None and one <= 0 else one for one in (equal, measured)),
+def _more(answer: Answer, level: float, n_answers: int) -> tuple[int | None, int | None]:
+    """Clusters beyond those there are, if NEW equals BASE, and if the truth is as measured."""
+    estimate, question = answer.estimate, answer.question
+    distances = (-question.bound if question.is_difference else 0.0), abs(estimate.value - question.bound)
+    planned = [planned_clusters(estimate, one, level, n_answers) for one in distances]
+    # None further where there are enough: then it is the estimate that lies too near.
+    equal, measured = (None if n is None or n <= estimate.influence.size else n - estimate.influence.size for n in planned)
+    return equal, measured
