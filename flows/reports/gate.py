@@ -59,8 +59,7 @@ class GateResult:
 def gate_reports(base: str | None, new: str, asking: Asking) -> GateResult:
     """Judge the report in a folder. Raises ConfigError, one line, where one is unusable or they cannot be compared."""
     with readable_reports():
-        if base is None and (asking.margins or asking.superior):
-            raise ConfigError("margin: expected two reports, BASE and NEW, got one: name BASE, or ask for a floor")
+        _expect_enough(base, asking)
         asks_nothing = base is not None and not (asking.margins or asking.floors)
         margins = DEFAULT_MARGIN if asks_nothing else asking.margins
         questions = asked(margins, asking.floors, asking.superior, asking.aggregations)
@@ -80,6 +79,13 @@ def gate_reports(base: str | None, new: str, asking: Asking) -> GateResult:
         found.verdict, found.summary, found.strata, found.left_out, tuple(notes),
         "" if of_base is None else of_base.path, report.path,
     )  # fmt: skip
+
+
+def _expect_enough(base: str | None, asking: Asking) -> None:
+    if base is None and (asking.margins or asking.superior):
+        raise ConfigError("margin: expected two reports, BASE and NEW, got one: name BASE, or ask for a floor")
+    if base is None and not asking.floors:
+        raise ConfigError("floor: expected one, as there is no BASE to hold NEW against, got none")
 
 
 def _independence(unit: str, cluster_by: str) -> str:

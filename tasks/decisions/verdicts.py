@@ -115,7 +115,7 @@ def _verdict(
         return ("cannot tell", unseen) if unseen else ("pass", "")
     if low > bound or high < bound:
         return "cannot tell", "by itself it would be told, but not among so many: Holm adjusts for all of them"
-    return "cannot tell", f"the interval holds {bound:+.4g}" if bound else "the interval holds 0"
+    return "cannot tell", f"the interval holds {bound:.4g}"
 
 
 def _unseen(answer: Answer, low: float) -> str:

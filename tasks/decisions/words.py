@@ -35,14 +35,16 @@ def sentence(row: Judged, confidence: float, cluster_by: str) -> str:
     answer = row.answer
     what = "image" if answer.unit == IMAGE else answer.unit
     clusters = f" of {answer.estimate.n_clusters} {cluster_by}" if cluster_by else ""
-    counted = f"{answer.n} {what}{'' if answer.n == 1 else 's'}{clusters}{_missing(answer)}"
+    counted = f"{_counted(answer.n, what)}{clusters}{_missing(answer)}"
     interval = f", {confidence:.0%} interval {_signed(row, row.low)} to {_signed(row, row.high)}"
     shown = "" if np.isnan(row.low) else interval
     if answer.question.is_difference:
         numbers = f"NEW {answer.new:.4f}, BASE {answer.base:.4f}, difference {answer.estimate.value:+.4f}{shown}"
     else:
         numbers = f"NEW {answer.new:.4f}{shown}"
-    return f"{name_of(answer)}: {numbers} ({counted}): {_verdict(row)}{_more(row, cluster_by or what)}."
+    independent = cluster_by or _counted(2, what).removeprefix("2 ")
+    per_cluster = answer.n / answer.estimate.n_clusters if cluster_by and answer.n else 0.0
+    return f"{name_of(answer)}: {numbers} ({counted}): {_verdict(row, independent)}{_more(row, independent, per_cluster)}."
 
 
 def summary(verdict: Verdict, rows: Sequence[Judged], n_left_out: int = 0) -> str:
@@ -81,7 +83,7 @@ def _missing(answer: Answer) -> str:
     return "; " + "; ".join(parts) if parts else ""
 
 
-def _verdict(row: Judged) -> str:
+def _verdict(row: Judged, independent: str) -> str:
     kind, asked = row.answer.question.kind, asked_in_words(row.answer)
     if row.verdict == "cannot tell":
         return f"cannot tell whether it is {asked}, for {row.reason}"
@@ -89,8 +91,8 @@ def _verdict(row: Judged) -> str:
     said = f"it is {'' if is_so else 'not '}{asked}"
     if row.verdict == "fail" and kind == "better":
         said = "it is worse, and should be better"
-    unseen = f"; up to {row.unseen_share:.1%} may do what none here does" if row.verdict == "pass" else ""
-    return f"{row.verdict}, {said} (adjusted p {_p(row)}{unseen})"
+    unseen = f"; up to {row.unseen_share:.1%} of {independent} may do what none here does"
+    return f"{row.verdict}, {said} (adjusted p {_p(row)}{unseen if row.verdict == 'pass' else ''})"
 
 
 def _p(row: Judged) -> str:
@@ -98,11 +100,17 @@ def _p(row: Judged) -> str:
     return "below 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def _more(row: Judged, what: str) -> str:
+def _more(row: Judged, independent: str, per_cluster: float) -> str:
+    """How many more would tell; with their images, where each stands for several."""
     parts = []
-    if row.more_if_equal is not None:
-        parts.append(f"{row.more_if_equal} more ({what}) would tell if the runs are equally good")
-    if row.more_if_as_measured is not None:
-        parts.append(f"{row.more_if_as_measured} more ({what}) if the truth is as measured")
-    told = " and ".join(parts)
-    return f"; in {POWER:.0%} of such studies {told}" if told else ""
+    for more, supposed in (
+        (row.more_if_equal, "the runs are equally good"), (row.more_if_as_measured, "the truth is as measured"),
+    ):  # fmt: skip
+        if more is not None:
+            images = f" (about {more * per_cluster:.0f} images)" if per_cluster > 1 else ""
+            parts.append(f"about {more} more {independent}{images} would tell if {supposed}")
+    return f"; {', '.join(parts)} (in {POWER:.0%} of such studies)" if parts else ""
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 or noun != IMAGE else f'{noun}s'}"

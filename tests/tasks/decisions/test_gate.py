@@ -109,7 +109,7 @@ def test_too_few_and_a_wide_interval_cannot_be_told(run_of: Runs) -> None:
     assert row["reason"] == "the interval holds -0.02"
     # 40 + more: one answer, power 0.8.
     assert 50 < row["more_if_equal"] < 400
-    assert "more (image) would tell if the runs are equally good" in row["sentence"]
+    assert f"about {row['more_if_equal']} more images would tell if the runs are equally good" in row["sentence"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_all_equal_passes_and_says_what_it_cannot_have_seen(run_of: Runs) -> Non
     row = found.strata.iloc[0]
     assert (found.verdict, row["estimate"], row["low"], row["high"]) == ("pass", 0, 0, 0)
     assert row["unseen_share"] == pytest.approx(1 - 0.05 ** (1 / 50))
-    assert "up to 5.8% may do what none here does" in row["sentence"]
+    assert "up to 5.8% of images may do what none here does" in row["sentence"]
 
 
 def test_superiority_is_asked_of_the_whole_set_alone(run_of: Runs) -> None:
