@@ -33,21 +33,21 @@ def publish_table(rows: pd.DataFrame, description: str, *parts: str) -> None:
     """A table artifact of the first `TABLE_ROWS` rows, saying how many more there are; NaN becomes null."""
     if len(rows) > TABLE_ROWS:
         description = f"{description} (the first {TABLE_ROWS} of {len(rows)} rows)"
-    with _or_without("table"):
+    with or_without("table"):
         create_table_artifact(table=_plain(rows.head(TABLE_ROWS)), key=artifact_key(*parts), description=description)
 
 
 def publish_link(path: str, description: str, *parts: str) -> None:
     """A link artifact to a folder or URL."""
     url = path if "://" in path else f"file://{path}"
-    with _or_without("link"):
+    with or_without("link"):
         create_link_artifact(link=url, key=artifact_key(*parts), description=description)
 
 
 def start_progress(dataset: str, stage: str) -> UUID | None:
     """A progress artifact at 0 %, under the data set's name; None where it was not taken."""
     created: object = None
-    with _or_without("progress"):
+    with or_without("progress"):
         created = create_progress_artifact(progress=0.0, key=artifact_key(dataset, stage), description=stage)
     return created if isinstance(created, UUID) else None
 
@@ -55,12 +55,12 @@ def start_progress(dataset: str, stage: str) -> UUID | None:
 def set_progress(artifact: UUID | None, percent: float) -> None:
     """Move a progress artifact to a percentage."""
     if artifact is not None:
-        with _or_without("progress"):
+        with or_without("progress"):
             update_progress_artifact(artifact, progress=percent)
 
 
 @contextmanager
-def _or_without(kind: str) -> Iterator[None]:
+def or_without(kind: str) -> Iterator[None]:
     # Hours of work must not end because a server was restarted while it was told how far they are.
     try:
         yield
