@@ -1,6 +1,6 @@
 """How often a gate errs, and how often it finds what is planted: simulated studies, paired and clustered.
 
-    python benchmarks/gate_errors.py [--studies 400] [--only NAME]
+python benchmarks/gate_errors.py [--studies 400] [--only NAME]
 """
 
 from __future__ import annotations
@@ -107,13 +107,22 @@ def scenarios() -> list[Scenario]:
     calm = replace(planned(equal, 9), shift=0.0)
     found = [Scenario(f"at the margin{name}", one, expected="never pass") for name, one in worse.items()]
     found += [
-        Scenario("at the margin, one of 8 sites", best, sites=8, odd=replace(worse[""], patients=150), expected="never pass"),
+        Scenario(
+            "at the margin, one of 8 sites", best, sites=8, odd=replace(worse[""], patients=150), expected="never pass"
+        ),
         Scenario("at the margin, all of 8 sites", replace(worse[""], patients=30), sites=8, expected="never fail"),
         Scenario("equal, 8 sites", replace(equal, patients=40), sites=8, expected="never fail"),
         Scenario("equal, at the planned size", planned(equal, 1), expected="pass"),
         Scenario("equal, 8 sites, at the planned size", calm, sites=8, expected="pass"),
         Scenario("one site of 8 worse by 0.06", best, sites=8, odd=at_truth(best, -0.06), expected="fail"),
-        Scenario("one class of 5 worse by 0.06", best, classes=5, odd=at_truth(best, -0.06), odd_everywhere=True, expected="fail"),
+        Scenario(
+            "one class of 5 worse by 0.06",
+            best,
+            classes=5,
+            odd=at_truth(best, -0.06),
+            odd_everywhere=True,
+            expected="fail",
+        ),
         Scenario("15 % of predictions missing", replace(equal, patients=150, missing=0.15), expected="fail"),
     ]
     return found
@@ -124,12 +133,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--studies", type=int, default=400, help="studies per scenario")
     parser.add_argument("--only", default="", help="scenarios whose name begins so")
     chosen = parser.parse_args(arguments)
-    print(f"margin {MARGIN}, {chosen.studies} studies each; patients per site of 1 to 7 images, few of up to 60 (heavy)")
+    print(
+        f"margin {MARGIN}, {chosen.studies} studies each; patients per site of 1 to 7 images, few of up to 60 (heavy)"
+    )
     for scenario in scenarios():
         if scenario.name.startswith(chosen.only):
             counts = verdicts(scenario, chosen.studies)
-            shares = "  ".join(f"{name} {counts[name] / chosen.studies:6.1%}" for name in ("pass", "fail", "cannot tell"))
-            print(f"{scenario.name:40} {scenario.made.patients:5} patients  {shares}  ({scenario.expected})", flush=True)
+            shares = "  ".join(
+                f"{name} {counts[name] / chosen.studies:6.1%}" for name in ("pass", "fail", "cannot tell")
+            )
+            print(
+                f"{scenario.name:40} {scenario.made.patients:5} patients  {shares}  ({scenario.expected})", flush=True
+            )
 
 
 if __name__ == "__main__":

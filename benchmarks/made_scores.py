@@ -120,7 +120,9 @@ def pairs_of(drawn: list[Drawn], sites: list[npt.NDArray[np.object_]] | None = N
         images["site"] = sites[0]
     panel = Panel(images, images.iloc[:0], images.iloc[:0], ("last",), {})
     classes = tuple(
-        PairedClass(place, f"class_{place}", "last", "last", counts_of(one.base), counts_of(one.new, one.is_missing), True)
+        PairedClass(
+            place, f"class_{place}", "last", "last", counts_of(one.base), counts_of(one.new, one.is_missing), True
+        )
         for place, one in enumerate(drawn, 1)
     )
     nothing = pd.DataFrame({"image_id": [], "status_a": [], "status_b": []})

@@ -71,7 +71,17 @@ def _number(value: float, is_signed: bool = False) -> str:
 
 def _cell(text: str) -> str:
     """Words of somebody's table that are no Markdown and no HTML."""
-    marks = {"\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " ", "`": "\\`", "[": "\\[", "*": "\\*"}
+    marks = {
+        "\\": "\\\\",
+        "|": "\\|",
+        "<": "&lt;",
+        ">": "&gt;",
+        "\n": " ",
+        "\r": " ",
+        "`": "\\`",
+        "[": "\\[",
+        "*": "\\*",
+    }
     return "".join(marks.get(letter, letter) for letter in text)
 
 

@@ -155,5 +155,7 @@ def _more(answer: Answer, level: float, n_answers: int) -> tuple[int | None, int
     distances = (-question.bound if question.is_difference else 0.0), abs(estimate.value - question.bound)
     planned = [planned_clusters(estimate, one, level, n_answers) for one in distances]
     # None further where there are enough: then it is the estimate that lies too near.
-    equal, measured = (None if n is None or n <= estimate.influence.size else n - estimate.influence.size for n in planned)
+    equal, measured = (
+        None if n is None or n <= estimate.influence.size else n - estimate.influence.size for n in planned
+    )
     return equal, measured

@@ -44,7 +44,9 @@ def sentence(row: Judged, confidence: float, cluster_by: str) -> str:
         numbers = f"NEW {answer.new:.4f}{shown}"
     independent = cluster_by or _counted(2, what).removeprefix("2 ")
     per_cluster = answer.n / answer.estimate.n_clusters if cluster_by and answer.n else 0.0
-    return f"{name_of(answer)}: {numbers} ({counted}): {_verdict(row, independent)}{_more(row, independent, per_cluster)}."
+    return (
+        f"{name_of(answer)}: {numbers} ({counted}): {_verdict(row, independent)}{_more(row, independent, per_cluster)}."
+    )
 
 
 def summary(verdict: Verdict, rows: Sequence[Judged], n_left_out: int = 0) -> str:

@@ -164,7 +164,8 @@ class Panel:
         place = dict(zip(names, range(len(names)), strict=True))
         codes = [np.array([place[value] for value in of_kind], np.int64) for of_kind in values]
         return [
-            self._stratum(f"{column}={name}", *(of_kind == code for of_kind in codes)) for code, name in enumerate(names)
+            self._stratum(f"{column}={name}", *(of_kind == code for of_kind in codes))
+            for code, name in enumerate(names)
         ]
 
     def _strata_of_sizes(self, bins: SizeStrata) -> list[Stratum]:

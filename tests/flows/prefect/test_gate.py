@@ -47,7 +47,13 @@ def test_what_is_asked_is_what_the_function_is_asked_and_artifacts_say_it(monkey
     state = gate.gate_reports.fn("new", base="old", margin={"dice": 0.1}, by=("site",))
     assert state.name == "Fail"
     ((base, new, options),) = asked
-    assert (base, new, options["margin"], options["by"], options["unit"]) == ("old", "new", {"dice": 0.1}, ("site",), None)
+    assert (base, new, options["margin"], options["by"], options["unit"]) == (
+        "old",
+        "new",
+        {"dice": 0.1},
+        ("site",),
+        None,
+    )
     rows, text = published["gate"]
     assert (list(rows), text) == (gate.SHOWN, "fail: of 1")
     assert published["segscale-gate-verdict"][0].startswith("## ❌ segscale gate: fail")

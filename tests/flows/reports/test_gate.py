@@ -149,7 +149,9 @@ def test_what_is_refused(
     assert words in _refused([reports.get(one, one) for one in arguments], capsys)
 
 
-def test_what_cannot_be_compared(reports: dict[str, str], write_run: WriteRun, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_compared(
+    reports: dict[str, str], write_run: WriteRun, capsys: pytest.CaptureFixture[str]
+) -> None:
     policy = SETTINGS.changed(empty="one")
     for other, words in (
         (write_run("fewer", BASE[:50], settings=SETTINGS), "different images: 10 only in a"),

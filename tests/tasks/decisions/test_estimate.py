@@ -69,7 +69,7 @@ def test_one_large_cluster_among_small_ones_makes_the_interval_wider() -> None:
 
 
 def test_skewed_differences_have_the_bounds_of_the_studentised_bootstrap() -> None:
-    values = -np.random.default_rng(5).exponential(0.1, 200) ** 2
+    values = -(np.random.default_rng(5).exponential(0.1, 200) ** 2)
     estimate = of_values(values)
     moments = [UnitSums(one, np.ones(200), 0.0) for one in (values, values**2)]
     means, squares = (one.replicates for one in resample(moments, 20_000, [1]))

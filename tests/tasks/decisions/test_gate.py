@@ -26,9 +26,7 @@ NOISE = np.random.default_rng(2).normal(0, 0.01, N)
 """Of a run that is as good as the base."""
 
 
-def ask(
-    base: pd.DataFrame | None, new: pd.DataFrame, settings: ScoreSettings = SETTINGS, **changes: Any
-) -> Gate:
+def ask(base: pd.DataFrame | None, new: pd.DataFrame, settings: ScoreSettings = SETTINGS, **changes: Any) -> Gate:
     margins = {"dice": 0.02} if base is not None else {}
     chosen = {"margins": margins, "floors": {}, "superior": (), "aggregations": ("per_sample",), **changes}
     head = chosen.pop("head", None)
@@ -81,7 +79,9 @@ def test_one_stratum_of_sizes(run_of: Runs) -> None:
     told = found.strata.set_index(["class_name", "stratum"])["verdict"]
     assert told["a", "reference_volume=[1500,inf)"] == "fail"
     assert told["a", "reference_volume=(0,1500)"] == "pass"
-    assert found.left_out == ("mean dice of b, reference_volume=(0,1500): occurs in no image, so that nothing was asked",)
+    assert found.left_out == (
+        "mean dice of b, reference_volume=(0,1500): occurs in no image, so that nothing was asked",
+    )
 
 
 def test_missing_predictions_count_as_missed(run_of: Runs) -> None:
