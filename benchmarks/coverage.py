@@ -2,8 +2,8 @@
 
     python benchmarks/coverage.py [--studies 2000] [--resamples 0] [--patients 20 50 200 1000]
 
-A line per kind of data and number of patients; in it per method the share of studies whose interval lies above the truth
-(a gate then passes what is worse) and below it. 2.5 % each is what 95 % promises.
+A line per kind of data and number of patients; in it per method the share of studies whose interval lies above the
+truth (a gate then passes what is worse) and below it. 2.5 % each is what 95 % promises.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def misses(made: Made, truth: float, studies: int, resamples: int, seed: int = 0
         )
         estimate = Estimate(float((drawn.new - drawn.base).mean()), influence(sums), sums.denominator)
         for method, (low, high) in intervals_of(estimate, sums, resamples, study).items():
-            counts[method] = counts.get(method, np.zeros(2)) + [low > truth, high < truth]
+            counts[method] = counts.get(method, np.zeros(2)) + np.array([low > truth, high < truth])
     return {method: found / studies for method, found in counts.items()}
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from segscale.flows.cli import options
 from segscale.flows.cli.help import examples
 from segscale.flows.cli.terminal import DONE, FAILURES, UNTOLD
 

@@ -34,8 +34,8 @@ def gate_reports(
 ) -> State[Any]:
     """Judge the report at `new` as `segscale.gate` does.
 
-    A run that passes ends as Completed. One that fails, or of which nothing can be told, is a failed run, whose state is
-    called Fail or Cannot tell: automations tell them apart by that name. Artifacts: `segscale-gate`, a table of the
+    A run that passes ends as Completed. One that fails, or of which nothing can be told, is a failed run, whose state
+    is called Fail or Cannot tell: automations tell them apart by that name. Artifacts: `segscale-gate`, a table of the
     rows, and `segscale-gate-verdict`, what `--markdown` writes.
     """
     found = gate(

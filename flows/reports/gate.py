@@ -11,8 +11,8 @@ import pandas as pd
 
 from segscale.errors import ConfigError
 from segscale.flows.reports.tables import readable_reports, recorded_settings, tables_as_json, whole_table
-from segscale.storage.reports import Report, open_report
-from segscale.tasks.decisions.gate import Gate, gate
+from segscale.storage.reports import open_report
+from segscale.tasks.decisions.gate import gate
 from segscale.tasks.decisions.questions import asked
 
 DEFAULT_MARGIN = {"dice": 0.01}

@@ -66,7 +66,7 @@ def _lines(found: GateResult) -> Iterator[str]:
 
 
 def _number(value: float, is_signed: bool = False) -> str:
-    return "–" if pd.isna(value) else f"{value:{'+' if is_signed else ''}.4f}"
+    return "-" if pd.isna(value) else f"{value:{'+' if is_signed else ''}.4f}"
 
 
 def _cell(text: str) -> str:

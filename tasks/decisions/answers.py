@@ -1,4 +1,4 @@
-"""Answers to the questions of a gate: of each stratum and class an estimate, how many images enter it, and who lacks."""
+"""Answers to the questions of a gate: an estimate for each stratum and class, and which images enter it."""
 
 from __future__ import annotations
 

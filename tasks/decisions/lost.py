@@ -1,4 +1,4 @@
-"""Failed images of two paired runs of which no score is known: not even that they lack a prediction and nothing else."""
+"""Failed images of two paired runs of which no score is known: they lack more than a prediction, or may do so."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Verdicts: each answer of a gate as pass, fail or cannot tell, and all of them as one.
 
-Two families of hypotheses are tested, each by Holm (1979) over all answers at once: that NEW is no better than the bound
-(rejected: pass), and that it is no worse (rejected: fail). Each is tested at (1 - confidence) / 2 on one side, which the
-interval at `confidence` shows. So a run that lies at its bound anywhere passes as a whole in at most that share of
-studies, and one that lies above it everywhere fails in at most that share, however answers depend on each other.
+Two families of hypotheses are tested, each by Holm (1979) over all answers at once: that NEW is no better than the
+bound (rejected: pass), and that it is no worse (rejected: fail). Each is tested at (1 - confidence) / 2 on one side,
+which the interval at `confidence` shows. So a run that lies at its bound anywhere passes as a whole in at most that
+share of studies, and one that lies above it everywhere fails in at most that share, however answers depend on each
+other.
 """
 
 from __future__ import annotations
