@@ -12,7 +12,7 @@ from segscale.flows.cli.terminal import DONE, FAILURES, UNTOLD
 CODES = {"pass": DONE, "fail": FAILURES, "cannot tell": UNTOLD}
 
 
-class Bound(click.ParamType):
+class Bound(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has no argument for it
     """METRIC=NUMBER, as a pair."""
 
     name = "METRIC=X"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -49,20 +50,25 @@ def _lines(found: GateResult) -> Iterator[str]:
     yield from ("", _cell(found.summary), "")
     yield "| | stratum | class | score | BASE | NEW | estimate | interval | must lie above | n |"
     yield "|---|---|---|---|---:|---:|---:|---|---:|---:|"
-    for row in found.strata.itertuples():
-        difference = row.question != "floor"
-        cells = (
-            f"{SIGN[row.verdict]} {row.verdict}", row.stratum or "whole set", row.class_name,
-            f"{row.aggregation} {row.metric}", _number(row.base), _number(row.new), _number(row.estimate, difference),
-            f"{_number(row.low, difference)} to {_number(row.high, difference)}", f"{row.bound:g}", str(row.n),
-        )  # fmt: skip
-        yield f"| {' | '.join(map(_cell, cells))} |"
+    for row in found.strata.to_dict("records"):
+        yield f"| {' | '.join(map(_cell, _cells(row)))} |"
     untold = found.strata[found.strata["verdict"] != "pass"]
     if len(untold):
         yield ""
         yield from (f"- {_cell(one)}" for one in untold["sentence"])
     yield ""
     yield from (f"- {_cell(one)}" for one in (*found.left_out, *found.notes))
+
+
+def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    signed = row["question"] != "floor"
+    ends = " to ".join(_number(row[end], signed) for end in ("low", "high"))
+    score = f"{row['aggregation']} {row['metric']}"
+    return (
+        f"{SIGN[row['verdict']]} {row['verdict']}", row["stratum"] or "whole set", row["class_name"], score,
+        _number(row["base"]), _number(row["new"]), _number(row["estimate"], signed), ends, f"{row['bound']:g}",
+        str(row["n"]),
+    )  # fmt: skip
 
 
 def _number(value: float, is_signed: bool = False) -> str:

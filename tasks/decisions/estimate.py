@@ -100,7 +100,7 @@ class Estimate:
         squares = float((self.influence**2).mean())
         if not squares > 0:
             return 0.0
-        return float((self.influence**3).mean()) / squares**1.5 / float(np.sqrt(self.influence.size))
+        return float((self.influence**3).mean() / squares**1.5 / np.sqrt(self.influence.size))
 
     def _transformed(self, t: float) -> float:
         """g(t) = t + s/3 t^2 + s^2/27 t^3 + s/6 with the skewness s of the mean: Hall's (1992) third transformation."""

@@ -108,8 +108,8 @@ def test_what_cannot_be_told_is_an_error_of_the_suite(reports: dict[str, str]) -
 
 def test_names_of_strata_are_no_markup(write_run: WriteRun) -> None:
     odd = np.repeat(["<b>|a", "x\x01y"], 60)
-    both = [write_run(name, lesions, settings=SETTINGS, site=odd) for name, lesions in (("a", BASE), ("b", ALIKE))]
-    found = gate_reports(*both, Asking({"dice": 0.05}, {}, by=("site",)))
+    base, new = (write_run(name, lesions, settings=SETTINGS, site=odd) for name, lesions in (("a", BASE), ("b", ALIKE)))
+    found = gate_reports(base, new, Asking({"dice": 0.05}, {}, by=("site",)))
     names = [case.get("name") for case in ElementTree.fromstring(junit(found)).findall("testcase")]
     assert names[1:] == ["lesion, site=<b>|a, per_sample, not worse", "lesion, site=x\\x01y, per_sample, not worse"]
     assert "site=&lt;b&gt;\\|a" in markdown(found)

@@ -32,7 +32,7 @@ def test_a_study_of_that_size_finds_it_as_often_as_promised() -> None:
     n = needed_units(0.5, 0.025, 0.8)
     assert n is not None
     values = np.random.default_rng(1).normal(0.5, 1.0, (4000, n))
-    found = stats.ttest_1samp(values, 0.0, axis=1, alternative="greater").pvalue < 0.025
+    found = np.asarray(stats.ttest_1samp(values, 0.0, axis=1, alternative="greater").pvalue) < 0.025
     # Three standard errors of 4,000 studies.
     assert abs(found.mean() - 0.8) < 0.02
 
