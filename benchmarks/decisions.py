@@ -34,11 +34,11 @@ def main(arguments: list[str] | None = None) -> None:
     lost = lost_images(pairs, pairs.panel.images)
     settings = ScoreSettings(group_by=("site",), cluster_by="patient_id", bootstrap=0, batch_sizes=())
     questions = asked({"dice": 0.01}, {}, (), ("per_sample", "pooled"))
-    before, start = _memory(), time.perf_counter()
+    before, start, started = _memory(), time.perf_counter(), time.process_time()
     rows = judged(list(answers(pairs, questions, settings, "last", lost)), settings.confidence)
-    seconds = time.perf_counter() - start
+    seconds, of_processor = time.perf_counter() - start, time.process_time() - started
     print(f"gate: {drawn.base.size} images, {chosen.strata} strata, {len(rows)} questions: {verdict_of(rows)}")
-    print(f"seconds {seconds:.2f}")
+    print(f"seconds {seconds:.2f}, of a processor {of_processor:.2f}")
     print(f"GB at most {_memory():.2f}, of which {before:.2f} were there before")
 
 
