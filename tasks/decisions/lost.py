@@ -39,6 +39,7 @@ def lost_images(pairs: Pairs, per_image: pd.DataFrame, is_alone: bool = False) -
     """Which images of run a's `per_image` neither the pairs have nor those with missing predictions."""
     found = pairs.unpaired
     paired = pairs.with_missing or pairs
-    unknown = found[~found["image_id"].isin(paired.panel.images["image_id"])]
-    first = per_image.drop_duplicates("image_id").drop(columns=["status_a", "status_b"], errors="ignore")
-    return Lost(first.merge(unknown, on="image_id"), is_alone)
+    unknown = found[~found["image_id"].isin(paired.panel.images["image_id"])] if len(found) else found
+    rows = per_image[per_image["image_id"].isin(unknown["image_id"])].drop_duplicates("image_id")
+    rows = rows.drop(columns=["status_a", "status_b"], errors="ignore")
+    return Lost(rows.merge(unknown, on="image_id"), is_alone)
