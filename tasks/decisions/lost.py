@@ -41,5 +41,6 @@ def lost_images(pairs: Pairs, per_image: pd.DataFrame, is_alone: bool = False) -
     paired = pairs.with_missing or pairs
     unknown = found[~found["image_id"].isin(paired.panel.images["image_id"])] if len(found) else found
     rows = per_image[per_image["image_id"].isin(unknown["image_id"])].drop_duplicates("image_id")
-    rows = rows.drop(columns=["status_a", "status_b"], errors="ignore")
-    return Lost(rows.merge(unknown, on="image_id"), is_alone)
+    of_image = unknown.set_index("image_id")
+    statuses = {name: rows["image_id"].map(of_image[name]) for name in ("status_a", "status_b")}
+    return Lost(rows.assign(**statuses), is_alone)
