@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
-    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, reconcile, rescore
+    from segscale.flows.reports.gate import GateResult
+    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, reconcile, rescore
     from segscale.flows.reports.reconcile import Reconciliation
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.lesions.counts import LesionCounts
@@ -49,7 +50,8 @@ _HOMES = {
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
-    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "reconcile", "rescore"),
+    "flows.reports.gate": ("GateResult",),
+    "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore"),
     "flows.reports.reconcile": ("Reconciliation",),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.lesions.counts": ("LesionCounts",),
@@ -70,6 +72,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EvaluationConfig",
+    "GateResult",
     "LesionCounts",
     "Lesions",
     "OverlapCounts",
@@ -84,6 +87,7 @@ __all__ = [
     "dice",
     "evaluate",
     "f_beta",
+    "gate",
     "iou",
     "lesions",
     "load_config",

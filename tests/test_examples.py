@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from segscale.flows.cli.gate import gate_command
 from segscale.flows.config.evaluation import EvaluationConfig, load_config, parse_config
 
 ROOT = Path(__file__).parents[1]
@@ -64,3 +67,16 @@ def test_contract_states_every_key_with_its_default() -> None:
     keys = {name: set(section) - unset for name, section in defaults.model_dump().items()}
     assert {name: set(section) for name, section in stated.items()} == keys
     assert EvaluationConfig.model_validate(stated) == defaults
+
+
+def test_the_ci_example_calls_the_gate_as_it_is() -> None:
+    job = YAML(typ="safe").load((ROOT / "examples" / "ci" / "gate.gitlab-ci.yml").read_text(encoding="utf-8"))["gate"]
+    (line,) = job["script"]
+    typed = shlex.split(line)
+    assert typed[:2] == ["segscale", "gate"]
+    with gate_command.make_context("gate", typed[2:]) as context:
+        given = context.params
+    assert given["reports"] == ("$BASE", "$NEW")
+    assert set(job["variables"]) == {"BASE", "NEW"}
+    assert job["artifacts"]["reports"]["junit"] == given["junit"]
+    assert job["artifacts"]["paths"] == [given["markdown"]]

@@ -10,7 +10,7 @@ import click
 from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.terminal import FAILURES, LOST, WRONG
 
-READERS = frozenset({"check", "compare", "diagnose", "export", "init", "reconcile", "rescore", "verify"})
+READERS = frozenset({"check", "compare", "diagnose", "export", "gate", "init", "reconcile", "rescore", "verify"})
 """Commands that commit nothing."""
 
 

@@ -11,6 +11,7 @@ import click
 from segscale.flows.cli.check import check_command
 from segscale.flows.cli.ending import failed, last_words, printed
 from segscale.flows.cli.evaluate import evaluate_command
+from segscale.flows.cli.gate import gate_command
 from segscale.flows.cli.help import Commands
 from segscale.flows.cli.init import init_command
 from segscale.flows.cli.jobs import STAGE_COMMANDS, demo_command, run_command, train_command
@@ -23,7 +24,7 @@ from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
     "Evaluate": (evaluate_command, init_command, check_command, run_command, demo_command),
-    "Read reports": REPORT_COMMANDS,
+    "Read reports": (*REPORT_COMMANDS, gate_command),
     "Train a network": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
     "Look after a store": STORE_COMMANDS,

@@ -32,6 +32,17 @@ RESCORE = {
     "missed_distance": "--missed-distance",
 }
 """What settings of scores are called where a written report is read."""
+GATE = {
+    "margin": "--margin",
+    "floor": "--floor",
+    "superior": "--superior",
+    "aggregation": "--aggregation",
+    "group_by": "--by",
+    "unit": "--unit",
+    "cluster_by": "--cluster-by",
+    "head": "--head",
+}
+"""The same of a gate."""
 
 
 def in_options(text: str) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-DONE, FAILURES, WRONG, LOST = 0, 1, 2, 3
+DONE, FAILURES, WRONG, LOST, UNTOLD = 0, 1, 2, 3, 4
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 logger = logging.getLogger("segscale")
 

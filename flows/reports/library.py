@@ -1,7 +1,8 @@
-"""What the package offers of written reports: the commands rescore, compare and diagnose as functions."""
+"""What the package offers of written reports: the commands rescore, compare, gate and diagnose as functions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from segscale.flows.config.spoken import settings_spoken
 from segscale.flows.reports.compare import compare_reports
 from segscale.flows.reports.diagnose import diagnose_path
 from segscale.flows.reports.export import summary_of
+from segscale.flows.reports.gate import Asking, GateResult, gate_reports
 from segscale.flows.reports.reconcile import Reconciliation, reconcile_reports
 from segscale.flows.reports.rescore import open_rescoring, tables_of
 from segscale.flows.reports.tables import readable_reports
@@ -92,6 +94,51 @@ def compare(report_a: str, report_b: str, *, by: tuple[str, ...] = ()) -> dict[s
     """
     with settings_spoken({"group_by": "by"}):
         return compare_reports(report_a, report_b, by).tables
+
+
+def gate(
+    base: str | None,
+    new: str,
+    *,
+    margin: Mapping[str, float] | None = None,
+    floor: Mapping[str, float] | None = None,
+    superior: tuple[str, ...] = (),
+    aggregations: tuple[str, ...] = ("per_sample",),
+    by: tuple[str, ...] = (),
+    unit: str | None = None,
+    cluster_by: str | None = None,
+    head: str | None = None,
+) -> GateResult:
+    """Whether a run is good enough to replace another one, or to be released; docs/gate.md says how that is decided.
+
+    Args:
+        base: folder or URL of the report of the run that would be replaced; None where floors alone are asked.
+        new: of the run that would replace it.
+        margin: by metric how much worse the new run may be, above 0 and below 1. Where a base is given and neither
+            a margin nor a floor, 0.01 of Dice.
+        floor: by metric what the new run must reach, from 0 to 1.
+        superior: metrics of ``margin`` in which the new run must be better over the whole set.
+        aggregations: "per_sample" (the mean over images or units), "pooled", or both.
+        by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
+        unit: column whose values are units of evaluation; "" for images. None: as in the run.
+        cluster_by: column whose values are independent of each other; "" for images. None: as in the run.
+        head: of networks with several outputs, the one that is meant.
+
+    Returns:
+        The verdict "pass", "fail" or "cannot tell" with a sentence, and ``strata``, a row per stratum, class, metric
+        and question with estimate, interval, margin, verdict and how many predictions are missing. True where it is
+        "pass". NaN is undefined.
+
+    Raises:
+        ConfigError: a report cannot be read, the two do not match, or nothing, or what cannot be, is asked.
+
+    >>> first = "tests/fixtures/0bb167e/reports/drawn/first"
+    >>> gate(first, first, margin={"dice": 0.05}).verdict
+    'cannot tell'
+    """
+    chosen = Asking(dict(margin or {}), dict(floor or {}), superior, aggregations, by, unit, cluster_by, head)
+    with settings_spoken({"group_by": "by", "aggregation": "aggregations"}):
+        return gate_reports(base, new, chosen)
 
 
 def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Resampled:
 
     def influence(self) -> Float64Array:
         """(U,) derivative of the estimate by the unit's weight, times U; its mean is 0. Made anew at each call."""
-        return _mean([_influence(one) for one in self.sums])
+        return _mean([influence(one) for one in self.sums])
 
 
 def sums_of_units(values: Float64Array, units: Int64Array, n_units: int) -> Float64Array:
@@ -186,15 +186,16 @@ def _leave_one_out(sums: UnitSums) -> Float64Array:
     return _divide(numerator - sums.numerator, denominator - sums.denominator, sums.smooth)
 
 
-def _influence(sums: UnitSums) -> Float64Array:
+def influence(sums: UnitSums) -> Float64Array:
+    """(U,) derivative of the ratio of the sums by the weight of each unit, times U; NaN where it is undefined."""
     numerator, denominator = sums.numerator.sum(), sums.denominator.sum()
     estimate = _divide(np.array(numerator), np.array(denominator), sums.smooth)
     scale = denominator + sums.smooth
     if not scale > 0:
         return np.full(sums.numerator.size, np.nan)
-    influence: Float64Array = sums.numerator - estimate * sums.denominator
-    influence *= sums.numerator.size / scale
-    return influence
+    derivative: Float64Array = sums.numerator - estimate * sums.denominator
+    derivative *= sums.numerator.size / scale
+    return derivative
 
 
 def _mean(values: list[Float64Array]) -> Float64Array:

@@ -134,7 +134,7 @@ def _rows_of(pairs: Pairs | None, settings: ScoreSettings, suffix: str = "") -> 
 
 
 def _rows_of_stratum(pairs: Pairs, stratum: Stratum, settings: ScoreSettings) -> Iterator[Row]:
-    units, trouble = _units(pairs, stratum, settings.cluster_by)
+    units, trouble = clusters_of(pairs, stratum, settings.cluster_by)
     seed = seed_of(stratum, settings.seed)
     for heads, of_head in groupby(pairs.classes, key=lambda pair: (pair.head_a, pair.head_b)):
         foreground: list[list[PairedEstimate]] = []
@@ -151,7 +151,11 @@ def _rows_of_stratum(pairs: Pairs, stratum: Stratum, settings: ScoreSettings) ->
                 yield _row(stratum, OVER_CLASSES, MACRO, heads, one, settings, trouble, units)
 
 
-def _units(pairs: Pairs, stratum: Stratum, cluster_by: str) -> tuple[Units, str]:
+def clusters_of(pairs: Pairs, stratum: Stratum, cluster_by: str) -> tuple[Units, str]:
+    """What of a stratum is drawn and swapped as a whole, and why nothing can be said of it ("" if it can).
+
+    Raises ArgumentError where cluster_by is no column.
+    """
     n_images = stratum.images.size
     if not cluster_by:
         return Units(np.arange(n_images), n_images), ""

@@ -106,10 +106,13 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame, beside: BothBeside | None = No
         raise ArgumentError("no image is ok in both runs: nothing can be compared")
     own = (beside.a, beside.b) if beside else (_itself, _itself)
     panels = [made(_panel(frame, images_a.index[ok])) for frame, made in zip((a, b), own, strict=True)]
-    every = [made(panel_of(frame)) for frame, made in zip((a, b), own, strict=True)]
     statuses = pd.DataFrame({"status_a": images_a["status"], "status_b": images_b["status"]})[~ok]
     unpaired = statuses.rename_axis("image_id").reset_index()
-    return Pairs(panels[0], _classes_of(panels), unpaired, _with_missing(every, images_a.index))
+    with_missing = None
+    if not ok.all():
+        every = [made(panel_of(frame)) for frame, made in zip((a, b), own, strict=True)]
+        with_missing = _with_missing(every, images_a.index)
+    return Pairs(panels[0], _classes_of(panels), unpaired, with_missing)
 
 
 def _itself(panel: Panel) -> Panel:
@@ -187,6 +190,9 @@ def _refuse_other_files(a: pd.DataFrame, b: pd.DataFrame, ok: np.ndarray) -> Non
 
 def _panel(per_image: pd.DataFrame, image_ids: pd.Index) -> Panel:
     place = image_ids.get_indexer(pd.Index(per_image["image_id"]))
+    # Of a million images a copy of all columns is gigabytes, and most runs list theirs alike.
+    if (place >= 0).all() and (np.diff(place) >= 0).all():
+        return panel_of(per_image)
     order = np.argsort(place, kind="stable")
     return panel_of(per_image.iloc[order[place[order] >= 0]].reset_index(drop=True))
 

@@ -159,9 +159,13 @@ class Panel:
         if is_size(column):
             return self._strata_of_sizes(SizeStrata.parse(column))
         values = [_as_text(frame, column) for frame in self._kinds]
+        names = sorted(set().union(*values))
+        # Numbers are compared a hundred times faster than texts.
+        place = dict(zip(names, range(len(names)), strict=True))
+        codes = [np.array([place[value] for value in of_kind], np.int64) for of_kind in values]
         return [
-            self._stratum(f"{column}={value}", *(of_kind == value for of_kind in values))
-            for value in sorted(set().union(*values))
+            self._stratum(f"{column}={name}", *(of_kind == code for of_kind in codes))
+            for code, name in enumerate(names)
         ]
 
     def _strata_of_sizes(self, bins: SizeStrata) -> list[Stratum]:
