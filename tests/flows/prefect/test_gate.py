@@ -41,9 +41,7 @@ def test_what_is_asked_is_what_the_function_is_asked_and_artifacts_say_it(monkey
 
     monkeypatch.setattr(gate, "gate", judge)
     monkeypatch.setattr(gate, "publish_table", lambda rows, text, *parts: published.update({parts[0]: (rows, text)}))
-    monkeypatch.setattr(
-        gate, "create_markdown_artifact", lambda text, key, description: published.update({key: (text, description)})
-    )
+    monkeypatch.setattr(gate, "publish_text", lambda text, said, *parts: published.update({parts: (text, said)}))
     state = gate.gate_reports.fn("new", base="old", margin={"dice": 0.1}, by=("site",))
     assert state.name == "Fail"
     ((base, new, options),) = asked
@@ -56,4 +54,4 @@ def test_what_is_asked_is_what_the_function_is_asked_and_artifacts_say_it(monkey
     )
     rows, text = published["gate"]
     assert (list(rows), text) == (gate.SHOWN, "fail: of 1")
-    assert published["segscale-gate-verdict"][0].startswith("## ❌ segscale gate: fail")
+    assert published["gate", "verdict"][0].startswith("## ❌ segscale gate: fail")
