@@ -7,16 +7,21 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.panel import MACRO
 from segscale.tasks.metrics.per_image import regions_of
+from segscale.tasks.reasons import reasons_of
 from segscale.tasks.report_html import words
 from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
+from segscale.tasks.report_html.further_scores import further_rows
+from segscale.tasks.report_html.gap_plot import gap_plot
 from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence
 from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
 from segscale.tasks.report_html.measured import distance_unit, measured_rows
+from segscale.tasks.report_html.strata import MAX_STRATA, strata_rows
 
 TABLES = ("per_image", "per_sample", "batch_summed", "intervals", "gap", "failures")
 """Tables that the page needs; `thresholds` is shown where there is one."""
@@ -61,9 +66,12 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
     steps = rows_of(whole_set(tables["gap"], units=True), metric="dice", head=head)
     told = (foreground if n_classes == 1 else macro).iloc[0]
     steps = rows_of(steps, class_index=told["class_index"], class_name=told["class_name"])
+    strata = strata_rows(tables, head)
     failures = tables["failures"]
+    reasons = reasons_of(failures)
     page = _template().render(
         run=run,
+        style=Markup(_file("page.css")),
         headline=headline_of(tables),
         measured=measured_rows(tables, distance_unit(tables)),
         distance_unit=distance_unit(tables),
@@ -71,13 +79,19 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
         has_heads=len(heads) > 1,
         last_head=str(head),
         lead=sentence(gap_of(told)),
+        lead_plot=gap_plot(gap_of(told)),
         unit_sentence=steps_sentence(steps_of(steps)) if len(steps) else "",
+        further=further_rows(tables),
+        strata=strata[:MAX_STRATA],
+        n_more_strata=max(len(strata) - MAX_STRATA, 0),
         sections=sections,
         n_classes=n_classes,
         n_regions=len(regions),
         confidence=words.share(metrics["confidence"]),
         units=metrics["cluster_by"] or (f"images, or {metrics['unit']}" if metrics["unit"] else "images"),
         folds=metrics["folds"],
+        reasons=reasons,
+        n_other_reasons=len(failures) - sum(reason.n_images for reason in reasons),
         failures=failures.head(MAX_FAILURES).to_dict("records"),
         n_more_failures=max(len(failures) - MAX_FAILURES, 0),
         findings=by_severity(findings),
@@ -94,7 +108,19 @@ def _template() -> Template:
     )
     for name in ("score", "number", "images"):
         environment.filters[name] = getattr(words, name)
-    return environment.from_string(files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
+    environment.filters["across"] = _across
+    return environment.from_string(_file("page.html.jinja"))
+
+
+@cache
+def _file(name: str) -> str:
+    """The text of a file beside this one."""
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _across(value: float, move: float = 0.0) -> str:
+    """Where a score from 0 to 1 lies on the lines of dots."""
+    return f"{4 + 112 * value + move:.4g}"
 
 
 def _require(argument: str, names: Sequence[str], given: Mapping[str, Any]) -> None:
