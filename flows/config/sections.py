@@ -284,3 +284,5 @@ class Report(Section):
     run_id: Annotated[str, Field(max_length=100), spelled(rf"({NAME})?", NAMED)] = ""
     """Name of the run's folder; empty: the first 12 hex digits of the sha256 of all that affects a number."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    overlays: Literal["image", "labels", "none"] = "labels"
+    """What the page shows of single images: outlines on their pixels, outlines alone, or nothing."""

@@ -13,7 +13,7 @@ from segscale.tasks.report_html.curves import Float64Array, ImageScores, batch_c
 from segscale.tasks.report_html.gap_sentence import Gap
 from segscale.tasks.report_html.volumes import Agreement, VolumePairs, agreement_of
 from segscale.tasks.report_html.words import images as images_in_words
-from segscale.tasks.report_html.words import number, score, share, signed
+from segscale.tasks.report_html.words import number, score, signed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from segscale.tasks.metrics.gap import IMAGE_TO_UNIT, UNIT_TO_POOLED
 from segscale.tasks.metrics.panel import OVER_CLASSES
 from segscale.tasks.metrics.per_image import regions_of
+from segscale.tasks.report_html.cases import drawn_classes
 from segscale.tasks.report_html.class_plots import (
     Plot,
     agreement_plot,
@@ -21,12 +22,10 @@ from segscale.tasks.report_html.class_plots import (
 )
 from segscale.tasks.report_html.curves import ImageScores, image_scores, largest
 from segscale.tasks.report_html.gap_sentence import Gap, Steps, sentence
-from segscale.tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, Tables, rows_of, whole_set
+from segscale.tasks.report_html.headline import METRICS, OVER_CLASSES_NAMES, Tables
 from segscale.tasks.report_html.volumes import volume_pairs
 from segscale.tasks.report_html.words import number, score, small
 
-MAX_CLASSES = 4
-"""Classes with plots."""
 LABELLED = 5
 """Images named beside the plot of contributions."""
 MAX_ZEROS = 10
@@ -100,15 +99,12 @@ def steps_of(rows: pd.DataFrame) -> Steps:
 
 
 def class_sections(tables: Tables, metrics: Mapping[str, Any], head: object) -> tuple[ClassSection, ...]:
-    """A section for each foreground class and region; of more than MAX_CLASSES, those with the largest gap of Dice.
+    """A section for each foreground class and region; those that `drawn_classes` names.
 
     metrics: the table [metrics] of the configuration.
     """
-    gaps = rows_of(whole_set(tables["gap"]), metric="dice", head=head)
-    foreground = gaps[(gaps["class_index"] > 0).to_numpy(bool)]
-    size = foreground["gap"].abs().fillna(-1.0).to_numpy(np.float64)
-    chosen = np.sort(np.argsort(-size, kind="stable")[:MAX_CLASSES])
-    return tuple(_section(tables, metrics, row, head) for row in foreground.iloc[chosen].itertuples(index=False))
+    rows = drawn_classes(tables, head).itertuples(index=False)
+    return tuple(_section(tables, metrics, row, head) for row in rows)
 
 
 def _section(tables: Tables, metrics: Mapping[str, Any], row: Any, head: object) -> ClassSection:

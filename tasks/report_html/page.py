@@ -13,8 +13,11 @@ from segscale.errors import ArgumentError
 from segscale.tasks.metrics.findings import Finding, by_severity
 from segscale.tasks.metrics.panel import MACRO
 from segscale.tasks.metrics.per_image import regions_of
+from segscale.tasks.overlays.pictures import Overlays
 from segscale.tasks.reasons import reasons_of
 from segscale.tasks.report_html import words
+from segscale.tasks.report_html.case_cards import case_groups
+from segscale.tasks.report_html.cases import cases_of
 from segscale.tasks.report_html.class_section import class_sections, gap_of, steps_of
 from segscale.tasks.report_html.further_scores import further_rows
 from segscale.tasks.report_html.gap_plot import gap_plot
@@ -40,16 +43,20 @@ ONLY_WITH: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that mean something where another asks for what they are about."""
 MAX_FAILURES = 50
+NO_OVERLAYS = Overlays()
 _MISSED = {"worst": "from corner to corner of the image", "inf": "infinite", "nan": "undefined"}
 """What stands for a distance that cannot be measured, in words."""
 
 
-def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Finding] = ()) -> bytes:
-    """The page in UTF-8: headline, gap, plots, failures, findings, provenance. Equal arguments give equal bytes.
+def render_report(
+    tables: Tables, run: Mapping[str, Any], findings: Sequence[Finding] = (), overlays: Overlays = NO_OVERLAYS
+) -> bytes:
+    """The page in UTF-8. Equal arguments give equal bytes.
 
     tables: the report's tables by name, those of TABLES and `thresholds` where there are probabilities. run: the
-    contents of run.json, of which RUN_KEYS are read; weights_sha256 and plan may be None. The headline has every head,
-    plots are of the last. ValueError names tables and keys that are missing.
+    contents of run.json, of which RUN_KEYS are read; weights_sha256 and plan may be None. overlays: pictures of the
+    cases of `cases_of`; a case without one is named. The headline has every head, plots are of the last. ValueError
+    names tables and keys that are missing.
     """
     _require("tables", TABLES, tables)
     _require("run", RUN_KEYS, run)
@@ -84,6 +91,8 @@ def render_report(tables: Tables, run: Mapping[str, Any], findings: Sequence[Fin
         further=further_rows(tables),
         strata=strata[:MAX_STRATA],
         n_more_strata=max(len(strata) - MAX_STRATA, 0),
+        groups=case_groups(cases_of(tables), overlays),
+        overlays=overlays,
         sections=sections,
         n_classes=n_classes,
         n_regions=len(regions),

@@ -30,9 +30,10 @@ def test_without_a_score_there_is_no_distribution() -> None:
 def test_the_agreement_of_volumes_stands_in_its_caption() -> None:
     plot = agreement_plot(VolumePairs(np.array([1.0, 2.0]), np.array([1.0, 3.0]), 3), "p")
     assert plot is not None
-    assert plot.text == (
-        "2 images: predicted minus reference volume is +0.500 ml in the mean, limits of agreement (mean ± 1.96 standard "
-        "deviations) −0.886 to +1.886 ml. 3 images without a volume, since nobody says how far pixels are apart."  # noqa: RUF001
+    assert plot.text.replace("\N{MINUS SIGN}", "-") == (
+        "2 images: predicted minus reference volume is +0.500 ml in the mean, limits of agreement (mean ± 1.96 "
+        "standard deviations) -0.886 to +1.886 ml. 3 images without a volume, since nobody says how far "
+        "pixels are apart."
     )
 
 
