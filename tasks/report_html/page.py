@@ -1,6 +1,9 @@
 """report.html: the tables of a run as one page that needs nothing else."""
 
+import base64
+import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -23,6 +26,7 @@ from segscale.tasks.report_html.further_scores import further_rows
 from segscale.tasks.report_html.gap_plot import gap_plot
 from segscale.tasks.report_html.gap_sentence import sentence, steps_sentence
 from segscale.tasks.report_html.headline import Tables, headline_of, rows_of, whole_set
+from segscale.tasks.report_html.image_table import image_table
 from segscale.tasks.report_html.measured import distance_unit, measured_rows
 from segscale.tasks.report_html.strata import MAX_STRATA, strata_rows
 
@@ -43,6 +47,8 @@ ONLY_WITH: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that mean something where another asks for what they are about."""
 MAX_FAILURES = 50
+SCRIPTS = ("datatables/dataTables.min.js", "table.js")
+"""What runs in the page: DataTables, as it is published, and how it is used. Without scripts the table is all there."""
 NO_OVERLAYS = Overlays()
 _MISSED = {"worst": "from corner to corner of the image", "inf": "infinite", "nan": "undefined"}
 """What stands for a distance that cannot be measured, in words."""
@@ -74,6 +80,8 @@ def render_report(
     told = (foreground if n_classes == 1 else macro).iloc[0]
     steps = rows_of(steps, class_index=told["class_index"], class_name=told["class_name"])
     strata = strata_rows(tables, head)
+    table = image_table(tables["per_image"], head)
+    scripts = [Markup(_file(name)) for name in SCRIPTS] if table.rows else []
     failures = tables["failures"]
     reasons = reasons_of(failures)
     page = _template().render(
@@ -91,6 +99,9 @@ def render_report(
         further=further_rows(tables),
         strata=strata[:MAX_STRATA],
         n_more_strata=max(len(strata) - MAX_STRATA, 0),
+        table=table,
+        scripts=scripts,
+        hashes=[_sha256(script) for script in scripts],
         groups=case_groups(cases_of(tables), overlays),
         overlays=overlays,
         sections=sections,
@@ -115,9 +126,9 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    for name in ("score", "number", "images"):
+    for name in ("score", "number", "images", "small"):
         environment.filters[name] = getattr(words, name)
-    environment.filters["across"] = _across
+    environment.filters |= {"across": _across, "order": _order}
     return environment.from_string(_file("page.html.jinja"))
 
 
@@ -125,6 +136,16 @@ def _template() -> Template:
 def _file(name: str) -> str:
     """The text of a file beside this one."""
     return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _sha256(script: str) -> str:
+    """What the policy of the page lets run: this text and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _order(value: float) -> str:
+    """A number as rows are sorted by it; nothing for one that is undefined."""
+    return "" if math.isnan(value) else f"{value:.9g}"
 
 
 def _across(value: float, move: float = 0.0) -> str:
