@@ -1,0 +1,232 @@
+"""The page of a report in a real browser: Debian's Chromium, without a network."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segscale.tasks.metrics.settings import ScoreSettings
+from tests.end_to_end.score_set import score_sections
+
+pytestmark = pytest.mark.nightly(part="page")
+ROOT = Path(__file__).parents[2]
+OPEN_SECONDS = 3.0
+PAGES = ("pictures", "pixels", "classes", "volumes", "million")
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        return runpy.run_path(str(ROOT / "benchmarks" / "report_page.py"))
+
+
+@pytest.fixture(scope="module")
+def pages(
+    segscale: Any, phantoms: Path, benchmark: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The pages of runs by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    write = runpy.run_path(str(ROOT / "benchmarks" / "made_report.py"))["write_made_report"]
+    settings = ScoreSettings(bootstrap=50, group_by=("site",), unit="patient_id")
+    write(folder / "classes-report", 300, n_classes=6, settings=settings, failed_every=40, measures=True)
+    benchmark["write_large_report"](folder / "million-report", 1_000_000)
+    found = {}
+    for name in ("classes", "million"):
+        found[name] = folder / f"{name}.html"
+        found[name].write_bytes(benchmark["page_of"](folder / f"{name}-report"))
+    for name, asked in (("pictures", "labels"), ("pixels", "image")):
+        sections: dict[str, dict[str, str]] = score_sections(phantoms, folder / name)
+        sections["report"]["overlays"] = f'"{asked}"'
+        config = folder / f"{name}.toml"
+        config.write_text(
+            "\n".join(
+                f"[{name}]\n" + "\n".join(f"{k} = {v}" for k, v in keys.items()) for name, keys in sections.items()
+            )
+        )
+        outcome = segscale("run", config)
+        assert outcome.code == 0, outcome.err
+        found[name] = Path(outcome.out.strip().splitlines()[-1].removeprefix("report: ")) / "report.html"
+    found["volumes"] = _volumes(segscale, folder / "volumes")
+    return found
+
+
+def _volumes(segscale: Any, folder: Path) -> Path:
+    """Of boxes in volumes whose spacing is known."""
+    import nibabel
+
+    for number in range(4):
+        for name, shift in (("references", 0), ("predictions", number)):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            labels = np.zeros((20, 24, 10), np.uint8)
+            labels[4 + shift : 12 + shift, 5:15, 2:8] = 1
+            nibabel.Nifti1Image(labels, np.diag([1.0, 1.0, 3.0, 1.0])).to_filename(folder / name / f"v{number}.nii.gz")
+    outcome = segscale(
+        "evaluate", "--predictions", folder / "predictions", "--references", folder / "references", "--output",
+        folder / "out",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    return Path(outcome.out.strip().splitlines()[-1].removeprefix("report: ")) / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium")
+    assert program, "chromium is not on the path; .ci/services installs it"
+    with playwright.sync_playwright() as driver:
+        # As root a browser has no sandbox; these pages are ours.
+        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page in a tab of its own."""
+
+    def __init__(self, browser: Any, path: Path, **settings: Any) -> None:
+        self.troubles: list[str] = []
+        self.tab = browser.new_page(**settings)
+        self.tab.on("console", lambda message: self.troubles.append(f"{message.type}: {message.text}"))
+        self.tab.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.tab.on("request", lambda request: self._asked(request.url))
+        start = time.monotonic()
+        self.tab.goto(path.as_uri())
+        self.tab.wait_for_selector(".dt-info")
+        self.seconds = time.monotonic() - start
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith(("file:", "data:")):
+            self.troubles.append(f"asked for {url}")
+
+    def cells(self, column: int) -> list[str]:
+        found: list[str] = self.tab.locator(f"#image-table tbody tr > :nth-child({column + 1})").all_inner_texts()
+        return found
+
+    def column(self, name: str) -> int:
+        names = [text.strip() for text in self.tab.locator("#image-table thead th").all_inner_texts()]
+        return next(place for place, text in enumerate(names) if text.startswith(name))
+
+    @property
+    def info(self) -> str:
+        return str(self.tab.locator(".dt-info").inner_text())
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def test_a_page_opens_soon_without_a_complaint(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
+    opened = Opened(browser, pages[name], viewport={"width": width, "height": 900})
+    assert opened.troubles == []
+    assert opened.seconds < OPEN_SECONDS
+    assert opened.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    opened.tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    # The policy of the page lets nothing else run; axe is no part of the page.
+    opened = Opened(browser, pages[name], color_scheme=scheme, bypass_csp=True)
+    opened.tab.evaluate("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    found = axe.Axe().run(opened.tab).response["violations"]
+    serious = [
+        (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    opened.tab.close()
+
+
+def test_the_table_sorts_filters_searches_and_pages(browser: Any, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["million"])
+    dice = opened.column("Dice")
+    assert opened.info == "1 to 25 of 3,000 rows"
+    header = opened.tab.locator("#image-table thead th").nth(dice)
+    header.locator("[role=button]").click()
+    found = [float(text) for text in opened.cells(dice) if text != "\N{EN DASH}"]
+    assert found == sorted(found)
+    header.locator("[role=button]").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert opened.cells(dice)[0] == "1.000"
+    opened.tab.select_option("#filters select", label="failed")
+    assert set(opened.cells(opened.column("result"))) == {"failed"}
+    opened.tab.select_option("#filters select", label="all")
+    opened.tab.fill(".dt-search input", "north")
+    assert set(opened.cells(opened.column("site"))) == {"north"}
+    opened.tab.fill(".dt-search input", "")
+    first = opened.cells(0)
+    opened.tab.locator(".dt-paging button", has_text="2").first.click()
+    assert not set(first) & set(opened.cells(0))
+    assert opened.troubles == []
+    opened.tab.close()
+
+
+def test_the_table_is_used_with_keys_alone(browser: Any, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["classes"])
+    dice = opened.column("Dice")
+    header = opened.tab.locator("#image-table thead th").nth(dice)
+    header.locator("[role=button]").focus()
+    assert opened.tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    opened.tab.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") == "ascending"
+    opened.tab.locator(".dt-search input").focus()
+    opened.tab.keyboard.type("i0000001")
+    assert set(opened.cells(0)) == {"i0000001"}
+    opened.tab.locator("summary").last.focus()
+    opened.tab.keyboard.press("Enter")
+    assert opened.tab.locator("details").last.get_attribute("open") is not None
+    opened.tab.close()
+
+
+def test_dark_is_dark(browser: Any, pages: dict[str, Path]) -> None:
+    def brightness(scheme: str) -> float:
+        opened = Opened(browser, pages["classes"], color_scheme=scheme)
+        data = opened.tab.locator("figure svg").first.screenshot()
+        target = pages["classes"].with_name(f"{scheme}.png")
+        target.write_bytes(data)
+        opened.tab.close()
+        with Image.open(target) as image:
+            return float(np.asarray(image.convert("L")).mean())
+
+    assert brightness("dark") < 80 < 200 < brightness("light")
+
+
+def test_a_printed_page_has_what_is_folded_and_no_controls(browser: Any, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["pictures"])
+    opened.tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    opened.tab.emulate_media(media="print")
+    assert opened.tab.locator("details:not([open])").count() == 0
+    assert not opened.tab.locator(".dt-search").is_visible()
+    assert not opened.tab.locator(".dt-paging").is_visible()
+    assert opened.tab.pdf(format="A4").startswith(b"%PDF")
+    opened.tab.close()
+
+
+def test_without_scripts_every_row_is_there(browser: Any, pages: dict[str, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(pages["million"].as_uri())
+    assert tab.locator("#image-table tbody tr").count() == 3000
+    assert not tab.locator("#filters").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["pictures", "pixels", "volumes"])
+def test_pictures_are_shown_in_their_size(browser: Any, pages: dict[str, Path], name: str) -> None:
+    opened = Opened(browser, pages[name])
+    sizes = opened.tab.eval_on_selector_all(".cases img", "all => all.map((one) => one.naturalWidth)")
+    assert len(sizes) == (4 if name == "volumes" else 24)
+    assert min(sizes) > 30
+    if name == "volumes":
+        assert "slice 2 of 10" in opened.tab.locator(".cases").first.inner_text()
+    opened.tab.close()
