@@ -23,6 +23,12 @@ def _finding(severity: Severity, text: str = "") -> Finding:
     return Finding("made-up", severity, text or "a cause", text or "some evidence", text or "a remedy")
 
 
+def _without_scripts(text: str) -> str:
+    """A page without the two scripts that are ours, which are the last of it."""
+    body, end = text.split("</main>")
+    return body + re.sub(r"<script>.*?</script>\n", "", end, flags=re.DOTALL)
+
+
 class Page(HTMLParser):
     """The elements of a page: well nested, with their attributes and all text."""
 
@@ -81,7 +87,8 @@ def test_what_runs_is_named_by_its_hash(make_tables: MakeTables, make_run: MakeR
     """The policy lets nothing else run, whatever a name may bring into the page."""
     text = render_report(make_tables(12), make_run(12)).decode()
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-    assert len(scripts) == text.count("<script") == 2
+    assert len(scripts) == 2
+    assert "<script" not in _without_scripts(text)
     assert scripts[0] == files("segscale.tasks.report_html").joinpath("datatables/dataTables.min.js").read_text("utf-8")
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     policy = " ".join(f"'sha256-{one}'" for one in hashes)
@@ -89,7 +96,7 @@ def test_what_runs_is_named_by_its_hash(make_tables: MakeTables, make_run: MakeR
 
 
 def test_no_style_fetches_anything(make_tables: MakeTables, make_run: MakeRun) -> None:
-    text = render_report(make_tables(12), make_run(12)).decode()
+    text = _without_scripts(render_report(make_tables(12), make_run(12)).decode())
     assert "@import" not in text
     assert [target for target in re.findall(r"url\(([^)]*)\)", text) if not target.startswith("#")] == []
     assert "default-src 'none'" in text
@@ -186,7 +193,9 @@ def test_images_that_score_0_are_named_the_largest_first(make_tables: MakeTables
     zeros = lesion & tables["per_image"]["image_id"].isin([f"image{k}" for k in range(4, 16)]).to_numpy()
     dice = tables["per_image"]["dice"].mask(zeros, 0.0)
     page = Page(render_report({**tables, "per_image": tables["per_image"].assign(dice=dice)}, make_run(30)))
-    assert "12 images with Dice 0; those 10 with most pixels in reference and prediction together:" in page.words
+    assert (
+        "12 images with Dice 0 of lesion; those 10 with most pixels in reference and prediction together:" in page.words
+    )
 
 
 def test_strata_are_a_table_with_dots(make_tables: MakeTables, make_run: MakeRun) -> None:
@@ -238,7 +247,8 @@ def test_names_cannot_write_into_the_page(make_tables: MakeTables, make_run: Mak
     run["config"]["metrics"]["cluster_by"] = SCRIPT
     data = render_report(tables, run, [_finding("error", SCRIPT)])
     page = Page(data)
-    assert data.count(b"<script") == page.count("script") == 2
+    assert "<script" not in _without_scripts(data.decode())
+    assert page.count("script") == 2
     assert page.text.count(SCRIPT) > 20
     assert page.n_plots == 6
 
