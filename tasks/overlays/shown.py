@@ -71,7 +71,7 @@ def cut(shown: Shown) -> Shown:
     held = shown.reference | shown.prediction
     if not held.any():
         return shown
-    rows, columns = (_span(held.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (_span(np.any(held, axis=axis)) for axis in (1, 0))
     return _each(shown, lambda plane: plane[rows, columns])
 
 
@@ -85,7 +85,8 @@ def reduced(shown: Shown) -> Shown:
 
 def enlargement(shown: Shown) -> int:
     """How many pixels of a picture each pixel becomes along each side, at least 1."""
-    return max(1, SIDE // max(shown.reference.shape))
+    height, width = shown.reference.shape
+    return max(1, SIDE // max(int(height), int(width)))
 
 
 def _span(held: Mask) -> slice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,11 +55,11 @@ def cases_of(tables: Tables) -> tuple[Case, ...]:
     pixels are worse.
     """
     head = last_head(tables)
-    drawn = drawn_classes(tables, head)
+    drawn: list[Any] = list(drawn_classes(tables, head).itertuples(index=False))
     each = MAX_CASES // (len(RANKS) * max(len(drawn), 1))
     return tuple(
         _case(images, place, int(row.class_index), str(row.class_name), rank)
-        for row in drawn.itertuples(index=False)
+        for row in drawn
         for images in (image_scores(tables["per_image"], int(row.class_index), head),)
         for rank, places in zip(RANKS, ranked(images, each), strict=True)
         for place in places

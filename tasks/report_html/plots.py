@@ -128,7 +128,7 @@ def draw_distribution(dice: Float64Array, per_sample: float, pooled: float, name
     """How many images have which Dice, in bins of 0.05; no NaN."""
 
     def draw(axes: Axes) -> None:
-        axes.hist(dice, bins=np.linspace(0, 1, 21), color=QUIET)
+        axes.hist(dice, bins=np.linspace(0, 1, 21).tolist(), color=QUIET)
         for value, label, colour, dashes in (
             (per_sample, "per-sample mean", PER_SAMPLE, "-"),
             (pooled, "pooled", POOLED, "--"),

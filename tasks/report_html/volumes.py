@@ -39,10 +39,10 @@ class Agreement:
 
 def volume_pairs(per_image: pd.DataFrame, class_index: int, head: object) -> VolumePairs:
     """Of a class and head; empty where the table knows no volumes."""
-    rows = rows_of(per_image, class_index=class_index, head=head)
+    if not set(VOLUMES) <= set(per_image.columns):
+        return VolumePairs(np.empty(0), np.empty(0), 0)
+    rows = rows_of(per_image[["class_index", "head", "status", *VOLUMES]], class_index=class_index, head=head)
     rows = rows[is_ok(rows)]
-    if not set(VOLUMES) <= set(rows.columns):
-        return VolumePairs(np.empty(0), np.empty(0), len(rows))
     reference, prediction = (rows[name].to_numpy(np.float64) for name in VOLUMES)
     known = ~np.isnan(reference) & ~np.isnan(prediction)
     return VolumePairs(reference[known], prediction[known], int((~known).sum()))

@@ -23,7 +23,7 @@ def _random(shape: tuple[int, int], *, pixels: bool = False) -> Shown:
 
 
 def _is(picture: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
-    return (picture == np.array(colour)).all(axis=-1)
+    return np.asarray((picture == np.array(colour)).all(axis=-1))
 
 
 def _enlarged(mask: np.ndarray, shown: Shown) -> np.ndarray:
