@@ -161,6 +161,8 @@ def draw_gap(steps: Sequence[tuple[str, float]], start: float, end: float, name:
             _beside(axes, max(before, before + size), place, f"{size:+.3f}".replace("-", "\N{MINUS SIGN}"))
         axes.set(xlabel="Dice", yticks=places, yticklabels=labels)
         axes.invert_yaxis()
+        # Bars would begin at the very edge, and the dot of the mean with them.
+        axes.use_sticky_edges = False
         axes.margins(x=0.25)
         axes.grid(visible=False, axis="y")
 
