@@ -6,7 +6,7 @@ PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 ORACLES := .venv-oracles/.installed
 
 # The parts of `nightly`, the shortest first; each is a target. Most are tests that carry its name as their marker.
-MARKED := slurm docs deploy poison clusters fuzz wheel prefect drivers stores scores models benchmarks
+MARKED := slurm docs deploy poison page clusters fuzz wheel prefect drivers stores scores models benchmarks
 PARTS := $(MARKED) properties oracles campaign
 
 .DEFAULT_GOAL := help
@@ -60,9 +60,9 @@ nightly: ## Everything else, in 90 minutes: all parts, whichever fails, and at t
 $(MARKED): $(INSTALLED)
 	$(BIN)/pytest -m 'nightly(part="$@")' $(PARALLEL)
 
-# These need servers that no Python package brings. Without CI in the environment a test without its server is skipped,
+# These need programs that no Python package brings. Without CI in the environment a test without its server is skipped,
 # and whoever asks for this part wants it run.
-slurm prefect: services
+slurm prefect page: services
 slurm prefect: export CI := true
 
 services:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segscale.tasks.metrics import bootstrap
+from segscale.tasks.overlays.pictures import Overlays
 from segscale.tasks.report import ReportTables
+
+if TYPE_CHECKING:
+    from segscale.tasks.report_html.cases import Case
 
 
 def warm_up(n_images: int) -> None:
@@ -19,9 +23,16 @@ def warm_up(n_images: int) -> None:
     threading.Thread(target=_load, args=(n_images,), name="report", daemon=True).start()
 
 
-def render(tables: ReportTables, run: Mapping[str, Any]) -> bytes:
+def cases(tables: ReportTables) -> tuple[Case, ...]:
+    """The images that the page shows, or names where there are no pictures of them."""
+    from segscale.tasks.report_html.cases import cases_of
+
+    return cases_of(tables.frames)
+
+
+def render(tables: ReportTables, run: Mapping[str, Any], overlays: Overlays) -> bytes:
     """The page of a report; only who writes one pays for matplotlib."""
-    rendered: bytes = _drawing().render_report(tables.frames, run, tables.findings)
+    rendered: bytes = _drawing().render_report(tables.frames, run, tables.findings, overlays)
     return rendered
 
 

@@ -19,6 +19,7 @@ from segscale.flows.config.evaluation import EvaluationConfig
 from segscale.flows.dataset import is_scored, list_dataset, require_catalog
 from segscale.flows.measured import measuring
 from segscale.flows.observer import UNOBSERVED, Observer
+from segscale.flows.overlays import draw_overlays
 from segscale.flows.plan import find_plan
 from segscale.flows.predict import counted_by, jobs_of
 from segscale.flows.progress import timed
@@ -132,7 +133,7 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
         contents = built.encode()
     record = _run_record(run, counted, identity, stages, entries, seconds[0])
     record |= {"content_sha256": content, "n_images": len(catalog), **_known(built, layout)}
-    contents[PAGE] = page.render(built, record)
+    contents[PAGE] = page.render(built, record, draw_overlays(run, page.cases(built)))
     result = _result(write_report(report.store, contents, record), built.frames, reused=False)
     run.observer.reported(result, stages)
     return result
@@ -193,6 +194,8 @@ def content_of(run: Run, counted: Counted) -> str:
         "prediction": _deciding(counted.plan.prediction) if counted.plan else None,
         "preparation": run.preparation.as_key(),
         "counting": None if counted.plan else run.counting.as_key(),
+        # Another page under the name of one that is there would never be written.
+        **({"overlays": config.report.overlays} if config.report.overlays != "labels" else {}),
     }
     return content_key(content)
 

@@ -2,7 +2,7 @@
 
 PER_SAMPLE, POOLED = "#0072B2", "#C04A00"
 """Blue and orange that remain apart for colour-blind eyes; lines differ in their dashes, too."""
-INK, QUIET = "#333333", "#777777"
+INK, QUIET, GRID = "#333333", "#777777", "#e6e6e6"
 STYLE = {
     "text.parse_math": False,
     "font.size": 9,
@@ -13,7 +13,7 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.grid": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,

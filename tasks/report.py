@@ -33,7 +33,7 @@ from segscale.tasks.run_counts import Counted, Layout
 from segscale.tasks.run_measures import NOTHING, MeasuredRows
 from segscale.tasks.run_slices import per_slice
 
-CODE_VERSION = 9
+CODE_VERSION = 10
 """Of the tables and of the statistics in them; raised when equal counts would give other bytes."""
 
 

@@ -107,6 +107,15 @@ def test_a_training_is_measured_beside_plain_keras(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.nightly(part="benchmarks")
+def test_the_page_of_a_report_and_its_pictures_are_measured() -> None:
+    command = [sys.executable, str(BENCHMARKS / "report_page.py"), "--short"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = ["page, read and made", "its size", "peak memory", "24 pictures of 256x256"]
+    assert [line[:32].strip() for line in lines] == names
+    assert all(float(line[32:].split()[0]) > 0 for line in lines)
+
+
+@pytest.mark.nightly(part="benchmarks")
 def test_what_a_shard_costs_beside_inference_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(READING))["main"](["--short"])
     _, *lines, load = capsys.readouterr().out.splitlines()

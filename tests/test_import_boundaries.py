@@ -57,6 +57,8 @@ SEES_STORAGE = (
     "segscale.tasks.blocks",
     "segscale.tasks.place_columns",
     "segscale.tasks.source_files",
+    "segscale.tasks.shown_files",
+    "segscale.tasks.shown_shards",
     "segscale.tasks.inference",
 )
 BUILDS_NETWORKS = (

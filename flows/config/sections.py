@@ -324,6 +324,8 @@ class Report(Section):
     """Share of images that may fail; with more a run has failed. 1 goes on where all of the first 32 fail alike."""
     url: Annotated[Place, AfterValidator(_served)] = ""
     """Base address under which `path` is served, for links to reports; empty: reports are named by their path."""
+    overlays: Literal["image", "labels", "none"] = "labels"
+    """What the page shows of single images: outlines on their pixels, outlines alone, or nothing."""
 
     def forbids(self, n_failed: int, n_images: int) -> bool:
         """Whether more images failed than a run may have."""

@@ -17,6 +17,12 @@ Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
 
+_OF_IMAGES = (
+    "image_id", "class_index", "head", "status", "true_positive", "false_positive", "false_negative", "reference_sum",
+    "dice", "gap_contribution_dice",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class ImageScores:
     """Columns (n,) of the ok images of one class, in catalog order."""
@@ -64,7 +70,8 @@ class BatchCurve:
 
 def image_scores(per_image: pd.DataFrame, class_index: int, head: object) -> ImageScores:
     """The ok images of a class and head."""
-    rows = rows_of(per_image, class_index=class_index, head=head)
+    # Of a million images a copy of all columns would be gigabytes.
+    rows = rows_of(per_image[list(_OF_IMAGES)], class_index=class_index, head=head)
     rows = rows[is_ok(rows)]
     true_positive, false_positive, false_negative, reference = (
         rows[name].to_numpy(np.int64) for name in ("true_positive", "false_positive", "false_negative", "reference_sum")

@@ -3,7 +3,7 @@
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import style
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from segscale.tasks.plot_style import INK, PER_SAMPLE, POOLED, QUIET, STYLE
+from segscale.tasks.plot_style import GRID, INK, PER_SAMPLE, POOLED, QUIET, STYLE
 from segscale.tasks.report_html.curves import BatchCurve, Float64Array, ImageScores, Int64Array, ThresholdCurve, spaced
 
 MAX_POINTS = 1000
@@ -22,6 +22,11 @@ MEDIAN_IMAGES = 20
 _STYLE = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "segscale"}
 _SIZE_INCHES = (4.7, 3.2)
 _MARGINS = {"left": 0.165, "right": 0.96, "bottom": 0.14, "top": 0.85}
+_NO_MARGINS: Mapping[str, float] = {}
+_OF_THE_PAGE = {
+    INK: "--ink", QUIET: "--plot-quiet", GRID: "--grid", PER_SAMPLE: "--per-sample", POOLED: "--pooled",
+}  # fmt: skip
+"""Colours of the plots, and the variables of the page that take their place."""
 _METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -47,23 +52,31 @@ def draw_dice_against_size(images: ImageScores, per_sample: float, pooled: float
         _level(axes, pooled, "pooled", POOLED, "--")
         axes.set(xscale="log", xlabel="reference pixels of the image", ylabel="Dice", ylim=(-0.03, 1.03))
         _plain_ticks(axes)
-        _legend(axes)
+        legend(axes)
 
-    return _svg(draw, name, alt)
+    return to_svg(draw, name, alt)
 
 
 def draw_thresholds(curve: ThresholdCurve, used: float | None, name: str, alt: str) -> str:
-    """Per-sample and pooled Dice over the thresholds; `used` is the threshold of the report, where there is one."""
+    """Per-sample and pooled Dice over the thresholds, each with a mark at its best; neither is NaN everywhere.
+
+    used: the threshold of the report, where there is one.
+    """
 
     def draw(axes: Axes) -> None:
         if used is not None:
             axes.axvline(used, color=QUIET, linewidth=1, linestyle=":", label=f"threshold {used:g}")
-        axes.plot(curve.thresholds, curve.per_sample, color=PER_SAMPLE, label="per-sample mean")
-        axes.plot(curve.thresholds, curve.pooled, color=POOLED, linestyle="--", label="pooled")
+        for values, label, colour, dashes in (
+            (curve.per_sample, "per-sample mean", PER_SAMPLE, "-"),
+            (curve.pooled, "pooled", POOLED, "--"),
+        ):
+            best = int(np.nanargmax(values))
+            axes.plot(curve.thresholds, values, color=colour, linestyle=dashes, label=label)
+            axes.plot([curve.thresholds[best]], [values[best]], color=colour, marker="o", markersize=5)
         axes.set(xlabel="threshold", ylabel="Dice", xlim=(0, 1), ylim=(-0.03, 1.03))
-        _legend(axes)
+        legend(axes)
 
-    return _svg(draw, name, alt)
+    return to_svg(draw, name, alt)
 
 
 def draw_batch_sizes(curve: BatchCurve, per_sample: float, pooled: float, name: str, alt: str) -> str:
@@ -80,9 +93,9 @@ def draw_batch_sizes(curve: BatchCurve, per_sample: float, pooled: float, name: 
         axes.minorticks_off()
         _plain_ticks(axes)
         axes.margins(y=0.15)
-        _legend(axes)
+        legend(axes)
 
-    return _svg(draw, name, alt)
+    return to_svg(draw, name, alt)
 
 
 def draw_contributions(contribution: Float64Array, labelled: Int64Array, name: str, alt: str) -> str:
@@ -108,7 +121,56 @@ def draw_contributions(contribution: Float64Array, labelled: Int64Array, name: s
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3))
         axes.margins(y=0.12)
 
-    return _svg(draw, name, alt)
+    return to_svg(draw, name, alt)
+
+
+def draw_distribution(dice: Float64Array, per_sample: float, pooled: float, name: str, alt: str) -> str:
+    """How many images have which Dice, in bins of 0.05; no NaN."""
+
+    def draw(axes: Axes) -> None:
+        axes.hist(dice, bins=np.linspace(0, 1, 21).tolist(), color=QUIET)
+        for value, label, colour, dashes in (
+            (per_sample, "per-sample mean", PER_SAMPLE, "-"),
+            (pooled, "pooled", POOLED, "--"),
+        ):
+            if not np.isnan(value):
+                axes.axvline(value, color=colour, linestyle=dashes, linewidth=1.4, label=f"{label} {value:.3f}")
+        axes.set(xlabel="Dice", ylabel="images", xlim=(0, 1))
+        axes.yaxis.set_major_formatter(_whole_numbers())
+        legend(axes)
+
+    return to_svg(draw, name, alt)
+
+
+def draw_gap(steps: Sequence[tuple[str, float]], start: float, end: float, name: str, alt: str) -> str:
+    """From the per-sample mean to the pooled score, a bar for each step between them with its size; no NaN."""
+    labels = ["per-sample mean", *(label for label, _ in steps), "pooled"]
+    sizes = np.array([size for _, size in steps])
+    tops = start + np.concatenate([[0.0], np.cumsum(sizes)])
+    places = np.arange(len(labels))
+
+    def draw(axes: Axes) -> None:
+        for place, value, colour in ((0, start, PER_SAMPLE), (len(labels) - 1, end, POOLED)):
+            axes.plot([value], [place], marker="o", markersize=7, color=colour)
+            axes.axvline(value, color=colour, linewidth=0.8, linestyle="-" if place == 0 else "--")
+        colours = [POOLED if size > 0 else PER_SAMPLE for size in sizes]
+        axes.barh(places[1:-1], sizes, left=tops[:-1], height=0.5, color=colours)
+        for place, value in [(0, start), (len(labels) - 1, end)]:
+            _beside(axes, value, place, f"{value:.3f}")
+        for place, before, size in zip(places[1:-1], tops[:-1], sizes, strict=True):
+            _beside(axes, max(before, before + size), place, f"{size:+.3f}".replace("-", "\N{MINUS SIGN}"))
+        axes.set(xlabel="Dice", yticks=places, yticklabels=labels)
+        axes.invert_yaxis()
+        # Bars would begin at the very edge, and the dot of the mean with them.
+        axes.use_sticky_edges = False
+        axes.margins(x=0.25)
+        axes.grid(visible=False, axis="y")
+
+    return to_svg(draw, name, alt, margins={"left": 0.33, "top": 0.97})
+
+
+def _beside(axes: Axes, x: float, y: int, text: str) -> None:
+    axes.annotate(text, (x, y), (6, 0), textcoords="offset points", verticalalignment="center", fontsize=8.5, color=INK)
 
 
 def _readable(sizes: Int64Array) -> list[int]:
@@ -165,16 +227,20 @@ def _whole_numbers() -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{value:,.0f}" if value == round(value) else "")
 
 
-def _legend(axes: Axes) -> None:
+def legend(axes: Axes) -> None:
+    """What lines mean, above the plot."""
     axes.figure.legend(loc="upper left", ncols=2, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2)
 
 
-def _svg(draw: Callable[[Axes], None], name: str, alt: str) -> str:
-    """An <svg> element, to stand in HTML: scaled by its viewBox, its ids begin with `name`, `alt` is what it tells."""
+def to_svg(draw: Callable[[Axes], None], name: str, alt: str, margins: Mapping[str, float] = _NO_MARGINS) -> str:
+    """An <svg> element, to stand in HTML: scaled by its viewBox, its ids begin with `name`, `alt` is what it tells.
+
+    Its colours are those of the page, light or dark, where it stands in one.
+    """
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=_SIZE_INCHES, facecolor="none")
         FigureCanvasSVG(figure)
-        axes = figure.subplots(gridspec_kw=_MARGINS)
+        axes = figure.subplots(gridspec_kw={**_MARGINS, **margins})
         axes.set_facecolor("none")
         draw(axes)
         sink = io.StringIO()
@@ -183,4 +249,6 @@ def _svg(draw: Callable[[Axes], None], name: str, alt: str) -> str:
     assert found, "matplotlib wrote no svg element"
     view_box, content = found.groups()
     content = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", content)
+    for colour, variable in _OF_THE_PAGE.items():
+        content = content.replace(f": {colour.lower()}", f": var({variable}, {colour.lower()})")
     return f'<svg viewBox="{view_box}" role="img" aria-label="{html.escape(alt)}">{content}</svg>'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ import zarr
 from PIL import Image
 
 from segscale.tasks.models.bundled import FOLDER, bundled_names
+from segscale.tasks.overlays.drawing import drawn
+from segscale.tasks.overlays.shown import Shown, cut, reduced
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +117,20 @@ def test_demo_counts_equal_plain_numpy_on_the_kept_labels(demo: tuple[Path, Any]
     check_counts(
         report_folder(outcome.out), folder / "store", lambda name: folder / "data" / "masks" / f"{name}.png", 240
     )
+
+
+def test_demo_page_shows_the_kept_labels(demo: tuple[Path, Any]) -> None:
+    folder, outcome = demo
+    page = (report_folder(outcome.out) / "report.html").read_text()
+    pictures = re.findall(r'<img src="data:image/png;base64,([^"]*)" alt="([^,]+), lesion: .* Dice ([0-9.]+)', page)
+    assert len(pictures) == 24
+    labels = kept_labels(folder / "store")
+    for data, image_id, _ in pictures:
+        with Image.open(folder / "data" / "masks" / f"{image_id}.png") as image:
+            masks = np.asarray(image) > 0, labels[image_id] == 1
+        expected = drawn(reduced(cut(Shown(*masks, np.zeros_like(masks[0])))))
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert (np.asarray(image) == expected).all()
 
 
 def test_demo_again_does_nothing(segscale: Any, demo: tuple[Path, Any]) -> None:

@@ -91,7 +91,8 @@ def configure(folder: Path, *, images: bool = True, **dataset: Any) -> Evaluatio
         "predictions": {"path": "ours/*.png"},
         "metrics": {"bootstrap": 20},
         "store": {"path": "store", "shard_images": 3},
-        "report": {"path": "reports"},
+        # Of what is shown, files are read again.
+        "report": {"path": "reports", "overlays": "none"},
     }
     return parse_config(document, base=folder, source="test")
 

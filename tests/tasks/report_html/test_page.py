@@ -1,6 +1,9 @@
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -20,6 +23,12 @@ def _finding(severity: Severity, text: str = "") -> Finding:
     return Finding("made-up", severity, text or "a cause", text or "some evidence", text or "a remedy")
 
 
+def _without_scripts(text: str) -> str:
+    """A page without the two scripts that are ours, which are the last of it."""
+    body, end = text.split("</main>")
+    return body + re.sub(r"<script>.*?</script>\n", "", end, flags=re.DOTALL)
+
+
 class Page(HTMLParser):
     """The elements of a page: well nested, with their attributes and all text."""
 
@@ -32,6 +41,7 @@ class Page(HTMLParser):
         self.close()
         assert self._open == [], "elements left open"
         self.words = " ".join(self.text.split())
+        self.together = "".join(self.text.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -45,7 +55,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
+        if not {"style", "script"} & set(self._open):
             self.text += data
 
     def count(self, tag: str) -> int:
@@ -56,7 +66,8 @@ class Page(HTMLParser):
 
     @property
     def n_plots(self) -> int:
-        return self.count("svg")
+        """Those that stand for themselves; dots beside numbers repeat them."""
+        return sum(attributes.get("role") == "img" for tag, attributes in self.elements if tag == "svg")
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +77,26 @@ def page(make_tables: MakeTables, make_run: MakeRun) -> Page:
 
 
 def test_the_page_stands_alone(page: Page) -> None:
-    assert {"script", "link", "img", "iframe", "object", "form"} & {tag for tag, _ in page.elements} == set()
+    assert {"link", "iframe", "object", "form"} & {tag for tag, _ in page.elements} == set()
     assert page.all("src") == []
     assert [name for name in page.all("href") + page.all("xlink:href") if not name.startswith("#")] == []
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
 
 
-def test_no_style_fetches_anything(make_tables: MakeTables, make_run: MakeRun) -> None:
+def test_what_runs_is_named_by_its_hash(make_tables: MakeTables, make_run: MakeRun) -> None:
+    """The policy lets nothing else run, whatever a name may bring into the page."""
     text = render_report(make_tables(12), make_run(12)).decode()
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(scripts) == 2
+    assert "<script" not in _without_scripts(text)
+    assert scripts[0] == files("segscale.tasks.report_html").joinpath("datatables/dataTables.min.js").read_text("utf-8")
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    policy = " ".join(f"'sha256-{one}'" for one in hashes)
+    assert f'script-src {policy}">' in text
+
+
+def test_no_style_fetches_anything(make_tables: MakeTables, make_run: MakeRun) -> None:
+    text = _without_scripts(render_report(make_tables(12), make_run(12)).decode())
     assert "@import" not in text
     assert [target for target in re.findall(r"url\(([^)]*)\)", text) if not target.startswith("#")] == []
     assert "default-src 'none'" in text
@@ -89,13 +112,13 @@ def test_the_page_is_accessible(page: Page) -> None:
     assert ("html", {"lang": "en"}) in page.elements
     assert "width=device-width, initial-scale=1" in page.all("content")
     assert page.count("h1") == 1
-    assert all(attributes.get("role") == "img" and attributes.get("aria-label")
+    assert all(attributes.get("aria-hidden") == "true" or (attributes["role"] == "img" and attributes["aria-label"])
                for tag, attributes in page.elements if tag == "svg")  # fmt: skip
     assert all("scope" in attributes for tag, attributes in page.elements if tag == "th")
 
 
 def test_headline_gap_and_plots_are_there(page: Page) -> None:
-    assert page.n_plots == 4
+    assert page.n_plots == 6
     expected = [
         "per-sample mean", "failed as 0", "batch 1", "batch 2", "pooled", "undefined images", "95 % intervals",
         "Pooled Dice of lesion is", "carried by the", "largest pooled", "pooled without it",
@@ -159,6 +182,52 @@ def test_the_title_says_what_was_evaluated(
     assert f"<h1>{words}</h1>" in text
 
 
+def test_failures_stand_together_by_their_reason(make_tables: MakeTables, make_run: MakeRun) -> None:
+    page = Page(render_report(make_tables(20, failed=(1, 2, 7)), make_run(20, 3)))
+    assert "imagesstageerrorsuchasmessage3ingestValueErrorimage1damaged" in page.together
+
+
+def test_images_that_score_0_are_named_the_largest_first(make_tables: MakeTables, make_run: MakeRun) -> None:
+    tables = make_tables(30)
+    lesion = (tables["per_image"]["class_index"] == 1).to_numpy()
+    zeros = lesion & tables["per_image"]["image_id"].isin([f"image{k}" for k in range(4, 16)]).to_numpy()
+    dice = tables["per_image"]["dice"].mask(zeros, 0.0)
+    page = Page(render_report({**tables, "per_image": tables["per_image"].assign(dice=dice)}, make_run(30)))
+    assert (
+        "12 images with Dice 0 of lesion; those 10 with most pixels in reference and prediction together:" in page.words
+    )
+
+
+def test_strata_are_a_table_with_dots(make_tables: MakeTables, make_run: MakeRun) -> None:
+    settings = ScoreSettings(bootstrap=20, batch_sizes=(1,), group_by=("site",))
+    tables = make_tables(24, settings=settings, groups={"site": ["<n>", "s"] * 12})
+    page = Page(render_report(tables, make_run(24)))
+    row = tables["per_sample"].query("class_name == 'lesion' and metric == 'dice' and stratum == 'site=s'").iloc[0]
+    assert f"site=slesion{row['mean']:.3f}[" in page.together
+    circles = [float(str(attributes["cx"])) for tag, attributes in page.elements if tag == "circle"]
+    assert any(abs(place - (4 + 112 * row["mean"])) < 0.01 for place in circles)
+    assert "site=<n>lesion" in page.together
+
+
+def test_volumes_have_a_plot_of_their_agreement(make_tables: MakeTables, make_run: MakeRun) -> None:
+    tables = make_tables(12)
+    known = tables["per_image"].assign(reference_volume_ml=2.0, prediction_volume_ml=[1.5, 2.0] * 12)
+    page = Page(render_report({**tables, "per_image": known}, make_run(12)))
+    assert page.n_plots == 7
+    assert "12 images: predicted minus reference volume is 0.000 ml in the mean" in page.words
+
+
+def test_every_image_has_a_row_that_can_be_read_without_scripts(make_tables: MakeTables, make_run: MakeRun) -> None:
+    tables = make_tables(20, failed=(3,), missing=(5,))
+    text = render_report(tables, make_run(20, 2, 1)).decode()
+    table = text[text.index('<table id="image-table"') : text.index("</table>", text.index('<table id="image-table"'))]
+    rows = re.findall(r'<tr><th scope="row" class="long">([^<]*)</th><td>([^<]*)</td><td>([^<]*)</td>', table)
+    assert [row[0] for row in rows] == [f"image{place}" for place in range(20)]
+    assert rows[3] == ("image3", "–", "failed")  # noqa: RUF001
+    assert rows[5] == ("image5", "–", "no prediction")  # noqa: RUF001
+    assert "Every image. A failed image has one row, others one for each class." in " ".join(text.split())
+
+
 def test_failures_are_cut_and_the_rest_counted(make_tables: MakeTables, make_run: MakeRun) -> None:
     n_failed = MAX_FAILURES + 3
     tables = make_tables(n_failed + 12, failed=range(n_failed))
@@ -178,10 +247,10 @@ def test_names_cannot_write_into_the_page(make_tables: MakeTables, make_run: Mak
     run["config"]["metrics"]["cluster_by"] = SCRIPT
     data = render_report(tables, run, [_finding("error", SCRIPT)])
     page = Page(data)
-    assert b"<script" not in data
-    assert page.count("script") == 0
+    assert "<script" not in _without_scripts(data.decode())
+    assert page.count("script") == 2
     assert page.text.count(SCRIPT) > 20
-    assert page.n_plots == 4
+    assert page.n_plots == 6
 
 
 def test_equal_tables_are_equal_bytes(make_tables: MakeTables, make_run: MakeRun) -> None:
@@ -191,16 +260,16 @@ def test_equal_tables_are_equal_bytes(make_tables: MakeTables, make_run: MakeRun
 
 def test_label_maps_have_no_threshold_curve(make_tables: MakeTables, make_run: MakeRun) -> None:
     page = Page(render_report(make_tables(20, probabilities=False), make_run(20, weights_sha256=None, plan=None)))
-    assert page.n_plots == 3
+    assert page.n_plots == 5
     assert "The predictions are label maps" in page.words
 
 
 @pytest.mark.parametrize(
     ("n_images", "failed", "n_plots", "words"),
     [
-        pytest.param(1, (), 2, "No image contributes", id="one image has no gap"),
+        pytest.param(1, (), 4, "No image contributes", id="one image has no gap"),
         pytest.param(3, (0, 1, 2), 0, "there is no image to be scored", id="all failed"),
-        pytest.param(3, (0, 1), 2, "2 failed", id="all but one failed"),
+        pytest.param(3, (0, 1), 4, "2 failed", id="all but one failed"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(
@@ -222,7 +291,7 @@ def test_images_without_any_foreground_are_said(make_tables: MakeTables, make_ru
 def test_several_classes_have_a_section_each(make_tables: MakeTables, make_run: MakeRun) -> None:
     classes = ("background", "liver", "kidney", "spleen", "tumour")
     page = Page(render_report(make_tables(15, classes=classes), make_run(15)))
-    assert page.n_plots == 16
+    assert page.n_plots == 21
     assert "Pooled Dice of the mean over foreground classes" in page.words
     assert [f"Class {name}" in page.words for name in classes] == [False, True, True, True, True]
     assert "The class against the rest" in page.words
@@ -241,7 +310,7 @@ def test_of_many_classes_those_with_the_largest_gap_are_drawn(make_tables: MakeT
 def test_plots_are_of_the_last_head(make_tables: MakeTables, make_run: MakeRun) -> None:
     page = Page(render_report(make_tables(12, heads=("head_1", "head_2")), make_run(12)))
     assert "plots are of head head_2" in page.words
-    assert page.n_plots == 4
+    assert page.n_plots == 6
 
 
 def test_subsets_of_points_are_said(
@@ -256,7 +325,7 @@ def test_subsets_of_points_are_said(
 def test_a_policy_for_empty_images_moves_the_undefined_term(make_tables: MakeTables, make_run: MakeRun) -> None:
     settings = ScoreSettings(bootstrap=0, batch_sizes=(1,), empty="zero")
     page = Page(render_report(make_tables(12, settings=settings), make_run(12)))
-    assert page.n_plots == 4
+    assert page.n_plots == 6
 
 
 @pytest.mark.parametrize("classes", [("background", "lesion"), ("background", "lesion", "edge")])
