@@ -77,6 +77,13 @@ def read_file(url: str) -> bytes:
         return read_whole(filesystem, path)
 
 
+def file_size(url: str) -> int:
+    """Bytes of a source file, nothing of which is read. Raises OSError where there is none."""
+    filesystem, path = located(url)
+    with os_errors(url):
+        return int(filesystem.info(path)["size"])
+
+
 def _read_folder(url: str) -> bytes:
     filesystem, path = located(url)
     with os_errors(url):

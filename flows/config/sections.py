@@ -13,6 +13,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.lesions.inputs import Instances
 from segscale.tasks.metrics.regions import Regions
+from segscale.tasks.model_facts import Ending, ModelReading, is_onnx
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
@@ -252,6 +253,10 @@ class Model(Section):
     """The network and how it is run."""
 
     path: Place = ""
+    output: Annotated[str, Field(max_length=1000)] = ""
+    """The one output that is taken; empty: all of them."""
+    activation: Ending = ""
+    layout: Literal["", "NCHW", "NHWC"] = ""
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_dice_change: NonNegative = 0.01
@@ -261,6 +266,16 @@ class Model(Section):
     batch_size: Annotated[int, Field(ge=0)] = 0
     tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+    @property
+    def reading(self) -> ModelReading:
+        """How the file is read."""
+        return ModelReading(self.output, self.activation, self.layout)
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the network is one in ONNX."""
+        return is_onnx(self.path)
 
 
 class Store(Section):

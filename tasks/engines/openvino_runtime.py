@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from segscale.errors import EngineError
@@ -25,6 +27,15 @@ def load_openvino() -> Any:
         raise EngineError(NOT_INSTALLED)
     with unreported():
         return importlib.import_module("openvino")
+
+
+def serialised(graph: Any) -> tuple[bytes, bytes]:
+    """A model of OpenVINO as bytes: the graph in its XML, and its constants."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        # By default the weights would be cut to float16.
+        load_openvino().save_model(graph, path, compress_to_fp16=False)
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from segscale.tasks.models.model_file import ModelFacts, inspect_model, load_model, save_model
+from segscale.tasks.model_facts import ModelFacts
+from segscale.tasks.models.model_file import inspect_model, load_model, save_model
 from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
 IMAGES = np.random.default_rng(0).random((2, 16, 24, 1), dtype=np.float32)
