@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segscale.errors import ArgumentError
-from segscale.tasks.models.choices import check_choice
 
 Activation = Literal["sigmoid", "softmax"]
 Ending = Literal["", "none", "sigmoid", "softmax"]
@@ -63,7 +62,6 @@ class ModelFacts:
 
 def check_head(outputs: int, activation: Activation) -> None:
     """Raise ValueError for outputs that no probabilities of exclusive classes can come from."""
-    check_choice("activation", activation, Activation)
     if activation == "softmax" and outputs < 2:
         raise ArgumentError(
             f"softmax over {outputs} output is 1 everywhere, whatever the image; use sigmoid, or an output per class"

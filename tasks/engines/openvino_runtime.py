@@ -13,6 +13,7 @@ from typing import Any
 
 from segscale.errors import EngineError
 
+_PLACES = ("Exception from", "Check '", "FrontEnd API failed", "Summary", "Model wasn't")
 NOT_INSTALLED = "engine openvino is not installed; install the extra predict (docs/inference.md)"
 
 
@@ -27,6 +28,15 @@ def load_openvino() -> Any:
         raise EngineError(NOT_INSTALLED)
     with unreported():
         return importlib.import_module("openvino")
+
+
+def reason_of(error: BaseException) -> str:
+    """What OpenVINO says, in a sentence without a full stop, and without the places in its source that come first."""
+    if isinstance(error, MemoryError) or "allocator.cpp" in str(error) or "bad_alloc" in str(error):
+        return "it asks for more memory than a network of its size is worth"
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(_PLACES)]
+    return (said or lines or [type(error).__name__])[0].lstrip("- ").rstrip(".")
 
 
 def serialised(graph: Any) -> tuple[bytes, bytes]:

@@ -74,6 +74,7 @@ def build_unet_plus_plus(
     >>> build_unet_plus_plus(channels=1, outputs=1, deep_supervision=False).count_params()
     9041601
     """
+    check_choice("activation", activation, Activation)
     check_head(outputs, activation)
     _check_network(channels, filters, normalization, dropout)
     unit = _Unit(normalization, dropout, l2)

@@ -13,7 +13,7 @@ import numpy as np
 from segscale.errors import ArgumentError, DataError
 from segscale.tasks.engines.heads import Level, choose_heads, head_levels
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
-from segscale.tasks.engines.openvino_runtime import load_openvino, serialised
+from segscale.tasks.engines.openvino_runtime import load_openvino, reason_of, serialised
 from segscale.tasks.model_facts import Activation, ModelFacts, ModelReading, check_head
 from segscale.tasks.onnx_networks.beginning import own_scaling
 from segscale.tasks.onnx_networks.ending import activation_of
@@ -89,7 +89,7 @@ def read_network(path: Path, reading: ModelReading) -> OnnxNetwork:
         int(np.prod(node.get_output_shape(0))) for node in network.get_ops()
         if node.get_type_name() == "Constant" and node.get_output_element_type(0).is_real()
     )  # fmt: skip
-    whole_image = whole_image_operators(shaped, fit.layout)
+    whole_image = whole_image_operators(shaped, fit.layout, name)
     graph = _as_engines_want_it(network, fit, [end if added else "" for end, added in endings])
     _check_with_an_image(graph, fit, outputs, name)
     return OnnxNetwork(
@@ -113,17 +113,7 @@ def _read(path: Path) -> Any:
     try:
         return load_openvino().Core().read_model(path)
     except (RuntimeError, MemoryError) as error:
-        raise DataError(f"{path.name} cannot be read by OpenVINO: {_reason(error)}; export it again") from error
-
-
-def _reason(error: BaseException) -> str:
-    """What OpenVINO says, without the places in its source that come first."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [
-        line for line in lines
-        if line and not line.startswith(("Exception from", "Check '", "FrontEnd API failed", "Summary", "Model wasn't"))
-    ]  # fmt: skip
-    return (said or lines or [type(error).__name__])[0].lstrip("- ").rstrip(".")
+        raise DataError(f"{path.name} cannot be read by OpenVINO: {reason_of(error)}; export it again") from error
 
 
 def _selected(whole: Any, output: str, name: str) -> Any:
@@ -245,7 +235,7 @@ def _check_with_an_image(graph: Any, fit: Fit, outputs: int, name: str) -> None:
         found = list(compiled(image).values())
     except (RuntimeError, MemoryError) as error:
         raise DataError(
-            f"{name} does not compute an image of {height}x{width} pixels: {_reason(error)}; export it again"
+            f"{name} does not compute an image of {height}x{width} pixels: {reason_of(error)}; export it again"
         ) from error
     for values in found:
         if values.shape != (1, height, width, outputs):

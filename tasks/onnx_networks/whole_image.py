@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from segscale.errors import DataError
-from segscale.tasks.engines.openvino_runtime import load_openvino
+from segscale.tasks.engines.openvino_runtime import load_openvino, reason_of
 from segscale.tasks.model_facts import Layout
 from segscale.tasks.onnx_networks.layout import TO_NCHW, TO_NHWC, constant
 
@@ -31,23 +31,23 @@ _ALONG_AN_AXIS = frozenset({"Concat", "LogSoftmax", "SoftMax", "Softmax", "Split
 _REDUCTIONS = frozenset({"ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"})
 
 
-def whole_image_operators(network: Any, layout: Layout) -> tuple[str, ...]:
+def whole_image_operators(network: Any, layout: Layout, name: str) -> tuple[str, ...]:
     """The operators of a graph that look at the whole image, or may do so, in the order in which they compute.
 
     Each as ``'name' (Type)``, or as ``Type`` where it has no name.
     `network` has been given a shape: what only computes shapes is then a constant.
     """
-    _fold(network)
+    _fold(network, name)
     found, reached = [], set[str]()
     for node in network.get_ordered_ops():
-        kind, name = node.get_type_name(), node.get_friendly_name()
+        kind, own = node.get_type_name(), node.get_friendly_name()
         inputs = [node.input_value(place).get_node().get_name() for place in range(node.get_input_size())]
         if kind != "Parameter" and reached.isdisjoint(inputs):
             continue
         reached.add(node.get_name())
         if not _is_local(node, kind, layout):
             # OpenVINO numbers what it names itself, otherwise in each process.
-            found.append(kind if re.fullmatch(rf"{kind}_\d+", name) else f"{name!r} ({kind})")
+            found.append(kind if re.fullmatch(rf"{kind}_\d+", own) else f"{own!r} ({kind})")
     return tuple(dict.fromkeys(found))
 
 
@@ -75,7 +75,7 @@ def _axis(node: Any, kind: str, rank: int) -> int | None:
     return int(node.get_attributes()["axis"]) % rank
 
 
-def _fold(network: Any) -> None:
+def _fold(network: Any, file: str) -> None:
     load_openvino()
     from openvino.passes import ConstantFolding, Manager
 
@@ -83,5 +83,5 @@ def _fold(network: Any) -> None:
     manager.register_pass(ConstantFolding())
     try:
         manager.run_passes(network)
-    except RuntimeError as error:
-        raise DataError(f"the graph cannot be simplified ({str(error).splitlines()[0]})") from error
+    except (RuntimeError, MemoryError) as error:
+        raise DataError(f"{file} cannot be computed by OpenVINO: {reason_of(error)}; export it again") from error

@@ -94,7 +94,8 @@ def test_probabilities_that_nothing_tells_are_taken_by_word(tmp_path: Path) -> N
             lambda tensor: ops.softmax(tensor, axis=1), 3, AS_IT_IS, "softmax over axis 1", id="softmax over rows"
         ),
         pytest.param(
-            lambda tensor: tensor, 3, ModelReading(activation="none"), "no probabilities of exclusive classes", id="no probabilities"
+            lambda tensor: tensor, 3, ModelReading(activation="none"), "no probabilities of exclusive classes",
+            id="no probabilities",
         ),
         pytest.param(
             lambda tensor: tensor + 1, 1, AS_IT_IS, "it ends in Add; write model.activation", id="an operation"

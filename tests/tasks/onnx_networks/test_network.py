@@ -94,7 +94,7 @@ def _image(height: int, width: int, channels: int) -> Any:
             plain("", 3), ModelReading(activation="softmax"), (1, 3, 3, "softmax", 1, None), id="logits of classes"
         ),
         pytest.param(plain(""), ModelReading(activation="sigmoid"), (1, 2, 1, "sigmoid", 1, None), id="logits of one"),
-        pytest.param(_two_heads(), ModelReading(output="edges"), (1, 2, 2, "softmax", 1, None), id="one of two outputs"),
+        pytest.param(_two_heads(), ModelReading(output="edges"), (1, 2, 2, "softmax", 1, None), id="one output of two"),
     ],
 )  # fmt: skip
 def test_what_a_network_is_is_found_from_its_graph(
