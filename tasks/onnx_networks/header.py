@@ -114,9 +114,10 @@ def _check_operators(model: Any, name: str) -> None:
             "without them, before any optimisation for one runtime"
         )
     kinds = {node.op_type for node in nodes if node.domain in _STANDARD}
-    if kinds & _RANDOM:
+    random = (kinds & _RANDOM) | {"Dropout" for node in nodes if _is_trained(node)}
+    if random:
         raise DataError(
-            f"{name} draws random numbers ({_listed(kinds & _RANDOM)}), so an image would have other probabilities "
+            f"{name} draws random numbers ({_listed(random)}), so an image would have other probabilities "
             "each time; export the network for inference (model.eval() in PyTorch)"
         )
     if kinds & _QUANTIZED:
@@ -124,6 +125,11 @@ def _check_operators(model: Any, name: str) -> None:
             f"{name} is quantized ({_listed(kinds & _QUANTIZED)}), which no engine here computes with; export the "
             "network before it is quantized"
         )
+
+
+def _is_trained(node: Any) -> bool:
+    """Whether a dropout may be in training mode: its third input says so, and is left out where it is not."""
+    return node.op_type == "Dropout" and len(node.input) > 2 and bool(node.input[2])
 
 
 def _listed(names: set[str] | frozenset[str]) -> str:
@@ -168,7 +174,8 @@ def _claimed_bytes(tensor: Any, name: str) -> int | None:
         raise DataError(f"{name}: tensor {tensor.name!r} is of no known type ({tensor.data_type}); export it again")
     if kind in _NOT_BY_BYTES:
         return None
-    return math.prod(tensor.dims) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    n_elements: int = math.prod(tensor.dims)
+    return n_elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def _checked_location(location: str, name: str) -> str:

@@ -93,7 +93,7 @@ def layout_of_operators(network: Any) -> Layout | None:
     while True:
         users = [user.get_node() for user in tensor.get_target_inputs()]
         if any(user.get_type_name() in _SPATIAL for user in users):
-            return {(0, 1, 2, 3): "NCHW", TO_NCHW: "NHWC"}.get(axes)  # type: ignore[return-value]
+            return "NCHW" if axes == (0, 1, 2, 3) else "NHWC" if axes == TO_NCHW else None
         if len(users) != 1:
             return None
         kind = users[0].get_type_name()

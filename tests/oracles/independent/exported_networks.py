@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 
-class DeepLabLike(nn.Module):
+class DeepLabLike(nn.Module):  # type: ignore[misc]  # torch is not where types are checked
     """Dilated convolutions beside the mean of the whole image, at a quarter of the size, resized to it again."""
 
     def __init__(self, classes: int) -> None:
@@ -31,7 +31,7 @@ class DeepLabLike(nn.Module):
         return functional.interpolate(self.last(joined), scale_factor=4.0, mode="bilinear", align_corners=False)
 
 
-class SegFormerLike(nn.Module):
+class SegFormerLike(nn.Module):  # type: ignore[misc]  # likewise
     """Patches of 4x4 that attend to each other; `resized` to the size of the image, or a quarter of it."""
 
     def __init__(self, classes: int, resized: bool) -> None:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from segscale.errors import DataError, EngineError
 from segscale.tasks.onnx_networks import header
 from segscale.tasks.onnx_networks.header import ExternalFile, read_header
-from tests.tasks.onnx_networks.conftest import conv, model_of, plain, weights_of
+from tests.tasks.onnx_networks.made_networks import conv, model_of, of_operator, plain
 
 
 def test_a_network_in_one_file_has_none_beside_it() -> None:
@@ -93,14 +93,6 @@ def test_a_file_beyond_2_gb_is_refused_before_it_is_parsed(monkeypatch: pytest.M
         read_header(plain().SerializeToString(), "net.onnx")
 
 
-def _of(kind: str, domain: str = "", **attributes: Any) -> Any:
-    nodes = [
-        conv("image", "w", "scores"),
-        helper.make_node(kind, ["scores"], ["mask"], domain=domain, **attributes),
-    ]
-    return model_of(nodes, [weights_of("w", 1, 1)], domains=[domain] if domain else [])
-
-
 def _inside() -> Any:
     """A foreign operator inside of a branch."""
     value = helper.make_tensor_value_info("mask", TensorProto.FLOAT, None)
@@ -113,11 +105,16 @@ def _inside() -> Any:
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        pytest.param(_of("Snake", "my.ops"), "not of ONNX itself: my.ops::Snake", id="custom"),
-        pytest.param(_of("FusedConv", "com.microsoft"), "com.microsoft::FusedConv", id="optimised for one runtime"),
+        pytest.param(of_operator("Snake", "my.ops"), "not of ONNX itself: my.ops::Snake", id="custom"),
+        pytest.param(
+            of_operator("FusedConv", "com.microsoft"), "com.microsoft::FusedConv", id="optimised for one runtime"
+        ),
         pytest.param(_inside(), "my.ops::Snake", id="custom, in a branch"),
-        pytest.param(_of("RandomNormalLike"), r"draws random numbers \(RandomNormalLike\)", id="random"),
-        pytest.param(_of("DynamicQuantizeLinear"), r"is quantized \(DynamicQuantizeLinear\)", id="quantized"),
+        pytest.param(of_operator("RandomNormalLike"), r"draws random numbers \(RandomNormalLike\)", id="random"),
+        pytest.param(
+            of_operator("Dropout", training=True), r"draws random numbers \(Dropout\)", id="still in training"
+        ),
+        pytest.param(of_operator("DynamicQuantizeLinear"), r"is quantized \(DynamicQuantizeLinear\)", id="quantized"),
     ],
 )
 def test_operators_that_no_network_may_have_are_refused_by_name(model: Any, words: str) -> None:
@@ -126,7 +123,7 @@ def test_operators_that_no_network_may_have_are_refused_by_name(model: Any, word
 
 
 def test_a_function_of_the_file_itself_is_no_custom_operator() -> None:
-    model = _of("Twice", "here")
+    model = of_operator("Twice", "here")
     body = [helper.make_node("Add", ["x", "x"], ["y"])]
     model.functions.append(helper.make_function("here", "Twice", ["x"], ["y"], body, [helper.make_opsetid("", 17)]))
     assert read_header(model.SerializeToString(), "net.onnx") == ()

@@ -8,60 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from segscale.errors import DataError
 from segscale.tasks.engines.openvino import OpenVinoEngine
 from segscale.tasks.model_facts import AS_IT_IS, ModelReading
 from segscale.tasks.onnx_networks.network import OnnxNetwork, read_network
-from tests.tasks.onnx_networks.conftest import constant, conv, model_of, plain, weights_of
+from tests.tasks.onnx_networks.made_networks import (
+    argmax,
+    either_way,
+    gated,
+    halving,
+    model_of,
+    nhwc,
+    of_bytes,
+    plain,
+    scaled,
+    smaller,
+    supervised,
+    two_heads,
+    two_inputs,
+)
 
 Written = Callable[..., Path]
-
-
-def _nhwc(takes: Any = ("n", "h", "w", 2), outputs: int = 3) -> Any:
-    """As exports from Keras are: transposed to channels first and back."""
-    nodes = [
-        helper.make_node("Transpose", ["image"], ["first"], perm=[0, 3, 1, 2]),
-        conv("first", "w", "scores"),
-        helper.make_node("Transpose", ["scores"], ["last"], perm=[0, 2, 3, 1]),
-        helper.make_node("Softmax", ["last"], ["mask"], axis=-1),
-    ]
-    return model_of(nodes, [weights_of("w", outputs, takes[3])], takes, {"mask": (*takes[:3], outputs)})
-
-
-def _halving(depth: int = 2) -> Any:
-    """Pooled `depth` times and brought back by transposed convolutions."""
-    nodes, source = [], "image"
-    for place in range(depth):
-        nodes.append(helper.make_node("MaxPool", [source], [f"p{place}"], kernel_shape=[2, 2], strides=[2, 2]))
-        source = f"p{place}"
-    for place in range(depth):
-        nodes.append(helper.make_node("ConvTranspose", [source, "up"], [f"u{place}"], strides=[2, 2]))
-        source = f"u{place}"
-    nodes.append(helper.make_node("Sigmoid", [source], ["mask"]))
-    return model_of(nodes, [constant("up", np.full((1, 1, 2, 2), 0.5))])
-
-
-def _two_heads() -> Any:
-    nodes = [
-        conv("image", "w", "scores"),
-        helper.make_node("Sigmoid", ["scores"], ["mask"]),
-        helper.make_node("Softmax", ["pairs"], ["edges"], axis=1),
-        conv("image", "w2", "pairs"),
-    ]
-    gives = {"mask": ("n", 1, "h", "w"), "edges": ("n", 2, "h", "w")}
-    return model_of(
-        [nodes[0], nodes[1], nodes[3], nodes[2]], [weights_of("w", 1, 1), weights_of("w2", 2, 1)], gives=gives
-    )
-
-
-def _supervised() -> Any:
-    nodes = [conv("image", "w", "a"), conv("a", "w", "b")]
-    nodes += [helper.make_node("Sigmoid", [source], [head]) for source, head in (("a", "head_1"), ("b", "head_2"))]
-    gives = dict.fromkeys(("head_1", "head_2"), ("n", 1, "h", "w"))
-    return model_of(nodes, [weights_of("w", 1, 1)], gives=gives)
 
 
 def _probabilities(network: OnnxNetwork, image: Any, level: Any = "all") -> Any:
@@ -80,12 +50,12 @@ def _image(height: int, width: int, channels: int) -> Any:
     [
         pytest.param(plain(), AS_IT_IS, (1, 2, 1, "sigmoid", 1, None), id="NCHW, any size"),
         pytest.param(plain(takes=(1, 3, "h", "w")), AS_IT_IS, (3, 2, 1, "sigmoid", 1, None), id="batch of one"),
-        pytest.param(_nhwc(), AS_IT_IS, (2, 3, 3, "softmax", 1, None), id="NHWC"),
-        pytest.param(_halving(), AS_IT_IS, (1, 2, 1, "sigmoid", 4, None), id="a stride of 4"),
+        pytest.param(nhwc(), AS_IT_IS, (2, 3, 3, "softmax", 1, None), id="NHWC"),
+        pytest.param(halving(), AS_IT_IS, (1, 2, 1, "sigmoid", 4, None), id="a stride of 4"),
         pytest.param(
             plain(takes=("n", 3, 48, 64)), AS_IT_IS, (3, 2, 1, "sigmoid", 1, (48, 64)), id="NCHW of a fixed size"
         ),
-        pytest.param(_nhwc((1, 48, 64, 2)), AS_IT_IS, (2, 3, 3, "softmax", 1, (48, 64)), id="NHWC of a fixed size"),
+        pytest.param(nhwc((1, 48, 64, 2)), AS_IT_IS, (2, 3, 3, "softmax", 1, (48, 64)), id="NHWC of a fixed size"),
         pytest.param(
             plain("Softmax", 3, ("n", 3, 32, 32), axis=1), AS_IT_IS, (3, 3, 3, "softmax", 1, (32, 32)),
             id="as many classes as channels: the convolution has them first",
@@ -94,7 +64,7 @@ def _image(height: int, width: int, channels: int) -> Any:
             plain("", 3), ModelReading(activation="softmax"), (1, 3, 3, "softmax", 1, None), id="logits of classes"
         ),
         pytest.param(plain(""), ModelReading(activation="sigmoid"), (1, 2, 1, "sigmoid", 1, None), id="logits of one"),
-        pytest.param(_two_heads(), ModelReading(output="edges"), (1, 2, 2, "softmax", 1, None), id="one output of two"),
+        pytest.param(two_heads(), ModelReading(output="edges"), (1, 2, 2, "softmax", 1, None), id="one output of two"),
     ],
 )  # fmt: skip
 def test_what_a_network_is_is_found_from_its_graph(
@@ -109,9 +79,9 @@ def test_what_a_network_is_is_found_from_its_graph(
     ("model", "reading", "first"),
     [
         pytest.param(plain(takes=("n", 3, "h", "w")), AS_IT_IS, True, id="NCHW"),
-        pytest.param(_nhwc(), AS_IT_IS, False, id="NHWC"),
+        pytest.param(nhwc(), AS_IT_IS, False, id="NHWC"),
         pytest.param(plain(takes=("n", 3, 24, 40)), AS_IT_IS, True, id="fixed"),
-        pytest.param(_halving(), AS_IT_IS, True, id="pooled"),
+        pytest.param(halving(), AS_IT_IS, True, id="pooled"),
     ],
 )
 def test_the_engine_gives_what_the_reference_implementation_of_onnx_gives(
@@ -134,23 +104,13 @@ def test_logits_become_the_probabilities_that_were_asked_for(written: Written) -
 
 
 def test_levels_are_those_of_outputs_that_are_called_heads(written: Written) -> None:
-    network = read_network(written(_supervised()), AS_IT_IS)
+    network = read_network(written(supervised()), AS_IT_IS)
     assert network.levels == (1, 2)
     image = _image(16, 24, 1)
     both = _probabilities(network, image)
     np.testing.assert_array_equal(_probabilities(network, image, 1), both[:1])
     np.testing.assert_array_equal(_probabilities(network, image, 2), both[1:])
     assert np.abs(both[0] - both[1]).max() > 0.01
-
-
-def _scaled(*steps: tuple[str, Any]) -> Any:
-    nodes, source, constants = [], "image", [weights_of("w", 1, 3)]
-    for place, (kind, value) in enumerate(steps):
-        constants.append(constant(f"c{place}", value))
-        nodes.append(helper.make_node(kind, [source, f"c{place}"], [f"s{place}"]))
-        source = f"s{place}"
-    nodes += [conv(source, "w", "scores"), helper.make_node("Sigmoid", ["scores"], ["mask"])]
-    return model_of(nodes, constants, ("n", 3, "h", "w"))
 
 
 @pytest.mark.parametrize(
@@ -166,65 +126,23 @@ def _scaled(*steps: tuple[str, Any]) -> Any:
     ],
 )
 def test_a_network_that_scales_stored_values_itself_says_so(written: Written, steps: Any, words: str) -> None:
-    rescales = read_network(written(_scaled(*steps)), AS_IT_IS).facts.rescales
+    rescales = read_network(written(scaled(*steps)), AS_IT_IS).facts.rescales
     assert words in rescales
     assert bool(rescales) == bool(words)
-
-
-def _gated(kind: str) -> Any:
-    nodes = [
-        conv("image", "w", "scores"),
-        helper.make_node(kind, ["scores"], ["mean"]),
-        helper.make_node("Mul", ["scores", "mean"], ["gated"]),
-        helper.make_node("Sigmoid", ["gated"], ["mask"]),
-    ]
-    return model_of(nodes, [weights_of("w", 1, 1)])
 
 
 @pytest.mark.parametrize(
     ("model", "looks_far"),
     [
         pytest.param(plain(), False, id="a convolution"),
-        pytest.param(_halving(), False, id="pooling of a neighbourhood"),
-        pytest.param(_nhwc(), False, id="softmax over channels"),
-        pytest.param(_gated("GlobalAveragePool"), True, id="global pooling"),
-        pytest.param(_gated("GlobalMaxPool"), True, id="global maximum"),
+        pytest.param(halving(), False, id="pooling of a neighbourhood"),
+        pytest.param(nhwc(), False, id="softmax over channels"),
+        pytest.param(gated("GlobalAveragePool"), True, id="global pooling"),
+        pytest.param(gated("GlobalMaxPool"), True, id="global maximum"),
     ],
 )
 def test_operators_that_look_at_the_whole_image_are_named(written: Written, model: Any, looks_far: bool) -> None:
     assert bool(read_network(written(model), AS_IT_IS).whole_image) is looks_far
-
-
-def _either_way() -> Any:
-    """Three channels and three classes, first or last, and no operator that tells which."""
-    return model_of([helper.make_node("Sigmoid", ["image"], ["mask"])], [], (1, 3, 32, 3), {"mask": (1, 3, 32, 3)})
-
-
-def _argmax() -> Any:
-    nodes = [conv("image", "w", "scores"), helper.make_node("ArgMax", ["scores"], ["mask"], axis=1)]
-    return model_of(nodes, [weights_of("w", 3, 1)], kinds=TensorProto.INT64)
-
-
-def _of_bytes() -> Any:
-    nodes = [
-        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
-        conv("floats", "w", "scores"),
-        helper.make_node("Sigmoid", ["scores"], ["mask"]),
-    ]
-    return model_of(nodes, [weights_of("w", 1, 1)], kind=TensorProto.UINT8)
-
-
-def _two_inputs() -> Any:
-    model = plain()
-    model.graph.input.append(helper.make_tensor_value_info("age", TensorProto.FLOAT, [1]))
-    model.graph.node.append(helper.make_node("Mul", ["mask", "age"], ["aged"]))
-    model.graph.output[0].name = "aged"
-    return model
-
-
-def _smaller() -> Any:
-    nodes = [helper.make_node("Conv", ["image", "w"], ["scores"]), helper.make_node("Sigmoid", ["scores"], ["mask"])]
-    return model_of(nodes, [weights_of("w", 1, 1)])
 
 
 @pytest.mark.parametrize(
@@ -242,18 +160,18 @@ def _smaller() -> Any:
         pytest.param(plain("Sigmoid", 3), AS_IT_IS, "a sigmoid head has 1 output", id="classes that overlap"),
         pytest.param(plain("Softmax", 3, axis=2), AS_IT_IS, "softmax over axis 2", id="softmax over rows"),
         pytest.param(
-            _either_way(), AS_IT_IS, 'write model.layout = "NCHW" or model.layout = "NHWC"', id="either layout"
+            either_way(), AS_IT_IS, 'write model.layout = "NCHW" or model.layout = "NHWC"', id="either layout"
         ),
         pytest.param(plain(), ModelReading(layout="NHWC"), "read as NHWC", id="a layout that it has not"),
         pytest.param(
             plain(takes=("n", 1, "h", 64)), AS_IT_IS, "one side is fixed and the other free", id="one side fixed"
         ),
-        pytest.param(_two_heads(), AS_IT_IS, "choose one of them by model.output", id="outputs of two kinds"),
-        pytest.param(_two_heads(), ModelReading(output="lung"), r"no output 'lung' .*'mask' .*'edges'", id="no output"),
-        pytest.param(_argmax(), AS_IT_IS, "without its argmax", id="class numbers"),
-        pytest.param(_of_bytes(), AS_IT_IS, "takes an image of u8", id="bytes for an image"),
-        pytest.param(_two_inputs(), AS_IT_IS, r"takes 2 inputs \(image, age\)", id="two inputs"),
-        pytest.param(_smaller(), AS_IT_IS, "height and width of its input", id="unpadded"),
+        pytest.param(two_heads(), AS_IT_IS, "choose one of them by model.output", id="outputs of two kinds"),
+        pytest.param(two_heads(), ModelReading(output="lung"), r"no output 'lung' .*'mask' .*'edges'", id="no output"),
+        pytest.param(argmax(), AS_IT_IS, "without its argmax", id="class numbers"),
+        pytest.param(of_bytes(), AS_IT_IS, "takes an image of u8", id="bytes for an image"),
+        pytest.param(two_inputs(), AS_IT_IS, r"takes 2 inputs \(image, age\)", id="two inputs"),
+        pytest.param(smaller(), AS_IT_IS, "height and width of its input", id="unpadded"),
         pytest.param(b"\x08\x08 nothing", AS_IT_IS, "cannot be read by OpenVINO", id="damaged"),
     ],
 )  # fmt: skip
