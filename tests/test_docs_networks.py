@@ -128,7 +128,7 @@ def _(folder: Path) -> None:
 @row("one side fixed and the other free")
 def _(folder: Path) -> None:
     for model in (plain(takes=("n", 1, "h", 64)), of_keras((64, None))):
-        refused("one side (is )?fixed and the other free", folder, model)
+        refused(r"one side (is )?fixed and the other free", folder, model)
 
 
 @row("ends in sigmoid over one output, or softmax over the channels")
@@ -193,7 +193,7 @@ def _(folder: Path) -> None:
 @row("scales stored values itself, at its beginning")
 def _(folder: Path) -> None:
     rescales = facts_of(folder, scaled(("Div", 255.0))).rescales
-    with pytest.raises(ConfigError, match='set dataset.normalize = "none"'):
+    with pytest.raises(ConfigError, match=r'set dataset.normalize = "none"'):
         check_facts(config_of({"path": "net.onnx"}), 2, 3, rescales)
 
 

@@ -26,6 +26,8 @@ _QUANTIZED = frozenset(
 )  # fmt: skip
 _NOT_BY_BYTES = frozenset({"FLOAT4E2M1", "INT2", "INT4", "STRING", "UINT2", "UINT4"})
 """Types of elements that share a byte, or have no one size."""
+_TRUTH = 9
+"""TensorProto.BOOL."""
 _SHOWN = 3
 
 
@@ -114,7 +116,9 @@ def _check_operators(model: Any, name: str) -> None:
             "without them, before any optimisation for one runtime"
         )
     kinds = {node.op_type for node in nodes if node.domain in _STANDARD}
-    random = (kinds & _RANDOM) | {"Dropout" for node in nodes if _is_trained(node)}
+    untrue = {tensor.name for tensor in _tensors(model) if _is_untrue(tensor)}
+    untrue |= {node.output[0] for node in nodes if node.op_type == "Constant" and _holds_untrue(node)}
+    random = (kinds & _RANDOM) | {"Dropout" for node in nodes if _is_trained(node, untrue)}
     if random:
         raise DataError(
             f"{name} draws random numbers ({_listed(random)}), so an image would have other probabilities "
@@ -127,9 +131,17 @@ def _check_operators(model: Any, name: str) -> None:
         )
 
 
-def _is_trained(node: Any) -> bool:
-    """Whether a dropout may be in training mode: its third input says so, and is left out where it is not."""
-    return node.op_type == "Dropout" and len(node.input) > 2 and bool(node.input[2])
+def _is_trained(node: Any, untrue: set[str]) -> bool:
+    """Whether a dropout may be in training mode: its third input says so, and is left out or untrue where it is not."""
+    return node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] not in {"", *untrue}
+
+
+def _is_untrue(tensor: Any) -> bool:
+    return tensor.data_type == _TRUTH and not any(tensor.raw_data) and not any(tensor.int32_data)
+
+
+def _holds_untrue(node: Any) -> bool:
+    return any(_is_untrue(attribute.t) for attribute in node.attribute if attribute.HasField("t"))
 
 
 def _listed(names: set[str] | frozenset[str]) -> str:

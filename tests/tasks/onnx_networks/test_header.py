@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from segscale.errors import DataError, EngineError
 from segscale.tasks.onnx_networks import header
@@ -120,6 +121,18 @@ def _inside() -> Any:
 def test_operators_that_no_network_may_have_are_refused_by_name(model: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_header(model.SerializeToString(), "net.onnx")
+
+
+@pytest.mark.parametrize("by_node", [False, True], ids=["an initializer", "a node"])
+def test_a_dropout_that_is_told_not_to_train_draws_nothing(by_node: bool) -> None:
+    model = of_operator("Dropout", training=True)
+    told = model.graph.initializer.pop()
+    untrue = numpy_helper.from_array(np.array(False), told.name)
+    if by_node:
+        model.graph.node.insert(0, helper.make_node("Constant", [], [told.name], value=untrue))
+    else:
+        model.graph.initializer.append(untrue)
+    assert read_header(model.SerializeToString(), "net.onnx") == ()
 
 
 def test_a_function_of_the_file_itself_is_no_custom_operator() -> None:
