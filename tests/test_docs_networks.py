@@ -226,6 +226,8 @@ def _(folder: Path) -> None:
 
 
 def _with_data(folder: Path, location: str = "net.data") -> Path:
+    # What is there already would be written behind.
+    (folder / "net.data").unlink(missing_ok=True)
     onnx.save_model(
         plain(), folder / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0
     )  # fmt: skip
