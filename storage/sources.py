@@ -78,10 +78,11 @@ def read_file(url: str) -> bytes:
 
 
 def file_size(url: str) -> int:
-    """Bytes of a source file, nothing of which is read. Raises OSError where there is none."""
+    """Bytes of a source file, which is read only where its server does not say it. Raises OSError for none."""
     filesystem, path = located(url)
     with os_errors(url):
-        return int(filesystem.info(path)["size"])
+        size = filesystem.info(path)["size"]
+    return len(read_file(url)) if size is None else int(size)
 
 
 def _read_folder(url: str) -> bytes:
