@@ -5,7 +5,8 @@ within: the driver's own seconds by stage, and those of its workers together. Wh
 this process, shard by shard, each the fastest of some rounds: other work on the machine takes part in all of them.
 
 The floor is what nobody saves who reads, hashes and decodes these files: a call of stat, imports of libraries, SHA-256
-of OpenSSL and libdeflate, without a filter undone or a pixel counted, and evenly over all processors.
+of OpenSSL and libdeflate, without a filter undone or a pixel counted, and evenly over all processors. What the compiled
+loops add, which undo filters and count, is shown beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pandas as pd
-from made_pairs import Pairs
+from made_pairs import FOREGROUND, Pairs
 from numpy.typing import NDArray
 
 from segscale.flows import page
@@ -40,6 +41,8 @@ from segscale.flows.score import score_files, scoring_of
 from segscale.flows.worker import warm
 from segscale.storage.objects import ObjectStore
 from segscale.storage.source_memory import MEMORY_COLUMNS
+from segscale.tasks.metrics.pair_kernel import count_stored_pair
+from segscale.tasks.readers.png_rows import unfilter
 from segscale.tasks.readers.png_structure import parse_png
 from segscale.tasks.score import score_shard
 from segscale.tasks.score_image import ReadImage, read_image, score_image
@@ -67,20 +70,23 @@ def show_stages(pairs: Pairs, folder: Path, rounds: int) -> None:
     print(f"\n{title:<58}{'spent':>14}{'floor':>9}   the floor is")
     start = seconds_to_import(OF_OTHERS, rounds)
     show("driver: start", seconds_to_import(OWN, rounds), start, f"import {OF_OTHERS}")
-    show_run(config, pairs)
+    alone = show_run(config, pairs)
     print(f"\n{'a pair in a worker, microseconds of the processor':<58}{'spent':>14}{'floor':>9}   the floor is")
-    floor = show_worker(config, rounds)
+    floor, counting = show_worker(config, rounds)
     listed = fastest(lambda: stat_all(pairs), 3)
-    least = start + listed + floor * pairs.count / 1e6 / (os.cpu_count() or 1)
-    print(f"\nat least {least:.1f} s by the clock, before anything is paired, counted, kept or reported")
+    share = pairs.count / 1e6 / (os.cpu_count() or 1)
+    print(f"\nat least {start + listed + floor * share:.1f} s by the clock, nothing paired, counted, kept or reported")
+    loops = (floor + counting) * share
+    print(f"at least {start + listed + loops:.1f} s with filters undone and pixels counted by the loops there are")
+    print(f"at least {start + alone + loops:.1f} s with what the driver does while no worker has work")
 
 
-def show_run(config: EvaluationConfig, pairs: Pairs) -> None:
-    """The first run over the pairs."""
+def show_run(config: EvaluationConfig, pairs: Pairs) -> float:
+    """The first run over the pairs; returns the seconds by the clock of listing and report: no worker has work then."""
     with Run(config) as job:
         job.when_busy = partial(page.warm_up, pairs.count)
         with measured("driver: list and pair", lambda: stat_all(pairs), "a call of stat for each file"):
-            job.listing()
+            listing = by_the_clock(job.listing)
         with measured("driver: look at some files"):
             job.look()
         with measured("driver: plan, hand out, take in, catalog"):
@@ -89,7 +95,14 @@ def show_run(config: EvaluationConfig, pairs: Pairs) -> None:
         job.close_workers()
         show("workers, what they load included", of_children() - before)
         with measured("driver: report"):
-            write_tables(job, [stage])
+            return listing + by_the_clock(lambda: write_tables(job, [stage]))
+
+
+def by_the_clock(work: Callable[[], object]) -> float:
+    """Seconds."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
 
 
 def seconds_to_import(names: str, rounds: int) -> float:
@@ -134,8 +147,8 @@ def fastest(work: Callable[[], object], rounds: int) -> float:
     return min(found)
 
 
-def show_worker(config: EvaluationConfig, rounds: int) -> float:
-    """What a worker does for some shards; returns the floor of a pair."""
+def show_worker(config: EvaluationConfig, rounds: int) -> tuple[float, float]:
+    """What a worker does for some shards; returns the floor of a pair, and what the compiled loops add to it."""
     warm.warm_up()
     run = Run(config)
     scoring, choice = scoring_of(run, run.listing()), volumes(config).choice
@@ -166,8 +179,19 @@ def show_worker(config: EvaluationConfig, rounds: int) -> float:
     streams = {key: [stream for _, one in read for stream in streams_of(one)] for key, read in held.items()}
 
     def inflate(job: ScoreJob) -> None:
-        for stream, room in streams[job.key]:
-            imagecodecs.deflate_decode(stream, out=room)
+        for compressed, scanlines, _ in streams[job.key]:
+            imagecodecs.deflate_decode(compressed, out=scanlines.reshape(-1))
+
+    kinds, no_regions = np.zeros(256, np.uint8), np.zeros((0, 2), np.uint8)
+    kinds[FOREGROUND] = 1
+
+    def loop(job: ScoreJob) -> None:
+        # `inflate` has filled the scanlines; the files of a pair follow each other.
+        files = iter(streams[job.key])
+        for (_, scanlines, reference), (_, others, prediction) in zip(files, files, strict=True):
+            unfilter(scanlines, 1, reference)
+            unfilter(others, 1, prediction)
+            count_stored_pair(reference.reshape(-1), prediction.reshape(-1), kinds, kinds, 2, no_regions)
 
     with tempfile.TemporaryDirectory() as folder:
 
@@ -176,18 +200,20 @@ def show_worker(config: EvaluationConfig, rounds: int) -> float:
             counting = replace(scoring.counting, threshold=1 / (2 + next(numbers)))
             packed(Done(score_shard(ObjectStore(folder), job, replace(scoring, counting=counting))))
 
-        reading, inflating = microseconds(read_alone), microseconds(inflate)
+        reading, inflating, counting = microseconds(read_alone), microseconds(inflate), microseconds(loop)
         show("files read and hashed", microseconds(read), reading, "open, read, sha256")
         show("decoded and counted", microseconds(score), inflating, "libdeflate")
+        show("of that the compiled loops", counting)
         show("a shard, its commit and the answer to the driver", microseconds(do_all), reading + inflating, "both")
-    return reading + inflating
+    return reading + inflating, counting
 
 
-def streams_of(image: ReadImage) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
-    """The compressed pixels of each file, and room for what is in them."""
+def streams_of(image: ReadImage) -> Iterator[tuple[bytes, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """The compressed pixels of each file, and room for its scanlines (height, 1 + width) and pixels (height, width)."""
     for data in image.data.values():
         structure = parse_png(data, "")
         yield (
             b"".join(data[start:stop] for start, stop in structure.image_data),
-            np.empty(structure.inflated_bytes, np.uint8),
+            np.empty((structure.height, 1 + structure.width), np.uint8),
+            np.empty((structure.height, structure.width), np.uint8),
         )

@@ -21,7 +21,7 @@ from segscale.flows.run import Run
 from segscale.flows.shards.retry import Finished, Limits
 from segscale.flows.stage import ShardPlan
 from segscale.flows.versions import installed_version
-from segscale.storage.ledger import Ledger, content_key
+from segscale.storage.ledger import Ledger, content_key, record_path
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
@@ -70,7 +70,7 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
 def _said(model: Model) -> dict[str, Any]:
     """[model] without its path; how the file is read is part of it where something is said of that."""
     silent = {"output", "activation", "layout"} - model.reading.said().keys()
-    return model.model_dump(mode="json", exclude={"path", *silent})
+    return model.model_dump(mode="json", exclude={"path", "replan", *silent})
 
 
 def find_plan(config: EvaluationConfig, model: ModelFile, store: ObjectStore) -> EnginePlan | None:
@@ -80,9 +80,13 @@ def find_plan(config: EvaluationConfig, model: ModelFile, store: ObjectStore) ->
 
 
 def resolve(run: Run, catalog: pd.DataFrame) -> EnginePlan:
-    """The plan record: as it was committed, or resolved now by a worker, on the first shard, and committed."""
+    """The plan record: as it was committed, or resolved now by a worker, on the first shard, and committed.
+
+    With `model.replan` it is resolved in any case, and takes the place of the one before. What was predicted with that
+    one stays, and is found again by whoever pins its precision.
+    """
     config, model, store = run.config, run.model, run.store
-    known = find_plan(config, model, store)
+    known = None if config.model.replan else find_plan(config, model, store)
     if known is not None:
         check_sizes(config, known, catalog)
         return known
@@ -97,10 +101,10 @@ def resolve(run: Run, catalog: pd.DataFrame) -> EnginePlan:
         logger.info("predict: %s", _whole_image_words(plan))
     if plan.facts.fixed_size:
         logger.info("predict: %s", _fixed_size_words(plan))
-    Ledger(store).record(PLAN, plan_key(config, model), plan.record())
-    resolved = find_plan(config, model, store)
-    assert resolved is not None
-    return resolved
+    key = plan_key(config, model)
+    if config.model.replan:
+        store.remove(record_path(PLAN, key))
+    return EnginePlan.from_record(Ledger(store).record(PLAN, key, plan.record()).facts)
 
 
 def check_sizes(config: EvaluationConfig, plan: EnginePlan, catalog: pd.DataFrame) -> None:

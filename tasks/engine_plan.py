@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from segscale.errors import EngineError
 from segscale.storage import shards
 from segscale.storage.ledger import Ledger
 from segscale.storage.objects import ObjectStore
 from segscale.tasks.batch_size import BatchSize, BatchTrial, find_batch_size
 from segscale.tasks.blocks import BlockReader, Place
+from segscale.tasks.engine_rates import EngineRates, measure_rates
 from segscale.tasks.engines import Engine, EngineFacts, Precision
 from segscale.tasks.engines.selection import Choice, EngineName
 from segscale.tasks.inference import Batch, BatchShape, Merging
@@ -49,11 +51,13 @@ class EnginePlan:
     """None where the size was given, or where no image of the shard can be predicted."""
     reach: Reach | None = None
     """How far the network looks; None where no image of the shard can be predicted, or the network takes one size."""
+    rates: EngineRates | None = None
+    """How fast the precision is that contended with float32; None where none did, or no image could be tried."""
 
     def record(self) -> dict[str, dict[str, Any]]:
         """As JSON, without NaN: `prediction`, and `engine` with how it was resolved."""
         engine = {"facts": self.facts, "reason": self.reason, "parity": self.parity}
-        engine |= {"batch": self.batch, "reach": self.reach}
+        engine |= {"batch": self.batch, "reach": self.reach, "rates": self.rates}
         return {"prediction": _plain(self.prediction.record()), "engine": _plain(engine)}
 
     @classmethod
@@ -68,6 +72,8 @@ class EnginePlan:
             None if parity is None else Parity(**_with_nan(parity)),
             batch and BatchSize(**{**batch, "trials": tuple(BatchTrial(**trial) for trial in batch["trials"])}),
             None if reach is None else Reach(**_with_nan(reach)),
+            # Records of before have none.
+            None if (rates := engine.get("rates")) is None else _rates_of(rates),
         )
 
 
@@ -89,12 +95,15 @@ def plan_engine(
     """Resolve engine, precision and batch on an ingested shard, for what was asked.
 
     A reduced precision stands if no image checked changes its Dice by more than `max_dice_change` against float32 of
-    the same engine; else, or where no image could be checked, it is float32. The batch is as large as pays and fits
-    into `memory_bytes`. Raises EngineError where the engine cannot be had.
+    the same engine; else, or where no image could be checked, it is float32. One that contends with float32 must be
+    faster as well (`engine_rates`). The batch is as large as pays and fits into `memory_bytes`.
+    Raises EngineError where the engine cannot be had.
     """
     engine = build(choice.engine, choice.precision)
     sample = _Sample.read(store, ingest_key, engine)
     plan = _resolved(engine, choice.reason, sample, asked, memory_bytes)
+    if choice.contender is not None:
+        return _contended(plan, engine, choice, build, sample, max_dice_change)
     if engine.facts.precision == "float32":
         return plan, engine
     full = build(choice.engine, "float32")
@@ -103,6 +112,33 @@ def plan_engine(
     if parity.within(max_dice_change):
         return replace(plan, parity=parity, reason=reason), engine
     return replace(_resolved(full, reason, sample, asked, memory_bytes), parity=parity), full
+
+
+def _contended(
+    plan: EnginePlan, full: Engine, choice: Choice, build: Build, sample: _Sample, max_dice_change: float
+) -> tuple[EnginePlan, Engine]:
+    """The plan in float32, or in the precision that contends with it; which one, and how that is pinned, is said.
+
+    The batch and how far the network looks stay as they were found: memory that was used once is not seen to be used
+    again, and float32 sees farther.
+    """
+    assert choice.contender is not None
+    try:
+        reduced = build(choice.engine, choice.contender)
+    except EngineError as error:
+        return replace(plan, reason=f"{plan.reason}; {error}"), full
+    rates = sample.rates(reduced, full, plan.prediction)
+    if rates is None:
+        return replace(plan, reason=f"{plan.reason}; no image of the shard checked can be predicted: float32"), full
+    reason, parity, taken = f"{plan.reason}; {rates.in_words()}", None, full
+    if rates.pays:
+        parity = sample.compare(reduced, full, plan.prediction)
+        reason = f"{reason}; {_verdict(choice.contender, parity, max_dice_change)}"
+        taken = reduced if parity.within(max_dice_change) else full
+    facts = taken.facts
+    prediction = replace(plan.prediction, precision=facts.precision, versions=versions(facts))
+    reason = f'{reason}; model.precision = "{facts.precision}" pins it'
+    return replace(plan, prediction=prediction, facts=facts, reason=reason, parity=parity, rates=rates), taken
 
 
 def _resolved(engine: Engine, reason: str, sample: _Sample, asked: Asked, memory_bytes: int) -> EnginePlan:
@@ -192,6 +228,12 @@ class _Sample:
             return find_batch_size(engine, batch.pixels, batch.recipes, memory_bytes=memory_bytes)
         return None
 
+    def rates(self, reduced: Engine, full: Engine, prediction: Prediction) -> EngineRates | None:
+        """Of the first batch; None where no image can be predicted."""
+        for batch in self.batches(prediction, full.facts):
+            return measure_rates(reduced, full, batch.pixels, batch.recipes)
+        return None
+
     def find_reach(self, engine: Engine, prediction: Prediction) -> Reach | None:
         """How far a network looks that a prediction takes for one that looks at the whole image, or for none."""
         one_by_one, facts = replace(prediction, batch_size=1), engine.facts
@@ -236,6 +278,10 @@ def _facts(record: Mapping[str, Any]) -> EngineFacts:
     """Out of JSON, which has lists for tuples; of before there were networks of a fixed size, too."""
     tuples = {name: tuple(record[name]) for name in ("heads", "whole_image")}
     return EngineFacts(**{**record, **tuples, "fixed_size": tuple(record.get("fixed_size") or ()) or None})
+
+
+def _rates_of(record: Mapping[str, Any]) -> EngineRates:
+    return EngineRates(record["precision"], tuple(record["reduced"]), tuple(record["full"]))
 
 
 def _with_nan(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def volumes_config(output: Path) -> EvaluationConfig:
 def _config(output: Path, dataset: dict[str, Any], metrics: dict[str, Any]) -> EvaluationConfig:
     document = {
         "dataset": dataset,
-        "model": {"path": "phantom"},
+        "model": {"path": "phantom", "precision": "float32"},
         "metrics": metrics,
         "store": {"path": "store", "shard_images": 32},
         "report": {"path": "reports"},

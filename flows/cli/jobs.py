@@ -44,6 +44,7 @@ def _config_command(
         @options.workers
         @options.scheduler
         @(options.rescan if lists else _as_it_is)
+        @(options.replan if predicts else _as_it_is)
         @through_prefect
         @options.quiet
         def command(config: str, prefect: bool, quiet: bool, **chosen: Any) -> int:

@@ -138,6 +138,7 @@ def override(
     workers: int | None = None,
     scheduler: str | None = None,
     rescan: bool = False,
+    replan: bool = False,
 ) -> EvaluationConfig:
     """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
     document = config.model_dump()
@@ -151,6 +152,8 @@ def override(
         document["report"]["run_id"] = run_id
     if rescan:
         document["dataset"]["rescan"] = True
+    if replan:
+        document["model"]["replan"] = True
     return _validated(document, "command line")
 
 

@@ -266,6 +266,8 @@ class Model(Section):
     batch_size: Annotated[int, Field(ge=0)] = 0
     tile: Annotated[int, Field(ge=32, multiple_of=32)] = 1024
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    replan: bool = False
+    """Resolve engine and precision anew, whatever the store says of them."""
 
     @property
     def reading(self) -> ModelReading:

@@ -14,7 +14,6 @@ _FLAGS = re.compile(r"^(?:flags|Features)\s*:(.*)$", re.MULTILINE)
 _GPU_NAME = re.compile(r"\d+|(GPU|MIG)-\S+")
 
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-_BFLOAT16_MATRIX = frozenset({"amx_bf16"})
 _FLOAT16 = frozenset({"avx512_fp16", "amx_fp16", "fphp"})
 
 
@@ -30,11 +29,6 @@ def cpu_flags(cpu_info: Path = _CPU_INFO) -> frozenset[str]:
 def has_bfloat16(flags: frozenset[str]) -> bool:
     """Whether the CPU has any instruction that multiplies bfloat16."""
     return bool(flags & _BFLOAT16)
-
-
-def has_bfloat16_matrix_units(flags: frozenset[str]) -> bool:
-    """Whether the CPU multiplies whole tiles of bfloat16, which is what makes it faster than float32."""
-    return bool(flags & _BFLOAT16_MATRIX)
 
 
 def has_float16(flags: frozenset[str]) -> bool:

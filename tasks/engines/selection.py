@@ -7,7 +7,7 @@ from typing import Literal
 
 from segscale.errors import EngineError
 from segscale.tasks.engines import Precision
-from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16_matrix_units, sees_nvidia_gpu
+from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16, sees_nvidia_gpu
 from segscale.tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_installed
 
 EngineName = Literal["keras", "openvino"]
@@ -23,6 +23,8 @@ class Choice:
     precision: Precision
     reason: str
     """Why, in half a sentence for a log."""
+    contender: Precision | None = None
+    """A precision that takes the place of float32 where it is found to be faster, and its price low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,13 @@ class Surroundings:
     """An NVIDIA GPU is visible."""
     openvino: bool
     """OpenVINO is installed."""
-    matrix_units: bool
-    """The CPU multiplies tiles of bfloat16."""
+    bfloat16: bool
+    """The CPU has an instruction that multiplies bfloat16; whether that is faster than float32 it does not say."""
 
 
 def look_around() -> Surroundings:
     """The surroundings of this process."""
-    return Surroundings(sees_nvidia_gpu(), openvino_is_installed(), has_bfloat16_matrix_units(cpu_flags()))
+    return Surroundings(sees_nvidia_gpu(), openvino_is_installed(), has_bfloat16(cpu_flags()))
 
 
 def choose_engine(
@@ -51,10 +53,11 @@ def choose_engine(
 ) -> Choice:
     """The engine and the precision that "auto" stands for here; anything else is left as it was asked for.
 
-    Keras on a GPU; on a CPU OpenVINO where it is installed, which is the faster, else Keras. bfloat16 on a GPU, and
-    under OpenVINO on CPUs with matrix units (AMX) only: without them it took 1.7 times as long as float32. A network
-    in ONNX is for OpenVINO alone, on CPUs. Raises EngineError for an OpenVINO that is asked for and not installed, and
-    for Keras and ONNX; whether the hardware has a precision that was asked for is said by the engine itself.
+    Keras on a GPU; on a CPU OpenVINO where it is installed, which is the faster, else Keras. The precision is float32,
+    and where the hardware has bfloat16 that contends with it: some processors take half as long in it as in float32,
+    some 1.7 times as long. A network in ONNX is for OpenVINO alone, on CPUs. Raises
+    EngineError for an OpenVINO that is asked for and not installed, and for Keras and ONNX; whether the hardware has a
+    precision that was asked for is said by the engine itself.
     """
     here = surroundings or look_around()
     if onnx and engine == "keras":
@@ -66,8 +69,10 @@ def choose_engine(
         chosen, reasons = "openvino", ["a network in ONNX is for openvino, on CPUs"]
     if precision != "auto":
         return Choice(chosen, precision, ", ".join([*reasons, f"precision {precision} was asked for"]))
-    found, reason = _precision(chosen, here)
-    return Choice(chosen, found, ", ".join([*reasons, reason]))
+    if (chosen == "keras" and here.gpu) or (chosen == "openvino" and here.bfloat16):
+        return Choice(chosen, "float32", ", ".join(reasons), "bfloat16")
+    without = "keras computes in float32 on a CPU" if chosen == "keras" else "the CPU has no instruction for bfloat16"
+    return Choice(chosen, "float32", ", ".join([*reasons, without]))
 
 
 def _fastest(here: Surroundings) -> tuple[EngineName, list[str]]:
@@ -76,15 +81,3 @@ def _fastest(here: Surroundings) -> tuple[EngineName, list[str]]:
     if here.openvino:
         return "openvino", ["no GPU is visible", "openvino is installed"]
     return "keras", ["no GPU is visible", "openvino is not installed"]
-
-
-def _precision(engine: EngineName, here: Surroundings) -> tuple[Precision, str]:
-    if engine == "keras":
-        return (
-            ("bfloat16", "GPUs are fastest in bfloat16")
-            if here.gpu
-            else ("float32", "keras computes in float32 on a CPU")
-        )
-    if here.matrix_units:
-        return "bfloat16", "the CPU has matrix units for bfloat16"
-    return "float32", "the CPU has no matrix units for bfloat16"

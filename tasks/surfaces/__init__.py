@@ -8,7 +8,7 @@ borders      border(...) -> Border                        border voxels as bits
 nearest      nearest(...)                                 from each border voxel to the nearest one of the other
 elements     weighted_percentile(...)                     by surface elements, weighted by their area
 
-How `nearest` goes about it: `search` looks at the rows around a voxel, nearest first, and counts zeros in their words.
-What is further goes to `far_search`, where neighbouring voxels share the few blocks of rows that can hold what is
-nearest to them, or, where that is so much that it pays, to `envelopes`, which works off whole columns. All are exact.
+How `nearest` goes about it: `search` looks at the places around a voxel, nearest first, for all voxels of a word at
+once. What is further goes to `far_search`, where neighbouring voxels share the few targets that can be nearest to any
+of them, or, where that is so much that it pays, to `envelopes`, which works off whole columns. All are exact.
 """

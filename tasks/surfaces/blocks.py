@@ -12,13 +12,15 @@ BLOCK_DEPTH, BLOCK_HEIGHT = 4, 8
 """Rows of a block."""
 
 
-def block_rows(rows: BitRows, shape: tuple[int, int, int]) -> BitRows:
-    """What is set in any row of each block: (items * blocks along depth * blocks along height, words)."""
+def block_rows(rows: BitRows, starts: NDArray[np.int64], shape: tuple[int, int, int]) -> BitRows:
+    """What is set in any row of each block: (items * blocks along depth * blocks along height, words). Rows that hold
+    nothing by their starts are left out.
+    """
     items, depth, height = shape
     blocks = np.zeros(
         (items * n_blocks(depth, BLOCK_DEPTH) * n_blocks(height, BLOCK_HEIGHT), rows.shape[-1]), np.uint64
     )
-    unite(rows, depth, height, blocks)
+    unite(rows, starts, depth, height, blocks)
     return blocks
 
 
@@ -52,12 +54,13 @@ def block_of(item: int, z: int, y: int, depth: int, height: int) -> int:
 
 
 @compiled
-def unite(rows: BitRows, depth: int, height: int, blocks: BitRows) -> None:
+def unite(rows: BitRows, starts: NDArray[np.int64], depth: int, height: int, blocks: BitRows) -> None:
     """Set in the blocks what is set in their rows (items * depth * height, words)."""
     for r in range(rows.shape[0]):
-        block = block_of(r // (depth * height), r // height % depth, r % height, depth, height)
-        for w in range(rows.shape[1]):
-            blocks[block, w] |= rows[r, w]
+        if starts[r + 1] > starts[r]:
+            block = block_of(r // (depth * height), r // height % depth, r % height, depth, height)
+            for w in range(rows.shape[1]):
+                blocks[block, w] |= rows[r, w]
 
 
 @compiled

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.bit_rows import ALL, NONE, BitRows, n_bits
+from segscale.tasks.bit_rows import NONE, BitRows, n_bits
 from segscale.tasks.compiled import compiled
 
 
@@ -45,8 +45,9 @@ def border(rows: BitRows, *, solid: bool) -> Border:
 def n_shared(one: Border, other: Border) -> NDArray[np.int64]:
     """(items,): border voxels that two stacks of the same shape have in common."""
     items, depth, height = one.shape
-    counts = np.bitwise_count(one.rows & other.rows).reshape(items, depth * height * one.rows.shape[-1])
-    return np.asarray(counts.sum(axis=1, dtype=np.int64))
+    counts = np.zeros(items, np.int64)
+    count_shared(one.rows, one.starts, other.rows, depth * height, counts)
+    return counts
 
 
 def box(*masks: BitRows) -> tuple[slice, ...]:
@@ -75,20 +76,37 @@ def find_border(rows: BitRows, depth: int, height: int, solid: bool, found: BitR
                     inner &= rows[r + height, w] if z < depth - 1 else NONE
                 inner &= (word << one) | (rows[r, w - 1] >> last if w > 0 else NONE)
                 inner &= (word >> one) | (rows[r, w + 1] << last if w < words - 1 else NONE)
-            found[r, w] = word & (inner ^ ALL)
-            n += n_bits(found[r, w])
+                n += n_bits(word & ~inner)
+            found[r, w] = word & ~inner
         counts[r] = n
+
+
+@compiled
+def count_shared(
+    one: BitRows, starts: NDArray[np.int64], other: BitRows, n_rows: int, counts: NDArray[np.int64]
+) -> None:
+    """Add up the bits that two stacks with so many rows in each item have in common; `starts` are those of the one."""
+    for r in range(one.shape[0]):
+        if starts[r + 1] > starts[r]:
+            for w in range(one.shape[1]):
+                counts[r // n_rows] += n_bits(one[r, w] & other[r, w])
 
 
 @compiled
 def find_extent(mask: Any, lowest: NDArray[np.int64], highest: NDArray[np.int64]) -> None:
     """Let the box that starts at `lowest` and ends before `highest` hold all words of the mask that are not zero."""
     items, depth, height, words = mask.shape
+    columns = np.zeros(words, np.uint64)
     for i in range(items):
         for z in range(depth):
             for y in range(height):
+                any_set = np.uint64(0)
                 for w in range(words):
-                    if mask[i, z, y, w]:
-                        lowest[0], highest[0] = min(lowest[0], z), max(highest[0], z + 1)
-                        lowest[1], highest[1] = min(lowest[1], y), max(highest[1], y + 1)
-                        lowest[2], highest[2] = min(lowest[2], w), max(highest[2], w + 1)
+                    any_set |= mask[i, z, y, w]
+                    columns[w] |= mask[i, z, y, w]
+                if any_set:
+                    lowest[0], highest[0] = min(lowest[0], z), max(highest[0], z + 1)
+                    lowest[1], highest[1] = min(lowest[1], y), max(highest[1], y + 1)
+    for w in range(words):
+        if columns[w]:
+            lowest[2], highest[2] = min(lowest[2], w), max(highest[2], w + 1)

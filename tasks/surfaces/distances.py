@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,8 +14,10 @@ from segscale.tasks.distance_unit import DistanceUnit
 from segscale.tasks.surfaces.borders import border, n_shared
 from segscale.tasks.surfaces.elements import weighted_percentile
 from segscale.tasks.surfaces.histograms import ROUNDING, DistanceHistogram, distance_histogram
+from segscale.tasks.surfaces.jobs import run
 from segscale.tasks.surfaces.masks import MaskPair, mask_pair
 from segscale.tasks.surfaces.nearest import nearest
+from segscale.tasks.surfaces.percentiles import percentile
 
 Missing = Literal["worst", "inf", "nan"]
 Definition = Literal["larger", "pooled", "mean_directed", "surface_weighted"]
@@ -102,11 +105,11 @@ class SurfaceDistances:
         if not (one.size and other.size):
             return self._of_missing(self.missing)
         if definition == "pooled":
-            return float(np.percentile(np.concatenate([one, other]), q))
+            return float(percentile(np.concatenate([one, other]), float(q)))
         if definition == "surface_weighted":
             return weighted_percentile(self.masks, q)
         if q not in self._directed:
-            self._directed[q] = _percentile(one, q), _percentile(other, q)
+            self._directed[q] = percentile(one.copy(), float(q)), percentile(other.copy(), float(q))
         directed = self._directed[q]
         return max(directed) if definition == "larger" else sum(directed) / 2
 
@@ -170,7 +173,7 @@ def missing_distance(missing: Missing, largest: float) -> float:
 
 
 def _distances(pair: MaskPair, missing: float, n_threads: int) -> SurfaceDistances:
-    one, other = (border(rows, solid=pair.solid) for rows in (pair.reference, pair.prediction))
+    one, other = run([partial(border, rows, solid=pair.solid) for rows in (pair.reference, pair.prediction)], n_threads)
     shared = int(n_shared(one, other)[0])
     either = one.n_voxels + other.n_voxels - shared
     return SurfaceDistances(
@@ -181,7 +184,3 @@ def _distances(pair: MaskPair, missing: float, n_threads: int) -> SurfaceDistanc
         missing,
         pair,
     )
-
-
-def _percentile(distances: Distances, q: float) -> float:
-    return float(distances.max() if q == 100 else np.percentile(distances, q))

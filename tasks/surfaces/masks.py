@@ -1,8 +1,8 @@
 """Two masks as the search takes them: checked, as rows of bits, and only where any of them has voxels."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from segscale.errors import ArgumentError
 from segscale.tasks.bit_rows import BitRows, bit_rows
 from segscale.tasks.distance_unit import DistanceUnit, distance_unit
 from segscale.tasks.surfaces.borders import box
+from segscale.tasks.surfaces.jobs import run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +58,11 @@ def mask_pair(
         order = sorted(range(n_axes), key=lambda axis: -abs(masks[0].strides[axis]))
         masks, spacing = [mask.transpose(order) for mask in masks], [spacing[axis] for axis in order]
     wanted_label = 1 if label is None else label
-    if n_threads > 1:
-        with ThreadPoolExecutor(2) as pool:
-            rows = list(pool.map(lambda mask: bit_rows(mask, wanted_label), masks))
-    else:
-        rows = [bit_rows(mask, wanted_label) for mask in masks]
+    rows = run([partial(bit_rows, mask, wanted_label) for mask in masks], n_threads)
     leading = (1, masks[0].shape[0]) if n_axes == 3 else (len(reference) if stack else 1, 1)
     rows = [one.reshape(*leading, *one.shape[-2:]) for one in rows]
     inside = (slice(None), *box(*rows))
-    one, other = (np.ascontiguousarray(mask[inside]) for mask in rows)
+    one, other = run([partial(np.ascontiguousarray, mask[inside]) for mask in rows], n_threads)
     steps = np.array(spacing if n_axes == 3 else [1.0, *spacing])
     return MaskPair(one, other, steps, n_axes == 3, largest, distance_unit(spacing_mm))
 

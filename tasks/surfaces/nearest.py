@@ -1,7 +1,5 @@
 """The distance of every border voxel to the nearest one of another border."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -10,34 +8,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.bit_rows import ALL, BitRows
+from segscale.tasks.bit_rows import BitRows
 from segscale.tasks.surfaces.blocks import BLOCK_DEPTH, BLOCK_HEIGHT, block_gaps, block_rows, n_blocks, reach
 from segscale.tasks.surfaces.borders import Border
 from segscale.tasks.surfaces.envelopes import sweep, work_of_sweep
 from segscale.tasks.surfaces.far_search import count_groups, search_far
-from segscale.tasks.surfaces.search import Steps, row_order, search_near
+from segscale.tasks.surfaces.jobs import run
+from segscale.tasks.surfaces.search import Steps, place_order, search_near
 
 PART_VOXELS = 1 << 14
 """Border voxels that are searched for in one piece."""
-N_PARTS = 64
-"""Pieces in which far ones are."""
+N_PARTS = 16
+"""Pieces in which far ones are, each of them from all over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """How far voxels are searched for. Distances do not depend on it."""
 
-    n_rows: int = 512
-    """Rows around a voxel that are looked at one by one."""
+    n_places: int = 192
+    """Places around a voxel that are looked at one by one, those to the left and to the right together."""
     n_sampled: int = 32
     """Groups of voxels that lie further, of which is measured how many rows a search takes."""
     worth: int = 16
     """Share of the groups that they must be below, or all are searched for."""
-    parabola: float = 2.0
+    parabola: float = 2.8
     """Rows that are looked at in the time that a parabola takes."""
-
-
-Jobs = Sequence[Callable[[], Any]]
 
 
 def nearest(
@@ -47,20 +43,16 @@ def nearest(
     where the item has no targets.
     """
     _, depth, height = queries.shape
-    squared, far = np.empty(queries.n_voxels), np.empty_like(queries.rows)
+    squared, far = np.empty(queries.n_voxels), np.zeros_like(queries.rows)
     if not squared.size:
         return squared
-    order = row_order(depth, height, steps, search.n_rows)
-    blocks, gaps = block_rows(targets.rows, targets.shape), block_gaps(depth, height, steps)
-    if order.limit < np.inf:
-        reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
-        reach(blocks, in_blocks, gaps, order.limit, int(np.sqrt(order.limit) / steps[2]) + 1, reached)
-    else:
-        reached = np.full_like(blocks, ALL)
-    near = (order.depths, order.heights, order.bases, order.limit)
-    given = queries.rows, targets.rows, targets.starts, reached, (depth, height), steps, near
-    n_far = sum(_run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads))
-    if n_far:
+    order = place_order(depth, height, steps, search.n_places)
+    near = (order.depths, order.heights, order.widths, order.squared)
+    blocks, gaps = block_rows(targets.rows, targets.starts, targets.shape), block_gaps(depth, height, steps)
+    reached, in_blocks = np.zeros_like(blocks), (n_blocks(depth, BLOCK_DEPTH), n_blocks(height, BLOCK_HEIGHT))
+    reach(blocks, in_blocks, gaps, float(order.squared[-1]), int(order.widths.max()), reached)
+    given = queries.rows, queries.starts, targets.rows, targets.starts, reached, (depth, height), near
+    if sum(run([partial(search_near, *given, part, squared, far) for part in _parts(queries)], n_threads)):
         _find_far(queries, far, targets, blocks, gaps, steps, n_threads, search, squared)
     return np.sqrt(squared, out=squared)
 
@@ -76,34 +68,25 @@ def _find_far(
     search: Search,
     squared: NDArray[np.float64],
 ) -> None:
-    shape, n, far_blocks = queries.shape[1:], len(blocks), block_rows(far, queries.shape)
+    shape, far_blocks = queries.shape[1:], block_rows(far, queries.starts, queries.shape)
     given = queries.rows, queries.starts, far, far_blocks, targets.rows, blocks, shape, steps, gaps
 
-    def look(part: tuple[int, int, int]) -> int:
+    def look(part: tuple[int, int]) -> int:
         return int(search_far(*given, part, squared))
 
     every = count_groups(far_blocks) // search.n_sampled
-    if every > search.worth and look((0, n, every)) * every > search.parabola * work_of_sweep(
+    if every > search.worth and look((every - 1, every)) * every > search.parabola * work_of_sweep(
         far, targets.rows, *shape
     ):
         swept = queries.rows, queries.starts, far, targets.rows, shape, steps
-        _run([partial(sweep, *swept, w, squared) for w in range(far.shape[1])], n_threads)
+        run([partial(sweep, *swept, w, squared) for w in range(far.shape[1])], n_threads)
     else:
-        cuts = np.unique(np.linspace(0, n, N_PARTS + 1).astype(int)).tolist()
-        _run([partial(look, (first, last, 1)) for first, last in pairwise(cuts)], n_threads)
+        run([partial(look, (part, N_PARTS)) for part in range(N_PARTS)], n_threads)
 
 
-def _parts(queries: Border) -> list[tuple[int, int, int]]:
-    """Runs of rows with about so many voxels each, and the place of their first one; however many threads there are."""
+def _parts(queries: Border) -> list[tuple[int, int]]:
+    """Runs of rows with about so many voxels each; however many threads there are."""
     starts = queries.starts
     cuts = np.searchsorted(starts, np.arange(PART_VOXELS, queries.n_voxels, PART_VOXELS))
     ends = [0, *np.unique(cuts).tolist(), len(starts) - 1]
-    return [(first, last, int(starts[first])) for first, last in pairwise(ends)]
-
-
-def _run(jobs: Jobs, n_threads: int) -> list[Any]:
-    """What the jobs give; compiled code lets other threads run."""
-    if n_threads < 2 or len(jobs) < 2:
-        return [job() for job in jobs]
-    with ThreadPoolExecutor(min(n_threads, len(jobs))) as pool:
-        return list(pool.map(lambda job: job(), jobs))
+    return list(pairwise(ends))

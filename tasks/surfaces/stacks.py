@@ -17,6 +17,7 @@ from segscale.tasks.surfaces.distances import Missing, missing_distance
 from segscale.tasks.surfaces.histograms import ROUNDING
 from segscale.tasks.surfaces.masks import mask_pair
 from segscale.tasks.surfaces.nearest import nearest
+from segscale.tasks.surfaces.percentiles import percentile
 
 CHUNK_PIXELS = 1 << 22
 """Of images whose distances are held at once."""
@@ -136,35 +137,6 @@ def stack_surface_scores(
         scores = list(pool.map(score, chunks))
     columns = {name: np.concatenate([getattr(one, name) for one in scores]) for name in (*SUMMARIES, *OTHER_SCORES)}
     return StackScores(**columns, distance_unit=scores[0].distance_unit)
-
-
-@compiled
-def percentile(values: Float64Array, q: float) -> Any:
-    """The percentile of values (n,) as numpy has it, n not 0; they lose their order."""
-    rank = (values.size - 1) * (q / 100)
-    place = int(np.floor(rank))
-    # Quickselect by hand: numpy's takes the compiler six seconds.
-    first, last = 0, values.size - 1
-    while first < last:
-        pivot, i, k = values[(first + last) >> 1], first, last
-        while i <= k:
-            while values[i] < pivot:
-                i += 1
-            while values[k] > pivot:
-                k -= 1
-            if i <= k:
-                values[i], values[k] = values[k], values[i]
-                i, k = i + 1, k - 1
-        first, last = (i if place >= i else first), (k if place <= k else last)
-        if k < place < i:
-            break
-    low, share, high = values[place], rank - place, np.inf
-    for i in range(place + 1, values.size):
-        high = min(high, values[i])
-    if share == 0:
-        return low
-    # From the nearer side, so that the ends are met.
-    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
 
 @compiled

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+
+from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16
 
 pytestmark = pytest.mark.nightly(part="models")
 
@@ -24,7 +27,7 @@ def evaluate(
 ) -> Callable[..., tuple[Path, Any]]:
     """evaluate(images=N, **keys of [model]): the report of N phantoms and how the command ended."""
 
-    def run(images: int = 12, **model: str) -> tuple[Path, Any]:
+    def run(*options: str, images: int = 12, **model: str) -> tuple[Path, Any]:
         for role in ("images", "masks"):
             (tmp_path / role).mkdir(exist_ok=True)
             for path in sorted((phantoms / role).glob("*.png"))[:images]:
@@ -38,7 +41,7 @@ def evaluate(
             store={"path": f'"store-{"-".join(model)}"', "shard_images": "4"},
             cluster={"workers": "1"},
         )  # fmt: skip
-        outcome = segscale("run", config)
+        outcome = segscale("run", config, *options)
         assert outcome.code == 0, outcome.err
         return report_folder(outcome.out), outcome
 
@@ -64,11 +67,17 @@ def test_auto_takes_openvino_and_says_what_its_precision_costs(evaluate: Callabl
     assert f"predict: openvino, {record['plan']['precision']} on cpu: {engine['reason']}" in outcome.err
     assert engine["batch"]["trials"][0]["n_images"] == 1
     assert record["plan"]["batch_pixels"] > 0
+    assert (engine["rates"] is not None) == has_bfloat16(cpu_flags())
+    accepted = False
+    if engine["rates"] is not None:
+        ratios = np.divide(engine["rates"]["reduced"], engine["rates"]["full"])
+        assert ratios.shape == (3,)
+        assert (engine["parity"] is not None) == bool((ratios >= 1.3).all())
+        assert outcome.err.count(f'model.precision = "{record["plan"]["precision"]}" pins it') == 1
     if engine["parity"] is not None:
-        # This processor multiplies bfloat16.
         assert 0 < engine["parity"]["largest_difference"] < 0.5
         accepted = engine["parity"]["largest_dice_change"] <= record["config"]["model"]["max_dice_change"]
-        assert (record["plan"]["precision"] == "bfloat16") == accepted
+    assert (record["plan"]["precision"] == "bfloat16") == accepted
 
 
 def test_engines_agree_in_float32(evaluate: Callable[..., tuple[Path, Any]]) -> None:
@@ -106,6 +115,11 @@ def test_a_later_run_keeps_the_verdict_and_predicts_what_is_new(evaluate: Callab
     stage = run_record(second)["stages"]["predict"]
     assert 0 < stage["reused"] < stage["shards"]
     assert "predict: openvino" not in outcome.err, "it was resolved anew"
+    third, outcome = evaluate("--replan", images=12, max_dice_change="0.0")
+    assert "predict: openvino" in outcome.err, "it was asked for anew"
+    # No price is nothing: it is float32 again, and nothing is predicted a second time.
+    assert run_record(third)["plan"]["precision"] == run_record(first)["plan"]["precision"]
+    assert third == second
 
 
 def test_a_reduced_precision_that_costs_too_much_gives_way(evaluate: Callable[..., tuple[Path, Any]]) -> None:

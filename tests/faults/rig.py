@@ -211,7 +211,8 @@ def write_config(path: Path, data: Path, work: Path, address: str, *, engine: bo
     """
     cluster = f'kind = "address"\naddress = "{address}"\n' if address else "shard_seconds = 15\n"
     sources = (
-        f'manifest = "{data}/phantoms/manifest.csv"\nlabel_values = [0, 255]\n[model]\npath = "phantom"\n'
+        f'manifest = "{data}/phantoms/manifest.csv"\nlabel_values = [0, 255]\n'
+        '[model]\npath = "phantom"\nprecision = "float32"\n'
         if engine
         else f'images = "{data}/images/*.png"\nreferences = "{data}/masks/*.png"\n'
         f'[predictions]\npath = "{data}/predictions/*.png"\n'

@@ -91,7 +91,7 @@ def environment_of(segscale: Any, work: Path, stage: Stage) -> dict[str, str]:
 def write_run(write_config: Callable[..., Path], phantoms: Path, work: Path, stage: Stage) -> Path:
     sections = score_sections(phantoms, work, shard_images="4")
     if stage.model:
-        sections["predictions"], sections["model"] = {}, {"path": '"phantom"'}
+        sections["predictions"], sections["model"] = {}, {"path": '"phantom"', "precision": '"float32"'}
     if stage.cluster:
         sections["cluster"] = {"workers": "2"}
     sections["train"] = {"output": f'"{work}/model.keras"', "epochs": "100"}

@@ -17,6 +17,7 @@ from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.evaluation import parse_config
 from segscale.flows.shards.retry import Finished, Lost
 from segscale.flows.stage import ShardPlan
+from segscale.storage.objects import ObjectStore
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.engines import EngineFacts
 from segscale.tasks.prediction import Prediction
@@ -68,6 +69,29 @@ def test_a_shard_that_ends_workers_is_passed_over() -> None:
 def test_no_plan_is_no_run(outcomes: dict[str, str]) -> None:
     with pytest.raises(ClusterLostError, match=r"no worker could try the network on a shard: .*so it was"):
         ask(outcomes)
+
+
+def resolved(store: ObjectStore, found: EnginePlan, **model: Any) -> EnginePlan:
+    """What a run has whose worker finds this plan."""
+    document = {"dataset": {"name": "d", "images": "x", "references": "x"}, "model": {"path": "net.keras", **model}}
+    own: Any = SimpleNamespace(
+        config=parse_config(document, base=Path("/"), source="test"), model=ModelFile("m", "ff"), store=store
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "give_model", lambda _: None)
+        patch.setattr(plan, "shard_plans", lambda *_: {})
+        patch.setattr(plan, "_ask", lambda *_: found)
+        return plan.resolve(own, sizes((8, 8)).assign(shard="s"))
+
+
+def test_a_plan_stays_until_it_is_asked_for_anew(tmp_path: Path) -> None:
+    store = ObjectStore(str(tmp_path))
+    full = EnginePlan(PREDICTION, FACTS, "float32 it was", None, None)
+    reduced = replace(full, prediction=replace(PREDICTION, precision="bfloat16"), reason="the clock says bfloat16")
+    assert resolved(store, full) == full
+    assert resolved(store, reduced) == full
+    assert resolved(store, reduced, replan=True) == reduced
+    assert resolved(store, full) == reduced, "what took its place stays"
 
 
 def sizes(*sides: tuple[int, int]) -> pd.DataFrame:

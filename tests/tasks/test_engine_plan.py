@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segscale.errors import EngineError
+from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, plan_engine
+from segscale.tasks.engine_rates import EngineRates
 from segscale.tasks.engines import Engine, EngineFacts, Precision, check_batch
 from segscale.tasks.engines.selection import Choice
 from segscale.tasks.normalize import Recipe, apply_recipe
@@ -18,6 +21,8 @@ from segscale.tasks.tiling import pad_to
 
 MakeSet = Callable[..., Any]
 AUTO = Choice("openvino", "bfloat16", "it is the fastest here")
+CONTENDED = Choice("openvino", "float32", "openvino is installed", "bfloat16")
+FASTER, SLOWER = (EngineRates("bfloat16", (rate, rate, rate), (1.0, 1.0, 1.0)) for rate in (2.0, 1.2))
 BRIGHT = 100
 """The first stored value of an image that the reduced precision sees a little brighter."""
 
@@ -239,3 +244,71 @@ def test_images_beyond_a_tile_are_not_tried_whole(make_set: MakeSet, known: bool
     assert plan.prediction.whole_image
     assert plan.reach is None or np.isnan(plan.reach.padding_difference)
     assert plan.batch is None
+
+
+def rated(monkeypatch: pytest.MonkeyPatch, rates: EngineRates) -> list[tuple[int, ...]]:
+    """The shapes of the batches that were timed; `rates` is what comes of it."""
+    timed: list[tuple[int, ...]] = []
+
+    def measure(reduced: Engine, full: Engine, pixels: NDArray[Any], _recipe: NDArray[np.float32]) -> EngineRates:
+        assert (reduced.facts.precision, full.facts.precision) == ("bfloat16", "float32")
+        timed.append(pixels.shape)
+        return rates
+
+    monkeypatch.setattr(engine_plan, "measure_rates", measure)
+    return timed
+
+
+@pytest.mark.parametrize(
+    ("rates", "shift", "precision", "words"),
+    [
+        pytest.param(FASTER, 0.001, "bfloat16", "0 of 4800 pixels flip: accepted", id="faster, at no price"),
+        pytest.param(FASTER, 0.1, "float32", "more than 0.01 (max_dice_change), so float32", id="faster, too dear"),
+        pytest.param(FASTER, 2.0, "float32", "results that are no probabilities: float32", id="faster and broken"),
+        pytest.param(SLOWER, 0.001, "float32", "1.20, 1.20, 1.20 times as fast as float32", id="not fast enough"),
+    ],
+)
+def test_a_contender_takes_the_place_of_float32_where_it_is_faster_and_costs_little(
+    data: Any, monkeypatch: pytest.MonkeyPatch, rates: EngineRates, shift: float, precision: str, words: str
+) -> None:
+    timed = rated(monkeypatch, rates)
+    plan, engine = resolve(data, shift, CONTENDED)
+    assert (plan.prediction.precision, plan.facts.precision, engine.facts.precision) == (precision,) * 3
+    assert plan.prediction.versions == engine_plan.versions(plan.facts)
+    assert plan.rates == rates
+    assert (plan.parity is None) == (rates is SLOWER)
+    assert words in plan.reason
+    assert plan.reason.endswith(f'; model.precision = "{precision}" pins it')
+    assert plan.batch is not None
+    assert timed == [(plan.batch.n_images, 64, 64, 1)]
+    assert EnginePlan.from_record(json.loads(json.dumps(plan.record()))) == plan
+
+
+def test_of_images_that_cannot_be_predicted_nothing_is_known(make_set: MakeSet) -> None:
+    broken = make_set({"a.png": b"no image"}, {"a.png": np.zeros((8, 8), np.uint8)})
+    plan, _ = resolve(broken, 0.0, CONTENDED)
+    assert (plan.prediction.precision, plan.rates) == ("float32", None)
+    assert plan.reason.endswith("no image of the shard checked can be predicted: float32")
+
+
+def test_a_contender_that_cannot_be_built_is_none(data: Any) -> None:
+    data.ingest()
+    (entry,) = data.entries()
+
+    def build(_engine: str, precision: Precision) -> Engine:
+        if precision != "float32":
+            raise EngineError("the runtime knows no bfloat16")
+        return ShiftedEngine(precision, 0.0)
+
+    plan, engine = plan_engine(
+        data.store, entry.key, asked(), CONTENDED, build, max_dice_change=0.01, memory_bytes=10**12
+    )
+    assert (plan.prediction.precision, engine.facts.precision, plan.rates) == ("float32", "float32", None)
+    assert plan.reason == "openvino is installed; the runtime knows no bfloat16"
+
+
+def test_a_record_of_before_has_no_rates(data: Any) -> None:
+    plan, _ = resolve(data, shift=0.0)
+    record = plan.record()
+    del record["engine"]["rates"]
+    assert EnginePlan.from_record(record) == plan

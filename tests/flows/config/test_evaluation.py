@@ -41,6 +41,7 @@ flips = false
 batch_size = 0
 tile = 1024
 overlap = 0.25
+replan = false
 [metrics]
 threshold = 0.5
 threshold_count = 64

@@ -203,7 +203,7 @@ def plan_without_trying(
         pytest.param(
             ("auto", "auto"), True, ("openvino", "float32"),
             "a GPU is there, which keras 1 cannot use: install the extra gpu (README.md); no GPU is visible, openvino "
-            "is installed, the CPU has no matrix units for bfloat16", id="openvino instead",
+            "is installed, the CPU has no instruction for bfloat16", id="openvino instead",
         ),
         pytest.param(
             ("auto", "auto"), False, ("keras", "float32"),
@@ -219,7 +219,7 @@ def plan_without_trying(
 def test_a_gpu_that_keras_cannot_use_is_none(
     plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch, asked: Any, openvino: bool, expected: Any, reason: str
 ) -> None:
-    monkeypatch.setattr(held, "look_around", lambda: Surroundings(gpu=True, openvino=openvino, matrix_units=False))
+    monkeypatch.setattr(held, "look_around", lambda: Surroundings(gpu=True, openvino=openvino, bfloat16=False))
     monkeypatch.setattr(held, "build_engine", build_on_cpu)
     monkeypatch.setattr(engine_plan, "plan_engine", plan_without_trying)
     found = plugin.plan("key", STORE, Model(engine=asked[0], precision=asked[1]))
@@ -231,7 +231,7 @@ def test_a_gpu_that_keras_cannot_use_is_none(
 def test_a_worker_for_a_gpu_does_not_compute_on_the_cpu_in_silence(
     plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch, engine: Any
 ) -> None:
-    monkeypatch.setattr(held, "look_around", lambda: Surroundings(gpu=True, openvino=True, matrix_units=False))
+    monkeypatch.setattr(held, "look_around", lambda: Surroundings(gpu=True, openvino=True, bfloat16=False))
     monkeypatch.setattr(held, "build_engine", build_on_cpu)
     monkeypatch.setattr(engine_plan, "plan_engine", plan_without_trying)
     plugin.setup(worker_with(GPU=1))

@@ -7,7 +7,6 @@ import pytest
 from segscale.tasks.engines.hardware import (
     cpu_flags,
     has_bfloat16,
-    has_bfloat16_matrix_units,
     has_float16,
     sees_nvidia_gpu,
     usable_cores,
@@ -15,21 +14,21 @@ from segscale.tasks.engines.hardware import (
 
 
 @pytest.mark.parametrize(
-    ("text", "bfloat16", "matrix", "float16"),
+    ("text", "bfloat16", "float16"),
     [
-        pytest.param("flags\t\t: fpu avx512f amx_tile amx_bf16", True, True, False, id="AMX"),
-        pytest.param("flags\t\t: avx512_bf16 avx512_fp16", True, False, True, id="AVX512 with both halves"),
-        pytest.param("flags\t\t: avx2 fma", False, False, False, id="AVX2 only"),
-        pytest.param("Features\t: fphp bf16", True, False, True, id="ARM"),
-        pytest.param("bugs\t\t: amx_bf16", False, False, False, id="the word in another line"),
-        pytest.param("model name\t: amx_bf16\nflags\t\t: avx", False, False, False, id="the word in the name"),
-        pytest.param("", False, False, False, id="nothing said"),
+        pytest.param("flags\t\t: fpu avx512f amx_tile amx_bf16", True, False, id="AMX"),
+        pytest.param("flags\t\t: avx512_bf16 avx512_fp16", True, True, id="AVX512 with both halves"),
+        pytest.param("flags\t\t: avx2 fma", False, False, id="AVX2 only"),
+        pytest.param("Features\t: fphp bf16", True, True, id="ARM"),
+        pytest.param("bugs\t\t: amx_bf16", False, False, id="the word in another line"),
+        pytest.param("model name\t: amx_bf16\nflags\t\t: avx", False, False, id="the word in the name"),
+        pytest.param("", False, False, id="nothing said"),
     ],
 )
-def test_what_a_cpu_multiplies(tmp_path: Path, text: str, bfloat16: bool, matrix: bool, float16: bool) -> None:
+def test_what_a_cpu_multiplies(tmp_path: Path, text: str, bfloat16: bool, float16: bool) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{text}\n\nprocessor\t: 1\n{text}\n")
     flags = cpu_flags(tmp_path / "cpuinfo")
-    assert (has_bfloat16(flags), has_bfloat16_matrix_units(flags), has_float16(flags)) == (bfloat16, matrix, float16)
+    assert (has_bfloat16(flags), has_float16(flags)) == (bfloat16, float16)
 
 
 def test_a_system_that_does_not_say_has_none(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from segscale.tasks.engines.selection import Choice, Surroundings, choose_engine
 
-GPU = Surroundings(gpu=True, openvino=True, matrix_units=True)
-AMX = Surroundings(gpu=False, openvino=True, matrix_units=True)
-CPU = Surroundings(gpu=False, openvino=True, matrix_units=False)
-BARE = Surroundings(gpu=False, openvino=False, matrix_units=True)
+GPU = Surroundings(gpu=True, openvino=True, bfloat16=True)
+NEW = Surroundings(gpu=False, openvino=True, bfloat16=True)
+OLD = Surroundings(gpu=False, openvino=True, bfloat16=False)
+BARE = Surroundings(gpu=False, openvino=False, bfloat16=True)
 
 
 @pytest.mark.parametrize(
@@ -19,21 +19,19 @@ BARE = Surroundings(gpu=False, openvino=False, matrix_units=True)
     [
         pytest.param(
             "auto", "auto", GPU,
-            Choice("keras", "bfloat16", "a GPU is visible, GPUs are fastest in bfloat16"), id="a GPU",
+            Choice("keras", "float32", "a GPU is visible", "bfloat16"), id="a GPU: bfloat16 is tried",
         ),
         pytest.param(
-            "auto", "auto", AMX,
-            Choice(
-                "openvino", "bfloat16",
-                "no GPU is visible, openvino is installed, the CPU has matrix units for bfloat16",
-            ), id="a CPU with matrix units",
+            "auto", "auto", NEW,
+            Choice("openvino", "float32", "no GPU is visible, openvino is installed", "bfloat16"),
+            id="a CPU that multiplies bfloat16: it is tried",
         ),
         pytest.param(
-            "auto", "auto", CPU,
+            "auto", "auto", OLD,
             Choice(
                 "openvino", "float32",
-                "no GPU is visible, openvino is installed, the CPU has no matrix units for bfloat16",
-            ), id="bfloat16 without matrix units is slower",
+                "no GPU is visible, openvino is installed, the CPU has no instruction for bfloat16",
+            ), id="a CPU that does not multiply bfloat16",
         ),
         pytest.param(
             "auto", "auto", BARE,
@@ -43,13 +41,13 @@ BARE = Surroundings(gpu=False, openvino=False, matrix_units=True)
             ), id="no OpenVINO",
         ),
         pytest.param(
-            "keras", "auto", AMX,
+            "keras", "auto", NEW,
             Choice("keras", "float32", "engine keras was asked for, keras computes in float32 on a CPU"),
             id="Keras asked for on a CPU",
         ),
         pytest.param(
             "openvino", "auto", GPU,
-            Choice("openvino", "bfloat16", "engine openvino was asked for, the CPU has matrix units for bfloat16"),
+            Choice("openvino", "float32", "engine openvino was asked for", "bfloat16"),
             id="OpenVINO asked for beside a GPU",
         ),
         pytest.param(
@@ -57,7 +55,7 @@ BARE = Surroundings(gpu=False, openvino=False, matrix_units=True)
             Choice("keras", "float32", "a GPU is visible, precision float32 was asked for"), id="precision asked for",
         ),
         pytest.param(
-            "keras", "float16", CPU,
+            "keras", "float16", OLD,
             Choice("keras", "float16", "engine keras was asked for, precision float16 was asked for"),
             id="both asked for",
         ),

@@ -19,10 +19,10 @@ from segscale.tasks.surfaces.borders import border
 from segscale.tasks.surfaces.nearest import Search, nearest
 
 WAYS = {
-    "row by row": Search(),
-    "few rows, then blocks": Search(n_rows=9, n_sampled=10**9),
-    "blocks": Search(n_rows=1, n_sampled=10**9),
-    "envelopes": Search(n_rows=1, n_sampled=1, worth=0, parabola=0.0),
+    "place by place": Search(),
+    "few places, then blocks": Search(n_places=9, n_sampled=10**9),
+    "blocks": Search(n_places=1, n_sampled=10**9),
+    "envelopes": Search(n_places=1, n_sampled=1, worth=0, parabola=0.0),
 }
 
 
