@@ -113,7 +113,7 @@ def test_batches_are_padded_and_filled_up(channels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "n_tiles"), [(4, 5, 1), (6, 8, 1), (6, 13, 2), (11, 7, 2), (16, 16, 9)], ids=str
+    ("height", "width", "n_tiles"), [(4, 5, 1), (6, 8, 1), (6, 13, 2), (11, 7, 3), (16, 16, 12)], ids=str
 )
 def test_a_network_of_a_fixed_size_gets_that_size_padded_from_the_true_one(
     height: int, width: int, n_tiles: int
