@@ -23,18 +23,24 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import inference_device
 import keras
 import numpy as np
 import two_workers
-from inference_peers import PREDICT, Candidate, Infer, Subject, peers
+from inference_peers import PREDICT, Candidate, Infer, Subject, as_onnx, peers
 from layer_steps import flop_per_image
 from machine_roof import PRECISIONS, SIDE, available_threads, measure_roof, show_product
 from made_engines import ENGINES, make_engine, settle_threads
 from made_networks import NORMALIZED, PLAIN, SMALL, TINY, Network, made_model, made_pixels, unit_recipes
 from turns import Contestant, Rates, ratios, take_turns
+
+from segscale.tasks.engines import Precision
+from segscale.tasks.engines.openvino import OpenVinoEngine
+from segscale.tasks.model_facts import AS_IT_IS
+from segscale.tasks.onnx_networks.network import read_network
 
 LARGEST_DIFFERENCE = 1e-4
 NETWORKS = {"plain": PLAIN, "norm": NORMALIZED, "small": SMALL}
@@ -131,6 +137,18 @@ def ours(subject: Subject, folder: Path) -> Iterator[Candidate]:
                 return lambda n: engine.probabilities(subject.pixels[:n], recipes[:n])[0]
 
             yield Candidate(f"segscale {name}", precision, build)
+    for precision in PRECISIONS:
+        yield Candidate("segscale openvino, of ONNX", precision, partial(of_onnx, subject, folder, precision))
+
+
+def of_onnx(subject: Subject, folder: Path, precision: Precision) -> Infer:
+    """The same network as PyTorch writes it; ImportError where that is not installed."""
+    path = folder / "network.onnx"
+    path.write_bytes(as_onnx(subject))
+    graph = read_network(path, AS_IT_IS).graph("all", False)
+    engine = OpenVinoEngine(graph, precision=precision, threads=subject.threads)
+    recipes = unit_recipes(len(subject.pixels))
+    return lambda n: engine.probabilities(subject.pixels[:n], recipes[:n])[0]
 
 
 def difference(title: str, precision: str, found: np.ndarray, reference: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pandas as pd
 from segscale.errors import ClusterLostError, ConfigError
 from segscale.flows.checks.model import ModelFile, check_facts
 from segscale.flows.config.evaluation import EvaluationConfig
+from segscale.flows.config.sections import Model
 from segscale.flows.dataset import preparation
 from segscale.flows.ingest import shard_plans
 from segscale.flows.run import Run
@@ -49,7 +51,7 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
     return content_key(
         {
             "dataset": config.dataset.name,
-            "model": config.model.model_dump(mode="json", exclude={"path", "replan"}),
+            "model": _said(config.model),
             # What the network is given: what a precision costs, and how far the network looks, is found on it.
             "normalize": [prepared.normalize, *prepared.window],
             "weights": model.sha256,
@@ -63,6 +65,12 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "code_version": predict.CODE_VERSION,
         }
     )
+
+
+def _said(model: Model) -> dict[str, Any]:
+    """[model] without its path; how the file is read is part of it where something is said of that."""
+    silent = {"output", "activation", "layout"} - model.reading.said().keys()
+    return model.model_dump(mode="json", exclude={"path", "replan", *silent})
 
 
 def find_plan(config: EvaluationConfig, model: ModelFile, store: ObjectStore) -> EnginePlan | None:
@@ -91,6 +99,8 @@ def resolve(run: Run, catalog: pd.DataFrame) -> EnginePlan:
         logger.info("predict: batches of %d images: %s", plan.batch.n_images, plan.batch.reason)
     if plan.prediction.whole_image:
         logger.info("predict: %s", _whole_image_words(plan))
+    if plan.facts.fixed_size:
+        logger.info("predict: %s", _fixed_size_words(plan))
     key = plan_key(config, model)
     if config.model.replan:
         store.remove(record_path(PLAN, key))
@@ -126,6 +136,18 @@ def _whole_image_words(plan: EnginePlan) -> str:
     return f"{found}; padding would change probabilities of image {plan.reach.image} by up to {difference:.2g}"
 
 
+def _fixed_size_words(plan: EnginePlan) -> str:
+    assert plan.facts.fixed_size is not None
+    size = "{} x {}".format(*plan.facts.fixed_size)
+    words = (
+        f"the network takes images of {size} pixels alone: larger ones go through it in tiles of that size that share "
+        f"{plan.prediction.overlap:.0%} of their sides, smaller ones are padded by reflection"
+    )
+    if not plan.facts.whole_image:
+        return words
+    return f"{words}; both change what it says, for it looks at the whole image ({_how_known(plan)})"
+
+
 def _how_known(plan: EnginePlan) -> str:
     layers = plan.facts.whole_image
     if not layers:
@@ -152,6 +174,9 @@ def asked_of(config: EvaluationConfig, model: ModelFile) -> Asked:
         threshold=config.metrics.threshold,
         keep=config.store.keep,
         regions=config.dataset.region_classes,
+        output=config.model.output,
+        activation=config.model.activation,
+        layout=config.model.layout,
     )
 
 

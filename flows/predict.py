@@ -26,6 +26,7 @@ from segscale.storage.sources import file_name
 from segscale.tasks import predict
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.measuring import Measuring, stacks_of_images
+from segscale.tasks.model_facts import ONNX
 from segscale.tasks.predict import PredictJob
 from segscale.tasks.prediction import Prediction
 
@@ -39,7 +40,7 @@ def run(config: EvaluationConfig, observer: Observer = UNOBSERVED) -> StageSumma
 
 def check(config: EvaluationConfig) -> None:
     """What can be wrong before anything starts. Raises ConfigError."""
-    check_installed("predict")
+    check_installed("onnx" if config.model.is_onnx else "predict")
     find_cluster(config.cluster)
     store = config.store.open()
     require_catalog(config, store, scored=False)
@@ -83,5 +84,5 @@ def plan_predict(
 
 def counted_by(config: EvaluationConfig, plan: EnginePlan, keys: Collection[str]) -> Counted:
     """What the report of a prediction is made of."""
-    name = file_name(config.model.path).removesuffix(".keras")
+    name = file_name(config.model.path).removesuffix(".keras").removesuffix(ONNX)
     return Counted(predict.STAGE, tuple(keys), name, plan)

@@ -77,6 +77,14 @@ def read_file(url: str) -> bytes:
         return read_whole(filesystem, path)
 
 
+def file_size(url: str) -> int:
+    """Bytes of a source file, which is read only where its server does not say it. Raises OSError for none."""
+    filesystem, path = located(url)
+    with os_errors(url):
+        size = filesystem.info(path)["size"]
+    return len(read_file(url)) if size is None else int(size)
+
+
 def _read_folder(url: str) -> bytes:
     filesystem, path = located(url)
     with os_errors(url):

@@ -50,7 +50,7 @@ class EnginePlan:
     batch: BatchSize | None
     """None where the size was given, or where no image of the shard can be predicted."""
     reach: Reach | None = None
-    """How far the network looks; None where no image of the shard can be predicted."""
+    """How far the network looks; None where no image of the shard can be predicted, or the network takes one size."""
     rates: EngineRates | None = None
     """How fast the precision is that contended with float32; None where none did, or no image could be tried."""
 
@@ -67,7 +67,7 @@ class EnginePlan:
         facts, parity, batch, reach = (engine[name] for name in ("facts", "parity", "batch", "reach"))
         return cls(
             prediction_of(record["prediction"]),
-            EngineFacts(**{**facts, **{name: tuple(facts[name]) for name in ("heads", "whole_image")}}),
+            _facts(facts),
             engine["reason"],
             None if parity is None else Parity(**_with_nan(parity)),
             batch and BatchSize(**{**batch, "trials": tuple(BatchTrial(**trial) for trial in batch["trials"])}),
@@ -150,7 +150,8 @@ def _resolved(engine: Engine, reason: str, sample: _Sample, asked: Asked, memory
         versions=versions(facts),
         heads=facts.heads,
         batch_pixels=0,
-        whole_image=bool(facts.whole_image),
+        # A network of a fixed size has no other to be given: the window it was made for is its whole image.
+        whole_image=bool(facts.whole_image) and facts.fixed_size is None,
     )
     # Before anything else is predicted: memory that was used once is not seen to be used again.
     prediction, batch = _with_batch(prediction, engine, sample, memory_bytes)
@@ -215,7 +216,7 @@ class _Sample:
         return [row for row in self.rows if not prediction.whole_image or max(row.height, row.width) <= tile]
 
     def shapes(self, prediction: Prediction, facts: EngineFacts) -> dict[BatchShape, list[ShardRow]]:
-        return shapes_of(self.rows_for(prediction), self.padded, prediction, facts.stride)
+        return shapes_of(self.rows_for(prediction), self.padded, prediction, facts.stride, facts.fixed_size)
 
     def batches(self, prediction: Prediction, facts: EngineFacts) -> Iterator[Batch]:
         rows = self.rows_for(prediction)
@@ -237,7 +238,7 @@ class _Sample:
         """How far a network looks that a prediction takes for one that looks at the whole image, or for none."""
         one_by_one, facts = replace(prediction, batch_size=1), engine.facts
         first = next(self.batches(one_by_one, facts), None)
-        if first is None:
+        if first is None or facts.fixed_size:
             return None
         far = math.nan if prediction.whole_image else far_difference(engine, first.pixels, first.recipes)
         reach = Reach(first.image_ids[0], far, math.nan)
@@ -271,6 +272,12 @@ class _Sample:
             for one, other in zip(*bands, strict=True):
                 (reference,) = references.read([Place(one.position, one.top, one.bottom)])
                 yield Piece(one.row.image_id, reference[:, : one.row.width], one.probabilities, other.probabilities)
+
+
+def _facts(record: Mapping[str, Any]) -> EngineFacts:
+    """Out of JSON, which has lists for tuples; of before there were networks of a fixed size, too."""
+    tuples = {name: tuple(record[name]) for name in ("heads", "whole_image")}
+    return EngineFacts(**{**record, **tuples, "fixed_size": tuple(record.get("fixed_size") or ()) or None})
 
 
 def _rates_of(record: Mapping[str, Any]) -> EngineRates:

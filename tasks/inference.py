@@ -128,6 +128,10 @@ def _fill(reader: BlockReader, pieces: tuple[Piece, ...], shape: BatchShape, fac
     blocks = reader.read([piece.place for piece in pieces])
     for index, (piece, block) in enumerate(zip(pieces, blocks, strict=True)):
         left, right = piece.tile.left, piece.tile.left + piece.tile.width
+        if facts.fixed_size:
+            # The padding that the shard shares with others may be less than the network wants: it is padded from the
+            # true size, whatever lies in the shard.
+            right, block = min(right, piece.row.width), block[: piece.row.height - piece.tile.top]
         fill_padded(pixels[index : index + 1], block[np.newaxis, :, left:right, :channels], PADDING)
         recipes[index] = astuple(piece.row.recipe)
     return Batch(pieces, pixels, recipes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from segscale.storage import shards
 from segscale.tasks.engines import EngineFacts
 from segscale.tasks.inference import Batch, BatchShape, plan_pieces, read_batches, whole_pieces
 from segscale.tasks.metrics.regions import Regions, without_none
+from segscale.tasks.model_facts import Ending, ModelReading
 from segscale.tasks.shard_rows import ShardRow
 from segscale.tasks.tiling import next_multiple
 
@@ -37,6 +38,10 @@ class Asked:
     """labels, probabilities (as uint8 q = min(floor(256 p), 255)) or none."""
     regions: Regions = field(default=(), kw_only=True)
     """Of class indices, counted behind the classes."""
+    output: str = field(default="", kw_only=True)
+    activation: Ending = field(default="", kw_only=True)
+    layout: Literal["", "NCHW", "NHWC"] = field(default="", kw_only=True)
+    """These three are how the file of the network is read: see `ModelReading`."""
 
     @property
     def n_counted(self) -> int:
@@ -45,7 +50,13 @@ class Asked:
 
     def record(self) -> dict[str, Any]:
         """What of it stands in keys, and in the plan record."""
-        return without_none(asdict(self))
+        silent = {"output", "activation", "layout"} - self.reading.said().keys()
+        return {name: value for name, value in without_none(asdict(self)).items() if name not in silent}
+
+    @property
+    def reading(self) -> ModelReading:
+        """How the file of the network is read."""
+        return ModelReading(self.output, self.activation, self.layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +100,25 @@ def batches_of(
     All in one shape, large ones in tiles; or, where the network looks at the whole image, each whole at its true size.
     """
     padded = int(images.shape[1]), int(images.shape[2])
-    for shape, group in shapes_of(rows, padded, prediction, facts.stride).items():
+    for shape, group in shapes_of(rows, padded, prediction, facts.stride, facts.fixed_size).items():
         pieces = whole_pieces(group) if prediction.whole_image else plan_pieces(group, shape, prediction.overlap)
         yield from read_batches(images, pieces, shape, facts)
 
 
 def shapes_of(
-    rows: Sequence[ShardRow], padded: tuple[int, int], prediction: Prediction, stride: int
+    rows: Sequence[ShardRow],
+    padded: tuple[int, int],
+    prediction: Prediction,
+    stride: int,
+    fixed_size: tuple[int, int] | None = None,
 ) -> dict[BatchShape, list[ShardRow]]:
     """The shapes of the batches of a shard, `padded` in height and width, each with the rows that have it.
 
-    One for all, or one for each true size, rounded up to the stride of the network.
+    One for all, or one for each true size, rounded up to the stride of the network. A network of a fixed size has no
+    other: larger images go through it in tiles of that size, smaller ones are padded to it.
     """
+    if fixed_size:
+        return {(_images_of(fixed_size[0] * fixed_size[1], prediction), *fixed_size): list(rows)}
     if not prediction.whole_image:
         return {batch_shape(*padded, prediction): list(rows)}
     sizes: dict[tuple[int, int], list[ShardRow]] = {}

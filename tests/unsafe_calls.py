@@ -64,6 +64,7 @@ HARMLESS_IN = {
         "tasks/networks/__init__.py",
         "type().from_config",
     ): "copies a layer of a network that is loaded, from what the layer itself says",
+    ("tasks/networks/endings.py", "type().from_config"): "likewise, under another name",
     ("tasks/readers/arrays.py", "read_array"): "its own: see HARMLESS",
     ("tasks/readers/volume.py", "load"): "its own field: the stored numbers of a volume",
     ("tasks/readers/volume.py", "self.load"): "likewise",

@@ -7,17 +7,22 @@ from typing import Literal
 
 from segscale.errors import ConfigError
 
-Extra = Literal["predict", "train"]
+Extra = Literal["predict", "train", "onnx"]
 
 NEEDS: dict[Extra, dict[str, str]] = {
     "predict": {"tensorflow": "TensorFlow", "keras": "Keras"},
+    "onnx": {"onnx": "onnx", "openvino": "OpenVINO"},
     "train": {"tensorflow": "TensorFlow", "keras": "Keras", "grain": "Grain", "h5py": "h5py"},
 }
 """Modules by the extra of pyproject.toml that brings them, with the names that their makers give them.
 
-OpenVINO is missing here: without it Keras predicts (`segscale.tasks.engines.selection`).
+OpenVINO is missing of "predict": without it Keras predicts (`segscale.tasks.engines.selection`).
 """
-ASKED: dict[Extra, str] = {"predict": "model.path: predicting", "train": "train: training"}
+ASKED: dict[Extra, str] = {
+    "predict": "model.path: predicting",
+    "onnx": "model.path: predicting with a network in ONNX",
+    "train": "train: training",
+}
 
 
 def check_installed(extra: Extra) -> None:

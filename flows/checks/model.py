@@ -15,8 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from segscale.errors import ArgumentError, ConfigError, EngineError, UrlError
+from segscale.errors import ArgumentError, ConfigError, DataError, EngineError, UrlError
 from segscale.flows.checks.extras import check_installed
+from segscale.flows.checks.onnx_files import BesideFile, look_at_onnx, put_onnx
+from segscale.flows.checks.paths import A_MODEL
 from segscale.flows.cluster.machine import local_workers
 from segscale.flows.config.cluster_keys import OWN_MACHINE
 from segscale.flows.config.evaluation import EvaluationConfig
@@ -26,8 +28,10 @@ from segscale.tasks.engines import Precision
 from segscale.tasks.engines.hardware import cpu_flags, has_float16, sees_nvidia_gpu
 from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.openvino import check_precision
-from segscale.tasks.engines.selection import choose_engine
+from segscale.tasks.engines.selection import ONNX_ON_CPUS, choose_engine
 from segscale.tasks.inspection import known_facts
+from segscale.tasks.loaded_network import reading_arguments
+from segscale.tasks.model_facts import ModelReading, is_onnx
 from segscale.tasks.models.bundled import bundled_path
 
 INSPECTION_SECONDS = 300
@@ -44,18 +48,25 @@ class ModelFile:
 
     url: str
     sha256: str
+    """Of all that lies in the files: of a network in ONNX, of those beside it as well."""
+    beside: tuple[BesideFile, ...] = ()
+    """Of a network in ONNX: the files beside it that hold weights."""
 
 
 def find_model(config: EvaluationConfig) -> ModelFile:
     """Where the model lies, and its hash. Raises ConfigError for one that is not there."""
     path = config.model.path
     if not path:
-        raise ConfigError("model.path: expected a .keras file or the name of a bundled model (or predictions.path)")
+        raise ConfigError(f"model.path: expected {A_MODEL} (or predictions.path)")
     try:
         url = bundled_path(path) if "." not in path else path
+        if is_onnx(url):
+            return ModelFile(url, *look_at_onnx(url))
         return ModelFile(url, hashlib.sha256(read_file(url)).hexdigest())
     except (ArgumentError, UrlError, OSError) as error:
-        raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
+        raise ConfigError(f"model.path: expected {A_MODEL}, got {path!r}: {error}") from None
+    except (DataError, EngineError) as error:
+        raise ConfigError(f"model.path: {error}") from None
 
 
 def check_model(config: EvaluationConfig) -> None:
@@ -64,14 +75,21 @@ def check_model(config: EvaluationConfig) -> None:
     Raises ConfigError for a corrupt file, another number of classes or channels, a level it does not have, or an engine
     that this machine does not have, where the workers are its own.
     """
-    check_installed("predict")
+    onnx = config.model.is_onnx
+    check_installed("onnx" if onnx else "predict")
+    if onnx and (config.cluster.kind == "gpus" or config.model.engine == "keras"):
+        raise ConfigError(f"model.path: {ONNX_ON_CPUS}: {config.model.path}")
+    if config.model.layout and not onnx:
+        raise ConfigError(
+            "model.layout: says where a network in ONNX has its channels; leave it out with a .keras file"
+        )
     model = find_model(config)
     if config.cluster.kind == "gpus" and config.model.engine == "openvino":
         raise ConfigError('model.engine: openvino computes on CPUs, and cluster.kind = "gpus" is for GPUs; use keras')
     if config.cluster.kind in OWN_MACHINE:
         try:
-            choice = choose_engine(config.model.engine, config.model.precision)
-            if config.model.engine == "openvino":
+            choice = choose_engine(config.model.engine, config.model.precision, onnx=onnx)
+            if onnx or config.model.engine == "openvino":
                 check_precision(choice.precision, cpu_flags())
             if choice.engine == "keras":
                 _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
@@ -79,7 +97,7 @@ def check_model(config: EvaluationConfig) -> None:
         except EngineError as error:
             raise ConfigError(f"model: {error}") from None
     try:
-        facts = _begin_inspection(model, _graph_needed(config)).facts()
+        facts = _begin_inspection(model, config.model.reading, _graph_needed(config)).facts()
     except ConfigError:
         # The process has said it once: who asks again, as a service does, looks again.
         _begin_inspection.cache_clear()
@@ -143,7 +161,7 @@ def _graph_needed(config: EvaluationConfig) -> _Graph | None:
     if config.cluster.kind != "local":
         return None
     try:
-        choice = choose_engine(config.model.engine, config.model.precision)
+        choice = choose_engine(config.model.engine, config.model.precision, onnx=config.model.is_onnx)
     except EngineError:
         return None
     return _Graph(config.model.level, config.model.ensemble) if choice.engine == "openvino" else None
@@ -164,24 +182,24 @@ class _Inspection:
 
 
 @lru_cache(maxsize=8)
-def _begin_inspection(model: ModelFile, graph: _Graph | None) -> _Inspection:
+def _begin_inspection(model: ModelFile, reading: ModelReading, graph: _Graph | None) -> _Inspection:
     """Begun once for a model in a process, whoever asks first."""
-    known = known_facts(model.sha256)
-    if known is not None and (graph is None or is_converted(model.sha256, graph.level, graph.ensemble)):
+    known = known_facts(model.sha256, reading=reading)
+    if known is not None and (graph is None or is_converted(model.sha256, graph.level, graph.ensemble, reading)):
         return _Inspection(model.url, known, None)
-    return _Inspection(model.url, known, _Process(model, graph))
+    return _Inspection(model.url, known, _Process(model, reading, graph))
 
 
 class _Process:
     """``python -m segscale.tasks.inspection``: says in a line what it found, then converts what is to be converted."""
 
-    def __init__(self, model: ModelFile, graph: _Graph | None) -> None:
+    def __init__(self, model: ModelFile, reading: ModelReading, graph: _Graph | None) -> None:
         # Kept until the process has loaded the file.
         self._folder = tempfile.TemporaryDirectory(prefix="segscale-model-")
-        self._path = Path(self._folder.name) / file_name(model.url)
-        self._path.write_bytes(read_catalogued(model.url, model.sha256))
+        self._path = self._put(model)
         # -P: nothing in the folder that the command was given in may stand in for a module.
         command = [sys.executable, "-P", "-m", "segscale.tasks.inspection", str(self._path), model.sha256]
+        command += reading_arguments(reading)
         if graph is not None:
             command += ["--convert", str(graph.level), *(["--ensemble"] if graph.ensemble else [])]
         # Whatever Keras runs on elsewhere, a graph is traced by TensorFlow, and no GPU is worth waking up for it.
@@ -191,6 +209,17 @@ class _Process:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment
             )
+
+    def _put(self, model: ModelFile) -> Path:
+        folder = Path(self._folder.name)
+        if is_onnx(model.url):
+            # In a folder of its own: nothing that the network names may be taken for anything else of ours.
+            own = folder / "network"
+            own.mkdir()
+            return put_onnx(model.url, model.sha256, model.beside, own)
+        path = folder / file_name(model.url)
+        path.write_bytes(read_catalogued(model.url, model.sha256))
+        return path
 
     @property
     def _errors(self) -> Path:

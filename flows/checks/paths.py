@@ -14,6 +14,8 @@ from segscale.storage.nearby import what_is_there
 from segscale.storage.patterns import ANY_DEPTH, Pattern, composed, matcher
 from segscale.tasks.models.bundled import bundled_path
 
+A_MODEL = "a .keras file, an .onnx file or a bundled model"
+
 # As the files of stores and reports are called.
 _WRITTEN = ("zarr.json", "per_image.parquet", "report.html", "0")
 
@@ -88,6 +90,6 @@ def check_model_path(config: EvaluationConfig) -> None:
     try:
         file = Path(path if "." in path else bundled_path(path))
     except ArgumentError as error:
-        raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}: {error}") from None
+        raise ConfigError(f"model.path: expected {A_MODEL}, got {path!r}: {error}") from None
     if not file.is_file():
-        raise ConfigError(f"model.path: expected a .keras file or a bundled model, got {path!r}, where no file is")
+        raise ConfigError(f"model.path: expected {A_MODEL}, got {path!r}, where no file is")

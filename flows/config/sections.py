@@ -14,6 +14,7 @@ from segscale.storage.objects import ObjectStore
 from segscale.tasks.geometry import LARGEST_MM, SMALLEST_MM
 from segscale.tasks.lesions.inputs import Instances
 from segscale.tasks.metrics.regions import Regions
+from segscale.tasks.model_facts import Ending, ModelReading, is_onnx
 from segscale.tasks.refusal import as_toml
 from segscale.tasks.section import Section
 
@@ -265,7 +266,13 @@ class Model(Section):
     """The network and how it is run."""
 
     path: Place = ""
-    """A .keras file, or the name of a bundled model."""
+    """A .keras or .onnx file, or the name of a bundled model."""
+    output: Annotated[str, Field(max_length=1000)] = ""
+    """The one output that is taken; empty: all of them."""
+    activation: Ending = ""
+    """What its logits become; none: they are probabilities; empty: as the network says."""
+    layout: Literal["", "NCHW", "NHWC"] = ""
+    """Where an ONNX network has its channels; empty: as the network says."""
     engine: Literal["auto", "keras", "openvino"] = "auto"
     """What computes; auto: what is there, chosen once per run."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -286,6 +293,16 @@ class Model(Section):
     """Of neighbouring tiles, as a fraction."""
     replan: bool = False
     """Resolve engine and precision anew, whatever the store says of them."""
+
+    @property
+    def reading(self) -> ModelReading:
+        """How the file is read."""
+        return ModelReading(self.output, self.activation, self.layout)
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the network is one in ONNX."""
+        return is_onnx(self.path)
 
 
 class Store(Section):

@@ -15,12 +15,14 @@ from dask.system import CPU_COUNT
 
 from segscale.errors import ArgumentError, ConfigError, EngineError
 from segscale.flows.checks.model import ModelFile
+from segscale.flows.checks.onnx_files import put_onnx
 from segscale.flows.config.cluster_keys import THREADS
 from segscale.storage.sources import read_file
 from segscale.tasks.engines import Engine, Precision
 from segscale.tasks.engines.flips import FlippedEngine
 from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.selection import EngineName
+from segscale.tasks.model_facts import is_onnx
 from segscale.tasks.prediction import Asked
 
 logger = logging.getLogger("segscale")
@@ -47,17 +49,23 @@ def build_engine(model: ModelFile, asked: Asked, neighbours: int, engine: Engine
     EngineError where the file at the URL is not the one the run was planned with, or for an engine or a precision that
     cannot be had; and what the file or the level is refused with.
     """
-    data = read_file(model.url)
-    found = hashlib.sha256(data).hexdigest()
-    if found != model.sha256:
-        raise EngineError(f"model {model.url}: planned with sha256 {model.sha256[:12]}, here is {found[:12]}")
     threads = threads_of(neighbours)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(data)
+        path = _put_model(model, Path(folder))
         make = _openvino_engine if engine == "openvino" else _keras_engine
         built = make(path, asked, precision, threads)
     return FlippedEngine(built) if asked.flips else built
+
+
+def _put_model(model: ModelFile, folder: Path) -> Path:
+    if is_onnx(model.url):
+        return put_onnx(model.url, model.sha256, model.beside, folder)
+    data, path = read_file(model.url), folder / "model.keras"
+    found = hashlib.sha256(data).hexdigest()
+    if found != model.sha256:
+        raise EngineError(f"model {model.url}: planned with sha256 {model.sha256[:12]}, here is {found[:12]}")
+    path.write_bytes(data)
+    return path
 
 
 def threads_of(neighbours: int) -> int:
@@ -91,12 +99,14 @@ def _keras_engine(path: Path, asked: Asked, precision: Precision, threads: int) 
         # JAX has no such setting, and TensorFlow keeps the one that an earlier run on this worker gave it: it is about
         # speed, and no reason to do nothing.
         logger.warning("predict: %s", error)
-    return KerasEngine(load_model(path), level=cast(Level, asked.level), ensemble=asked.ensemble, precision=precision)
+    network = load_model(path, asked.reading)
+    return KerasEngine(network, level=cast(Level, asked.level), ensemble=asked.ensemble, precision=precision)
 
 
 def _openvino_engine(path: Path, asked: Asked, precision: Precision, threads: int) -> Engine:
     from segscale.tasks.conversion import converted_graph
     from segscale.tasks.engines.openvino import OpenVinoEngine
 
-    graph = converted_graph(path, asked.weights_sha256, cast(Level, asked.level), asked.ensemble)
+    level = cast(Level, asked.level)
+    graph = converted_graph(path, asked.weights_sha256, level, asked.ensemble, reading=asked.reading)
     return OpenVinoEngine(graph, precision=precision, threads=threads)

@@ -54,7 +54,8 @@ def plugin_of(asked: Asked) -> EnginePlugin:
 
 def plugin_name(asked: Asked) -> str:
     """A name for each network: under one for all, drivers that share workers would get each other's."""
-    return "-".join(map(str, (PLUGIN, asked.weights_sha256, asked.level, asked.ensemble, asked.flips)))
+    reading = (f"{name}={value}" for name, value in asked.reading.said().items())
+    return "-".join(map(str, (PLUGIN, asked.weights_sha256, asked.level, asked.ensemble, asked.flips, *reading)))
 
 
 class _NoUseOfGpuError(EngineError):
@@ -104,7 +105,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         """
         here, engine, precision, said = look_around(), model.engine, model.precision, list[str]()
         while True:
-            choice = choose_engine(engine, precision, here)
+            choice = choose_engine(engine, precision, here, onnx=model.is_onnx)
             choice = replace(choice, reason="; ".join([*said, choice.reason]))
             try:
                 on_gpu = here.gpu and "auto" in (model.engine, model.precision)
@@ -112,7 +113,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
             except _NoUseOfGpuError as error:
                 here, reason = replace(here, gpu=False), str(error)
             except EngineError as error:
-                if engine != "auto":
+                if engine != "auto" or model.is_onnx:
                     raise
                 engine, reason = "keras", str(error)
             said.append(reason)

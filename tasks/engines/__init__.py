@@ -42,6 +42,8 @@ class EngineFacts:
     """The layer by which the network scales stored values itself, and how; "" where it takes what is scaled before."""
     whole_image: tuple[str, ...] = ()
     """Layers whose results at a pixel depend on the whole image, so that padding changes them."""
+    fixed_size: tuple[int, int] | None = None
+    """The one height and width that the network takes; None for all multiples of the stride."""
 
 
 class Engine(Protocol):
@@ -55,7 +57,8 @@ class Engine(Protocol):
     def probabilities(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (heads, B, H, W, outputs) of stored images (B, H, W, C).
 
-        `pixels` are integers of any width or float32, C is 1 or facts.channels, H and W are multiples of facts.stride.
+        `pixels` are integers of any width or float32, C is 1 or facts.channels, H and W are facts.fixed_size where
+        there is one, else multiples of facts.stride.
         `recipe` is float32 (B, 4) with the columns clip_low, clip_high, offset, scale; the network sees
         x = (clip(pixels, clip_low, clip_high) - offset) / scale, by true division, so that 255 / 255 is exactly 1. The
         bounds may be infinite. Raises ValueError for arrays that do not fit. Non-finite results are passed on. The
@@ -70,6 +73,10 @@ def check_batch(pixels: NDArray[Any], recipe: NDArray[np.float32], facts: Engine
         raise ArgumentError(f"pixels must be (B, H, W, 1 or {facts.channels}), got {pixels.shape}")
     if not (np.issubdtype(pixels.dtype, np.integer) or pixels.dtype == np.float32):
         raise ArgumentError(f"pixels must be integers or float32, got {pixels.dtype}")
+    if facts.fixed_size not in (None, pixels.shape[1:3]):
+        raise ArgumentError(
+            f"height and width must be {facts.fixed_size}, the one size that the network takes, got {pixels.shape[1:3]}"
+        )
     if pixels.shape[1] % facts.stride or pixels.shape[2] % facts.stride:
         raise ArgumentError(
             f"height and width must be multiples of the network's stride {facts.stride}, got "

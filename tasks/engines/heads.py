@@ -61,6 +61,15 @@ def choose_heads(output_names: Sequence[str], level: Level, ensemble: bool) -> H
     return HeadChoice(names, (*names, ENSEMBLE) if level == "all" else (ENSEMBLE,))
 
 
+def head_levels(output_names: Sequence[str]) -> tuple[int, ...]:
+    """The levels of outputs that are all called head_1, head_2, ..., ascending; none of others.
+
+    >>> head_levels(["head_2", "head_1"]), head_levels(["mask"])
+    ((1, 2), ())
+    """
+    return tuple(_head_numbers(output_names).values())
+
+
 def _head_numbers(output_names: Sequence[str]) -> dict[str, int]:
     """The number of every head, ascending; empty where an output is called otherwise."""
     matches = [_HEAD_NAME.fullmatch(name) for name in output_names]

@@ -18,7 +18,7 @@ from segscale.errors import ArgumentError, EngineError
 from segscale.tasks.engines import EngineFacts, Precision, check_batch
 from segscale.tasks.engines.hardware import cpu_flags, has_float16
 from segscale.tasks.engines.heads import Level, choose_heads
-from segscale.tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.networks import fixed_size, select_outputs, stride, with_policy
 from segscale.tasks.networks.input_scaling import own_scaling
 from segscale.tasks.networks.whole_image import whole_image_layers
 
@@ -72,6 +72,7 @@ class KerasEngine:
             stride=stride(self._network),
             rescales=own_scaling(self._network),
             whole_image=whole_image_layers(self._network),
+            fixed_size=fixed_size(self._network),
         )
         self._compiled = self._compile()
         self._met: set[tuple[tuple[int, ...], str]] = set()

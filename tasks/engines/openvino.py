@@ -62,6 +62,7 @@ class OpenVinoEngine:
             one_by_one=True,
             rescales=graph.rescales,
             whole_image=graph.whole_image,
+            fixed_size=graph.fixed_size,
         )
 
     @property

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,8 +11,8 @@ import numpy as np
 from segscale.errors import UnconvertibleError
 from segscale.tasks.engines.heads import Level, choose_heads
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
-from segscale.tasks.engines.openvino_runtime import load_openvino, unreported
-from segscale.tasks.networks import select_outputs, stride, with_policy
+from segscale.tasks.engines.openvino_runtime import load_openvino, serialised, unreported
+from segscale.tasks.networks import fixed_size, select_outputs, stride, with_policy
 from segscale.tasks.networks.input_scaling import own_scaling
 from segscale.tasks.networks.whole_image import whole_image_layers
 
@@ -38,7 +36,7 @@ def convert(model: keras.Model, level: Level, ensemble: bool) -> OpenVinoGraph:
     graph = _trace(network)
     multiple = stride(network)
     _check_agreement(network, graph, multiple)
-    topology, weights = _serialise(graph)
+    topology, weights = serialised(graph)
     return OpenVinoGraph(
         topology=topology,
         weights=weights,
@@ -48,6 +46,7 @@ def convert(model: keras.Model, level: Level, ensemble: bool) -> OpenVinoGraph:
         stride=multiple,
         rescales=own_scaling(network),
         whole_image=whole_image_layers(network),
+        fixed_size=fixed_size(network),
         made_with=", ".join(f"{name} {importlib.metadata.version(name)}" for name in CONVERTERS),
     )
 
@@ -61,7 +60,8 @@ def _trace(network: keras.Model) -> Any:
         # OpenVINO sorts outputs by their names.
         return {f"output_{place:03d}": head for place, head in enumerate(found)}
 
-    image = tf.TensorSpec((None, None, None, network.inputs[0].shape[-1]), tf.float32, name="image")
+    sides = fixed_size(network) or (None, None)
+    image = tf.TensorSpec((None, *sides, network.inputs[0].shape[-1]), tf.float32, name="image")
     try:
         with unreported():
             concrete = tf.function(heads, autograph=False).get_concrete_function(image)
@@ -74,8 +74,8 @@ def _trace(network: keras.Model) -> Any:
 
 
 def _check_agreement(network: keras.Model, graph: Any, multiple: int) -> None:
-    """Compare both on noise of a size that no layer can have been traced for."""
-    shape = (1, 2 * multiple, 3 * multiple, network.inputs[0].shape[-1])
+    """Compare both on noise of a size that no layer can have been traced for, unless the network has but one."""
+    shape = (1, *(fixed_size(network) or (2 * multiple, 3 * multiple)), network.inputs[0].shape[-1])
     image = np.random.default_rng(0).random(shape, np.float32)
     expected = network(image, training=False)
     compiled = load_openvino().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -87,11 +87,3 @@ def _check_agreement(network: keras.Model, graph: Any, multiple: int) -> None:
                 f"{network.output_names[place]!r} by {np.abs(found[place] - np.asarray(head)).max():.2g}; "
                 "use engine keras"
             )
-
-
-def _serialise(graph: Any) -> tuple[bytes, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.xml"
-        # By default the weights would be cut to float16.
-        load_openvino().save_model(graph, path, compress_to_fp16=False)
-        return path.read_bytes(), path.with_suffix(".bin").read_bytes()

@@ -36,6 +36,8 @@ class OpenVinoGraph:
     """The layer by which the network scales stored values itself; see `EngineFacts`."""
     whole_image: tuple[str, ...] = ()
     """Layers that look at the whole image; see `EngineFacts`."""
+    fixed_size: tuple[int, int] | None = None
+    """The one height and width that it takes; None for any."""
 
 
 def write_graph(graph: OpenVinoGraph, path: Path) -> None:
@@ -48,6 +50,7 @@ def write_graph(graph: OpenVinoGraph, path: Path) -> None:
         "made_with": graph.made_with,
         "rescales": graph.rescales,
         "whole_image": graph.whole_image,
+        "fixed_size": graph.fixed_size,
     }
     # Weights hardly compress, and stored parts are read as fast as the disk.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -66,6 +69,8 @@ def read_graph(path: Path) -> OpenVinoGraph:
             facts: dict[str, Any] = json.loads(archive.read(_FACTS))
             heads = HeadChoice(**{name: tuple(values) for name, values in facts.pop("heads").items()})
             facts["whole_image"] = tuple(facts["whole_image"])
+            # Graphs that were kept before any had a fixed size do not speak of it.
+            facts["fixed_size"] = tuple(facts.get("fixed_size") or ()) or None
             return OpenVinoGraph(archive.read(_TOPOLOGY), archive.read(_WEIGHTS), heads=heads, **facts)
     except FileNotFoundError:
         raise

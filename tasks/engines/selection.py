@@ -12,6 +12,8 @@ from segscale.tasks.engines.openvino_runtime import NOT_INSTALLED, openvino_is_i
 
 EngineName = Literal["keras", "openvino"]
 
+ONNX_ON_CPUS = "networks in ONNX are computed on CPUs, by the engine openvino; on GPUs not yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -46,18 +48,25 @@ def choose_engine(
     engine: Literal["auto", EngineName],
     precision: Literal["auto", Precision],
     surroundings: Surroundings | None = None,
+    *,
+    onnx: bool = False,
 ) -> Choice:
     """The engine and the precision that "auto" stands for here; anything else is left as it was asked for.
 
     Keras on a GPU; on a CPU OpenVINO where it is installed, which is the faster, else Keras. The precision is float32,
     and where the hardware has bfloat16 that contends with it: some processors take half as long in it as in float32,
-    some 1.7 times as long. Raises EngineError for an OpenVINO that is asked for and not installed; whether the hardware
-    has a precision that was asked for is said by the engine itself.
+    some 1.7 times as long. A network in ONNX is for OpenVINO alone, on CPUs. Raises
+    EngineError for an OpenVINO that is asked for and not installed, and for Keras and ONNX; whether the hardware has a
+    precision that was asked for is said by the engine itself.
     """
     here = surroundings or look_around()
-    if engine == "openvino" and not here.openvino:
+    if onnx and engine == "keras":
+        raise EngineError(ONNX_ON_CPUS)
+    if (onnx or engine == "openvino") and not here.openvino:
         raise EngineError(NOT_INSTALLED)
     chosen, reasons = (engine, [f"engine {engine} was asked for"]) if engine != "auto" else _fastest(here)
+    if onnx:
+        chosen, reasons = "openvino", ["a network in ONNX is for openvino, on CPUs"]
     if precision != "auto":
         return Choice(chosen, precision, ", ".join([*reasons, f"precision {precision} was asked for"]))
     if (chosen == "keras" and here.gpu) or (chosen == "openvino" and here.bfloat16):

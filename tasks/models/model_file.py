@@ -5,44 +5,24 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from segscale.errors import DataError
-from segscale.tasks.models.unet_plus_plus import Activation, check_head
-from segscale.tasks.networks import last_layer, stride
+from segscale.tasks.model_facts import AS_IT_IS, Activation, Ending, ModelFacts, ModelReading, check_head
+from segscale.tasks.networks import fixed_size, last_layer, stride
+from segscale.tasks.networks.endings import as_read, layer_activation
 from segscale.tasks.networks.input_scaling import own_scaling
+from segscale.tasks.tried_values import check_image, no_probabilities
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What a segmentation model takes and gives."""
-
-    channels: int
-    """Channels of the input image."""
-    n_classes: int
-    """Classes told apart; 2 for one sigmoid output."""
-    outputs: int
-    """Channels of every head: 1 for sigmoid, n_classes for softmax."""
-    activation: Activation
-    """Function that makes the outputs probabilities."""
-    heads: tuple[str, ...]
-    """Names of the outputs, shallowest first."""
-    stride: int
-    """Height and width must be multiples of this."""
-    parameters: int
-    """Weights, trained or not."""
-    rescales: str
-    """The layer by which it scales stored values itself, and how; "" where it takes what is scaled before."""
-
-
-def inspect_model(model: keras.Model) -> ModelFacts:
+def inspect_model(model: keras.Model, ending: Ending = "") -> ModelFacts:
     """The facts of a segmentation model, built here or elsewhere.
 
-    Raises ValueError where it has not one image input (B, H, W, C) of free size, or where an output is not
+    With the `ending` "none" outputs that end in anything are taken for probabilities. Raises ValueError where it has
+    not one image input (B, H, W, C), of a free or of one fixed size, or where an output is not
     (B, H, W, outputs) probabilities of one common kind with a name of its own, or whose weights are quantized.
     """
     channels = _image_channels(model)
@@ -51,10 +31,7 @@ def inspect_model(model: keras.Model) -> ModelFacts:
     for name, tensor in zip(model.output_names, model.outputs, strict=True):
         if len(tensor.shape) != 4 or tensor.shape[-1] is None:
             raise DataError(f"output {name!r} of model {model.name!r} must be (B, H, W, outputs), got {tensor.shape}")
-    kinds = {
-        (int(tensor.shape[-1]), _activation_of(model.get_layer(name)))
-        for name, tensor in zip(model.output_names, model.outputs, strict=True)
-    }
+    kinds = {(int(tensor.shape[-1]), _activation_of(tensor, ending)) for tensor in model.outputs}
     if len(kinds) != 1:
         raise DataError(f"the outputs of model {model.name!r} differ in (outputs, activation): {sorted(kinds)}")
     outputs, activation = kinds.pop()
@@ -68,6 +45,7 @@ def inspect_model(model: keras.Model) -> ModelFacts:
         stride=stride(model),
         parameters=model.count_params(),
         rescales=own_scaling(model),
+        fixed_size=fixed_size(model),
     )
 
 
@@ -78,8 +56,10 @@ def save_model(model: keras.Model, path: str | Path) -> None:
     keras.Model(model.input, outputs, name=model.name).save(path)
 
 
-def load_model(path: str | Path) -> keras.Model:
+def load_model(path: str | Path, reading: ModelReading = AS_IT_IS) -> keras.Model:
     """A segmentation model from a `.keras` file made of standard Keras layers; no code from the file is run.
+
+    Of the outputs those are kept that `reading` asks for, and each ends in a layer that gives probabilities.
 
     Raises ValueError in one sentence for a file that is missing, foreign, damaged, holds a Lambda or custom layer, or
     holds no segmentation model (see `inspect_model`).
@@ -102,7 +82,10 @@ def load_model(path: str | Path) -> keras.Model:
             raise DataError(f"{path} holds a model that was never built; call it on an image and save it again")
         # A Sequential model has no named outputs to choose from.
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    inspect_model(model)
+    model = as_read(model, reading)
+    facts = inspect_model(model, reading.activation)
+    if reading.activation == "none":
+        _check_values(model, facts)
     return model
 
 
@@ -110,10 +93,15 @@ def _image_channels(model: keras.Model) -> int:
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
         raise DataError(f"model {model.name!r} must have one input (B, H, W, channels), got {shapes}")
-    if shapes[0][1:3] != (None, None):
+    if (shapes[0][1] is None) != (shapes[0][2] is None):
         raise DataError(
-            f"model {model.name!r} takes images of {shapes[0][1]}x{shapes[0][2]} only; build it for any height and "
-            "width (None, None) and load the same weights"
+            f"model {model.name!r} takes images of {shapes[0][1]}x{shapes[0][2]}, one side fixed and the other free; "
+            "build it for any height and width (None, None), or for both fixed, and load the same weights"
+        )
+    if shapes[0][0] is not None:
+        raise DataError(
+            f"model {model.name!r} takes batches of {shapes[0][0]} images only; build it for any number (None) and "
+            "load the same weights"
         )
     return int(shapes[0][-1])
 
@@ -140,21 +128,30 @@ def _check_quantized(model: keras.Model) -> None:
             )
 
 
-def _activation_of(layer: Any) -> Activation:
+def _check_values(model: keras.Model, facts: ModelFacts) -> None:
+    """Noise through the model: what is said to be probabilities may be some."""
+    height, width = facts.fixed_size or (2 * facts.stride, 3 * facts.stride)
+    for values in keras.tree.flatten(model(check_image(height, width, facts.channels), training=False)):
+        if said := no_probabilities(keras.ops.convert_to_numpy(values)):
+            raise DataError(f"model {model.name!r} {said}")
+
+
+def _activation_of(tensor: Any, ending: Ending) -> Activation:
     """The activation that ends an output."""
-    layer = last_layer(layer)
-    if isinstance(layer, keras.layers.Softmax):
-        if layer.axis not in (-1, 3):
-            raise DataError(f"output {layer.name!r} is a softmax over axis {layer.axis}, expected the channels (-1)")
-        return "softmax"
+    operation = tensor._keras_history.operation
+    layer = last_layer(operation)
+    found = layer_activation(layer)
+    if found is not None:
+        return found
+    outputs = int(tensor.shape[-1])
+    if ending == "none":
+        return "sigmoid" if outputs == 1 else "softmax"
     function = getattr(layer, "activation", None)
-    if function is keras.activations.sigmoid:
-        return "sigmoid"
-    if function is keras.activations.softmax:
-        return "softmax"
     raise DataError(
-        f"output {layer.name!r} must end in sigmoid or softmax so that it gives probabilities, it ends in "
-        f"{getattr(function, '__name__', type(layer).__name__)}"
+        f"output {operation.name!r} must end in sigmoid or softmax so that it gives probabilities, it ends in "
+        f"{getattr(function, '__name__', type(layer).__name__)}; write model.activation = "
+        f'"{"sigmoid" if outputs == 1 else "softmax"}" if its values are logits (raw scores), or '
+        'model.activation = "none" if they are probabilities already'
     )
 
 

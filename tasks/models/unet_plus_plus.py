@@ -15,10 +15,10 @@ from typing import Any, Literal
 import keras
 
 from segscale.errors import ArgumentError
+from segscale.tasks.model_facts import Activation, check_head
 from segscale.tasks.models.choices import check_choice
 from segscale.tasks.networks import select_outputs
 
-Activation = Literal["sigmoid", "softmax"]
 Normalization = Literal["none", "batch"]
 
 _HEAD_NAME = re.compile(r"head_([1-9]\d*)")
@@ -74,6 +74,7 @@ def build_unet_plus_plus(
     >>> build_unet_plus_plus(channels=1, outputs=1, deep_supervision=False).count_params()
     9041601
     """
+    check_choice("activation", activation, Activation)
     check_head(outputs, activation)
     _check_network(channels, filters, normalization, dropout)
     unit = _Unit(normalization, dropout, l2)
@@ -134,20 +135,6 @@ def _head(tensor: Any, outputs: int, activation: Activation, l2: float, column: 
         dtype="float32",
         name=f"head_{column}",
     )(tensor)
-
-
-def check_head(outputs: int, activation: Activation) -> None:
-    """Raise ValueError for outputs that no probabilities of exclusive classes can come from."""
-    check_choice("activation", activation, Activation)
-    if activation == "softmax" and outputs < 2:
-        raise ArgumentError(
-            f"softmax over {outputs} output is 1 everywhere, whatever the image; use sigmoid, or an output per class"
-        )
-    if activation == "sigmoid" and outputs != 1:
-        raise ArgumentError(
-            f"a sigmoid head has 1 output, p(class 1), got {outputs}; for exclusive classes use softmax "
-            "(overlapping classes are not supported)"
-        )
 
 
 def _check_network(channels: int, filters: Sequence[int], normalization: Normalization, dropout: float) -> None:

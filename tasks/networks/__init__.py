@@ -62,8 +62,14 @@ def last_layer(layer: Any) -> Any:
 def stride(model: keras.Model) -> int:
     """Smallest power of two such that every height and width divisible by it comes back unchanged.
 
-    Found by tracing shapes, so it holds for any network. Raises ValueError where nothing up to 256 does.
+    Found by tracing shapes, so it holds for any network; 1 for one that takes a fixed size. Raises ValueError where
+    nothing up to 256 does.
     """
+    fixed = fixed_size(model)
+    if fixed:
+        if _keeps_size(model, *fixed):
+            return 1
+        raise ArgumentError(f"model {model.name!r} gives no outputs of the size of its input, {fixed[0]}x{fixed[1]}")
     candidate = 1
     while candidate <= _LARGEST_STRIDE:
         if _keeps_size(model, 3 * candidate, 5 * candidate):
@@ -72,6 +78,12 @@ def stride(model: keras.Model) -> int:
     raise ArgumentError(
         f"model {model.name!r} gives no outputs of the size of its input, tried multiples of 1 to {_LARGEST_STRIDE}"
     )
+
+
+def fixed_size(model: keras.Model) -> tuple[int, int] | None:
+    """The one height and width that a model takes; None for any. One side alone counts as none."""
+    height, width = model.inputs[0].shape[1:3]
+    return None if height is None or width is None else (int(height), int(width))
 
 
 def _keeps_size(model: keras.Model, height: int, width: int) -> bool:

@@ -6,19 +6,14 @@ Given 0 to 1 such a network sees an image that is almost black, and finds nothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from segscale.tasks.input_view import InputView
 from segscale.tasks.networks.graph import calls, is_network, named, values_of
-
-LARGEST_FACTOR = 1 / 64
-"""By so much or less nobody multiplies what lies between 0 and 1: 255 becomes 4."""
-LARGEST_MEAN = 2.0
-"""Of what lies between 0 and 1, or has the mean 0, no mean is larger."""
 
 _VALUES_STAY = frozenset(
     {
@@ -42,37 +37,6 @@ _CHANNELS_MOVE = frozenset(
 """The same, but a channel may be another one behind it, or another axis: which is not followed."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """A tensor that is the input, scaled: factor * input + shift."""
-
-    factor: NDArray[np.float64]
-    """(1,) for all channels, or (C,)."""
-    shift: NDArray[np.float64]
-
-    def then(self, factor: NDArray[np.float64], shift: NDArray[np.float64]) -> _View:
-        return _View(self.factor * factor, self.shift * factor + shift)
-
-    @property
-    def is_of_all_channels(self) -> bool:
-        return self.factor.size == self.shift.size == 1
-
-    def words(self) -> str:
-        """What nobody does to values from 0 to 1; "" where nothing is."""
-        # A factor of 0 leaves nothing of a channel, whatever it was.
-        factor, shift = np.broadcast_arrays(self.factor, self.shift)
-        factor, shift = factor[factor != 0], shift[factor != 0]
-        small, means = np.abs(factor) <= LARGEST_FACTOR, -shift / factor
-        said = [f"multiplies its input by {factor[small][0]:.3g}"] if small.any() else []
-        if (np.abs(means) > LARGEST_MEAN).any():
-            said.append(f"subtracts {means[np.abs(means).argmax()]:.4g} from it" if said else _of_mean(means))
-        return " and ".join(said)
-
-
-def _of_mean(means: NDArray[np.float64]) -> str:
-    return f"takes {means[np.abs(means).argmax()]:.4g} for the mean of its input"
-
-
 def own_scaling(network: keras.Model) -> str:
     """The layer at the beginning of a network that scales stored values, and what it does to them; "" where none does.
 
@@ -80,11 +44,11 @@ def own_scaling(network: keras.Model) -> str:
     shifts, which are multiplied out: Rescaling(255) before Normalization(mean=120) is for 0 to 1. What comes after
     anything else, a convolution say, is the network's own affair.
     """
-    found, _ = _follow(network, [_View(np.ones(1), np.zeros(1)) for _ in network.inputs])
+    found, _ = _follow(network, [InputView(np.ones(1), np.zeros(1)) for _ in network.inputs])
     return found
 
 
-def _follow(network: Any, inputs: Sequence[_View | None]) -> tuple[str, list[_View | None]]:
+def _follow(network: Any, inputs: Sequence[InputView | None]) -> tuple[str, list[InputView | None]]:
     """What was found, and what the outputs are of the input; None for what is not the input any more."""
     known = {id(tensor): view for tensor, view in zip(network.inputs, inputs, strict=True)}
     for call in calls(network):
@@ -98,16 +62,16 @@ def _follow(network: Any, inputs: Sequence[_View | None]) -> tuple[str, list[_Vi
     return "", [known.get(id(tensor)) for tensor in network.outputs]
 
 
-def _after(call: Any, views: Sequence[_View | None]) -> tuple[str, list[_View | None]]:
+def _after(call: Any, views: Sequence[InputView | None]) -> tuple[str, list[InputView | None]]:
     """The same of a single operation."""
     operation, view = call.operation, _common(views)
-    changed: list[_View | None] = [None for _ in call.output_tensors]
+    changed: list[InputView | None] = [None for _ in call.output_tensors]
     if view is None:
         return "", changed
     for layer in operation.layers if isinstance(operation, keras.layers.Pipeline) else [operation]:
         if isinstance(layer, keras.layers.BatchNormalization):
             # Its factors are trained, some to almost nothing; the mean that it has seen is the input's.
-            return _said(layer, _View(view.factor, view.shift - _numbers(layer.moving_mean))), changed
+            return _said(layer, InputView(view.factor, view.shift - _numbers(layer.moving_mean))), changed
         if _is_unchanging(layer, view):
             continue
         affine = _affine(layer, values_of(call))
@@ -119,12 +83,12 @@ def _after(call: Any, views: Sequence[_View | None]) -> tuple[str, list[_View | 
     return "", [view for _ in call.output_tensors]
 
 
-def _said(layer: Any, view: _View) -> str:
+def _said(layer: Any, view: InputView) -> str:
     words = view.words()
     return f"{named(layer)} {words}" if words else ""
 
 
-def _common(views: Iterable[_View | None]) -> _View | None:
+def _common(views: Iterable[InputView | None]) -> InputView | None:
     """The view of several tensors that are one, as of a grey image that is given three times."""
     first, *others = views
     if first is None:
@@ -138,7 +102,7 @@ def _common(views: Iterable[_View | None]) -> _View | None:
     return first if same and first.is_of_all_channels else None
 
 
-def _is_unchanging(layer: Any, view: _View) -> bool:
+def _is_unchanging(layer: Any, view: InputView) -> bool:
     if isinstance(layer, keras.layers.Activation):
         return layer.activation in (keras.activations.linear, keras.activations.relu)
     name = type(layer).__name__

@@ -150,3 +150,30 @@ def test_the_log_says_what_padding_would_have_changed() -> None:
     assert words.endswith("padding would change probabilities of image p0 by up to 0.14")
     untried = replace(planned((), whole_image=True), reach=None)
     assert plan._whole_image_words(untried).endswith("at their true size")
+
+
+@pytest.mark.parametrize(
+    ("said", "changes"),
+    [
+        pytest.param({}, False, id="nothing, as before there was anything to say"),
+        pytest.param({"activation": "sigmoid"}, True, id="activation"),
+        pytest.param({"output": "mask"}, True, id="output"),
+        pytest.param({"layout": "NCHW"}, True, id="layout"),
+    ],
+)
+def test_how_a_model_is_read_is_in_the_keys_where_something_is_said(said: dict[str, str], changes: bool) -> None:
+    document = {"dataset": {"name": "d", "images": "x", "references": "x"}, "model": {"path": "m.onnx", **said}}
+    config, model = parse_config(document, base=Path("/"), source="test"), ModelFile("m.onnx", "ff")
+    record = plan.asked_of(config, model).record()
+    assert {"output", "activation", "layout"} & record.keys() == said.keys()
+    document["model"] = {"path": "m.onnx"}
+    plain = plan.plan_key(parse_config(document, base=Path("/"), source="test"), model)
+    assert (plan.plan_key(config, model) != plain) is changes
+
+
+def test_the_log_says_which_size_a_network_takes() -> None:
+    facts = replace(FACTS, fixed_size=(256, 320), whole_image=("'attention' (MatMul)",))
+    words = plan._fixed_size_words(EnginePlan(PREDICTION, facts, "", None, None))
+    assert "images of 256 x 320 pixels alone" in words
+    assert "share 25% of their sides" in words
+    assert "it looks at the whole image ('attention' (MatMul))" in words

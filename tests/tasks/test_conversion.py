@@ -91,7 +91,7 @@ def test_what_determines_a_graph_is_part_of_its_name(
     monkeypatch.setattr(conversion, "cached_graph", lambda identity, *_: identities.append(identity))
     converted_graph(tmp_path / "m.keras", "00", 2, ensemble=False)
     if "version" in change:
-        monkeypatch.setattr(conversion, "version", lambda _: change["version"])
+        monkeypatch.setattr(conversion, "versions_of", lambda *names: dict.fromkeys(names, change["version"]))
     if "code" in change:
         monkeypatch.setattr(conversion, "CODE_VERSION", change["code"])
     weights, level = change.get("weights", "00"), change.get("level", 2)

@@ -15,6 +15,7 @@ from segscale.tasks.engines import EngineFacts
 from segscale.tasks.inference import Band, Merging, Piece, plan_pieces, read_batches
 from segscale.tasks.metrics.overlap import OverlapCounts, count_overlap
 from segscale.tasks.shard_rows import ShardRow
+from segscale.tasks.tiling import pad_to
 
 FACTS = EngineFacts("fake", "cpu:0", "float32", "1", ("head_1", "head_2"), 2, 1, 3, 1)
 
@@ -109,6 +110,26 @@ def test_batches_are_padded_and_filled_up(channels: int) -> None:
     np.testing.assert_array_equal(last.pixels[0, :6, :8], pixels[3, ..., :channels])
     assert not last.pixels[1].any()
     assert last.recipes.tolist() == [[-np.inf, np.inf, 0.0, 255.0], [1.0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "n_tiles"), [(4, 5, 1), (6, 8, 1), (6, 13, 2), (11, 7, 3), (16, 16, 12)], ids=str
+)
+def test_a_network_of_a_fixed_size_gets_that_size_padded_from_the_true_one(
+    height: int, width: int, n_tiles: int
+) -> None:
+    """What others made of the padding in the shard, here 255, is never seen."""
+    true = np.random.default_rng(0).integers(1, 200, (1, height, width, 1)).astype(np.uint8)
+    stored = np.full((1, 16, 16, 1), 255, np.uint8)
+    stored[:, :height, :width] = true
+    facts = replace(FACTS, fixed_size=(6, 8), one_by_one=True)
+    pieces = list(plan_pieces([_row("a", 0, 1, height, width)], (1, 6, 8), 0.25))
+    assert len(pieces) == n_tiles
+    for batch, piece in zip(read_batches(_images(stored), pieces, (1, 6, 8), facts), pieces, strict=True):
+        assert batch.pixels.shape == (1, 6, 8, 1)
+        top, left = piece.tile.top, piece.tile.left
+        seen = true[:, top : top + 6, left : left + 8]
+        np.testing.assert_array_equal(batch.pixels, pad_to(seen, 6, 8, "reflect"))
 
 
 def test_engines_that_compute_image_by_image_get_short_batches() -> None:

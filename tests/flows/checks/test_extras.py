@@ -25,6 +25,7 @@ def test_nothing_is_said_where_everything_is_there(extra: Extra) -> None:
     [
         ("predict", ("keras",), "model.path: predicting needs Keras, which is not installed: pip install"),
         ("predict", ("tensorflow", "keras"), "predicting needs TensorFlow and Keras, which are not installed"),
+        ("onnx", ("onnx",), "a network in ONNX needs onnx, which is not installed: pip install 'segscale[onnx]'"),
         ("train", ("grain",), "train: training needs Grain, which is not installed: pip install 'segscale[train]'"),
         ("train", ("tensorflow", "keras", "grain", "h5py"), "needs TensorFlow, Keras, Grain and h5py, which are not"),
     ],

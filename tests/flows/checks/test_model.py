@@ -216,7 +216,7 @@ def test_a_bundled_model_is_looked_at_and_converted(tmp_path: Path) -> None:
     facts = known_facts(model.sha256)
     assert facts is not None
     assert (facts["n_classes"], facts["levels"]) == (2, [1, 2, 3, 4])
-    begun = model_check._begin_inspection(model, model_check._graph_needed(config))._process
+    begun = model_check._begin_inspection(model, config.model.reading, model_check._graph_needed(config))._process
     assert begun is not None
     begun._process.wait(120)
     assert is_converted(model.sha256, 4, False)

@@ -29,6 +29,9 @@ window = [-1000.0, 400.0]
 split = ""
 [model]
 path = ""
+output = ""
+activation = ""
+layout = ""
 engine = "auto"
 precision = "auto"
 max_dice_change = 0.01

@@ -141,7 +141,8 @@ def test_an_engine_that_cannot_be_built_here_is_a_refusal(
 def unconvertible(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that Keras can have and OpenVINO cannot."""
 
-    def choose(engine: str, precision: str, _: object) -> Choice:
+    def choose(engine: str, precision: str, _: object, onnx: bool) -> Choice:
+        assert not onnx
         chosen: Any = "openvino" if engine == "auto" else engine
         return Choice(chosen, "float32", f"{chosen} for {engine}, {precision}")
 

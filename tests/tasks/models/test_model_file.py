@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from segscale.tasks.models.model_file import ModelFacts, inspect_model, load_model, save_model
+from segscale.tasks.model_facts import ModelFacts
+from segscale.tasks.models.model_file import inspect_model, load_model, save_model
 from segscale.tasks.models.unet_plus_plus import build_unet_plus_plus
 
 IMAGES = np.random.default_rng(0).random((2, 16, 24, 1), dtype=np.float32)
@@ -134,8 +135,13 @@ def _write_shrinking(path: Path) -> None:
     keras.Model(image, keras.layers.Conv2D(1, 3, activation="sigmoid")(image)).save(path)
 
 
-def _write_fixed_size(path: Path) -> None:
-    keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid")]).save(path)
+def _write_half_fixed_size(path: Path) -> None:
+    keras.Sequential([keras.Input((64, None, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid")]).save(path)
+
+
+def _write_fixed_batch(path: Path) -> None:
+    image = keras.Input(batch_shape=(4, None, None, 1))
+    keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(image)).save(path)
 
 
 class _Twice(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
@@ -196,7 +202,8 @@ def _write_quantized(path: Path) -> None:
         pytest.param(_write_classifier, r"must be \(B, H, W, outputs\)", id="classifier"),
         pytest.param(_write_logits, "sigmoid or softmax", id="logits"),
         pytest.param(_write_shrinking, "size of its input", id="unpadded convolution"),
-        pytest.param(_write_fixed_size, "64x64 only", id="one size only"),
+        pytest.param(_write_half_fixed_size, "one side fixed and the other free", id="one side fixed"),
+        pytest.param(_write_fixed_batch, "batches of 4 images only", id="batches of one size"),
     ],
 )
 def test_loading_refuses(write: Callable[[Path], None], message: str, tmp_path: Path) -> None:
