@@ -33,7 +33,7 @@ def test_the_state_is_the_verdict(verdict: str, kind: StateType, name: str) -> N
 
 def test_what_is_asked_is_what_the_function_is_asked_and_artifacts_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    published: dict[str, Any] = {}
+    published: dict[Any, Any] = {}
 
     def judge(base: str | None, new: str, **options: Any) -> GateResult:
         asked.append((base, new, options))
