@@ -130,14 +130,18 @@ def segscale_here(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., 
         said = capsys.readouterr()
         return Outcome(code, said.out, said.err)
 
-    logger = logging.getLogger("segscale")
-    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
-    # A command settles its environment and what is logged where, for as long as its process lives.
+    # A command settles its environment for as long as its process lives.
     with mock.patch.dict(os.environ):
         yield command
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-    logger.propagate = propagate
+
+
+@pytest.fixture(autouse=True)
+def nobody_settled_what_is_logged() -> None:
+    """A command settles it for as long as its process lives, here that of all tests after it."""
+    logger = logging.getLogger("segscale")
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

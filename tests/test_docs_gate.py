@@ -16,12 +16,12 @@ from tests.test_docs_why import assert_same_page
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
-NUCLEI = Path(os.environ.get("SEGSCALE_DATA", "")) / "nuclei"
+NUCLEI = Path(os.environ.get("SEGSCALE_DATA", ROOT.parent / "shared" / "data")) / "nuclei"
 RUN = re.compile(r"/[0-9a-f]{12}\b")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (NUCLEI / "manifest.csv").exists(), reason="SEGSCALE_DATA names no folder with nuclei")
+@pytest.mark.skipif(not (NUCLEI / "manifest.csv").exists(), reason="the nuclei set is not here; set SEGSCALE_DATA")
 def test_the_example_prints_what_is_shown(tmp_path: Path) -> None:
     (session,) = re.findall(r"^```console\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)
