@@ -204,7 +204,10 @@ cured(
 
 @row("expected a .keras file, an .onnx file or a bundled model, got …, where no file is")
 def _(says: Says) -> None:
-    assert_says(says("run", "lost.toml", code=2), "expected a .keras file, an .onnx file or a bundled model, got …, where no file is")
+    assert_says(
+        says("run", "lost.toml", code=2),
+        "expected a .keras file, an .onnx file or a bundled model, got …, where no file is",
+    )
 
 
 @row("predicting needs …, which are not installed: pip install …")
