@@ -4,7 +4,7 @@
 
 Both runs are drawn in memory, with patients of 1 to 7 images at so many sites: what is measured is everything between
 paired counts and verdicts. The whole set and its strata are judged, one foreground class.
-Nothing is resampled: benchmarks/coverage.py says why not.
+Nothing is resampled: benchmarks/interval_coverage.py says why not.
 """
 
 from __future__ import annotations

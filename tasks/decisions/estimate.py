@@ -8,7 +8,8 @@ Two approximations are made, and the more cautious one counts, at either end of 
 - The same after Hall's (1992) transformation, which takes the skewness of the influence away. Few images that lose
   everything among many that lose nothing make differences skewed, and t then passes what is worse too often.
 
-Neither needs a resample. The second keeps what the studentised bootstrap keeps; benchmarks/coverage.py shows both.
+Neither needs a resample. The second keeps what the studentised bootstrap keeps: benchmarks/interval_coverage.py shows
+both.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_many_studies_of_all_scenarios(errors: SimpleNamespace) -> None:
 def test_intervals_keep_their_level_where_the_page_says_so() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        coverage = SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "coverage.py")))
+        coverage = SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "interval_coverage.py")))
         rows = [line.strip("| ").split(" | ") for line in coverage.table([200], 1000, 0)][2:]
     kept = {name: [float(one) for one in cautious.split(" / ")] for name, _, cautious, *_ in rows}
     for name, (above, below) in kept.items():

@@ -1,6 +1,6 @@
 """How often an interval of a paired, clustered mean difference misses the truth, on either side, by method.
 
-    python benchmarks/coverage.py [--studies 2000] [--resamples 0] [--patients 20 50 200 1000]
+    python benchmarks/interval_coverage.py [--studies 2000] [--resamples 0] [--patients 20 50 200 1000]
 
 A line per kind of data and number of patients; in it per method the share of studies whose interval lies above the
 truth (a gate then passes what is worse) and below it. 2.5 % each is what 95 % promises.
