@@ -110,7 +110,8 @@ def write_tables(run: Run, stages: Sequence[StageSummary]) -> RunResult:
     Raises ConfigError where shards are not counted yet.
     """
     config, store, catalog = run.config, run.store, run.catalog
-    counted = run.counted or find_counted(run)
+    # The pictures of the page are of what was counted, also where a run before this one did it.
+    counted = run.counted = run.counted or find_counted(run)
     content = content_of(run, counted)
     identity = Identity(config.report.run_id or content[:12], config.dataset.name, counted.model)
     report = report_of(config, content)
