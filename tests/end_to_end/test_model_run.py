@@ -19,6 +19,8 @@ import pytest
 import zarr
 from PIL import Image
 
+from segscale.flows import report
+from segscale.flows.cli.demo import demo_config
 from segscale.tasks.models.bundled import FOLDER, bundled_names
 from segscale.tasks.overlays.drawing import drawn
 from segscale.tasks.overlays.shown import Shown, cut, reduced
@@ -176,6 +178,14 @@ def test_real_nuclei(segscale: Any, nuclei_folder: Path, tmp_path: Path, write_c
     check_counts(report, tmp_path / "work", lambda name: nuclei_folder / "masks" / f"{name}.png", 134)
     table = pd.read_parquet(report / "per_sample.parquet")
     assert value_of(table, stratum="split=test", class_name="nucleus", metric="dice") >= 0.9
+
+
+def test_a_report_alone_has_the_pictures_of_what_was_predicted_before(demo: tuple[Path, Any]) -> None:
+    config = demo_config(demo[0])
+    again = config.model_copy(update={"report": config.report.model_copy(update={"run_id": "again"})})
+    page = Path(report.run(again).page)
+    assert page.parent != report_folder(demo[1].out)
+    assert page.read_bytes().count(b"data:image/png") > 0
 
 
 def test_bundled_models_are_small_and_described() -> None:
