@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segscale.errors import ConfigError, ListingError, UrlError
-from segscale.flows.config.sections import Dataset
+from segscale.flows.config.dataset import Dataset
 from segscale.flows.config.values import anchored
 from segscale.storage.dataset_json import DatasetJson, dataset_json_of
 from segscale.storage.enumeration import printable

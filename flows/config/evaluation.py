@@ -9,9 +9,10 @@ from pydantic import ValidationError, model_validator
 
 from segscale.errors import ConfigError
 from segscale.flows.config.cluster import Cluster
+from segscale.flows.config.dataset import Dataset
 from segscale.flows.config.described import with_description
 from segscale.flows.config.metrics import Metrics
-from segscale.flows.config.sections import Dataset, Model, Predictions, Report, Store
+from segscale.flows.config.sections import Model, Predictions, Report, Store
 from segscale.flows.config.toml_text import read_toml
 from segscale.flows.config.training import Train
 from segscale.flows.config.values import anchored

@@ -87,10 +87,9 @@ def let_it_rest() -> None:
 
 def _ended(result: R, lines: Iterable[str], failed: bool) -> R:
     message = "; ".join(lines)
-    if failed:
-        let_it_rest()
     # Prefect takes a state that a flow returns for the flow's own.
     if failed:
+        let_it_rest()
         return cast(R, Failed(message=message, data=FailedImagesError(message, result)))
     return cast(R, Completed(message=message, data=result))
 

@@ -19,6 +19,7 @@ from segscale.flows.reports.tables import readable_reports, recorded_settings, w
 from segscale.storage.enumeration import first_of
 from segscale.storage.objects import ObjectStore
 from segscale.storage.reports import Report, open_report
+from segscale.tasks.metrics.chosen_head import chosen_head
 from segscale.tasks.metrics.count_agreement import Counting, best_counting
 from segscale.tasks.metrics.difference_path import ROUNDING, Path
 from segscale.tasks.metrics.nnunet_cases import Labels, NnunetSummary, names_of, read_summary
@@ -26,7 +27,6 @@ from segscale.tasks.metrics.panel import IMAGE, ClassCounts, Panel, panel_of
 from segscale.tasks.metrics.per_image import PREDICTION_MISSING, with_missing_columns
 from segscale.tasks.metrics.reconciled_cases import compared_cases
 from segscale.tasks.metrics.reconciliation import FAILED, FOREGROUND, UNKNOWN, LabelAlone, MatchedClass, Setting, paths
-from segscale.tasks.refusal import there_are
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +104,7 @@ def _summary_at(path: str) -> NnunetSummary:
 
 
 def _of_head(table: pd.DataFrame, head: str | None) -> pd.DataFrame:
-    heads = list(dict.fromkeys(table["head"].astype(str)))
-    if head is None and len(heads) > 1:
-        raise ArgumentError(f"head: expected the one whose predictions are meant, got none; {there_are(heads)}")
-    if head is not None and head not in heads:
-        known = there_are(heads) if any(heads) else "its predictions are of one head without a name; leave it out"
-        raise ArgumentError(f"head: expected a head of this report, got {head!r}; {known}")
-    return table[table["head"].astype(str) == (heads[0] if head is None else head)].reset_index(drop=True)
+    return table[table["head"].astype(str) == chosen_head(table, head)].reset_index(drop=True)
 
 
 def _places(theirs: NnunetSummary, panel: Panel, summary: str, path: str) -> NDArray[np.int64]:

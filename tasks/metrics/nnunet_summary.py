@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segscale.errors import ArgumentError
+from segscale.tasks.metrics.chosen_head import chosen_head
 from segscale.tasks.metrics.per_image import regions_of
-from segscale.tasks.refusal import there_are
 
 COLUMNS = (
     "image_id", "class_index", "head", "status", "true_positive", "false_positive", "false_negative", "true_negative",
@@ -39,17 +38,11 @@ def nnunet_summary(per_image: pd.DataFrame, labels: Mapping[int, Label], head: s
     The names are those of `nnunetv2/evaluation/evaluate_predictions.py`. Raises ArgumentError for a head that there is
     not, and where one of several has to be named.
     """
-    heads = list(dict.fromkeys(per_image["head"].astype(str)))
-    if head is None and len(heads) > 1:
-        raise ArgumentError(f"head: expected the one whose predictions are meant, got none; {there_are(heads)}")
-    if head is not None and head not in heads:
-        known = there_are(heads) if any(heads) else "its predictions are of one head without a name; leave it out"
-        raise ArgumentError(f"head: expected a head of this report, got {head!r}; {known}")
     regions = regions_of(per_image)
     unlabelled = per_image["class_index"].isin([index for index in regions if index not in labels])
     rows = per_image[
         ((per_image["class_index"] > 0) & ~unlabelled & (per_image["status"] == "ok")).to_numpy(bool)
-        & (per_image["head"].astype(str) == (heads[0] if head is None else head)).to_numpy(bool)
+        & (per_image["head"].astype(str) == chosen_head(per_image, head)).to_numpy(bool)
     ]
     cases = _cases(rows, labels)
     keys = [_key(label) for index, label in labels.items() if index > 0]

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import segscale
+from segscale.flows.config.dataset import Dataset
 from segscale.flows.config.described import channels_of, keys_of
 from segscale.flows.config.evaluation import parse_config
-from segscale.flows.config.sections import Dataset
 from segscale.storage.dataset_json import read_dataset_json
 from segscale.tasks.metrics.region_channels import written_labels
 from tests.oracles.independent.conftest import DATA
