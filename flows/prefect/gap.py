@@ -16,31 +16,25 @@ _STANDALONE = (
 
 
 def gap_of_report(report: Report) -> str:
-    """The gap of a report as Markdown: the sentence of its page and, where there are batches to compare, the plot.
+    """The gap of a report as Markdown: the sentence of its page and, where every number is defined, its plot.
 
-    The plot is drawn of scores of whole batches, and stands in the text itself: a server shows it that cannot reach the
-    report.
+    The plot stands in the text itself: a server shows it that cannot reach the report.
     """
     # Only who shows one pays for matplotlib.
-    from segscale.tasks.report_html import plots
     from segscale.tasks.report_html.class_section import gap_of
-    from segscale.tasks.report_html.curves import batch_curve
+    from segscale.tasks.report_html.gap_plot import gap_plot
     from segscale.tasks.report_html.gap_sentence import sentence
     from segscale.tasks.report_html.headline import rows_of, whole_set
     from segscale.tasks.report_html.lead import lead_row
 
     gaps = whole_set(report.table("gap"))
-    head = gaps["head"].iloc[-1]
-    gaps = rows_of(gaps, metric="dice", head=head)
+    gaps = rows_of(gaps, metric="dice", head=gaps["head"].iloc[-1])
     names = report.run()["config"]["dataset"].get("regions") or {}
-    row = lead_row(gaps, set(gaps.loc[gaps["class_name"].isin(list(names)).to_numpy(bool), "class_index"]))
-    gap = gap_of(row)
-    said = _as_text(sentence(gap))
-    curve = batch_curve(report.table("batch_summed"), int(row["class_index"]), head)
-    if curve is None or curve.sizes.size == 1:
-        return said
-    drawn = plots.draw_batch_sizes(curve, gap.per_sample_mean, gap.pooled, "gap", sentence(gap))
-    return f"{said}\n\n![Dice by images per batch, from the per-sample mean to pooled]({_as_url(drawn)})"
+    gap = gap_of(lead_row(gaps, set(gaps.loc[gaps["class_name"].isin(list(names)).to_numpy(bool), "class_index"])))
+    said, drawn = _as_text(sentence(gap)), gap_plot(gap)
+    return (
+        said if drawn is None else f"{said}\n\n![From the per-sample mean to the pooled score]({_as_url(str(drawn))})"
+    )
 
 
 def _as_text(text: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.tasks.metrics.per_image import PREDICTION_MISSING, REFERENCE_PIXELS, is_ok
-from segscale.tasks.report_html.headline import matches
+from segscale.tasks.report_html.headline import Tables, matches
+from segscale.tasks.report_html.measured import NAMES, distance_unit
 from segscale.tasks.report_html.words import number
 
 MAX_ROWS = 3000
@@ -18,6 +20,8 @@ MAX_ROWS = 3000
 MAX_FAILED = 300
 SEED = 0
 SCORES = ("dice", "iou", "sensitivity", "precision")
+DISTANCES, LESIONS = ("hd95", "assd"), ("lesion_f1", "lesion_sensitivity", "lesion_precision")
+"""Columns of the tables surface and lesion_counts that are shown where these were measured."""
 OK, ZERO, UNDEFINED, FAILED, MISSING = "scored", "Dice 0", "nothing to score", "failed", "no prediction"
 Places = NDArray[np.int64]
 
@@ -39,6 +43,10 @@ class ImageRow:
     predicted_pixels: int | None
     contribution: float
     """To the gap of Dice; NaN where there is none."""
+    distances: tuple[float, ...]
+    """In the columns of distances; NaN where there is no structure to measure from."""
+    lesion_scores: tuple[float, ...]
+    """In the columns of lesions; NaN where undefined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,10 @@ class ImageTable:
 
     groups: tuple[str, ...]
     """Names of the columns of groups."""
+    distances: tuple[str, ...]
+    """Names of the columns of distances, with their unit; () where surfaces were not measured."""
+    lesion_scores: tuple[str, ...]
+    """Names of the columns about lesions; () where they were not counted."""
     rows: tuple[ImageRow, ...]
     """In the order of the catalog."""
     words: str
@@ -56,12 +68,13 @@ class ImageTable:
     """Those that occur."""
 
 
-def image_table(per_image: pd.DataFrame, head: object) -> ImageTable:
+def image_table(tables: Tables, head: object) -> ImageTable:
     """The table of a head: sound images by foreground class and region, and each failed image once.
 
     Above MAX_ROWS of each class the lowest and highest Dice and the largest parts in the gap, failed images, and a
-    seeded sample of the rest.
+    seeded sample of the rest. tables: per_image, and `surface` and `lesion_counts` where there are such.
     """
+    per_image = tables["per_image"]
     foreground = matches(per_image, head=head) & (per_image["class_index"] > 0).to_numpy(bool)
     ok = is_ok(per_image)
     sound = np.flatnonzero(foreground & ok)
@@ -73,9 +86,44 @@ def image_table(per_image: pd.DataFrame, head: object) -> ImageTable:
     else:
         places, words = _chosen(per_image, classes, sound, failed)
     groups = _group_columns(per_image)
-    rows = tuple(_row(row, groups) for row in per_image.iloc[places].to_dict("records"))
-    names = tuple(dict.fromkeys(row.class_name for row in rows if row.class_name))
-    return ImageTable(groups, rows, words, names, tuple(dict.fromkeys(row.state for row in rows)))
+    shown = per_image.iloc[places]
+    distances, lesions = (_beside(shown, tables.get(name), columns) for name, columns in _MEASURES.items())
+    rows = tuple(
+        _row(row, groups, *measured)
+        for row, *measured in zip(shown.to_dict("records"), distances.values, lesions.values, strict=True)
+    )
+    unit = distance_unit(tables)
+    return ImageTable(
+        groups=groups,
+        distances=tuple(f"{NAMES[name]} ({unit})" for name in distances.names),
+        lesion_scores=tuple(NAMES[name] for name in lesions.names),
+        rows=rows,
+        words=words,
+        classes=tuple(dict.fromkeys(row.class_name for row in rows if row.class_name)),
+        states=tuple(dict.fromkeys(row.state for row in rows)),
+    )
+
+
+_MEASURES = {"surface": DISTANCES, "lesion_counts": LESIONS}
+
+
+class _Beside(NamedTuple):
+    """Columns of another table for rows of per_image."""
+
+    names: tuple[str, ...]
+    values: list[tuple[float, ...]]
+    """Of each row."""
+
+
+def _beside(shown: pd.DataFrame, table: pd.DataFrame | None, columns: Sequence[str]) -> _Beside:
+    """What a table says of the same images, heads and classes; nothing where it was not made."""
+    if table is None:
+        return _Beside((), [()] * len(shown))
+    keys = ["image_id", "head", "class_index"]
+    of_shown = table.loc[table["image_id"].isin(shown["image_id"]).to_numpy(bool), [*keys, *columns]]
+    joined = shown[keys].merge(of_shown, on=keys, how="left", validate="one_to_one")
+    values = joined[list(columns)].to_numpy(np.float64, na_value=np.nan)
+    return _Beside(tuple(columns), [tuple(row) for row in values.tolist()])
 
 
 def _chosen(per_image: pd.DataFrame, classes: Places, sound: Places, failed: Places) -> tuple[Places, str]:
@@ -110,7 +158,9 @@ def _group_columns(per_image: pd.DataFrame) -> tuple[str, ...]:
     return tuple(between)
 
 
-def _row(row: dict[Any, Any], groups: tuple[str, ...]) -> ImageRow:
+def _row(
+    row: dict[Any, Any], groups: tuple[str, ...], distances: tuple[float, ...], lesion_scores: tuple[float, ...]
+) -> ImageRow:
     is_failed = row["status"] != "ok"
     reference = row[REFERENCE_PIXELS]
     return ImageRow(
@@ -122,6 +172,8 @@ def _row(row: dict[Any, Any], groups: tuple[str, ...]) -> ImageRow:
         reference_pixels=None if is_failed or pd.isna(reference) else int(reference),
         predicted_pixels=None if is_failed else int(row["true_positive"] + row["false_positive"]),
         contribution=float(row["gap_contribution_dice"]),
+        distances=distances,
+        lesion_scores=lesion_scores,
     )
 
 

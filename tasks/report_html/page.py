@@ -59,7 +59,8 @@ def render_report(
 ) -> bytes:
     """The page in UTF-8. Equal arguments give equal bytes.
 
-    tables: the report's tables by name, those of TABLES and `thresholds` where there are probabilities. run: the
+    tables: the report's tables by name, those of TABLES and `thresholds` where there are probabilities, `surface` and
+    `lesion_counts` where they were measured. run: the
     contents of run.json, of which RUN_KEYS are read; weights_sha256 and plan may be None. overlays: pictures of the
     cases of `cases_of`; a case without one is named. The headline has every head, plots are of the last. ValueError
     names tables and keys that are missing.
@@ -79,7 +80,7 @@ def render_report(
     told = lead_row(gaps, regions)
     steps = rows_of(steps, class_index=told["class_index"], class_name=told["class_name"])
     strata = strata_rows(tables, head)
-    table = image_table(tables["per_image"], head)
+    table = image_table(tables, head)
     scripts = [Markup(_file(name)) for name in SCRIPTS] if table.rows else []
     failures = tables["failures"]
     reasons = reasons_of(failures)
