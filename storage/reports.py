@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segscale.errors import DamagedFileError, DamagedStoreError, ReportError, VersionError
 from segscale.storage import tables
@@ -75,13 +76,15 @@ class Report:
             raise ReportError(f"{self.path}/{RUN}: expected the record of a Segscale run, got something else")
         return document
 
-    def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def table(
+        self, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    ) -> pd.DataFrame:
         """One table of the report, as today's schema version has it.
 
-        Without `columns` the whole file is read and its sha256 compared with run.json. With them no more than their
-        bytes are read, so the hash of the file stays unknown. Instead its size and the hash of its footer must be
-        those of run.json, and every page that is read must match the checksum it carries. This notices a lost, torn,
-        flipped or foreign file, not a forged one; `is_whole` hashes all files.
+        Without `columns` the whole file is read and its sha256 compared with run.json. With them, and with `where` for
+        some rows alone, no more than their bytes are read, so the hash of the file stays unknown. Instead its size and
+        the hash of its footer must be those of run.json, and every page that is read must match the checksum it
+        carries. This notices a lost, torn, flipped or foreign file, not a forged one; `is_whole` hashes all files.
 
         Raises ReportError naming the file where it is missing, damaged, foreign or too new, or lacks a column.
         """
@@ -93,7 +96,12 @@ class Report:
             missing = [column for column in columns if column not in available]
             if missing:
                 raise ReportError(f"{self.path}/{name}.parquet: expected columns of {available}, got {missing}")
-            return file.read(columns) if old is None else old[list(columns)]
+            if old is None:
+                return file.read(columns, where)
+            chosen = old[list(columns)]
+            if where is None:
+                return chosen
+            return pa.Table.from_pandas(chosen, preserve_index=False).filter(where).to_pandas()
 
     def columns(self, name: str) -> list[str]:
         """The names of a table's columns, in order, read from its footer alone. Raises ReportError as `table` does."""

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segscale.errors import DamagedFileError
@@ -40,11 +41,19 @@ class TableFile:
         value = (self.parquet.schema_arrow.metadata or {}).get(key.encode())
         return None if value is None else value.decode(errors="replace")
 
-    def read(self, columns: Sequence[str]) -> pd.DataFrame:
-        """The columns in the order given, with the types that pandas wrote. Raises DamagedFileError."""
+    def read(self, columns: Sequence[str], where: pc.Expression | None = None) -> pd.DataFrame:
+        """The columns in the order given, with the types that pandas wrote. Raises DamagedFileError.
+
+        where: which rows; of the others no more than a row group is in memory at once.
+        """
         try:
             # Without threads: see `tables.decode_frame`.
-            table = self.parquet.read(columns=list(columns), use_threads=False)
+            if where is None:
+                table = self.parquet.read(columns=list(columns), use_threads=False)
+            else:
+                groups = range(self.parquet.num_row_groups)
+                read = (self.parquet.read_row_group(one, list(columns), use_threads=False) for one in groups)
+                table = pa.concat_tables([group.filter(where) for group in read])
             # Column by column, each given up once it is converted: a wide table is in memory once, not twice.
             frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True, use_threads=False)
             return frame[list(columns)]

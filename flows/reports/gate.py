@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from segscale.errors import ConfigError
-from segscale.flows.reports.tables import readable_reports, recorded_settings, tables_as_json, whole_table
+from segscale.flows.reports.tables import foreground_counts, readable_reports, recorded_settings, tables_as_json
 from segscale.storage.reports import open_report
 from segscale.tasks.decisions.gate import gate
 from segscale.tasks.decisions.questions import asked
@@ -68,8 +68,9 @@ def gate_reports(base: str | None, new: str, asking: Asking) -> GateResult:
         given = {"unit": asking.unit, "cluster_by": asking.cluster_by}
         chosen = {name: value for name, value in given.items() if value is not None}
         settings = (own or of_new).changed(group_by=asking.by, folds="", **chosen)
+        named = (*settings.group_by, settings.unit, settings.cluster_by)
         found = gate(
-            None if of_base is None else whole_table(of_base, "per_image"), whole_table(report, "per_image"),
+            None if of_base is None else foreground_counts(of_base, *named), foreground_counts(report, *named),
             None if own is None else (own, of_new), settings, questions, asking.head,
         )  # fmt: skip
     notes = [_independence(settings.unit, settings.cluster_by)]

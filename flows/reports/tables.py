@@ -8,12 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from segscale.errors import ArgumentError, ConfigError, DataError, ReportError
 from segscale.storage.reports import Report
 from segscale.tasks.metrics.aggregate import BATCH_SUMMED_COLUMNS, PER_SAMPLE_COLUMNS
+from segscale.tasks.metrics.count_columns import COUNTS
 from segscale.tasks.metrics.gap import COLUMNS as GAP_COLUMNS
+from segscale.tasks.metrics.pairing import HASHES
+from segscale.tasks.metrics.panel import SPACING
+from segscale.tasks.metrics.per_image import IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS
 from segscale.tasks.metrics.settings import ScoreSettings
+from segscale.tasks.metrics.size_strata import is_size
 
 IDENTITY = ("run_id", "dataset", "model")
 OVER_IMAGES = ("per_sample", "batch_summed", "intervals", "gap", "failures")
@@ -25,6 +32,9 @@ COLUMNS: Mapping[str, Collection[str]] = {
     "gap": GAP_COLUMNS,
 }
 """Without these a table is not what it says; counts and hashes are asked for where they are read."""
+_OF_COUNTS = frozenset({
+    *COLUMNS["per_image"], *COUNTS, *HASHES, IS_REGION, PREDICTION_MISSING, REFERENCE_PIXELS,
+}) - {"threshold"}  # fmt: skip
 NEWER_SETTINGS = {"unit": "", "folds": "", "missed_distance": "worst"}
 """Settings that runs of older versions do not record, with what they did."""
 
@@ -73,6 +83,27 @@ def whole_table(report: Report, name: str) -> pd.DataFrame:
     if missing:
         raise ReportError(f"{report.path}/{name}.parquet: expected the columns of a report, {missing} are missing")
     return table
+
+
+def foreground_counts(report: Report, *columns: str) -> pd.DataFrame:
+    """The counts of `per_image` without those of the background, with what says which images they are of.
+
+    Some more columns where there are such. Of a million images all of them are gigabytes. Raises ReportError naming
+    what is missing.
+    """
+    there = report.columns("per_image")
+    missing = [name for name in (*COLUMNS["per_image"], *COUNTS) if name not in there]
+    if missing:
+        raise ReportError(f"{report.path}/per_image.parquet: expected the columns of a report, {missing} are missing")
+    of_classes = pc.field("class_index")
+    wanted = _OF_COUNTS.union(columns, SPACING if any(map(is_size, columns)) else ())
+    rows = report.table(
+        "per_image", [name for name in there if name in wanted], where=(of_classes != 0) | of_classes.is_null()
+    )
+    # 64 bits of a hash tell files apart as surely as 256 do, unless somebody forges one, and are a quarter as large.
+    rows = rows.assign(**{name: rows[name].str[:16] for name in HASHES if name in rows})
+    pa.default_memory_pool().release_unused()
+    return rows
 
 
 def tables_as_json(tables: Mapping[str, pd.DataFrame], **facts: str) -> str:

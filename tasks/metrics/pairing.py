@@ -98,12 +98,14 @@ def pair_images(a: pd.DataFrame, b: pd.DataFrame, beside: BothBeside | None = No
     in both.
     """
     images_a, images_b = _images(a, "a"), _images(b, "b")
-    _refuse_other_images(images_a.index, images_b.index)
-    images_b = images_b.loc[images_a.index]
+    if not images_a.index.equals(images_b.index):
+        _refuse_other_images(images_a.index, images_b.index)
+        images_b = images_b.loc[images_a.index]
     ok = ((images_a["status"] == "ok") & (images_b["status"] == "ok")).to_numpy(bool)
     _refuse_other_files(images_a, images_b, ok)
     if not ok.any():
         raise ArgumentError("no image is ok in both runs: nothing can be compared")
+    a, b = (frame.drop(columns=list(HASHES)) for frame in (a, b))
     own = (beside.a, beside.b) if beside else (_itself, _itself)
     panels = [made(_panel(frame, images_a.index[ok])) for frame, made in zip((a, b), own, strict=True)]
     statuses = pd.DataFrame({"status_a": images_a["status"], "status_b": images_b["status"]})[~ok]
@@ -162,7 +164,7 @@ def _images(per_image: pd.DataFrame, name: str) -> pd.DataFrame:
     missing = [column for column in needed if column not in per_image.columns]
     if missing:
         raise ArgumentError(f"per_image of run {name}: expected the columns {needed}, {missing} are missing")
-    return per_image.drop_duplicates("image_id").set_index("image_id")
+    return per_image[["image_id", "status", *HASHES]].drop_duplicates("image_id").set_index("image_id")
 
 
 def _refuse_other_images(a: pd.Index, b: pd.Index) -> None:
@@ -176,11 +178,11 @@ def _refuse_other_images(a: pd.Index, b: pd.Index) -> None:
 
 def _refuse_other_files(a: pd.DataFrame, b: pd.DataFrame, ok: np.ndarray) -> None:
     for column, things in HASHES.items():
-        of_a, of_b = a[column].fillna("").to_numpy(object), b[column].fillna("").to_numpy(object)
+        of_a, of_b = (images[column].fillna("").astype("str").array for images in (a, b))
         # A failed image may lack a hash, as its file could not be fetched; it is not paired. Where a run names no
         # images, the references alone say that both are over the same.
-        known = (of_a != "") & (of_b != "")
-        different = np.where(known, of_a != of_b, ok & (column != IMAGE_HASH))
+        known = np.asarray((of_a != "") & (of_b != ""), bool)
+        different = np.where(known, np.asarray(of_a != of_b, bool), ok & (column != IMAGE_HASH))
         if different.any():
             raise ArgumentError(
                 f"the runs are over different {things}: {column} differs or is unknown for {int(different.sum())} "

@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
-from segscale.tasks.metrics.count_columns import CountColumns, Float64Array, Int64Array
+from segscale.tasks.metrics.count_columns import COUNTS, CountColumns, Float64Array, Int64Array
 from segscale.tasks.metrics.metric_table import METRICS, Metric
 from segscale.tasks.metrics.per_image import (
     EXPLAINED,
+    IS_REGION,
     PREDICTION_MISSING,
     REFERENCE_PIXELS,
     is_ok,
@@ -37,7 +38,11 @@ MICRO = "all_micro"
 """Of the counts summed over foreground classes."""
 CHANNELS = "all_channels_micro"
 """Of the counts summed over all classes, the background included."""
-_SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
+_OF_A_CLASS = frozenset({
+    "image_id", "class_index", "class_name", "head", "status", IS_REGION, REFERENCE_PIXELS, *COUNTS,
+})  # fmt: skip
+"""Columns of the table that the counts of a class are made of."""
+SPACING = ("spacing_d_mm", "spacing_h_mm", "spacing_w_mm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +226,22 @@ def panel_of(per_image: pd.DataFrame | Panel) -> Panel:
             f"per_image: {mixed} have rows of status 'ok' and 'failed': all rows of an image fail or none"
         )
     is_first = ~pd.Series(codes).duplicated().to_numpy(bool)
-    images, failed, lacking = (per_image[is_first & of_kind] for of_kind in (ok, ~ok, is_missing_image[codes]))
+    of_kinds = ok, ~ok, is_missing_image[codes]
+    images, failed, lacking = (_those(per_image, is_first & of_kind) for of_kind in of_kinds)
     places = np.where(ok, (np.cumsum(is_ok_image) - 1)[codes], (np.cumsum(is_missing_image) - 1)[codes])
-    rows = per_image.assign(_place=places, _missing=missing)
-    rows = rows[ok | missing] if ok.any() else rows.dropna(subset=["class_index"])
+    # Of a million images a copy of all columns is a gigabyte: those of the counts are taken, class by class.
+    rows = per_image[[name for name in per_image if name in _OF_A_CLASS]].assign(_place=places, _missing=missing)
+    known = rows["class_index"].notna().to_numpy(bool)
+    rows = _those(rows, known & (ok | missing) if ok.any() else known)
+    of_head, heads = pd.factorize(rows["head"], use_na_sentinel=False)
+    of_class = rows["class_index"].to_numpy(np.int64)
     classes: dict[Hashable, tuple[ClassCounts, ...]] = {}
-    for head, of_head in rows.groupby("head", sort=False, dropna=False):
-        found = [_class_counts(of_class, len(images), len(lacking)) for _, of_class in of_head.groupby("class_index")]
+    for place, head in enumerate(heads):
+        is_head = of_head == place
+        found = [
+            _class_counts(_those(rows, is_head & (of_class == index)), len(images), len(lacking))
+            for index in np.unique(of_class[is_head])
+        ]
         classes[head] = (*found, *_sums_over_classes(found))
     return with_volumes(Panel(images, failed, lacking, tuple(classes), classes))
 
@@ -239,20 +253,24 @@ def with_volumes(panel: Panel) -> Panel:
 
 def _volumes(panel: Panel) -> tuple[Float64Array, ...] | None:
     frames = panel.images, panel.failed, panel.missing
-    if not set(_SPACING) <= set(panel.images):
+    if not set(SPACING) <= set(panel.images):
         return None
-    voxels = [frame[list(_SPACING)].prod(axis=1, skipna=False).to_numpy(np.float64) for frame in frames]
+    voxels = [frame[list(SPACING)].prod(axis=1, skipna=False).to_numpy(np.float64) for frame in frames]
     if all(np.isnan(of_kind).all() for of_kind in voxels):
         return None
     sizes = zip(panel.pixels(), voxels, strict=True)
     return tuple(np.where((pixels == UNKNOWN) | np.isnan(mm3), UNKNOWN, pixels * mm3) for pixels, mm3 in sizes)
 
 
+def _those(rows: pd.DataFrame, chosen: NDArray[np.bool_]) -> pd.DataFrame:
+    """The chosen rows; themselves where all are, as in most runs."""
+    return rows if chosen.all() else rows[chosen]
+
+
 def _class_counts(rows: pd.DataFrame, n_images: int, n_missing: int) -> ClassCounts:
     index, name = int(rows["class_index"].iloc[0]), str(rows["class_name"].iloc[0])
     ok, missing = is_ok(rows), rows["_missing"].to_numpy(bool)
-    # Most runs lack nothing, and of a million images a copy of all columns is a gigabyte.
-    sound, lacking = (rows if ok.all() else rows[ok]), rows[missing]
+    sound, lacking = _those(rows, ok), rows[missing]
     counts = CountColumns.of_frame(sound).take(_order(sound, n_images, f"{index} ({name})", "ok"))
     pixels = lacking[REFERENCE_PIXELS].astype("Int64")
     if pixels.isna().any():

@@ -5,9 +5,11 @@ import uuid
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from segscale.errors import DamagedFileError
+from segscale.storage import tables
 from segscale.storage.objects import ObjectStore
 from segscale.storage.table_files import footer_sha256, open_table_file
 from segscale.storage.tables import encode_frame, encode_table
@@ -35,6 +37,18 @@ def test_columns_are_read_in_the_order_asked_for(store: ObjectStore) -> None:
         assert (file.note("schema_version"), file.note("nothing")) == ("1", None)
         pd.testing.assert_frame_equal(file.read(["dice", "n"]), FRAME[["dice", "n"]])
         assert file.read([]).columns.empty
+
+
+def test_of_many_row_groups_some_rows(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 2)
+    frame = pd.concat([FRAME] * 3, ignore_index=True)
+    store.write("t.parquet", encode_frame(frame))
+    with open_table_file(store, "t.parquet") as file:
+        assert file.parquet.num_row_groups == 3
+        found = file.read(["head", "n"], pc.field("n").is_null())
+        pd.testing.assert_frame_equal(found, frame.loc[[1, 3, 5], ["head", "n"]].reset_index(drop=True))
+        nothing = file.read(["dice"], pc.field("dice") > 1)
+        assert (len(nothing), nothing["dice"].dtype) == (0, np.float64)
 
 
 def test_the_footer_is_all_but_the_pages(store: ObjectStore) -> None:

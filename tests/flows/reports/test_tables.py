@@ -11,7 +11,13 @@ import pandas as pd
 import pytest
 
 from segscale.errors import ArgumentError, ConfigError, ReportError
-from segscale.flows.reports.tables import readable_reports, recorded_settings, tables_as_json, whole_table
+from segscale.flows.reports.tables import (
+    foreground_counts,
+    readable_reports,
+    recorded_settings,
+    tables_as_json,
+    whole_table,
+)
 from segscale.storage.reports import open_report
 from segscale.tasks.metrics.settings import ScoreSettings
 
@@ -76,3 +82,25 @@ def test_rows_as_json() -> None:
     table = pd.DataFrame({"score": [0.5, np.nan], "n": pd.array([3, None], "Int64"), "name": ["a", None]})
     expected = {"rows": [{"score": 0.5, "n": 3, "name": "a"}, {"score": None, "n": None, "name": None}], "none": []}
     assert json.loads(tables_as_json({"rows": table, "none": table.iloc[:0]})) == expected
+
+
+def test_counts_of_the_foreground_are_all_but_the_background_and_few_columns(
+    write_run: Callable[..., str], overwrite_table: Callable[[str, str, pd.DataFrame], None]
+) -> None:
+    report = open_report(write_run("run", [(3, 1, 1), (2, 0, 5)]))
+    whole = report.table("per_image").assign(site="north", spacing_d_mm=1.0)
+    whole.loc[3, ["class_index", "status"]] = [None, "failed"]
+    overwrite_table(report.path, "per_image", whole)
+    rows = foreground_counts(report, "site")
+    expected = whole[whole["class_index"].isna() | (whole["class_index"] > 0)].reset_index(drop=True)
+    assert len(rows) == len(expected) < len(whole)
+    assert {"site", "true_positive", "soft_intersection", "reference_sum", "status"} <= set(rows)
+    assert not {"dice", "spacing_d_mm", "error"} & set(rows)
+    hashes = [name for name in rows if name.endswith("_sha256")]
+    assert hashes
+    for name in rows:
+        pd.testing.assert_series_equal(rows[name], expected[name].str[:16] if name in hashes else expected[name])
+    assert "spacing_d_mm" in foreground_counts(report, "reference_volume:0,100"), "sizes in mm3 need it"
+    overwrite_table(report.path, "per_image", whole.drop(columns="true_positive"))
+    with pytest.raises(ReportError, match=r"columns of a report, \['true_positive'\] are missing"):
+        foreground_counts(report)
