@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
     from segscale.flows.reports.gate import GateResult
-    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, reconcile, rescore
+    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, reconcile, rescore, strata
     from segscale.flows.reports.reconcile import Reconciliation
+    from segscale.flows.reports.strata import StrataResult
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.lesions.counts import LesionCounts
     from segscale.tasks.lesions.lesions import Lesions, lesions
@@ -51,8 +52,9 @@ _HOMES = {
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
     "flows.reports.gate": ("GateResult",),
-    "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore"),
+    "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore", "strata"),
     "flows.reports.reconcile": ("Reconciliation",),
+    "flows.reports.strata": ("StrataResult",),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.lesions.counts": ("LesionCounts",),
     "tasks.lesions.lesions": ("Lesions", "lesions"),
@@ -79,6 +81,7 @@ __all__ = [
     "Reconciliation",
     "Report",
     "SegscaleError",
+    "StrataResult",
     "SurfaceDistances",
     "check_arrays",
     "compare",
@@ -104,6 +107,7 @@ __all__ = [
     "soft_tversky",
     "specificity",
     "stack_surface_scores",
+    "strata",
     "surface_distances",
     "tversky",
     "volume_difference",

@@ -19,7 +19,8 @@ in [contract.md](contract.md), the columns of the tables in [reports.md](reports
 """
 SECTIONS = {
     "Reports": (
-        "open_report", "open_runs", "Report", "rescore", "compare", "gate", "GateResult", "diagnose", "nnunet_summary",
+        "open_report", "open_runs", "Report", "rescore", "compare", "gate", "GateResult", "strata", "StrataResult",
+        "diagnose", "nnunet_summary",
         "reconcile", "Reconciliation",
     ),
     "Counting": ("count_overlap", "OverlapCounts", "check_arrays"),

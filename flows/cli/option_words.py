@@ -43,6 +43,14 @@ GATE = {
     "head": "--head",
 }
 """The same of a gate."""
+STRATA = {
+    "metric": "--metric",
+    "margin": "--margin",
+    "below": "--below",
+    "worst": "--worst",
+    **{name: GATE[name] for name in ("group_by", "unit", "cluster_by", "head")},
+}
+"""The same of strata."""
 
 
 def in_options(text: str) -> str:

@@ -73,7 +73,7 @@ def gate_reports(base: str | None, new: str, asking: Asking) -> GateResult:
             None if of_base is None else foreground_counts(of_base, *named), foreground_counts(report, *named),
             None if own is None else (own, of_new), settings, questions, asking.head,
         )  # fmt: skip
-    notes = [_independence(settings.unit, settings.cluster_by)]
+    notes = [independence(settings.unit, settings.cluster_by)]
     if asks_nothing:
         notes.append("no margin was given: dice=0.01 was asked for")
     return GateResult(
@@ -89,7 +89,7 @@ def _expect_enough(base: str | None, asking: Asking) -> None:
         raise ConfigError("floor: expected one, as there is no BASE to hold NEW against, got none")
 
 
-def _independence(unit: str, cluster_by: str) -> str:
+def independence(unit: str, cluster_by: str) -> str:
     what = f"{unit}, each with its images summed," if unit else "images"
     if cluster_by:
         return f"{what} of one {cluster_by} are taken together, those of different ones as independent"

@@ -1,4 +1,4 @@
-"""What the package offers of written reports: the commands rescore, compare, gate and diagnose as functions."""
+"""What the package offers of written reports: the commands rescore, compare, gate, strata and diagnose as functions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from segscale.flows.reports.export import summary_of
 from segscale.flows.reports.gate import Asking, GateResult, gate_reports
 from segscale.flows.reports.reconcile import Reconciliation, reconcile_reports
 from segscale.flows.reports.rescore import open_rescoring, tables_of
+from segscale.flows.reports.strata import StrataResult, report_strata
 from segscale.flows.reports.tables import readable_reports
 from segscale.storage.reports import open_report
+from segscale.tasks.decisions.strata import StrataAsked
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.settings import EmptyPolicy, MissedDistance
 from segscale.tasks.rescore import Changes
@@ -139,6 +141,50 @@ def gate(
     chosen = Asking(dict(margin or {}), dict(floor or {}), superior, aggregations, by, unit, cluster_by, head)
     with settings_spoken({"group_by": "by", "aggregation": "aggregations"}):
         return gate_reports(base, new, chosen)
+
+
+def strata(
+    report: str,
+    *,
+    by: tuple[str, ...] | None = None,
+    metric: str = "dice",
+    margin: float = 0.01,
+    below: float = 0.5,
+    worst: float = 0.05,
+    unit: str | None = None,
+    cluster_by: str | None = None,
+    head: str | None = None,
+) -> StrataResult:
+    """Which groups of images score lower than the others, how many scores are catastrophic, and how bad the worst are.
+
+    docs/strata.md says how each is found. Missing predictions score 0.
+
+    Args:
+        report: folder or URL of a report.
+        by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes. None: as in
+            the run; without any, the whole set alone.
+        metric: a score of pixels from 0 to 1 of which more is better.
+        margin: a gap that nobody would mind, above 0 and below 1.
+        below: scores below are catastrophic, above 0 and at most 1.
+        worst: the share of images whose mean is the tail, above 0 and below 1.
+        unit: column whose values are units of evaluation; "" for images. None: as in the run.
+        cluster_by: column whose values are independent of each other; "" for images. None: as in the run.
+        head: of networks with several outputs, the one that is meant.
+
+    Returns:
+        ``gaps``, a row per stratum and class with the gap to all others, its interval and what is told ("lower",
+        "higher", "alike", "cannot tell"), and ``tails``, a row per stratum, the whole set first, and class, each with
+        a sentence. NaN is undefined, or an interval that cannot be given; ``reason`` says why.
+
+    Raises:
+        ConfigError: the report cannot be read, or what cannot be is asked.
+
+    >>> strata("tests/fixtures/0bb167e/reports/drawn/first").tails["stratum"].tolist()[:2]
+    ['', '']
+    """
+    asked = StrataAsked(metric, margin, below, worst)
+    with settings_spoken({"group_by": "by"}):
+        return report_strata(report, asked, by, unit, cluster_by, head)
 
 
 def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from segscale.errors import ArgumentError
 from segscale.tasks.decisions.answers import answers
 from segscale.tasks.decisions.lost import lost_images
 from segscale.tasks.decisions.questions import Asked
+from segscale.tasks.decisions.single_run import chosen_head
 from segscale.tasks.decisions.verdicts import Judged, Verdict, judged, verdict_of
 from segscale.tasks.decisions.words import name_of, sentence, summary
 from segscale.tasks.metrics.layout import Row, table
-from segscale.tasks.metrics.pairing import Pairs, by_unit, pair_images, refuse_different_settings
+from segscale.tasks.metrics.pairing import by_unit, pair_images, refuse_different_settings
 from segscale.tasks.metrics.settings import ScoreSettings
-from segscale.tasks.refusal import there_are
 
 COLUMNS: dict[str, str | None] = {
     "unit": "str", "stratum": "str", "class_index": "Int64", "class_name": "str", "head": "str", "metric": "str",
@@ -64,7 +64,7 @@ def gate(
     first = new if base is None else base
     pairs = pair_images(first, new)
     lost = lost_images(pairs, first, is_alone=base is None)
-    chosen = _head(pairs, head)
+    chosen = chosen_head(pairs, head)
     paired = pairs.with_missing or pairs
     if settings.unit:
         paired = by_unit(paired, settings)
@@ -77,17 +77,6 @@ def gate(
     verdict = verdict_of(told)
     rows = table([_row(one, settings) for one in told], COLUMNS)
     return Gate(verdict, summary(verdict, told, len(left_out)), rows, left_out)
-
-
-def _head(pairs: Pairs, head: str | None) -> object:
-    """The head of run a that is paired with the one that is meant."""
-    heads = list(dict.fromkeys((one.head_a, one.head_b) for one in pairs.classes))
-    names = [str(of_b) for _, of_b in heads]
-    if head is None and len(heads) > 1:
-        raise ArgumentError(f"head: expected one of {', '.join(names)}, as the runs have several, got none")
-    if head is not None and head not in names:
-        raise ArgumentError(f"head: expected a head of both runs, got {head!r}; {there_are(names)}")
-    return heads[names.index(head) if head is not None else 0][0]
 
 
 def _row(one: Judged, settings: ScoreSettings) -> Row:

@@ -56,12 +56,12 @@ def asked(
     """
     for key, values in (("margin", margins), ("floor", floors)):
         for name, value in values.items():
-            _expect_metric(key, name)
+            expect_decidable(key, name)
             if not (0 < value < 1 if key == "margin" else 0 <= value <= 1):
                 range_ = "above 0 and below 1" if key == "margin" else "from 0 to 1"
                 raise ArgumentError(f"{key}: expected a number {range_} for {name}, got {value!r}")
     for name in superior:
-        _expect_metric("superior", name)
+        expect_decidable("superior", name)
         if name not in margins:
             raise ArgumentError(
                 f"superior: expected a metric that has a margin ({_listed(margins)}), got {name!r}: its strata need one"
@@ -81,7 +81,8 @@ def asked(
     return Asked((*better, *reached), (*not_worse, *reached))
 
 
-def _expect_metric(key: str, name: str) -> None:
+def expect_decidable(key: str, name: str) -> None:
+    """ArgumentError where a name is no metric of DECIDABLE."""
     if name in DECIDABLE:
         return
     near = get_close_matches(name, DECIDABLE, n=1)
