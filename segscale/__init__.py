@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
     from segscale.flows.reports.gate import GateResult
-    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, reconcile, rescore, strata
+    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, plan, reconcile, rescore, strata
     from segscale.flows.reports.reconcile import Reconciliation
     from segscale.flows.reports.strata import StrataResult
+    from segscale.flows.reports.study_plan import PlanResult
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.lesions.counts import LesionCounts
     from segscale.tasks.lesions.lesions import Lesions, lesions
@@ -52,9 +53,12 @@ _HOMES = {
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
     "flows.reports.gate": ("GateResult",),
-    "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore", "strata"),
+    "flows.reports.library": (
+        "compare", "diagnose", "gate", "nnunet_summary", "plan", "reconcile", "rescore", "strata",
+    ),
     "flows.reports.reconcile": ("Reconciliation",),
     "flows.reports.strata": ("StrataResult",),
+    "flows.reports.study_plan": ("PlanResult",),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.lesions.counts": ("LesionCounts",),
     "tasks.lesions.lesions": ("Lesions", "lesions"),
@@ -78,6 +82,7 @@ __all__ = [
     "LesionCounts",
     "Lesions",
     "OverlapCounts",
+    "PlanResult",
     "Reconciliation",
     "Report",
     "SegscaleError",
@@ -97,6 +102,7 @@ __all__ = [
     "nnunet_summary",
     "open_report",
     "open_runs",
+    "plan",
     "precision",
     "preview",
     "reconcile",

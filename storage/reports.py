@@ -101,7 +101,8 @@ class Report:
             chosen = old[list(columns)]
             if where is None:
                 return chosen
-            return pa.Table.from_pandas(chosen, preserve_index=False).filter(where).to_pandas()
+            some: pd.DataFrame = pa.Table.from_pandas(chosen, preserve_index=False).filter(where).to_pandas()
+            return some
 
     def columns(self, name: str) -> list[str]:
         """The names of a table's columns, in order, read from its footer alone. Raises ReportError as `table` does."""

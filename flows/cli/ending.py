@@ -11,7 +11,7 @@ from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.terminal import FAILURES, LOST, WRONG
 
 READERS = frozenset(
-    {"check", "compare", "diagnose", "export", "gate", "init", "reconcile", "rescore", "strata", "verify"}
+    {"check", "compare", "diagnose", "export", "gate", "init", "plan", "reconcile", "rescore", "strata", "verify"}
 )
 """Commands that commit nothing."""
 

@@ -21,11 +21,12 @@ from segscale.flows.cli.serving import schedule_command, serve_command
 from segscale.flows.cli.stop import STOP, Stopped
 from segscale.flows.cli.strata import strata_command
 from segscale.flows.cli.streams import outlive_readers
+from segscale.flows.cli.study_plan import plan_command
 from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
     "Evaluate": (evaluate_command, init_command, check_command, run_command, demo_command),
-    "Read reports": (*REPORT_COMMANDS, gate_command, strata_command),
+    "Read reports": (*REPORT_COMMANDS, gate_command, strata_command, plan_command),
     "Train a network": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
     "Look after a store": STORE_COMMANDS,

@@ -51,6 +51,11 @@ STRATA = {
     **{name: GATE[name] for name in ("group_by", "unit", "cluster_by", "head")},
 }
 """The same of strata."""
+PLAN = {
+    **{name: f"--{name}" for name in ("metric", "width", "margin", "difference", "power")},
+    **{name: GATE[name] for name in ("aggregation", "group_by", "unit", "cluster_by", "head")},
+}
+"""The same of the plan of a study."""
 
 
 def in_options(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the package offers of written reports: the commands rescore, compare, gate, strata and diagnose as functions."""
+"""What the package offers of written reports: the commands that read them as functions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from segscale.flows.reports.gate import Asking, GateResult, gate_reports
 from segscale.flows.reports.reconcile import Reconciliation, reconcile_reports
 from segscale.flows.reports.rescore import open_rescoring, tables_of
 from segscale.flows.reports.strata import StrataResult, report_strata
+from segscale.flows.reports.study_plan import PlanResult, plan_reports
 from segscale.flows.reports.tables import readable_reports
 from segscale.storage.reports import open_report
 from segscale.tasks.decisions.strata import StrataAsked
+from segscale.tasks.decisions.study_plan import StudyAsked
 from segscale.tasks.metrics.findings import Finding
 from segscale.tasks.metrics.settings import EmptyPolicy, MissedDistance
 from segscale.tasks.rescore import Changes
@@ -180,11 +182,58 @@ def strata(
         ConfigError: the report cannot be read, or what cannot be is asked.
 
     >>> strata("tests/fixtures/0bb167e/reports/drawn/first").tails["stratum"].tolist()[:2]
-    ['', '']
+    ['', 'site=north']
     """
     asked = StrataAsked(metric, margin, below, worst)
     with settings_spoken({"group_by": "by"}):
         return report_strata(report, asked, by, unit, cluster_by, head)
+
+
+def plan(
+    report: str,
+    second: str | None = None,
+    *,
+    metric: str = "dice",
+    aggregations: tuple[str, ...] = ("per_sample", "pooled"),
+    width: float = 0.02,
+    margin: float = 0.01,
+    difference: float | None = None,
+    power: float = 0.8,
+    by: tuple[str, ...] = (),
+    unit: str | None = None,
+    cluster_by: str | None = None,
+    head: str | None = None,
+) -> PlanResult:
+    """How many images or patients a study needs, from the variances and clusters of a report; docs/plan.md says how.
+
+    Args:
+        report: folder or URL of a report.
+        second: of another run over the same images: then differences are planned, the second minus the first.
+        metric: a score of pixels from 0 to 1 of which more is better.
+        aggregations: "per_sample" (the mean over images or units), "pooled", or both.
+        width: of an interval, from end to end, above 0 and below 1.
+        margin: of two, by how much the second may be worse, in truth being as good.
+        difference: of two, how far apart they are in truth; None: as measured.
+        power: with which a difference or a margin is to be shown, above 0 and below 1.
+        by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
+        unit: column whose values are units of evaluation; "" for images. None: as in the run.
+        cluster_by: column whose values are independent of each other; "" for images. None: as in the run.
+        head: of networks with several outputs, the one that is meant.
+
+    Returns:
+        ``sizes``, a row per stratum, class, aggregation and goal with the clusters it needs, between which numbers that
+        may lie, and what is told ("enough", "more", "cannot tell"), and ``curves``. NaN is undefined; ``reason`` says
+        why.
+
+    Raises:
+        ConfigError: a report cannot be read, the two do not match, or what cannot be is asked.
+
+    >>> plan("tests/fixtures/0bb167e/reports/drawn/first").sizes["told"].unique().tolist()
+    ['cannot tell']
+    """
+    asked = StudyAsked(metric, aggregations, width, margin, difference, power)
+    with settings_spoken({"group_by": "by", "aggregation": "aggregations"}):
+        return plan_reports(report, second, asked, by, unit, cluster_by, head)
 
 
 def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:

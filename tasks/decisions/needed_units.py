@@ -32,14 +32,15 @@ def needed_units(effect: float, level: float, power: float, evenness: float = 1.
     n = max(fewest, ceil(normal))
     if n > LARGE or np.isinf(effect):
         return n
-    while n > fewest and _power(n - 1, effect, level, evenness) >= power:
+    while n > fewest and power_of(n - 1, effect, level, evenness) >= power:
         n -= 1
-    while _power(n, effect, level, evenness) < power:
+    while power_of(n, effect, level, evenness) < power:
         n += 1
     return n
 
 
-def _power(n: int, effect: float, level: float, evenness: float) -> float:
+def power_of(n: float, effect: float, level: float, evenness: float) -> float:
+    """Of a one-sided t-test of n units at `level`, as `needed_units` has them."""
     freedom = n * evenness - 1
     return float(stats.nct.sf(stats.t.isf(level, freedom), freedom, effect * np.sqrt(n)))
 

@@ -75,7 +75,7 @@ def worst_mean(values: Float64Array, clusters: Units, share: float, confidence: 
     influence = limit - value - np.maximum(limit - scores, 0) / share
     members = clusters.of_image[known]
     of_clusters = np.bincount(members, influence, clusters.count) * clusters.count / known.size
-    estimate = Estimate(value, of_clusters, np.bincount(members, weights, clusters.count))
+    estimate = Estimate(value, of_clusters, np.bincount(members, weights, clusters.count).astype(np.float64))
     n_worst = int((weights > 0).sum())
     if estimate.n_effective < MIN_TAIL:
         told = f"the worst {share:.0%} are {_counted(estimate.n_effective)}, fewer than {MIN_TAIL}"

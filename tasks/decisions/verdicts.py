@@ -136,8 +136,10 @@ def _unseen(answer: Answer, low: float) -> str:
     return f"it passes on the images that count, but {' and '.join(parts)}: at their worst it would not pass"
 
 
-def planned_clusters(estimate: Estimate, distance: float, level: float, n_answers: int) -> int | None:
-    """With how many clusters like these all of so many answers pass, in POWER of the studies at least.
+def planned_clusters(
+    estimate: Estimate, distance: float, level: float, n_answers: int, power: float = POWER
+) -> int | None:
+    """With how many clusters like these all of so many answers pass, in `power` of the studies at least.
 
     distance: of the truth from the bound, above 0; None where it is not, and where no number would do. Level and power
     are shared among the answers (Bonferroni 1936): the level is what Holm asks of the smallest p.
@@ -146,7 +148,7 @@ def planned_clusters(estimate: Estimate, distance: float, level: float, n_answer
         return None
     evenness = estimate.n_effective / estimate.influence.size
     effect = distance / estimate.deviation if estimate.deviation else np.inf
-    needed = needed_units(effect, level / n_answers, 1 - (1 - POWER) / n_answers, evenness)
+    needed = needed_units(effect, level / n_answers, 1 - (1 - power) / n_answers, evenness)
     return None if needed is None else max(needed, ceil(RESERVE * MIN_EFFECTIVE / evenness))
 
 

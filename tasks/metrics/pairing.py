@@ -178,11 +178,11 @@ def _refuse_other_images(a: pd.Index, b: pd.Index) -> None:
 
 def _refuse_other_files(a: pd.DataFrame, b: pd.DataFrame, ok: np.ndarray) -> None:
     for column, things in HASHES.items():
-        of_a, of_b = (images[column].fillna("").astype("str").array for images in (a, b))
+        of_a, of_b = (images[column].fillna("").astype("str").reset_index(drop=True) for images in (a, b))
         # A failed image may lack a hash, as its file could not be fetched; it is not paired. Where a run names no
         # images, the references alone say that both are over the same.
-        known = np.asarray((of_a != "") & (of_b != ""), bool)
-        different = np.where(known, np.asarray(of_a != of_b, bool), ok & (column != IMAGE_HASH))
+        known = ((of_a != "") & (of_b != "")).to_numpy(bool)
+        different = np.where(known, (of_a != of_b).to_numpy(bool), ok & (column != IMAGE_HASH))
         if different.any():
             raise ArgumentError(
                 f"the runs are over different {things}: {column} differs or is unknown for {int(different.sum())} "

@@ -27,7 +27,7 @@ def test_the_flow_publishes_both_tables_and_returns_how_many_are_lower(monkeypat
 
     monkeypatch.setattr(strata, "strata", find)
     monkeypatch.setattr(strata, "publish_table", lambda rows, text, *parts: published.update({parts[0]: (rows, text)}))
-    assert strata.report_strata.fn("a", by=["site"], below=0.25) == 1
+    assert strata.report_strata.fn("a", by=("site",), below=0.25) == 1
     ((report, options),) = asked
     assert (report, options["by"], options["below"], options["unit"]) == ("a", ("site",), 0.25, None)
     rows, text = published["strata"]

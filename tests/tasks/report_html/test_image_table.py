@@ -80,9 +80,9 @@ def test_distances_and_lesions_stand_beside_the_pixels_where_they_were_measured(
     keys = {"class_index": 1, "head": "last"}
     surface = pd.DataFrame(
         {"image_id": [f"image{place}" for place in (3, 1, 0)], **keys, "distance_unit": "mm", "assd": 0.5}
-    ).assign(hd95=[3.5, None, 1.25])
+    ).assign(hd95=[3.5, np.nan, 1.25])
     lesions = pd.DataFrame({"image_id": [f"image{place}" for place in range(4)], **keys}).assign(
-        lesion_f1=[0.5, None, np.nan, 1.0], lesion_sensitivity=0.25, lesion_precision=0.75
+        lesion_f1=[0.5, np.nan, np.nan, 1.0], lesion_sensitivity=0.25, lesion_precision=0.75
     )
     table = image_table({**tables, "surface": surface, "lesion_counts": lesions}, "last")
     assert table.distances == ("HD95 (mm)", "ASSD (mm)")
