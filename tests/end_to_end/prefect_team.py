@@ -116,12 +116,26 @@ class Team:
             found = [run for run in self.runs(deployment) if run["state_type"] in TERMINAL]
             if len(found) >= count:
                 return found[-1]
-            try:
-                # The pause between two questions is spent on waiting for an end that is not to come.
-                worker.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                continue
-            raise AssertionError(f"{log} ended:\n{self.log(log)[-3000:]}")
+            self._pause(worker, log)
+
+    def logs(self, run: dict[str, Any], worker: subprocess.Popen[bytes], log: str) -> list[dict[str, Any]]:
+        """All that a finished run logged: lines are on their way still when its state is known."""
+        while True:
+            found: list[dict[str, Any]] = self.ask(
+                "logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200
+            )
+            last = [one for one in found if one["message"].startswith("Finished in state") and not one["task_run_id"]]
+            if last:
+                return found
+            self._pause(worker, log)
+
+    def _pause(self, worker: subprocess.Popen[bytes], log: str) -> None:
+        """Between two questions, spent on waiting for an end that is not to come."""
+        try:
+            worker.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            return
+        raise AssertionError(f"{log} ended:\n{self.log(log)[-3000:]}")
 
     def artifacts(self) -> dict[str, dict[str, Any]]:
         return {found["key"]: found for found in self.ask("artifacts/latest/filter", limit=200)}

@@ -84,9 +84,8 @@ def worker(scheduled: Team) -> subprocess.Popen[bytes]:
     return scheduled.start("worker", BIN / program, *arguments, env=environment)
 
 
-def look(team: Team, run: dict[str, Any]) -> Night:
-    logs = team.ask("logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
-    return Night(run, team.artifacts(), logs, tuple(team.posted))
+def look(team: Team, run: dict[str, Any], worker: subprocess.Popen[bytes]) -> Night:
+    return Night(run, team.artifacts(), team.logs(run, worker, "worker"), tuple(team.posted))
 
 
 @pytest.fixture(scope="module")
