@@ -95,7 +95,7 @@ def _rows_of_stratum(panel: Panel, stratum: Stratum, settings: ScoreSettings) ->
             trouble = _trouble(metric, aggregation, units)
             # What has the same sums is the same record, and has the same intervals.
             same = (id(resampled), trouble)
-            told[same] = told.get(same) or _rows(resampled, settings, trouble)
+            told[same] = told.get(same) or by_method(resampled, settings, trouble)
             of_metric = {"metric": metric.name, "aggregation": aggregation, "n_units": resampled.n_units}
             for row in told[same]:
                 yield {**keys, **of_metric, **row}
@@ -141,7 +141,7 @@ def sums_of_metric(
     scores, ratio = metric.score(counts, settings), metric.ratio(counts, settings)
     n_units, defined = int(units.max(initial=-1)) + 1, ~np.isnan(scores)
     if metric.is_averaged and np.isinf(scores).any():
-        # The mean is infinite, whatever is drawn: NaN in all sums, which `_rows` gives its reason.
+        # The mean is infinite, whatever is drawn: NaN in all sums, which `by_method` gives its reason.
         of_units = sums_of_units(defined.astype(np.float64), units, n_units)
         nothing = UnitSums(np.full(n_units, np.nan), of_units, 0.0)
         return nothing, nothing
@@ -183,7 +183,8 @@ def _sums_of_class(
     return [sums for metric in metrics for sums in sums_of_metric(metric, counts, units, settings)]
 
 
-def _rows(resampled: Resampled, settings: ScoreSettings, trouble: str) -> list[dict[str, Any]]:
+def by_method(resampled: Resampled, settings: ScoreSettings, trouble: str = "") -> list[dict[str, Any]]:
+    """method, low, high and reason of each method; trouble: why there is none of them ("" if there may be)."""
     if not trouble and resampled.n_units < MIN_UNITS:
         trouble = f"{resampled.n_units} units to be measured, fewer than {MIN_UNITS}{_of_scarcest(resampled)}"
     if not trouble and np.isnan(resampled.estimate):

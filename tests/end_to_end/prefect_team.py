@@ -121,9 +121,8 @@ class Team:
     def logs(self, run: dict[str, Any], worker: subprocess.Popen[bytes], log: str) -> list[dict[str, Any]]:
         """All that a finished run logged: lines are on their way still when its state is known."""
         while True:
-            found: list[dict[str, Any]] = self.ask(
-                "logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200
-            )
+            of_run = {"flow_run_id": {"any_": [run["id"]]}}
+            found: list[dict[str, Any]] = self.ask("logs/filter", logs=of_run, limit=200)
             last = [one for one in found if one["message"].startswith("Finished in state") and not one["task_run_id"]]
             if last:
                 return found
