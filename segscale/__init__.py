@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
+    from segscale.flows.reports.calibration import Calibration
     from segscale.flows.reports.gate import GateResult
-    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, reconcile, rescore
+    from segscale.flows.reports.library import (
+        calibration,
+        compare,
+        diagnose,
+        gate,
+        nnunet_summary,
+        reconcile,
+        rescore,
+    )
     from segscale.flows.reports.reconcile import Reconciliation
     from segscale.storage.reports import Report, open_report, open_runs
     from segscale.tasks.lesions.counts import LesionCounts
@@ -50,8 +59,9 @@ _HOMES = {
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
+    "flows.reports.calibration": ("Calibration",),
     "flows.reports.gate": ("GateResult",),
-    "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore"),
+    "flows.reports.library": ("calibration", "compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore"),
     "flows.reports.reconcile": ("Reconciliation",),
     "storage.reports": ("Report", "open_report", "open_runs"),
     "tasks.lesions.counts": ("LesionCounts",),
@@ -68,6 +78,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Calibration",
     "ClusterLostError",
     "ConfigError",
     "DataError",
@@ -80,6 +91,7 @@ __all__ = [
     "Report",
     "SegscaleError",
     "SurfaceDistances",
+    "calibration",
     "check_arrays",
     "compare",
     "count_overlap",

@@ -20,7 +20,7 @@ in [contract.md](contract.md), the columns of the tables in [reports.md](reports
 SECTIONS = {
     "Reports": (
         "open_report", "open_runs", "Report", "rescore", "compare", "gate", "GateResult", "diagnose", "nnunet_summary",
-        "reconcile", "Reconciliation",
+        "reconcile", "Reconciliation", "calibration", "Calibration",
     ),
     "Counting": ("count_overlap", "OverlapCounts", "check_arrays"),
     "Lesions": ("lesions", "Lesions", "LesionCounts"),

@@ -43,6 +43,8 @@ GATE = {
     "head": "--head",
 }
 """The same of a gate."""
+CALIBRATION = {name: GATE[name] for name in ("group_by", "unit", "cluster_by", "head")} | {"map": "--map"}
+"""The same of calibration."""
 
 
 def in_options(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the package offers of written reports: the commands rescore, compare, gate and diagnose as functions."""
+"""What the package offers of written reports: the commands that read them as functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from segscale.flows.config.spoken import settings_spoken
+from segscale.flows.reports.calibration import Asking as AskingCalibration
+from segscale.flows.reports.calibration import Calibration, calibrate_report
 from segscale.flows.reports.compare import compare_reports
 from segscale.flows.reports.diagnose import diagnose_path
 from segscale.flows.reports.export import summary_of
@@ -139,6 +141,38 @@ def gate(
     chosen = Asking(dict(margin or {}), dict(floor or {}), superior, aggregations, by, unit, cluster_by, head)
     with settings_spoken({"group_by": "by", "aggregation": "aggregations"}):
         return gate_reports(base, new, chosen)
+
+
+def calibration(
+    report: str,
+    *,
+    by: tuple[str, ...] = (),
+    unit: str | None = None,
+    cluster_by: str | None = None,
+    head: str | None = None,
+) -> Calibration:
+    """Whether probabilities are as frequent as they say, from a report alone; docs/calibration.md defines the numbers.
+
+    Args:
+        report: folder or URL of a report of probabilities.
+        by: columns of per_image whose values are strata; ``reference_volume:0,100,1000`` are bins of sizes.
+        unit: column whose values are units of evaluation; "" for images. None: as in the run.
+        cluster_by: column whose values are independent of each other; "" for images. None: as in the run.
+        head: of networks with several outputs, one alone; None: all.
+
+    Returns:
+        A frozen record of tables: ``errors`` (ECE, ACE, MCE and bias as bounds, with intervals), ``reliability`` (a
+        row per bin), ``recalibration`` (what a map made of other images does), ``map`` and ``notes``. NaN is undefined.
+
+    Raises:
+        ConfigError: the report cannot be read, has no probabilities, or does not hold what is asked for.
+
+    >>> found = calibration("tests/fixtures/0bb167e/reports/drawn/first")
+    >>> found.errors.loc[0, ["metric", "aggregation"]].tolist()
+    ['ece', 'pooled']
+    """
+    with settings_spoken({"group_by": "by"}):
+        return calibrate_report(report, AskingCalibration(by, unit, cluster_by, head))
 
 
 def nnunet_summary(report: str, *, head: str | None = None) -> dict[str, Any]:
