@@ -11,7 +11,7 @@ import pandas as pd
 
 from segscale.tasks.calibration.bins import Bins
 from segscale.tasks.calibration.gaps import METRICS, bound_gaps
-from segscale.tasks.calibration.recalibration import cross_fit, error_after, map_of
+from segscale.tasks.calibration.recalibration import CrossFit, cross_fit, map_of, over_parts
 from segscale.tasks.calibration.resampling import FEWEST, Clusters, draws_of, interval
 from segscale.tasks.calibration.words import sentence, verdict_sentence
 from segscale.tasks.metrics.count_columns import Float64Array
@@ -65,8 +65,7 @@ def errors(part: Part, confidence: float, seed: int) -> list[dict[str, Any]]:
     effective = {name: part.clusters.effective(size) for name, size in sizes.items()}
     if max(effective.values()) >= FEWEST:
         draws = draws_of(part.clusters, seed)
-        again = Bins(draws.sums(part.bins.pixels), draws.sums(part.bins.positives), _of_one(draws.sums, part.bins.soft))  # type: ignore[arg-type]
-        resampled["pooled"] = _measures(again)
+        resampled["pooled"] = _measures(draws.bins(part.bins))
         flat = np.nan_to_num(of_images.reshape(part.bins.size, -1))
         defined = draws.sums((~np.isnan(of_images)).reshape(part.bins.size, -1).astype(np.int64))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -127,42 +126,44 @@ def recalibration(part: Part, confidence: float, seed: int) -> tuple[pd.DataFram
             "lowest": lowest, "highest": highest,
         }  # fmt: skip
     table = pd.DataFrame({**{name: [value] * n_bins for name, value in part.keys.items()}, **found})
-    before = _measures(total)[0][0]
     row = {
         **part.keys, "n": part.bins.size, "n_clusters": part.clusters.n, "n_folds": 0, "n_unseen": 0,
-        "ece_before_low": float(before[0]), "ece_before_high": float(before[1]), "ece_after": np.nan,
+        "ece_before_low": np.nan, "ece_before_high": np.nan, "ece_after": np.nan,
         "gain_low": np.nan, "gain_high": np.nan, "verdict": "cannot tell",
         "reason": "" if part.bins.size else NOTHING,
     }  # fmt: skip
     if crossed is None:
         row["reason"] = row["reason"] or "pixels of one cluster alone leave none to try the map on"
         return table, {**row, "sentence": verdict_sentence(row)}
-    mapped = crossed.mapped(part.bins)
     row["n_folds"], row["n_unseen"] = len(crossed.maps), crossed.n_unseen(part.bins)
-    row["ece_after"] = float(error_after(positives, mapped.sum(axis=0), float(pixels.sum())))
-    row |= _judged(part, mapped, before, row["ece_after"], confidence, seed)
+    row |= _judged(part, crossed, confidence, seed)
     return table, {**row, "sentence": verdict_sentence(row)}
 
 
 NOTHING = "no image has probabilities"
 
 
-def _judged(
-    part: Part, mapped: Float64Array, before: Float64Array, after: float, confidence: float, seed: int
-) -> dict[str, Any]:
-    """gain_low, gain_high, verdict and reason: the interval of ECE before less ECE after, the maps held as they are."""
-    effective = part.clusters.effective(part.bins.pixels.sum(axis=1))
-    reason = _reason(after, part.clusters.n, effective)
+def _judged(part: Part, crossed: CrossFit, confidence: float, seed: int) -> dict[str, Any]:
+    """Errors before and after, the interval of what is gained, with the maps held as they are, and the verdict."""
+    n_parts = len(crossed.maps)
+    low, high, after = map(float, over_parts(part.bins.sum_by(crossed.folds, n_parts), crossed.used)[0])
+    found = {"ece_before_low": low, "ece_before_high": high, "ece_after": after}
+    reason = _reason(after, part.clusters.n, part.clusters.effective(part.bins.pixels.sum(axis=1)))
     if reason:
-        return {"reason": reason}
+        return {**found, "reason": reason}
     draws = draws_of(part.clusters, seed)
-    pixels, positives = draws.sums(part.bins.pixels), draws.sums(part.bins.positives)
-    again = bound_gaps(pixels, positives, _of_one(draws.sums, part.bins.soft))[:, 0]
-    after_again = error_after(positives, draws.sums(mapped), pixels.sum(axis=1))
-    gain = interval(before - after, again - after_again[:, np.newaxis], confidence, lambda x: min(max(x, -1.0), 1.0))
+    of_parts = [np.flatnonzero(crossed.folds == fold) for fold in range(n_parts)]
+    drawn = [draws.of(rows).bins(part.bins.take(rows)) for rows in of_parts]
+    pixels, positives = (np.stack([getattr(one, name) for one in drawn], axis=1) for name in ("pixels", "positives"))
+    n_bins = pixels.shape[2]
+    soft = np.stack([one.soft for one in drawn], axis=1).ravel()
+    again = over_parts(Bins(pixels.reshape(-1, n_bins), positives.reshape(-1, n_bins), soft), crossed.used)
+    gain = interval(
+        np.array([low, high]) - after, again[:, :2] - again[:, 2:], confidence, lambda x: min(max(x, -1.0), 1.0)
+    )
     verdict = "better" if gain[0] > 0 else "worse" if gain[1] < 0 else "cannot tell"
     reason = "the interval of the gain holds 0" if verdict == "cannot tell" else ""
-    return {"gain_low": gain[0], "gain_high": gain[1], "verdict": verdict, "reason": reason}
+    return {**found, "gain_low": gain[0], "gain_high": gain[1], "verdict": verdict, "reason": reason}
 
 
 def _reason(value: float, n_clusters: int, effective: float) -> str:
@@ -195,11 +196,6 @@ def _mean(of_images: Float64Array) -> Float64Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: Float64Array = np.where(known, of_images, 0.0).sum(axis=0) / known.sum(axis=0)
     return mean
-
-
-def _of_one(sums: Any, column: Float64Array) -> Float64Array:
-    summed: Float64Array = sums(column[:, np.newaxis])[:, 0]
-    return summed
 
 
 def of_rows(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:

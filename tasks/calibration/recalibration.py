@@ -4,12 +4,14 @@ The map is histogram binning made monotone: in each bin the share of foreground 
 never falls, weighted by pixels (isotonic regression; Zadrozny and Elkan 2002). A bin without pixels has no value.
 
 It is judged cross-fitted: clusters are put into FOLDS parts at random, and the pixels of each part are mapped by what
-the other parts say. All pixels of a bin then have one known probability, so the error after the map has no bounds:
+the other parts say. All pixels of a bin of a part then have one known probability, so the error has no bounds:
 
-    ECE after = sum_k |m_k - sum_f n_kf v_kf| / sum_k n_k
+    ECE after = sum_f sum_k |m_kf - n_kf v_kf| / sum_f sum_k n_kf
 
-with n_kf pixels of part f in bin k, and v_kf the map of the other parts. Where they have no pixel in the bin, the value
-is that of the nearest bin that has, which is counted.
+with n_kf pixels of part f in bin k, m_kf of them foreground, and v_kf the map of the other parts. Each part is held
+against its own map: over all parts together what one map says too much the others say too little, and any map would
+seem right. ECE before is the mean over the same parts, weighted by pixels, as smaller sets have larger errors by chance
+alone. Where the other parts have no pixel in a bin, the value is that of the nearest bin that has, which is counted.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from segscale.tasks.calibration.bins import Bins
+from segscale.tasks.calibration.gaps import bound_gaps
 from segscale.tasks.calibration.resampling import Clusters
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 
@@ -51,10 +54,6 @@ class CrossFit:
     used: Float64Array
     """(FOLDS, B) the same, with the value of the nearest bin where there was none."""
 
-    def mapped(self, bins: Bins) -> Float64Array:
-        """(n, B) sums of the mapped probabilities of the rows of bins, each by the map of its part."""
-        return bins.pixels * self.used[self.folds]
-
     def n_unseen(self, bins: Bins) -> int:
         """Pixels in bins that the images of the map never had."""
         return int((bins.pixels * np.isnan(self.maps[self.folds])).sum())
@@ -81,7 +80,17 @@ def _nearest(values: Float64Array) -> Float64Array:
     return nearest
 
 
-def error_after(positives: Float64Array | Int64Array, mapped: Float64Array, n: Float64Array | float) -> Float64Array:
-    """(R,) ECE of rows of positives and sums of mapped probabilities (R, B), with n pixels (R,)."""
-    error: Float64Array = np.abs(positives - mapped).sum(axis=-1) / n
-    return error
+def over_parts(bins: Bins, used: Float64Array) -> Float64Array:
+    """(R, 3) ECE before, low and high, and ECE after, of rows of bins: F to a row of the answer, a row for each part.
+
+    used: (F, B) the map that each part is mapped by. NaN where no part has pixels.
+    """
+    n_parts, n_bins = used.shape
+    n = bins.pixels.sum(axis=1).reshape(-1, n_parts)
+    gaps = bound_gaps(bins.pixels, bins.positives, bins.soft)[:, 0].reshape(-1, n_parts, 2)
+    before = np.where(n[..., np.newaxis] > 0, gaps, 0.0) * n[..., np.newaxis]
+    shape = (-1, n_parts, n_bins)
+    after = np.abs(bins.positives.reshape(shape) - bins.pixels.reshape(shape) * used).sum(axis=(1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sums: Float64Array = np.column_stack([before.sum(axis=1), after]) / n.sum(axis=1)[:, np.newaxis]
+    return sums

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from segscale.tasks.calibration.bins import sum_by
+from segscale.tasks.calibration.bins import Bins, sum_by
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 
 GROUPS = 500
@@ -47,6 +48,15 @@ class Draws:
     """(n,) the group of each image or unit."""
     weights: Float64Array
     """(REPLICATES, groups)."""
+
+    def of(self, rows: Int64Array | NDArray[np.intp]) -> Draws:
+        """The same resamples of some of the images or units."""
+        return Draws(self.groups[rows], self.weights)
+
+    def bins(self, bins: Bins) -> Bins:
+        """Weighted sums of the rows of bins, a row for each resample."""
+        soft = self.sums(bins.soft[:, np.newaxis])[:, 0]
+        return Bins(self.sums(bins.pixels), self.sums(bins.positives), soft)  # type: ignore[arg-type]
 
     def sums(self, rows: Int64Array | Float64Array) -> Float64Array:
         """(REPLICATES, K) weighted sums of rows (n, K)."""

@@ -89,8 +89,8 @@ def test_as_pixels_say_it_by_stratum(report: str) -> None:
 
 
 def test_strata_of_sizes_and_units_and_clusters(report: str) -> None:
-    whole = segscale.calibration(report, by=("reference_volume:0,110",), unit="patient").errors
-    assert set(whole["stratum"]) > {"", "reference_volume=[110,inf)"}
+    whole = segscale.calibration(report, by=("reference_volume:0,225",), unit="patient").errors
+    assert set(whole["stratum"]) > {"", "reference_volume=[225,inf)"}
     assert whole.loc[0, ["unit", "n", "n_clusters"]].tolist() == ["patient", 24, 24]
     clustered = segscale.calibration(report, cluster_by="site").errors
     assert clustered["reason"].str.startswith("2 clusters tell as much as 2.0 of one size").all()
@@ -153,7 +153,8 @@ def test_the_map_as_a_file(kind: str, report: str, tmp_path: Path) -> None:
             id="no such stratum",
         ),
         pytest.param(
-            [str(FIXTURES / "first"), "--cluster-by", "nowhere"], "--cluster-by: expected a column", id="no such cluster"
+            [str(FIXTURES / "first"), "--cluster-by", "nowhere"], "--cluster-by: expected a column",
+            id="no such cluster",
         ),
         pytest.param([str(FIXTURES / "first"), "--head", "other"], "--head: expected a head", id="no such head"),
         pytest.param(

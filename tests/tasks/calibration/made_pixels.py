@@ -26,11 +26,11 @@ class Pixels:
                 [int((one & reference).sum()) for one in at], [int(one.sum()) for one in at],
                 int(reference.sum()), p.size, float(p.sum()) if with_soft else np.nan,
             ))  # fmt: skip
-        true_positive, predicted, reference_sum, n_pixels, soft = zip(*counts, strict=True)
+        true_positive, predicted, reference_sum, n_pixels, soft = ([one[place] for one in counts] for place in range(5))
         shape = (len(counts), n_bins - 1)
         return bins_of(
             np.array(true_positive, np.int64).reshape(shape), np.array(predicted, np.int64).reshape(shape),
-            np.array(reference_sum), np.array(n_pixels), np.array(soft),
+            np.array(reference_sum, np.int64), np.array(n_pixels, np.int64), np.array(soft, np.float64),
         )  # fmt: skip
 
 
