@@ -43,7 +43,7 @@ class Bins:
         return Bins(
             sum_by(self.pixels, codes, n),
             sum_by(self.positives, codes, n),
-            np.bincount(codes, weights=self.soft, minlength=n),
+            np.bincount(codes, weights=self.soft, minlength=n).astype(np.float64),
         )
 
 

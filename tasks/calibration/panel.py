@@ -59,12 +59,12 @@ def _binned(panel: Panel, thresholds: pd.DataFrame, head: Hashable, one: ClassCo
         raise ArgumentError("thresholds: expected the images of per_image, in their order, each once, got others")
     counts = one.counts.take(places)
     n_kept = sum(str(name).startswith("predicted_") for name in rows)
-    columns = (
+    true_positive, predicted = (
         np.stack([rows[pair_names(k)[side]].to_numpy(np.int64) for k in range(1, n_kept + 1)], axis=1)
         for side in (0, 1)
     )
     n_pixels = counts.true_positive + counts.false_positive + counts.false_negative + counts.true_negative
-    bins = bins_of(*columns, counts.reference_sum, n_pixels, counts.soft_prediction_sum)
+    bins = bins_of(true_positive, predicted, counts.reference_sum, n_pixels, counts.soft_prediction_sum)
     if panel.units is not None:
         of_units, codes = np.unique(panel.units.members[places], return_inverse=True)
         places, bins = of_units.astype(np.int64), bins.sum_by(codes, len(of_units))

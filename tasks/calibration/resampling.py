@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segscale.tasks.calibration.bins import Bins, sum_by
+from segscale.tasks.calibration.bins import Bins
 from segscale.tasks.metrics.count_columns import Float64Array, Int64Array
 
 GROUPS = 500
@@ -58,15 +59,11 @@ class Draws:
         soft = self.sums(bins.soft[:, np.newaxis])[:, 0]
         return Bins(self.sums(bins.pixels), self.sums(bins.positives), soft)  # type: ignore[arg-type]
 
-    def sums(self, rows: Int64Array | Float64Array) -> Float64Array:
-        """(REPLICATES, K) weighted sums of rows (n, K)."""
+    def sums(self, rows: NDArray[Any]) -> Float64Array:
+        """(REPLICATES, K) weighted sums of rows (n, K); of counts they are exact below 2**53."""
         n_groups = self.weights.shape[1]
-        if rows.dtype == np.float64:
-            columns = [np.bincount(self.groups, weights=column, minlength=n_groups) for column in rows.T]
-            summed: Float64Array = np.stack(columns, axis=1)
-        else:
-            summed = sum_by(rows, self.groups, n_groups).astype(np.float64)
-        return self.weights @ summed
+        columns = [np.bincount(self.groups, weights=column, minlength=n_groups) for column in rows.T]
+        return self.weights @ np.stack(columns, axis=1)
 
 
 def draws_of(clusters: Clusters, seed: int) -> Draws:

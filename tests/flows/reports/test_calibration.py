@@ -75,13 +75,14 @@ def report(tmp_path: Path) -> str:
 
 def test_as_pixels_say_it_by_stratum(report: str) -> None:
     found = segscale.calibration(report, by=("site",))
-    errors = found.errors[found.errors["aggregation"] == "pooled"].set_index(["stratum", "metric"])
+    pooled = found.errors[found.errors["aggregation"] == "pooled"].to_dict("records")
+    errors: dict[Any, Any] = {(row["stratum"], row["metric"]): row for row in pooled}
     for stratum, chosen in (("", slice(None)), ("site=x", slice(0, None, 2)), ("site=y", slice(1, None, 2))):
         truths = true_errors(PROBABILITIES[chosen].ravel(), REFERENCES[chosen].ravel(), 64)
         for metric, truth in zip(("ece", "ace", "mce"), truths, strict=True):
-            row = errors.loc[(stratum, metric)]
+            row = errors[stratum, metric]
             assert row["low"] - 1e-9 <= truth <= row["high"] + 1e-9
-    assert errors.loc[("site=x", "ece"), "interval_low"] > errors.loc[("site=y", "ece"), "interval_high"]
+    assert errors["site=x", "ece"]["interval_low"] > errors["site=y", "ece"]["interval_high"]
     assert found.recalibration["verdict"].tolist() == ["better"]
     diagram = found.reliability[found.reliability["stratum"] == "site=y"]
     assert diagram["n_pixels"].sum() == N_PIXELS * N_IMAGES / 2
@@ -91,11 +92,13 @@ def test_as_pixels_say_it_by_stratum(report: str) -> None:
 def test_strata_of_sizes_and_units_and_clusters(report: str) -> None:
     whole = segscale.calibration(report, by=("reference_volume:0,225",), unit="patient").errors
     assert set(whole["stratum"]) > {"", "reference_volume=[225,inf)"}
-    assert whole.loc[0, ["unit", "n", "n_clusters"]].tolist() == ["patient", 24, 24]
+    first: dict[Any, Any] = whole.iloc[0].to_dict()
+    assert [first[name] for name in ("unit", "n", "n_clusters")] == ["patient", 24, 24]
     clustered = segscale.calibration(report, cluster_by="site").errors
     assert clustered["reason"].str.startswith("2 clusters tell as much as 2.0 of one size").all()
     # Sums over pixels know no units.
-    assert whole.loc[0, ["low", "high"]].tolist() == pytest.approx(clustered.loc[0, ["low", "high"]].tolist())
+    for end in ("low", "high"):
+        assert first[end] == pytest.approx(float(clustered[end].iloc[0]))
 
 
 def test_what_is_lost_is_counted(tmp_path: Path) -> None:
