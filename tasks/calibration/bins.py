@@ -52,10 +52,16 @@ def sum_by(rows: Int64Array, codes: NDArray[np.intp] | Int64Array, n: int) -> In
     sums = np.zeros((n, *rows.shape[1:]), np.int64)
     if not len(rows):
         return sums
+    if n == 1:
+        return rows.sum(axis=0, keepdims=True)
     order = np.argsort(codes, kind="stable")
     in_order = np.asarray(codes)[order]
     starts = np.flatnonzero(np.diff(in_order, prepend=-1))
-    sums[in_order[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+    if starts.size == len(rows):
+        # Most images are a cluster each: there is nothing to add.
+        sums[codes] = rows
+    else:
+        sums[in_order[starts]] = np.add.reduceat(rows[order], starts, axis=0)
     return sums
 
 

@@ -54,7 +54,8 @@ def _binned(panel: Panel, thresholds: pd.DataFrame, head: Hashable, one: ClassCo
     rows = rows[known]
     # Both tables are in the order of the catalog, so what is left of the images has the order of the rows.
     image_ids = panel.images["image_id"]
-    places = np.flatnonzero(image_ids.isin(rows["image_id"]).to_numpy(bool))
+    all_there = len(rows) == len(image_ids)
+    places = np.arange(len(rows)) if all_there else np.flatnonzero(image_ids.isin(rows["image_id"]).to_numpy(bool))
     if not np.array_equal(image_ids.to_numpy(object)[places], rows["image_id"].to_numpy(object)):
         raise ArgumentError("thresholds: expected the images of per_image, in their order, each once, got others")
     counts = one.counts.take(places)
