@@ -53,7 +53,8 @@ def sum_by(rows: Int64Array, codes: NDArray[np.intp] | Int64Array, n: int) -> In
     if not len(rows):
         return sums
     if n == 1:
-        return rows.sum(axis=0, keepdims=True)
+        np.sum(rows, axis=0, keepdims=True, out=sums)
+        return sums
     order = np.argsort(codes, kind="stable")
     in_order = np.asarray(codes)[order]
     starts = np.flatnonzero(np.diff(in_order, prepend=-1))
