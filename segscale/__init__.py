@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
+    from segscale.flows.reports.calibration import Calibration
+    from segscale.flows.reports.decided import calibration, gate, plan, strata
     from segscale.flows.reports.gate import GateResult
-    from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, plan, reconcile, rescore, strata
+    from segscale.flows.reports.library import compare, diagnose, nnunet_summary, reconcile, rescore
     from segscale.flows.reports.reconcile import Reconciliation
     from segscale.flows.reports.strata import StrataResult
     from segscale.flows.reports.study_plan import PlanResult
@@ -52,10 +54,10 @@ _HOMES = {
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
+    "flows.reports.calibration": ("Calibration",),
     "flows.reports.gate": ("GateResult",),
-    "flows.reports.library": (
-        "compare", "diagnose", "gate", "nnunet_summary", "plan", "reconcile", "rescore", "strata",
-    ),
+    "flows.reports.decided": ("calibration", "gate", "plan", "strata"),
+    "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "reconcile", "rescore"),
     "flows.reports.reconcile": ("Reconciliation",),
     "flows.reports.strata": ("StrataResult",),
     "flows.reports.study_plan": ("PlanResult",),
@@ -74,6 +76,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Calibration",
     "ClusterLostError",
     "ConfigError",
     "DataError",
@@ -88,6 +91,7 @@ __all__ = [
     "SegscaleError",
     "StrataResult",
     "SurfaceDistances",
+    "calibration",
     "check_arrays",
     "compare",
     "count_overlap",

@@ -15,7 +15,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 _FOLDER = Path(__file__).parent
 _LOCK = RLock()
 _TO_BE_TOLD: list[Callable[[], None]] = []
-SOURCES = ("bit_rows.py", "lesions/*.py", "metrics/*.py", "readers/*.py", "surfaces/*.py")
+SOURCES = ("bit_rows.py", "calibration/*.py", "lesions/*.py", "metrics/*.py", "readers/*.py", "surfaces/*.py")
 """Of `tasks`, where functions are compiled."""
 logger = logging.getLogger("segscale")
 

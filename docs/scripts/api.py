@@ -20,9 +20,7 @@ in [contract.md](contract.md), the columns of the tables in [reports.md](reports
 SECTIONS = {
     "Reports": (
         "open_report", "open_runs", "Report", "rescore", "compare", "gate", "GateResult", "strata", "StrataResult",
-        "plan", "PlanResult",
-        "diagnose", "nnunet_summary",
-        "reconcile", "Reconciliation",
+        "plan", "PlanResult", "calibration", "Calibration", "diagnose", "nnunet_summary", "reconcile", "Reconciliation",
     ),
     "Counting": ("count_overlap", "OverlapCounts", "check_arrays"),
     "Lesions": ("lesions", "Lesions", "LesionCounts"),

@@ -10,9 +10,10 @@ import click
 from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.terminal import FAILURES, LOST, WRONG
 
-READERS = frozenset(
-    {"check", "compare", "diagnose", "export", "gate", "init", "plan", "reconcile", "rescore", "strata", "verify"}
-)
+READERS = frozenset({
+    "calibration", "check", "compare", "diagnose", "export", "gate", "init", "plan", "reconcile", "rescore", "strata",
+    "verify",
+})  # fmt: skip
 """Commands that commit nothing."""
 
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from segscale.flows.cli.calibration import calibration_command
 from segscale.flows.cli.check import check_command
 from segscale.flows.cli.ending import failed, last_words, printed
 from segscale.flows.cli.evaluate import evaluate_command
@@ -26,7 +27,7 @@ from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
     "Evaluate": (evaluate_command, init_command, check_command, run_command, demo_command),
-    "Read reports": (*REPORT_COMMANDS, gate_command, strata_command, plan_command),
+    "Read reports": (*REPORT_COMMANDS, gate_command, strata_command, plan_command, calibration_command),
     "Train a network": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,
     "Look after a store": STORE_COMMANDS,

@@ -56,6 +56,8 @@ PLAN = {
     **{name: GATE[name] for name in ("aggregation", "group_by", "unit", "cluster_by", "head")},
 }
 """The same of the plan of a study."""
+CALIBRATION = {name: GATE[name] for name in ("group_by", "unit", "cluster_by", "head")} | {"map": "--map"}
+"""The same of calibration."""
 
 
 def in_options(text: str) -> str:

@@ -9,9 +9,9 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 
 from segscale.flows.prefect.artifacts import publish_table, publish_text
+from segscale.flows.reports.decided import gate
 from segscale.flows.reports.gate import GateResult
 from segscale.flows.reports.gate_files import markdown
-from segscale.flows.reports.library import gate
 
 SHOWN = ["stratum", "class_name", "metric", "aggregation", "question", "base", "new", "estimate", "low", "high",
          "bound", "verdict", "n", "n_missing_new", "sentence"]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from segscale.flows.prefect.artifacts import publish_table
-from segscale.flows.reports.library import strata
+from segscale.flows.reports.decided import strata
 from segscale.flows.reports.strata import ORDER
 
 GAPS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from segscale.flows.prefect.artifacts import publish_table
-from segscale.flows.reports.library import plan
+from segscale.flows.reports.decided import plan
 
 SIZES = ["stratum", "class_name", "metric", "aggregation", "goal", "target", "clusters", "clusters_low",
          "clusters_high", "images", "n_clusters", "now", "told", "sentence"]  # fmt: skip

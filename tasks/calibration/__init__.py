@@ -1,0 +1,1 @@
+"""Calibration: whether probabilities are as frequent as they say, from counts at thresholds."""
