@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
+    from segscale.flows.price import price
     from segscale.flows.reports.gate import GateResult
     from segscale.flows.reports.library import compare, diagnose, gate, nnunet_summary, reconcile, rescore
     from segscale.flows.reports.reconcile import Reconciliation
@@ -50,6 +51,7 @@ _HOMES = {
     "flows.evaluate": ("run",),
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
+    "flows.price": ("price",),
     "flows.reports.gate": ("GateResult",),
     "flows.reports.library": ("compare", "diagnose", "gate", "nnunet_summary", "reconcile", "rescore"),
     "flows.reports.reconcile": ("Reconciliation",),
@@ -96,6 +98,7 @@ __all__ = [
     "open_runs",
     "precision",
     "preview",
+    "price",
     "reconcile",
     "rescore",
     "run",

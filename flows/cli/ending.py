@@ -10,7 +10,9 @@ import click
 from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.terminal import FAILURES, LOST, WRONG
 
-READERS = frozenset({"check", "compare", "diagnose", "export", "gate", "init", "reconcile", "rescore", "verify"})
+READERS = frozenset({
+    "check", "compare", "diagnose", "export", "gate", "init", "price", "reconcile", "rescore", "verify",
+})  # fmt: skip
 """Commands that commit nothing."""
 
 
