@@ -114,9 +114,7 @@ def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False) if name == "thresholds" else frame
 
 
-def per_image_table(
-    counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings
-) -> pd.DataFrame:
+def per_image_table(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
     """The table per_image of what was counted, without the identity of a run."""
     repeats, frame = layout.rows_per_image, counted.frame
     of_image = catalog.loc[catalog.index.repeat(repeats)].reset_index(drop=True)

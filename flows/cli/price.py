@@ -45,7 +45,9 @@ class Column(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
 @click.option("--split", metavar="NAME", help="Images of this split, whatever dataset.split says.")
 @click.option("--where", "where", type=Column(), multiple=True, help="Images with this value; may be repeated.")
-@click.option("--precision", "precisions", multiple=True, metavar="NAME", help="May be repeated; default: all.")
+@click.option(
+    "--precision", "precisions", multiple=True, metavar="NAME", help="May be repeated; default: what the engine offers."
+)
 @click.option("--output", metavar="DIR", help="Where the tables go; default: beside the reports of the data set.")
 @options.quiet
 @options.as_json
@@ -66,10 +68,11 @@ def price_command(
     check_sources(resolved)
     check_model_path(resolved)
     # What comes next loads libraries for a second or more.
-    from segscale.flows.price import PRECISIONS, Sampling, price_precisions, write_price
+    from segscale.flows.price import price_precisions, write_price
     from segscale.flows.reports.tables import tables_as_json
+    from segscale.flows.sampling import Sampling
 
-    priced = price_precisions(resolved, Sampling(images, seed, dict(where)), precisions or PRECISIONS)
+    priced = price_precisions(resolved, Sampling(images, seed, dict(where)), precisions)
     folder = write_price(priced, output or priced.folder)
     if as_json:
         print(tables_as_json(priced.tables, folder=folder))
@@ -85,9 +88,10 @@ def describe(priced: Priced, width: int | None = None) -> str:
     facts, precisions = priced.facts, priced.tables["precisions"]
     there = precisions[precisions["reason"] == ""]
     heads = facts["prediction"]["heads"]
+    drawn = f"{facts['n_images']} of {counted(facts['n_listed'], 'image')} of {facts['dataset']} (seed {facts['seed']})"
+    engine = f"{there['engine'].iloc[0]} on {there['device'].iloc[0]}"
     lines = [
-        f"{facts['model']} on {facts['n_images']} of {counted(facts['n_listed'], 'image')} of {facts['dataset']} "
-        f"(seed {facts['seed']}), {there['engine'].iloc[0]} on {there['device'].iloc[0]}; changes are against float32",
+        f"{facts['model']} on {drawn}, {engine}; changes are against float32",
         "",
         *_speeds(there).lines(width),
         *(f"{one.precision} is not priced: {one.reason}" for one in precisions.itertuples() if one.reason),

@@ -28,7 +28,7 @@ WORST = "of the worst image there is one: an interval of the largest change woul
 MEASURES: dict[str, str | None] = {
     "class_index": "Int64", "class_name": "str", "measure": "str",
     **dict.fromkeys(["full", "value", "change", "low", "high"], "float64"), "interval_reason": "str",
-    "n_images": "Int64", "image_id": "str",
+    "n_images": "Int64", "image_id": None,
 }  # fmt: skip
 IMAGES = ("image_id", "class_index", "class_name", "dice_full", "dice", "change", "size", "labels_dice")
 
