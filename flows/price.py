@@ -183,6 +183,9 @@ def _predicted(run: Run, prediction: Prediction, engine: Engine) -> _Predicted:
 
 def _price(run: Run, prediction: Prediction, full: _Predicted, reduced: _Predicted) -> Price:
     ledger = Ledger(run.store)
+    both = set.intersection(*(set(one.per_image.query("status == 'ok'")["image_id"]) for one in (full, reduced)))
+    if not both:
+        raise ConfigError("dataset: no image could be predicted both in float32 and in the priced precision")
     rows = [
         row
         for ingest_key, key in reduced.keys.items()
@@ -192,6 +195,7 @@ def _price(run: Run, prediction: Prediction, full: _Predicted, reduced: _Predict
             ledger.read(predict.STAGE, full.keys[ingest_key]),
             ledger.read(predict.STAGE, key),
             prediction,
+            both,
         )
     ]
     return price_of(full.per_image, reduced.per_image, pd.DataFrame(rows), run.config.metrics)
