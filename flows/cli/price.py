@@ -85,12 +85,13 @@ def price_command(
 
 def describe(priced: Priced, width: int | None = None) -> str:
     """Speeds, prices, and what there is to know beside them."""
-    facts, precisions = priced.facts, priced.tables["precisions"]
+    facts: Any = priced.facts
+    precisions: Any = priced.tables["precisions"]
     there = precisions[precisions["reason"] == ""]
     heads = facts["prediction"]["heads"]
     drawn = f"{facts['n_images']} of {counted(facts['n_listed'], 'image')} of {facts['dataset']} (seed {facts['seed']})"
     engine = f"{there['engine'].iloc[0]} on {there['device'].iloc[0]}"
-    lines = [
+    lines: list[str] = [
         f"{facts['model']} on {drawn}, {engine}; changes are against float32",
         "",
         *_speeds(there).lines(width),
@@ -130,8 +131,9 @@ _NAMES = {
 
 
 def _prices(priced: Priced) -> TextTable:
-    rows = []
-    for one in priced.tables["price"].itertuples():
+    rows: list[tuple[str, ...]] = []
+    table: Any = priced.tables["price"]
+    for one in table.itertuples():
         name = _NAMES[one.measure] + (f" ({one.image_id})" if one.image_id else "")
         form = "+.2e" if one.measure in ("per_sample", "pooled") else ".2e"
         own = "" if math.isnan(one.value) else f"{one.value:.6f}" if one.measure != "flipped" else f"{one.value:.2e}"

@@ -146,8 +146,8 @@ class _Units:
         """Of the ratio of the sums over images."""
         if not self.count:
             return np.nan, np.nan, f"0 units to be measured, fewer than {MIN_UNITS}"
-        sums = (sums_of_units(side, self.of_image, self.count) for side in (numerator, denominator))
-        (resampled,) = resample([UnitSums(*sums, 0.0)], settings.bootstrap, [settings.seed])
+        above, below = (sums_of_units(side, self.of_image, self.count) for side in (numerator, denominator))
+        (resampled,) = resample([UnitSums(above, below, 0.0)], settings.bootstrap, [settings.seed])
         return percentile_interval(resampled, settings, self.trouble)
 
     def quantile(self, sizes: Float64Array, settings: ScoreSettings) -> Interval:

@@ -159,7 +159,7 @@ def test_every_number_is_that_of_the_label_maps(folder: Path) -> None:
 
 
 def test_the_clock_tells_of_each_precision_or_why_not(folder: Path) -> None:
-    table = price.price(config_of(folder))["precisions"].set_index("precision")
+    table: Any = price.price(config_of(folder))["precisions"].set_index("precision")
     assert list(table.index) == ["float32", "bfloat16", "float16"]
     assert table["reason"].to_list() == ["", "", "precision float16 is not there: use float32"]
     for name in ("float32", "bfloat16"):

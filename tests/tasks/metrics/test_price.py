@@ -55,7 +55,7 @@ def test_intervals_agree_with_scipy(frame_of: Frames, row_of: Rows) -> None:
     dice = [np.array([2 * tp / (2 * tp + fp + fn) for tp, fp, fn in one]) for one in counts]
     change = dice[1] - dice[0]
     np.testing.assert_allclose(found.images["change"], change, atol=1e-12)
-    expected = {
+    expected: dict[tuple[str, str], tuple[Any, Any]] = {
         ("per_sample", "change"): (change, np.mean),
         ("image_mean", "change"): (np.abs(change), np.mean),
         ("image_95", "change"): (np.abs(change), lambda values, axis: np.quantile(values, 0.95, axis=axis)),
@@ -94,8 +94,8 @@ def test_intervals_agree_with_scipy(frame_of: Frames, row_of: Rows) -> None:
     ],
 )
 def test_what_an_image_changes_by(frame_of: Frames, full: Any, reduced: Any, size: float) -> None:
-    sides = (scored(frame_of, [one, FOUND]) for one in (full, reduced))
-    found = price(*sides, labels_of([1.0, 1.0], [0, 0]), SETTINGS)
+    before, after = (scored(frame_of, [one, FOUND]) for one in (full, reduced))
+    found = price(before, after, labels_of([1.0, 1.0], [0, 0]), SETTINGS)
     assert found.images["size"].iloc[0] == pytest.approx(size, nan_ok=True)
 
 
@@ -126,8 +126,8 @@ def test_failed_images_are_left_out_of_everything(frame_of: Frames, row_of: Rows
 def test_where_there_are_no_intervals(
     frame_of: Frames, settings: ScoreSettings, columns: dict[str, Any], reason: str
 ) -> None:
-    sides = (scored(frame_of, one, **columns) for one in drawn(9))
-    found = price(*sides, labels_of([0.9] * 9, [1] * 9), settings)
+    before, after = (scored(frame_of, one, **columns) for one in drawn(9))
+    found = price(before, after, labels_of([0.9] * 9, [1] * 9), settings)
     others = found.measures[found.measures["measure"] != "image_worst"]
     assert set(others["interval_reason"]) == {reason}
     assert others["low"].isna().all()
@@ -137,16 +137,16 @@ def test_clusters_are_drawn_as_a_whole(frame_of: Frames, row_of: Rows) -> None:
     """Of images that come in equal pairs a cluster tells what one of them tells, so intervals are wider."""
     full, reduced = ([one for one in side for _ in range(2)] for side in drawn(20))
     columns = {"patient": [f"p{place // 2}" for place in range(40)]}
-    tables = [scored(frame_of, one, **columns) for one in (full, reduced)]
+    before, after = (scored(frame_of, one, **columns) for one in (full, reduced))
     labels = labels_of([0.9] * 40, [place // 2 % 5 for place in range(40)])
-    by_patient = price(*tables, labels, ScoreSettings(bootstrap=2000, cluster_by="patient")).measures
-    by_image = price(*tables, labels, ScoreSettings(bootstrap=2000)).measures
+    by_patient = price(before, after, labels, ScoreSettings(bootstrap=2000, cluster_by="patient")).measures
+    by_image = price(before, after, labels, ScoreSettings(bootstrap=2000)).measures
     for measure in ("image_mean", "flipped", "per_sample"):
         widths = [row["high"] - row["low"] for row in (row_of(one, measure=measure) for one in (by_patient, by_image))]
         assert widths[0] == pytest.approx(np.sqrt(2) * widths[1], rel=0.15), measure
 
 
 def test_without_a_sound_image_there_is_no_price(frame_of: Frames) -> None:
-    sides = (scored(frame_of, [FOUND], failed=[0]) for _ in range(2))
+    before, after = (scored(frame_of, [FOUND], failed=[0]) for _ in range(2))
     with pytest.raises((ArgumentError, ValueError)):
-        price(*sides, labels_of([1.0], [0]), SETTINGS)
+        price(before, after, labels_of([1.0], [0]), SETTINGS)
