@@ -9,6 +9,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from segscale.flows.checks.model import ModelFile, find_model
@@ -131,6 +133,12 @@ class Run:
             logger.log(logging.WARNING if note.warns else logging.INFO, "%s", note.text)
         self._listing = replace(self._listing, notes=())
         return images
+
+    def keep_only(self, places: npt.NDArray[np.int64]) -> None:
+        """Leave these rows of the listing; how files are read is found out from all of them, as in a run."""
+        self.look()
+        assert self._listing is not None
+        self._listing = replace(self._listing, images=self._listing.images.iloc[places].reset_index(drop=True))
 
     def look(self) -> Looked:
         """How the files of the listing are read: as found before in this very listing, else as some of them tell now.

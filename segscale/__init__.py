@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segscale.flows.evaluate import run
     from segscale.flows.folder_pair import evaluate
     from segscale.flows.preview import preview
+    from segscale.flows.price import price
     from segscale.flows.reports.calibration import Calibration
     from segscale.flows.reports.decided import calibration, gate, plan, strata
     from segscale.flows.reports.gate import GateResult
@@ -55,6 +56,7 @@ _HOMES = {
     "flows.folder_pair": ("evaluate",),
     "flows.preview": ("preview",),
     "flows.reports.calibration": ("Calibration",),
+    "flows.price": ("price",),
     "flows.reports.gate": ("GateResult",),
     "flows.reports.decided": ("calibration", "gate", "plan", "strata"),
     "flows.reports.library": ("compare", "diagnose", "nnunet_summary", "reconcile", "rescore"),
@@ -109,6 +111,7 @@ __all__ = [
     "plan",
     "precision",
     "preview",
+    "price",
     "reconcile",
     "rescore",
     "run",

@@ -59,12 +59,20 @@ def measure_rates(
     `pixels` (N, H, W, C) and `recipe` (N, 4) are as `Engine.probabilities` takes them; `now` tells seconds. Each
     predicts the batch once before anything is measured, for what is compiled then.
     """
-    for engine in (reduced, full):
+    return EngineRates(reduced.facts.precision, *rates_in_turns((reduced, full), pixels, recipe, now))
+
+
+def rates_in_turns(
+    engines: Sequence[Engine],
+    pixels: NDArray[np.generic],
+    recipe: NDArray[np.float32],
+    now: Callable[[], float] = time.perf_counter,
+) -> list[tuple[float, ...]]:
+    """Images per second of each engine in each alternation; arguments as of `measure_rates`."""
+    for engine in engines:
         engine.probabilities(pixels, recipe)
-    turns = [(_rate(reduced, pixels, recipe, now), _rate(full, pixels, recipe, now)) for _ in range(ALTERNATIONS)]
-    return EngineRates(
-        reduced.facts.precision, tuple(reduced for reduced, _ in turns), tuple(full for _, full in turns)
-    )
+    turns = [[_rate(engine, pixels, recipe, now) for engine in engines] for _ in range(ALTERNATIONS)]
+    return list(zip(*turns, strict=True))
 
 
 def _rate(engine: Engine, pixels: NDArray[np.generic], recipe: NDArray[np.float32], now: Callable[[], float]) -> float:

@@ -80,7 +80,7 @@ def build_tables(
     slices: what `run_slices.collect_slices` found, where slices were counted. ignored: as `diagnose` has it.
     measured: what `run_measures.collect_measures` found.
     """
-    per_image = _per_image(counted, catalog, layout, settings)
+    per_image = per_image_table(counted, catalog, layout, settings)
     measures = measured.tables(per_image, catalog, layout, settings)
     aggregates, findings = _aggregated(per_image, measures.frames, settings, ignored)
     frames = {"per_image": per_image, **measures.frames, **aggregates, "failures": _failures(counted, catalog)}
@@ -114,7 +114,8 @@ def _encodable(name: str, frame: pd.DataFrame) -> pd.DataFrame | pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False) if name == "thresholds" else frame
 
 
-def _per_image(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
+def per_image_table(counted: Counted, catalog: pd.DataFrame, layout: Layout, settings: ScoreSettings) -> pd.DataFrame:
+    """The table per_image of what was counted, without the identity of a run."""
     repeats, frame = layout.rows_per_image, counted.frame
     of_image = catalog.loc[catalog.index.repeat(repeats)].reset_index(drop=True)
     compared = _compared(frame, layout)

@@ -32,6 +32,7 @@ it lies."""
 SEES_STORAGE = (
     "segscale.tasks.engine_plan",
     "segscale.tasks.ingest",
+    "segscale.tasks.label_changes",
     "segscale.tasks.network_input",
     "segscale.tasks.listed_facts",
     "segscale.tasks.predict",

@@ -29,7 +29,7 @@ SECTIONS = {
         "soft_tversky",
     ),
     "Surfaces": ("surface_distances", "SurfaceDistances", "stack_surface_scores"),
-    "Runs": ("evaluate", "load_config", "EvaluationConfig", "preview", "run"),
+    "Runs": ("evaluate", "load_config", "EvaluationConfig", "preview", "price", "run"),
     "Errors": ("SegscaleError", "ConfigError", "DataError", "ClusterLostError"),
 }  # fmt: skip
 

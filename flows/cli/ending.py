@@ -11,8 +11,8 @@ from segscale.errors import ClusterLostError, ConfigError, FirstImagesError
 from segscale.flows.cli.terminal import FAILURES, LOST, WRONG
 
 READERS = frozenset({
-    "calibration", "check", "compare", "diagnose", "export", "gate", "init", "plan", "reconcile", "rescore", "strata",
-    "verify",
+    "calibration", "check", "compare", "diagnose", "export", "gate", "init", "plan", "price", "reconcile", "rescore",
+    "strata", "verify",
 })  # fmt: skip
 """Commands that commit nothing."""
 

@@ -17,6 +17,7 @@ from segscale.flows.cli.help import Commands
 from segscale.flows.cli.init import init_command
 from segscale.flows.cli.jobs import STAGE_COMMANDS, demo_command, run_command, train_command
 from segscale.flows.cli.maintenance import STORE_COMMANDS
+from segscale.flows.cli.price import price_command
 from segscale.flows.cli.reports import REPORT_COMMANDS
 from segscale.flows.cli.serving import schedule_command, serve_command
 from segscale.flows.cli.stop import STOP, Stopped
@@ -26,7 +27,7 @@ from segscale.flows.cli.study_plan import plan_command
 from segscale.flows.cli.terminal import DONE
 
 HEADINGS = {
-    "Evaluate": (evaluate_command, init_command, check_command, run_command, demo_command),
+    "Evaluate": (evaluate_command, init_command, check_command, price_command, run_command, demo_command),
     "Read reports": (*REPORT_COMMANDS, gate_command, strata_command, plan_command, calibration_command),
     "Train a network": (train_command,),
     "One stage of a run alone": STAGE_COMMANDS,

@@ -148,6 +148,7 @@ def override(
     scheduler: str | None = None,
     rescan: bool = False,
     replan: bool = False,
+    split: str | None = None,
 ) -> EvaluationConfig:
     """The configuration with what the command line says instead. Raises ConfigError as `parse_config` does."""
     document = config.model_dump()
@@ -163,6 +164,8 @@ def override(
         document["dataset"]["rescan"] = True
     if replan:
         document["model"]["replan"] = True
+    if split is not None:
+        document["dataset"]["split"] = split
     return _validated(document, "command line")
 
 

@@ -183,12 +183,26 @@ def _sums_of_class(
     return [sums for metric in metrics for sums in sums_of_metric(metric, counts, units, settings)]
 
 
-def by_method(resampled: Resampled, settings: ScoreSettings, trouble: str = "") -> list[dict[str, Any]]:
-    """method, low, high and reason of each method; trouble: why there is none of them ("" if there may be)."""
+def percentile_interval(resampled: Resampled, settings: ScoreSettings, trouble: str = "") -> Interval:
+    """The percentile interval of an estimate: low, high, ""; or NaN, NaN and why. `trouble` is why there can be none.
+
+    As in `intervals`: fewer than 10 units have none, nor has what more than 5 % of the resamples leave undefined.
+    """
+    trouble = _trouble_of(resampled, trouble)
+    return (np.nan, np.nan, trouble) if trouble else _percentile(resampled, settings)
+
+
+def _trouble_of(resampled: Resampled, trouble: str) -> str:
     if not trouble and resampled.n_units < MIN_UNITS:
         trouble = f"{resampled.n_units} units to be measured, fewer than {MIN_UNITS}{_of_scarcest(resampled)}"
     if not trouble and np.isnan(resampled.estimate):
         trouble = INFINITE
+    return trouble
+
+
+def by_method(resampled: Resampled, settings: ScoreSettings, trouble: str = "") -> list[dict[str, Any]]:
+    """method, low, high and reason of each method; trouble: why there is none of them ("" if there may be)."""
+    trouble = _trouble_of(resampled, trouble)
     rows = []
     for method, interval in (("percentile", _percentile), ("bca", _bca), ("delta", _delta)):
         low, high, reason = (np.nan, np.nan, trouble) if trouble else interval(resampled, settings)
