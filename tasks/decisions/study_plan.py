@@ -12,7 +12,15 @@ import pandas as pd
 from segscale.errors import ArgumentError
 from segscale.tasks.decisions.answers import Answer, answers
 from segscale.tasks.decisions.lost import lost_images
-from segscale.tasks.decisions.questions import AGGREGATIONS, DECIDABLE, Aggregation, Asked, Question, expect_decidable
+from segscale.tasks.decisions.questions import (
+    AGGREGATIONS,
+    DECIDABLE,
+    Aggregation,
+    Asked,
+    Kind,
+    Question,
+    expect_decidable,
+)
 from segscale.tasks.decisions.single_run import chosen_head
 from segscale.tasks.decisions.study_size import (
     clusters_for_width,
@@ -120,7 +128,7 @@ def study_plan(
 
 def _questions(asked: StudyAsked, is_difference: bool) -> Asked:
     chosen: list[Aggregation] = [one for one in AGGREGATIONS if one in asked.aggregations]
-    kind = "not worse" if is_difference else "floor"
+    kind: Kind = "not worse" if is_difference else "floor"
     every = tuple(Question(kind, DECIDABLE[asked.metric], one, -asked.margin, asked.margin) for one in chosen)
     return Asked(every, every)
 

@@ -91,7 +91,7 @@ def look(team: Team, run: dict[str, Any], worker: subprocess.Popen[bytes]) -> Ni
 @pytest.fixture(scope="module")
 def good(scheduled: Team, worker: subprocess.Popen[bytes]) -> Night:
     run = scheduled.finished("lesions", 1, worker, "worker")
-    night = look(scheduled, run)
+    night = look(scheduled, run, worker)
     # From now on it is due at two in the night, so that it does not begin beside what comes.
     schedule(scheduled, "--pool")
     return night
@@ -108,7 +108,7 @@ def bad(scheduled: Team, good: Night, worker: subprocess.Popen[bytes]) -> Night:
     finished = scheduled.finished("lesions", len(before & ended(scheduled)) + 1, worker, "worker")
     assert finished["id"] not in {good.run["id"]}
     assert scheduled.news.wait(timeout=120), "nobody was told"
-    return look(scheduled, finished)
+    return look(scheduled, finished, worker)
 
 
 def ended(team: Team) -> set[str]:
