@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segscale.errors import ConfigError, ReportError
+from segscale.flows.reports.gate import independence
 from segscale.flows.reports.tables import COLUMNS, readable_reports, recorded_settings, tables_as_json
 from segscale.storage.nearby import why_not_written
 from segscale.storage.reports import Report, encode_report_table, open_report
@@ -129,14 +130,8 @@ def _joined(tables: list[pd.DataFrame], columns: dict[str, str]) -> pd.DataFrame
 
 
 def _notes(settings: ScoreSettings) -> tuple[str, ...]:
-    what = f"{settings.unit}, each with its images summed," if settings.unit else "images"
-    independent = (
-        f"{what} of one {settings.cluster_by} are taken together, those of different ones as independent"
-        if settings.cluster_by
-        else f"{what} are taken as independent of each other: no cluster_by says that some belong together"
-    )
     return (
-        independent,
+        independence(settings.unit, settings.cluster_by),
         "two numbers are bounds: where in its bin a probability lies is not in the report",
         "images without a prediction have no probabilities: they are counted and in no number",
     )

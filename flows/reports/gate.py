@@ -90,6 +90,7 @@ def _expect_enough(base: str | None, asking: Asking) -> None:
 
 
 def independence(unit: str, cluster_by: str) -> str:
+    """What is taken as independent of each other, as a sentence."""
     what = f"{unit}, each with its images summed," if unit else "images"
     if cluster_by:
         return f"{what} of one {cluster_by} are taken together, those of different ones as independent"
