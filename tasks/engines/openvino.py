@@ -37,8 +37,9 @@ class OpenVinoEngine:
     Pixels are normalised here and not in the graph: OpenVINO multiplies by the reciprocal instead of dividing, so that
     half of the values are another float32, and under bfloat16 it rounds the recipe as well.
 
-    int8 takes a quantised graph (`segscale.tasks.engines.quantisation`), and no other precision does. Raises EngineError
-    where OpenVINO is not installed, or the precision is not there on this CPU.
+    int8 takes a quantised graph (`segscale.tasks.engines.quantisation`), and no other precision does.
+
+    Raises EngineError where OpenVINO is not installed, or the precision is not there on this CPU.
     """
 
     def __init__(self, graph: OpenVinoGraph, *, precision: Precision = "float32", threads: int = 0) -> None:

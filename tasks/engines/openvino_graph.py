@@ -17,7 +17,10 @@ _FACTS, _TOPOLOGY, _WEIGHTS = "facts.json", "graph.xml", "graph.bin"
 
 @dataclass(frozen=True, slots=True)
 class OpenVinoGraph:
-    """A network (B, H, W, channels) -> one float32 (B, H, W, outputs) for each computed head; weights in float32, or most in int8."""
+    """A network (B, H, W, channels) -> one float32 (B, H, W, outputs) for each computed head.
+
+    Its weights are float32, those of a quantised one int8 for the most part.
+    """
 
     topology: bytes
     """The graph in OpenVINO's XML."""
