@@ -75,7 +75,8 @@ class Sample:
         every = list(pieces)
         piece = every[min(int(share * len(every)), len(every) - 1)]
         batch = next(read_batches(self.arrays[0], [piece], shape, facts))
-        return seen_image(batch.pixels[0], batch.recipes[0], facts.channels)[0]
+        seen: NDArray[np.float32] = seen_image(batch.pixels[0], batch.recipes[0], facts.channels)[0]
+        return seen
 
     def find_batch_size(self, engine: Engine, prediction: Prediction, memory_bytes: int) -> BatchSize | None:
         one_by_one = replace(prediction, batch_size=1)

@@ -86,7 +86,7 @@ def find_int8(
     """
     images, checked = _drawn(store, source.ingest_keys, sample, full, prediction)
     best: Int8 | None = None
-    tried = []
+    tried: list[str] = []
     for kept in KEPT:
         graph, engine = source.quantise(images, kept)
         parity = checked.compare(engine, full, prediction)

@@ -71,7 +71,7 @@ def _digest(images: Mapping[str, NDArray[np.float32]]) -> str:
     found = hashlib.sha256()
     for image in images.values():
         found.update(f"{image.shape}".encode())
-        found.update(np.ascontiguousarray(image))
+        found.update(np.ascontiguousarray(image).tobytes())
     return found.hexdigest()
 
 

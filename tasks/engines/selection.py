@@ -77,7 +77,7 @@ def choose_engine(
     if precision == "int8" and chosen == "keras":
         chosen, reasons = "openvino", ["int8 is for openvino, on CPUs"]
     int8 = precision == "fastest" and chosen == "openvino" and here.int8
-    if precision not in ("auto", "fastest"):
+    if precision != "auto" and precision != "fastest":
         return Choice(chosen, precision, ", ".join([*reasons, f"precision {precision} was asked for"]))
     if (chosen == "keras" and here.gpu) or (chosen == "openvino" and here.bfloat16):
         return Choice(chosen, "float32", ", ".join(reasons), "bfloat16", int8)
