@@ -105,6 +105,8 @@ def plan_engine(
         plan, taken = _contended(plan, engine, choice, build, sample, max_dice_change)
         if choice.int8 and int8 is not None:
             plan, taken = _int8_contended(plan, taken, engine, sample, int8, store, max_dice_change)
+        if plan.rates is None:
+            return plan, taken
         return replace(plan, reason=f'{plan.reason}; model.precision = "{plan.facts.precision}" pins it'), taken
     if engine.facts.precision == "float32":
         return plan, engine

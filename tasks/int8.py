@@ -118,7 +118,7 @@ def _drawn(
     if len(others) < LEAST_IMAGES or not checked:
         raise EngineError(
             f"precision int8 needs {LEAST_IMAGES} images to be calibrated on and others to be checked with, "
-            f"{LEAST_IMAGES * 4 // 3 + 1} in all; of the shards looked at {len(usable)} images can be predicted: "
+            f"{LEAST_IMAGES * 4 // 3} in all; of the shards looked at {len(usable)} images can be predicted: "
             "use float32"
         )
     random = np.random.default_rng(SEED)

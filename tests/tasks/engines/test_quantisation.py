@@ -48,25 +48,45 @@ def quantised(graph: OpenVinoGraph, images: dict[str, NDArray[np.float32]], cach
     return quantise(graph, images, folder=cache)
 
 
+def blur() -> keras.Model:
+    """Four means over 3x3 pixels after each other."""
+    image = keras.Input((None, None, 1))
+    values = image
+    for filters in (4, 4, 4, 1):
+        values = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(values)
+    model = keras.Model(image, values)
+    for layer in model.layers[1:]:
+        (kernel,) = layer.get_weights()
+        layer.set_weights([np.full(kernel.shape, 1 / (9 * kernel.shape[2]), np.float32)])
+    return model
+
+
 def types_of(graph: OpenVinoGraph) -> list[str]:
     network = load_openvino().Core().read_model(graph.topology, graph.weights)
     return [operation.get_type_name() for operation in network.get_ordered_ops()]
 
 
-def test_most_is_rounded_and_little_changes(
-    graph: OpenVinoGraph, quantised: OpenVinoGraph, pixels: NDArray[np.uint8]
+def test_inner_layers_are_rounded_to_256_steps_and_no_coarser(
+    pixels: NDArray[np.uint8], images: dict[str, NDArray[np.float32]], tmp_path: Path
 ) -> None:
-    assert "FakeQuantize" not in types_of(graph)
-    assert types_of(quantised).count("FakeQuantize") > 4
+    full = convert(blur(), 1, ensemble=False)
+    reduced = quantise(full, images, folder=tmp_path)
+    assert "FakeQuantize" not in types_of(full)
+    assert types_of(reduced).count("FakeQuantize") >= 2
+    recipes = np.tile(UNIT, (len(pixels), 1))
+    expected = OpenVinoEngine(full).probabilities(pixels, recipes)
+    found = OpenVinoEngine(reduced, precision="int8").probabilities(pixels, recipes)
+    # Two layers whose inputs, 0 to 1, are each half a step off at most; but for the few values beyond the mean of the
+    # images' largest ones, which NNCF cuts off there.
+    assert 0 < np.abs(found - expected).mean() < 1 / 255
+    assert expected.std() > 5 / 255
+
+
+def test_it_says_what_it_is(graph: OpenVinoGraph, quantised: OpenVinoGraph) -> None:
     assert (quantised.quantised, quantised.heads, quantised.stride) == (True, graph.heads, graph.stride)
     assert ", nncf 3." in quantised.made_with
-    recipes = np.tile(UNIT, (len(pixels), 1))
-    full = OpenVinoEngine(graph).probabilities(pixels, recipes)
-    reduced = OpenVinoEngine(quantised, precision="int8")
-    found = reduced.probabilities(pixels, recipes)
-    assert reduced.facts.precision == "int8"
-    assert reduced.facts.graph == quantised.content
-    assert 0 < np.abs(found - full).mean() < 0.1 * full.std()
+    facts = OpenVinoEngine(quantised, precision="int8").facts
+    assert (facts.precision, facts.graph) == ("int8", quantised.content)
 
 
 def test_it_is_quantised_once_for_equal_content(
