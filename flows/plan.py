@@ -23,7 +23,7 @@ from segscale.flows.stage import ShardPlan
 from segscale.flows.versions import installed_version
 from segscale.storage.ledger import Ledger, content_key, record_path
 from segscale.storage.objects import ObjectStore
-from segscale.tasks import predict
+from segscale.tasks import int8, predict
 from segscale.tasks.engine_plan import EnginePlan
 from segscale.tasks.metrics.regions import without_none
 from segscale.tasks.predict import PredictJob
@@ -35,6 +35,8 @@ logger = logging.getLogger("segscale")
 PLAN = "plan"
 SAMPLES = 3
 """So many shards are tried to plan on, where workers end at one."""
+CALIBRATION_SHARDS = 8
+"""From so many at most images are drawn for int8, beside the one that is planned on: reading all takes too long."""
 SHOWN = 3
 """Images and layers that a message names."""
 
@@ -46,8 +48,6 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
     nightly run costs what changed; a data set of another name is resolved anew.
     """
     prepared = preparation(config)
-    asked = os.environ.get("KERAS_BACKEND")
-    backend = (asked,) if asked else ()
     return content_key(
         {
             "dataset": config.dataset.name,
@@ -60,11 +60,18 @@ def plan_key(config: EvaluationConfig, model: ModelFile) -> str:
             "threshold": config.metrics.threshold,
             "keep": config.store.keep,
             # Another version of what computes is another plan, not a refusal of the old one.
-            "versions": {name: installed_version(name) for name in ("keras", "tensorflow", "openvino", *backend)},
-            "backend": "".join(backend),
+            "versions": {name: installed_version(name) for name in _libraries(config.model)},
+            "backend": os.environ.get("KERAS_BACKEND") or "",
             "code_version": predict.CODE_VERSION,
         }
     )
+
+
+def _libraries(model: Model) -> tuple[str, ...]:
+    """What computes, and for int8 what quantises."""
+    backend = os.environ.get("KERAS_BACKEND")
+    quantiser = ("nncf",) if model.precision in ("int8", "fastest") else ()
+    return ("keras", "tensorflow", "openvino", *((backend,) if backend else ()), *quantiser)
 
 
 def _said(model: Model) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def resolve(run: Run, catalog: pd.DataFrame) -> EnginePlan:
         check_sizes(config, known, catalog)
         return known
     give_model(run)
-    plan = _ask(run, _samples(catalog), shard_plans(config, catalog))
+    plan = _ask(run, _samples(catalog), _calibration_shards(catalog), shard_plans(config, catalog))
     check_facts(config, plan.facts.n_classes, plan.facts.channels, plan.facts.rescales)
     check_sizes(config, plan, catalog)
     logger.info("predict: %s, %s on %s: %s", plan.facts.name, plan.facts.precision, plan.facts.device, plan.reason)
@@ -160,6 +167,13 @@ def _samples(catalog: pd.DataFrame) -> list[str]:
     return [str(key) for key in catalog["shard"].value_counts(sort=True).index[:SAMPLES]]
 
 
+def _calibration_shards(catalog: pd.DataFrame) -> tuple[str, ...]:
+    """Shards of the whole set, from which images are drawn to calibrate int8; seeded, in the catalog's order."""
+    every = catalog["shard"].unique()
+    drawn = np.random.default_rng(int8.SEED).permutation(len(every))[:CALIBRATION_SHARDS]
+    return tuple(str(every[place]) for place in sorted(drawn))
+
+
 def asked_of(config: EvaluationConfig, model: ModelFile) -> Asked:
     """What the configuration says of the prediction with a model."""
     return Asked(
@@ -190,7 +204,7 @@ def give_model(run: Run) -> None:
     answered(client, client.register_plugin, plugin)
 
 
-def _ask(run: Run, keys: Sequence[str], planned: Mapping[str, ShardPlan]) -> EnginePlan:
+def _ask(run: Run, keys: Sequence[str], calibration: tuple[str, ...], planned: Mapping[str, ShardPlan]) -> EnginePlan:
     """What a worker plans with the first of the shards at which no worker ends: an image that ends them is for the
     stage to find and quarantine."""
     from segscale.flows.worker.engine_plugin import ENGINE_SECONDS, EngineUnavailable, plan_engine
@@ -199,7 +213,9 @@ def _ask(run: Run, keys: Sequence[str], planned: Mapping[str, ShardPlan]) -> Eng
     model, asked = run.config.model, asked_of(run.config, run.model)
     reason = ""
     for key in keys:
-        (outcome,) = run.workers.stream(plan_engine, [PredictJob(key, key)], run.store, model, asked, limits=limits)
+        job = PredictJob(key, key)
+        arguments = run.store, model, asked, (key, *calibration)
+        (outcome,) = run.workers.stream(plan_engine, [job], *arguments, limits=limits)
         if isinstance(outcome, Finished):
             if isinstance(outcome.result, EngineUnavailable):
                 raise ConfigError(f"model: {outcome.result.reason}")

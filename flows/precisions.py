@@ -39,6 +39,9 @@ OFFERED: Mapping[EngineName, tuple[Precision, ...]] = {
     "keras": ("bfloat16", "float16"),
 }
 """The reduced precisions of each engine; whether a machine has one is found out by building it."""
+_WHY_NOT: Mapping[Precision, str] = {
+    "int8": 'it is quantised when a run is planned, which says its price on images of the set: precision = "int8"'
+}
 _SPARE = 0.75
 """Of the memory that is free, so much may a batch take."""
 
@@ -70,7 +73,9 @@ def try_precisions(run: Run, ingest_key: str, asked: Collection[Precision]) -> t
         if precision == FULL or precision not in (asked or OFFERED[name]):
             continue
         if precision not in OFFERED[name]:
-            tried.append(Tried(precision, None, f"the engine {name} does not compute in {precision}"))
+            tried.append(
+                Tried(precision, None, _WHY_NOT.get(precision, f"the engine {name} does not compute in {precision}"))
+            )
             continue
         try:
             tried.append(Tried(precision, _build(run, name, precision)))

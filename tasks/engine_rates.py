@@ -35,6 +35,11 @@ class EngineRates:
         return tuple(reduced / full for reduced, full in zip(self.reduced, self.full, strict=True))
 
     @property
+    def ratio(self) -> float:
+        """How many times as fast it was, the median of the alternations."""
+        return _median(self.ratios)
+
+    @property
     def pays(self) -> bool:
         """Whether it was at least `GAIN` times as fast in each of them."""
         return min(self.ratios) >= GAIN

@@ -151,3 +151,17 @@ def _summary(compared: Mapping[str, list[_Comparison]], n_unusable: int) -> Pari
 def _largest(changes: NDArray[np.float64]) -> float:
     """Without signs; a change of definedness is 1, none is 0."""
     return float(np.nan_to_num(np.abs(changes), nan=0.0, posinf=1.0).max())
+
+
+def verdict(precision: str, parity: Parity, max_dice_change: float) -> str:
+    """What is said of a reduced precision and its price, and what follows."""
+    if not parity.n_images + parity.n_unusable:
+        return f"no image of the shard checked can be predicted, so the price of {precision} is unknown: float32"
+    price = (
+        f"{precision} changes the Dice of {parity.n_images} images by {parity.largest_dice_change:.2g} at most, "
+        f"{parity.n_flipped} of {parity.n_pixels} pixels flip"
+    )
+    if parity.n_unusable:
+        return f"{price}, and {parity.n_unusable} images have results that are no probabilities: float32"
+    within = parity.within(max_dice_change)
+    return f"{price}: {'accepted' if within else f'more than {max_dice_change:g} (max_dice_change), so float32'}"

@@ -31,6 +31,9 @@ FORMS = ("segscale.storage.bundles", "segscale.storage.source_names")
 it lies."""
 SEES_STORAGE = (
     "segscale.tasks.engine_plan",
+    "segscale.tasks.engine_sample",
+    "segscale.tasks.int8",
+    "segscale.tasks.kept_graph",
     "segscale.tasks.ingest",
     "segscale.tasks.label_changes",
     "segscale.tasks.network_input",

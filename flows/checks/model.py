@@ -28,6 +28,8 @@ from segscale.tasks.engines import Precision
 from segscale.tasks.engines.hardware import cpu_flags, has_float16, sees_nvidia_gpu
 from segscale.tasks.engines.heads import Level
 from segscale.tasks.engines.openvino import check_precision
+from segscale.tasks.engines.quantisation import NOT_INSTALLED as QUANTISER_MISSING
+from segscale.tasks.engines.quantisation import nncf_is_installed
 from segscale.tasks.engines.selection import ONNX_ON_CPUS, choose_engine
 from segscale.tasks.inspection import known_facts
 from segscale.tasks.loaded_network import reading_arguments
@@ -89,8 +91,10 @@ def check_model(config: EvaluationConfig) -> None:
     if config.cluster.kind in OWN_MACHINE:
         try:
             choice = choose_engine(config.model.engine, config.model.precision, onnx=onnx)
-            if onnx or config.model.engine == "openvino":
+            if onnx or config.model.engine == "openvino" or choice.precision == "int8":
                 check_precision(choice.precision, cpu_flags())
+            if choice.precision == "int8" and not nncf_is_installed():
+                raise EngineError(QUANTISER_MISSING)
             if choice.engine == "keras":
                 _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
             _check_float16(config, choice.precision)

@@ -90,8 +90,8 @@ class Model(Section):
     """Where an ONNX network has its channels; empty: as the network says."""
     engine: Literal["auto", "keras", "openvino"] = "auto"
     """What computes; auto: what is there, chosen once per run."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the network; auto: float32, or bfloat16 where that is measured to be faster."""
+    precision: Literal["auto", "fastest", "float32", "bfloat16", "float16", "int8"] = "auto"
+    """Of the network; auto: float32, or bfloat16 where that is measured to be faster; fastest: or int8 likewise."""
     max_dice_change: NonNegative = 0.01
     """A reduced precision that changes the Dice of a checked image by more gives way to float32."""
     level: Annotated[Level, PlainValidator(_checked_level, json_schema_input_type=Level)] = 4

@@ -6,12 +6,14 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from dask.system import CPU_COUNT
+from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError, ConfigError, EngineError
 from segscale.flows.checks.model import ModelFile
@@ -21,6 +23,7 @@ from segscale.storage.sources import read_file
 from segscale.tasks.engines import Engine, Precision
 from segscale.tasks.engines.flips import FlippedEngine
 from segscale.tasks.engines.heads import Level
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph
 from segscale.tasks.engines.selection import EngineName
 from segscale.tasks.model_facts import is_onnx
 from segscale.tasks.prediction import Asked
@@ -54,6 +57,25 @@ def build_engine(model: ModelFile, asked: Asked, neighbours: int, engine: Engine
         path = _put_model(model, Path(folder))
         make = _openvino_engine if engine == "openvino" else _keras_engine
         built = make(path, asked, precision, threads)
+    return FlippedEngine(built) if asked.flips else built
+
+
+def quantised_engine(
+    model: ModelFile, asked: Asked, neighbours: int, images: Mapping[str, NDArray[np.float32]], kept: int
+) -> tuple[OpenVinoGraph, Engine]:
+    """The network that was asked for in int8, calibrated on `images`: see `segscale.tasks.engines.quantisation`."""
+    from segscale.tasks.engines.quantisation import quantise
+
+    with tempfile.TemporaryDirectory() as folder:
+        graph = quantise(_graph_of(_put_model(model, Path(folder)), asked), images, kept)
+    return graph, engine_of_graph(graph, asked, neighbours)
+
+
+def engine_of_graph(graph: OpenVinoGraph, asked: Asked, neighbours: int) -> Engine:
+    """A quantised graph made callable, with the cores that are this worker's own."""
+    from segscale.tasks.engines.openvino import OpenVinoEngine
+
+    built = OpenVinoEngine(graph, precision="int8", threads=threads_of(neighbours))
     return FlippedEngine(built) if asked.flips else built
 
 
@@ -104,9 +126,13 @@ def _keras_engine(path: Path, asked: Asked, precision: Precision, threads: int) 
 
 
 def _openvino_engine(path: Path, asked: Asked, precision: Precision, threads: int) -> Engine:
-    from segscale.tasks.conversion import converted_graph
     from segscale.tasks.engines.openvino import OpenVinoEngine
 
+    return OpenVinoEngine(_graph_of(path, asked), precision=precision, threads=threads)
+
+
+def _graph_of(path: Path, asked: Asked) -> OpenVinoGraph:
+    from segscale.tasks.conversion import converted_graph
+
     level = cast(Level, asked.level)
-    graph = converted_graph(path, asked.weights_sha256, level, asked.ensemble, reading=asked.reading)
-    return OpenVinoEngine(graph, precision=precision, threads=threads)
+    return converted_graph(path, asked.weights_sha256, level, asked.ensemble, reading=asked.reading)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.system import MEMORY_LIMIT
+from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError, ConfigError, DataError, EngineError, PermanentError
 from segscale.flows.checks.model import ModelFile
 from segscale.flows.config.sections import Model
 from segscale.flows.shards.timeout import other_limit
-from segscale.flows.worker.engine import build_engine
+from segscale.flows.worker.engine import build_engine, engine_of_graph, quantised_engine
 from segscale.storage.objects import ObjectStore
 from segscale.tasks import engine_plan
 from segscale.tasks.engine_plan import EnginePlan, versions
 from segscale.tasks.engines import Engine, Precision
+from segscale.tasks.engines.openvino_graph import OpenVinoGraph
 from segscale.tasks.engines.selection import Choice, EngineName, choose_engine, look_around
+from segscale.tasks.int8 import Int8Source
+from segscale.tasks.kept_graph import kept_graph
 from segscale.tasks.predict import PredictJob
 from segscale.tasks.prediction import Asked, Prediction
 
@@ -37,10 +42,15 @@ class EngineUnavailable:
     reason: str
 
 
-def plan_engine(job: PredictJob, store: ObjectStore, model: Model, asked: Asked) -> EnginePlan | EngineUnavailable:
-    """`tasks.engine_plan.plan_engine` with the engines that this worker can have, tried on the shard of a job."""
+def plan_engine(
+    job: PredictJob, store: ObjectStore, model: Model, asked: Asked, calibration: tuple[str, ...] = ()
+) -> EnginePlan | EngineUnavailable:
+    """`tasks.engine_plan.plan_engine` with the engines that this worker can have, tried on the shard of a job.
+
+    For int8 images are drawn from the shards of `calibration`.
+    """
     try:
-        return plugin_of(asked).plan(job.ingest_key, store, model)
+        return plugin_of(asked).plan(job.ingest_key, store, model, calibration)
     except EngineError as error:
         return EngineUnavailable(str(error))
 
@@ -80,7 +90,7 @@ class _HeldEngine:
 
     def put(self, network: str, engine: Engine) -> None:
         with self._lock:
-            self._engine, self._key = engine, (network, engine.facts.name, engine.facts.precision)
+            self._engine, self._key = engine, (network, engine.facts.name, engine.facts.precision + engine.facts.graph)
 
 
 _HELD = _HeldEngine()
@@ -97,7 +107,7 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         """Called by Dask on every worker, also on those that join later."""
         self._worker = worker
 
-    def plan(self, ingest_key: str, store: ObjectStore, model: Model) -> EnginePlan:
+    def plan(self, ingest_key: str, store: ObjectStore, model: Model, calibration: tuple[str, ...] = ()) -> EnginePlan:
         """What this worker would predict a set with; the engine itself is kept for the shards to come.
 
         Where the choice is left to it, a GPU that Keras cannot use is no GPU, and a network that cannot be converted
@@ -109,17 +119,23 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
             choice = replace(choice, reason="; ".join([*said, choice.reason]))
             try:
                 on_gpu = here.gpu and "auto" in (model.engine, model.precision)
-                return self._plan(ingest_key, store, choice, on_gpu, model.max_dice_change)
+                return self._plan(ingest_key, store, choice, on_gpu, model.max_dice_change, calibration)
             except _NoUseOfGpuError as error:
                 here, reason = replace(here, gpu=False), str(error)
             except EngineError as error:
-                if engine != "auto" or model.is_onnx:
+                if engine != "auto" or model.is_onnx or precision == "int8":
                     raise
                 engine, reason = "keras", str(error)
             said.append(reason)
 
     def _plan(
-        self, ingest_key: str, store: ObjectStore, choice: Choice, on_gpu: bool, max_dice_change: float
+        self,
+        ingest_key: str,
+        store: ObjectStore,
+        choice: Choice,
+        on_gpu: bool,
+        max_dice_change: float,
+        calibration: tuple[str, ...],
     ) -> EnginePlan:
         def build(name: EngineName, precision: Precision) -> Engine:
             built = self._build(name, precision)
@@ -135,12 +151,17 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
             build,
             max_dice_change=max_dice_change,
             memory_bytes=self._spare_bytes(),
+            int8=Int8Source(calibration or (ingest_key,), self._quantise),
         )
         _HELD.put(self.name, engine)
         return plan
 
-    def engine_for(self, prediction: Prediction) -> Engine:
-        """The engine that the plan record of this run names; the first call loads the network.
+    def _quantise(self, images: Mapping[str, NDArray[np.float32]], kept: int) -> tuple[OpenVinoGraph, Engine]:
+        return quantised_engine(self.model, self.asked, self.neighbours, images, kept)
+
+    def engine_for(self, prediction: Prediction, store: ObjectStore) -> Engine:
+        """The engine that the plan record of this run names; the first call loads the network, that of int8 from
+        the store.
 
         Raises PermanentError naming the differences where this worker cannot compute what was planned: results of
         another engine, precision or version are other numbers.
@@ -148,7 +169,10 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
         planned = {"precision": prediction.precision, "versions": prediction.versions, "heads": prediction.heads}
         name, precision = cast(EngineName, prediction.engine), cast(Precision, prediction.precision)
         try:
-            engine = _HELD.get((self.name, name, precision), lambda: self._build_apart(name, precision))
+            engine = _HELD.get(
+                (self.name, name, precision + prediction.versions.get("graph", "")),
+                lambda: self._build_apart(name, precision, prediction, store),
+            )
         except EngineError as error:
             raise _refusal(planned, str(error)) from error
         facts = engine.facts
@@ -157,8 +181,12 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no 
             raise _refusal(planned, str(found))
         return engine
 
-    def _build_apart(self, engine: EngineName, precision: Precision) -> Engine:
+    def _build_apart(
+        self, engine: EngineName, precision: Precision, prediction: Prediction, store: ObjectStore
+    ) -> Engine:
         with other_limit(ENGINE_SECONDS):
+            if precision == "int8":
+                return engine_of_graph(kept_graph(store, prediction.versions["graph"]), self.asked, self.neighbours)
             return self._build(engine, precision)
 
     def _build(self, engine: EngineName, precision: Precision) -> Engine:

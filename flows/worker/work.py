@@ -64,7 +64,9 @@ def predict_shard(job: PredictJob, store: ObjectStore, prediction: Prediction) -
     from segscale.flows.worker.engine_plugin import plugin_of
     from segscale.tasks import predict
 
-    return _timed(lambda: predict.predict_shard(store, job, prediction, plugin_of(prediction).engine_for(prediction)))
+    return _timed(
+        lambda: predict.predict_shard(store, job, prediction, plugin_of(prediction).engine_for(prediction, store))
+    )
 
 
 def _timed(work: Callable[[], _Done]) -> _Done:

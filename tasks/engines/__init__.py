@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError
 
-Precision = Literal["float32", "bfloat16", "float16"]
-"""Of the convolutions; what goes in and comes out is float32."""
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+"""Of the convolutions; what goes in and comes out is float32. int8: of most of them, whose weights and inputs are
+rounded to 256 steps; the first and the last stay in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class EngineFacts:
     """Layers whose results at a pixel depend on the whole image, so that padding changes them."""
     fixed_size: tuple[int, int] | None = None
     """The one height and width that the network takes; None for all multiples of the stride."""
+    graph: str = ""
+    """Of int8, which constants the graph holds (`OpenVinoGraph.content`); "" where weights and versions say it all."""
 
 
 class Engine(Protocol):

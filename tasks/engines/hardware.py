@@ -14,6 +14,7 @@ _FLAGS = re.compile(r"^(?:flags|Features)\s*:(.*)$", re.MULTILINE)
 _GPU_NAME = re.compile(r"\d+|(GPU|MIG)-\S+")
 
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 _FLOAT16 = frozenset({"avx512_fp16", "amx_fp16", "fphp"})
 
 
@@ -29,6 +30,11 @@ def cpu_flags(cpu_info: Path = _CPU_INFO) -> frozenset[str]:
 def has_bfloat16(flags: frozenset[str]) -> bool:
     """Whether the CPU has any instruction that multiplies bfloat16."""
     return bool(flags & _BFLOAT16)
+
+
+def has_int8(flags: frozenset[str]) -> bool:
+    """Whether the CPU has any instruction that adds up products of int8 in int32, where no sum overflows."""
+    return bool(flags & _INT8)
 
 
 def has_float16(flags: frozenset[str]) -> bool:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from segscale.errors import ArgumentError, EngineError
 from segscale.tasks.engines import EngineFacts, Precision, check_batch
-from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16, usable_cores
+from segscale.tasks.engines.hardware import cpu_flags, has_bfloat16, has_int8, usable_cores
 from segscale.tasks.engines.openvino_graph import OpenVinoGraph
 from segscale.tasks.engines.openvino_runtime import load_openvino
 from segscale.tasks.normalize import Recipe, apply_recipe
 
-_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+"""What is computed in int8 the graph says; the hint is for the rest."""
 
 _PIXELS_IN_FLIGHT = 2**20
 """Of the streams of all sizes together: the activations of the published network take 1.6 GB for these, even idle."""
@@ -36,12 +37,19 @@ class OpenVinoEngine:
     Pixels are normalised here and not in the graph: OpenVINO multiplies by the reciprocal instead of dividing, so that
     half of the values are another float32, and under bfloat16 it rounds the recipe as well.
 
+    int8 takes a quantised graph (`segscale.tasks.engines.quantisation`), and no other precision does.
+
     Raises EngineError where OpenVINO is not installed, or the precision is not there on this CPU.
     """
 
     def __init__(self, graph: OpenVinoGraph, *, precision: Precision = "float32", threads: int = 0) -> None:
         if threads < 0:
             raise ArgumentError(f"threads must be 0 or more, got {threads}")
+        if graph.quantised != (precision == "int8"):
+            kind = "a quantised" if graph.quantised else "no quantised"
+            raise ArgumentError(
+                f"precision int8 takes a quantised graph, the others do not: got {precision}, {kind} graph"
+            )
         self._openvino = load_openvino()
         self._core = self._openvino.Core()
         check_precision(precision, cpu_flags(), self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
@@ -63,6 +71,7 @@ class OpenVinoEngine:
             rescales=graph.rescales,
             whole_image=graph.whole_image,
             fixed_size=graph.fixed_size,
+            graph=graph.content if graph.quantised else "",
         )
 
     @property
@@ -80,15 +89,9 @@ class OpenVinoEngine:
             queue = self._queue(height, width, self._streams(count, height, width))
             for place in range(count):
                 # Waits for a stream that is free; the next image is normalised meanwhile.
-                queue.start_async([self._image(pixels[place], recipe[place])], (computed, place))
+                queue.start_async([seen_image(pixels[place], recipe[place], self._facts.channels)], (computed, place))
             queue.wait_all()
         return self._report(computed)
-
-    def _image(self, pixels: NDArray[Any], recipe: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network sees (1, H, W, channels) of one stored image (H, W, C)."""
-        with np.errstate(all="ignore"):
-            image = apply_recipe(pixels[np.newaxis], Recipe(*recipe.tolist()))
-        return image if image.shape[3] == self._facts.channels else np.repeat(image, self._facts.channels, axis=3)
 
     def _report(self, computed: NDArray[np.float32]) -> NDArray[np.float32]:
         heads = self._graph.heads
@@ -129,6 +132,13 @@ class OpenVinoEngine:
         return queue
 
 
+def seen_image(pixels: NDArray[Any], recipe: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """What the network sees (1, H, W, channels) of one stored image (H, W, 1 or channels) with its recipe (4,)."""
+    with np.errstate(all="ignore"):
+        image = apply_recipe(pixels[np.newaxis], Recipe(*recipe.tolist()))
+    return image if image.shape[3] == channels else np.repeat(image, channels, axis=3)
+
+
 def _fits(sizes: list[tuple[int, int, int]]) -> bool:
     pixels = sum(height * width * streams for height, width, streams in sizes)
     return len(sizes) <= _COMPILED_SIZES and pixels <= _PIXELS_IN_FLIGHT
@@ -151,4 +161,9 @@ def check_precision(precision: Precision, flags: frozenset[str], capabilities: S
     if precision == "bfloat16" and not ("BF16" in capabilities and has_bfloat16(flags)):
         raise EngineError(
             "precision bfloat16 is not there: this CPU has no instruction for it (AVX512-BF16 or AMX); use float32"
+        )
+    if precision == "int8" and not has_int8(flags):
+        raise EngineError(
+            "precision int8 is not there: this CPU has no instruction for it (VNNI or AMX; on ARM dot products); "
+            "use float32"
         )

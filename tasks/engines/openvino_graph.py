@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from dataclasses import asdict, dataclass
@@ -16,7 +17,10 @@ _FACTS, _TOPOLOGY, _WEIGHTS = "facts.json", "graph.xml", "graph.bin"
 
 @dataclass(frozen=True, slots=True)
 class OpenVinoGraph:
-    """A network (B, H, W, channels) -> one float32 (B, H, W, outputs) for each computed head, weights in float32."""
+    """A network (B, H, W, channels) -> one float32 (B, H, W, outputs) for each computed head.
+
+    Its weights are float32, those of a quantised one int8 for the most part.
+    """
 
     topology: bytes
     """The graph in OpenVINO's XML."""
@@ -38,6 +42,16 @@ class OpenVinoGraph:
     """Layers that look at the whole image; see `EngineFacts`."""
     fixed_size: tuple[int, int] | None = None
     """The one height and width that it takes; None for any."""
+    quantised: bool = False
+    """Whether it computes in int8; see `segscale.tasks.engines.quantisation`."""
+
+    @property
+    def content(self) -> str:
+        """What its numbers follow from, as 64 hex digits: its constants and who made it.
+
+        Not the XML: the same network is written with other names each time.
+        """
+        return hashlib.sha256(self.weights + self.made_with.encode()).hexdigest()
 
 
 def write_graph(graph: OpenVinoGraph, path: Path) -> None:
@@ -51,6 +65,7 @@ def write_graph(graph: OpenVinoGraph, path: Path) -> None:
         "rescales": graph.rescales,
         "whole_image": graph.whole_image,
         "fixed_size": graph.fixed_size,
+        "quantised": graph.quantised,
     }
     # Weights hardly compress, and stored parts are read as fast as the disk.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

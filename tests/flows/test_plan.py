@@ -35,8 +35,9 @@ def ask(outcomes: dict[str, str]) -> tuple[Any, list[str]]:
     """What is planned, and the shards that were tried; `outcomes` says of each what ends it, "" for nothing."""
     tried: list[str] = []
 
-    def stream(_work: Any, jobs: list[Any], *_: Any, **__: Any) -> list[Finished | Lost]:
+    def stream(_work: Any, jobs: list[Any], *given: Any, **__: Any) -> list[Finished | Lost]:
         (job,) = jobs
+        assert given[-1] == (job.ingest_key, "z"), "the shard, and those that images for int8 are drawn from"
         tried.append(job.ingest_key)
         reason = outcomes[job.key]
         if not reason:
@@ -48,7 +49,7 @@ def ask(outcomes: dict[str, str]) -> tuple[Any, list[str]]:
     run: Any = SimpleNamespace(
         config=config, model=ModelFile("m", "ff"), store=None, workers=SimpleNamespace(stream=stream)
     )
-    return plan._ask(run, list(outcomes), dict.fromkeys(outcomes, ShardPlan(1, 1.0, dict))), tried
+    return plan._ask(run, list(outcomes), ("z",), dict.fromkeys(outcomes, ShardPlan(1, 1.0, dict))), tried
 
 
 def test_the_first_shard_is_asked() -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segscale.errors import EngineError
-from segscale.tasks import engine_plan
+from segscale.tasks import engine_plan, engine_sample
 from segscale.tasks.engine_plan import EnginePlan, plan_engine
 from segscale.tasks.engine_rates import EngineRates
 from segscale.tasks.engines import Engine, EngineFacts, Precision, check_batch
@@ -255,7 +255,7 @@ def rated(monkeypatch: pytest.MonkeyPatch, rates: EngineRates) -> list[tuple[int
         timed.append(pixels.shape)
         return rates
 
-    monkeypatch.setattr(engine_plan, "measure_rates", measure)
+    monkeypatch.setattr(engine_sample, "measure_rates", measure)
     return timed
 
 

@@ -70,7 +70,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_the_engine_of_the_plan_is_built_once(plugin: EnginePlugin, built: list[tuple[str, str]]) -> None:
-    assert plugin.engine_for(PLANNED) is plugin.engine_for(PLANNED)
+    assert plugin.engine_for(PLANNED, STORE) is plugin.engine_for(PLANNED, STORE)
     assert built == [("openvino", "float32")]
 
 
@@ -78,7 +78,7 @@ def test_the_engine_of_the_plan_is_built_once(plugin: EnginePlugin, built: list[
 def test_the_engine_of_the_plan_stays_for_the_shards(plugin: EnginePlugin, built: list[tuple[str, str]]) -> None:
     plugin.plan("key", STORE, Model(engine="keras"))
     # Before the shards the driver registers its plugin again.
-    plugin_of(ASKED).engine_for(PLANNED)
+    plugin_of(ASKED).engine_for(PLANNED, STORE)
     assert built == []
 
 
@@ -100,14 +100,14 @@ def test_runs_that_share_a_worker_do_not_get_each_others_network(other: Asked, m
     plugins = {plugin.name: plugin for plugin in map(plugin_of, (ASKED, other))}
     monkeypatch.setattr(held, "get_worker", lambda: SimpleNamespace(plugins=plugins))
     for prediction, asked in ((PLANNED, ASKED), (planned, other), (PLANNED, ASKED)):
-        engine: Any = held.plugin_of(prediction).engine_for(prediction)
+        engine: Any = held.plugin_of(prediction).engine_for(prediction, STORE)
         assert engine.asked == asked
 
 
 def test_an_engine_of_another_precision_makes_room(plugin: EnginePlugin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "build_engine", lambda *asked: SimpleNamespace(facts=replace(FACTS, precision=asked[4])))
     for precision in ("float32", "bfloat16"):
-        facts = plugin.engine_for(replace(PLANNED, precision=precision)).facts
+        facts = plugin.engine_for(replace(PLANNED, precision=precision), STORE).facts
         assert facts.precision == precision
 
 
@@ -123,7 +123,7 @@ def test_an_engine_of_another_precision_makes_room(plugin: EnginePlugin, monkeyp
 @pytest.mark.usefixtures("built")
 def test_a_worker_that_cannot_do_what_was_planned_refuses(plugin: EnginePlugin, planned: Prediction) -> None:
     with pytest.raises(PermanentError, match="this worker cannot do what the run was planned with"):
-        plugin.engine_for(planned)
+        plugin.engine_for(planned, STORE)
 
 
 def test_an_engine_that_cannot_be_built_here_is_a_refusal(
@@ -134,7 +134,7 @@ def test_an_engine_that_cannot_be_built_here_is_a_refusal(
 
     monkeypatch.setattr(held, "build_engine", build)
     with pytest.raises(PermanentError, match=r"planned .* it has engine openvino is not installed"):
-        plugin.engine_for(PLANNED)
+        plugin.engine_for(PLANNED, STORE)
 
 
 @pytest.fixture

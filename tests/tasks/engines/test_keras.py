@@ -204,7 +204,7 @@ def test_what_is_not_there_is_refused(supervised: keras.Model) -> None:
     with pytest.raises(ValueError, match=r"device 'gpu:7' is not there.*cpu:0"):
         KerasEngine(supervised, level=1, device="gpu:7")
     with pytest.raises(ValueError, match="precision must be one of"):
-        KerasEngine(supervised, level=1, precision="int8")  # type: ignore[arg-type]
+        KerasEngine(supervised, level=1, precision="int8")
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_facts(graph: OpenVinoGraph) -> None:
 @pytest.mark.parametrize(
     ("precision", "flags", "message"),
     [
-        pytest.param("float16", {"avx512_fp16"}, r"must be one of \('float32', 'bfloat16'\)", id="float16"),
+        pytest.param("float16", {"avx512_fp16"}, r"must be one of \('float32', 'bfloat16', 'int8'\)", id="float16"),
         pytest.param("bfloat16", {"avx512f"}, r"bfloat16 is not there: this CPU.*use float32", id="imitated only"),
     ],
 )
