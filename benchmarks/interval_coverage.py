@@ -16,7 +16,7 @@ import numpy as np
 from made_scores import Float64Array, Made, draw, true_difference
 from scipy import stats
 
-from segscale.tasks.decisions.estimate import Estimate
+from segscale.tasks.decisions.estimate import Estimate, untransformed
 from segscale.tasks.metrics.bootstrap import UnitSums, influence, resample
 
 CELLS = {
@@ -38,7 +38,7 @@ Ends = tuple[float, float]
 def intervals_of(estimate: Estimate, sums: UnitSums, resamples: int, seed: int) -> dict[str, Ends]:
     """By method; the last two where there are resamples."""
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, estimate.n_effective - 1))
-    hall = estimate._untransformed(t), estimate._untransformed(-t)
+    hall = [untransformed(end, estimate.skewness / np.sqrt(estimate.influence.size)) for end in (t, -t)]
     value, error = estimate.value, estimate.standard_error
     found = {
         "cautious": estimate.interval(CONFIDENCE),

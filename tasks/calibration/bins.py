@@ -77,7 +77,7 @@ def bins_of(
 
     ArgumentError where they contradict each other, which those of a sound report never do.
 
-    >>> found = bins_of(*(np.array([[2, 1, 1]]), np.array([[3, 2, 1]])), np.array([3]), np.array([9]), np.array([4.0]))
+    >>> found = bins_of(*(np.array([[2, 1, 1]]), np.array([[3, 2, 1]])), np.array([3]), np.array([9]), np.array([2.5]))
     >>> found.pixels, found.positives
     (array([[6, 1, 1, 1]]), array([[1, 1, 0, 1]]))
     """

@@ -74,7 +74,7 @@ class Estimate:
         if not self.n_effective > 1 or np.isnan(self.standard_error):
             return np.nan, np.nan
         t = float(stats.t.ppf((1 + confidence) / 2, self.n_effective - 1))
-        lower, upper = max(t, self._untransformed(t)), min(-t, self._untransformed(-t))
+        lower, upper = ends_of_t(t, self._skewness_of_mean)
         return self.value - lower * self.standard_error, self.value - upper * self.standard_error
 
     def p_not_above(self, bound: float) -> float:
@@ -93,27 +93,32 @@ class Estimate:
             return float(distance <= 0 if upper else distance >= 0)
         t = distance / self.standard_error
         tail = stats.t.sf if upper else stats.t.cdf
-        return float(max(tail(one, self.n_effective - 1) for one in (t, self._transformed(t))))
+        return float(max(tail(one, self.n_effective - 1) for one in (t, transformed(t, self._skewness_of_mean))))
 
     @cached_property
-    def _skewness(self) -> float:
-        """Of the influence, by sqrt(C): what is left of it in the mean of C clusters."""
+    def skewness(self) -> float:
+        """Of the influence; 0 where nothing varies."""
         squares = float((self.influence**2).mean())
-        if not squares > 0:
-            return 0.0
-        return float((self.influence**3).mean() / squares**1.5 / np.sqrt(self.influence.size))
+        return float((self.influence**3).mean() / squares**1.5) if squares > 0 else 0.0
 
-    def _transformed(self, t: float) -> float:
-        """g(t) = t + s/3 t^2 + s^2/27 t^3 + s/6 with the skewness s of the mean: Hall's (1992) third transformation."""
-        s = self._skewness
-        return t + s / 3 * t**2 + s**2 / 27 * t**3 + s / 6
+    @property
+    def _skewness_of_mean(self) -> float:
+        return self.skewness / float(np.sqrt(self.influence.size))
 
-    def _untransformed(self, g: float) -> float:
-        """t of g(t); g rises everywhere, for it is a cube: ((1 + s/3 t)^3 - 1) / s + s/6."""
-        s = self._skewness
-        if abs(s) < SYMMETRIC:
-            return g
-        return float(np.cbrt(1 + s * (g - s / 6)) - 1) * 3 / s
+
+def transformed(t: float, s: float) -> float:
+    """g(t) = t + s/3 t^2 + s^2/27 t^3 + s/6 with the skewness s of the mean: Hall's (1992) third transformation."""
+    return t + s / 3 * t**2 + s**2 / 27 * t**3 + s / 6
+
+
+def untransformed(g: float, s: float) -> float:
+    """t of g(t); g rises everywhere, for it is a cube: ((1 + s/3 t)^3 - 1) / s + s/6."""
+    return g if abs(s) < SYMMETRIC else float(np.cbrt(1 + s * (g - s / 6)) - 1) * 3 / s
+
+
+def ends_of_t(t: float, s: float) -> tuple[float, float]:
+    """How many standard errors below and above a value its interval ends, the second below 0; t above 0."""
+    return max(t, untransformed(t, s)), min(-t, untransformed(-t, s))
 
 
 SYMMETRIC = 1e-9

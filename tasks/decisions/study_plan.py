@@ -207,15 +207,20 @@ class _Goal:
         estimate, confidence = self.answer.estimate, self.settings.confidence
         if self.name == INTERVAL:
             return clusters_for_width(estimate, self.target, confidence, deviation)
-        scaled = self.target * estimate.deviation / deviation
+        scaled = self._distance() * estimate.deviation / deviation
         return planned_clusters(estimate, scaled, (1 - confidence) / 2, 1, self.asked.power)
+
+    def _distance(self) -> float:
+        """Of the truth from what is tested: up from a margin, from 0 to where the measured difference lies."""
+        is_below = self.name == DIFFERENCE and self.answer.estimate.value < 0
+        return -self.target if is_below else self.target
 
     def _value(self, n: int, deviation: float) -> float:
         """What n clusters tell: the width of an interval, or the power."""
         estimate, confidence = self.answer.estimate, self.settings.confidence
         if self.name == INTERVAL:
             return width_of(estimate, n, confidence, deviation)
-        return power_at(estimate, n, self.target, (1 - confidence) / 2, deviation)
+        return power_at(estimate, n, self._distance(), (1 - confidence) / 2, deviation)
 
     def _images_per_cluster(self) -> float:
         return self.answer.n / max(self.answer.estimate.n_clusters, 1)

@@ -1,9 +1,9 @@
 """How large a study must be: for an interval of a width, for a difference, for a margin; from clusters that are there.
 
 What a cluster contributes varies as it does in the run at hand (`Estimate.deviation`), and clusters stay as unequal.
-That is Gibson and others' (2017) size of a segmentation study, variance by squared distance, with Student's t in place
-of the normal distribution and clusters in place of images. The variance is itself estimated, from so many clusters and
-no more: `deviations` says how far off it may be.
+That is Gibson and others' (2017) size of a segmentation study, variance by squared distance, with the tests of
+`Estimate` in place of the normal distribution and clusters in place of images. The variance is itself estimated, from
+so many clusters and no more: `deviations` says how far off it may be.
 """
 
 from __future__ import annotations
@@ -13,28 +13,34 @@ from math import ceil
 import numpy as np
 from scipy import stats
 
-from segscale.tasks.decisions.estimate import Estimate
-from segscale.tasks.decisions.needed_units import MOST, power_of
+from segscale.tasks.decisions.estimate import Estimate, ends_of_t
+from segscale.tasks.decisions.needed_units import MOST, fewest_for, power_of
 
 
 def width_of(estimate: Estimate, n: float, confidence: float, deviation: float | None = None) -> float:
-    """The expected width of the t interval from n clusters like these.
+    """The expected width of the interval of `Estimate` from n clusters like these.
 
     deviation: instead of the estimate's own. NaN where n clusters tell no more than one.
     """
     spread = estimate.deviation if deviation is None else deviation
     freedom = n * _evenness(estimate) - 1
-    return 2 * float(stats.t.ppf((1 + confidence) / 2, freedom)) * spread / float(np.sqrt(n)) if freedom > 0 else np.nan
+    if not freedom > 0:
+        return np.nan
+    t = float(stats.t.ppf((1 + confidence) / 2, freedom))
+    low, high = ends_of_t(t, estimate.skewness / float(np.sqrt(n)))
+    return (low - high) * spread / float(np.sqrt(n))
 
 
 def clusters_for_width(
     estimate: Estimate, width: float, confidence: float, deviation: float | None = None
 ) -> int | None:
-    """The fewest clusters like these whose interval is no wider; None above 10^9, and where nothing varies.
+    """The fewest clusters like these whose interval is no wider, and no fewer than `fewest_for` their skewness.
+
+    None above 10^9, and where nothing varies.
 
     >>> one = Estimate(0.5, np.array([-1.0, 1.0] * 50), np.ones(100))
     >>> clusters_for_width(one, 0.4, 0.95)
-    99
+    100
     """
     spread = estimate.deviation if deviation is None else deviation
     if not spread > 0:
@@ -42,8 +48,10 @@ def clusters_for_width(
     normal = (2 * stats.norm.ppf((1 + confidence) / 2) * spread / width) ** 2
     if normal > MOST:
         return None
-    # The width falls with every cluster; with few of them t is wider than the normal distribution says.
-    low = ceil(1 / _evenness(estimate))
+    # From there on the width falls with every cluster; with few of them t is wider than the normal distribution says.
+    low = max(ceil(1 / _evenness(estimate)), fewest_for(estimate.skewness) - 1)
+    if low >= MOST:
+        return None
     high = max(ceil(normal), low) * 2 + ceil(20 / _evenness(estimate))
     while high - low > 1:
         middle = (low + high) // 2
@@ -55,12 +63,12 @@ def clusters_for_width(
 
 
 def power_at(estimate: Estimate, n: float, distance: float, level: float, deviation: float | None = None) -> float:
-    """With which probability n clusters like these show that a truth so far above a bound is above it."""
+    """With which probability n clusters like these show a truth so far above a bound, or below it where negative."""
     spread = estimate.deviation if deviation is None else deviation
     evenness = _evenness(estimate)
     if n * evenness <= 1 or not spread > 0:
         return np.nan
-    return power_of(n, distance / spread, level, evenness)
+    return power_of(n, abs(distance) / spread, level, evenness, float(np.sign(distance)) * estimate.skewness)
 
 
 def deviations(estimate: Estimate, confidence: float) -> tuple[float, float]:

@@ -141,21 +141,22 @@ def planned_clusters(
 ) -> int | None:
     """With how many clusters like these all of so many answers pass, in `power` of the studies at least.
 
-    distance: of the truth from the bound, above 0; None where it is not, and where no number would do. Level and power
-    are shared among the answers (Bonferroni 1936): the level is what Holm asks of the smallest p.
+    distance: the truth less the bound, below 0 where it is to fail; None where both are one, and where no number would
+    do. Level and power are shared among the answers (Bonferroni 1936): the level is what Holm asks of the smallest p.
     """
-    if not distance > 0 or not estimate.n_clusters or np.isnan(estimate.standard_error):
+    if not abs(distance) > 0 or not estimate.n_clusters or np.isnan(estimate.standard_error):
         return None
     evenness = estimate.n_effective / estimate.influence.size
-    effect = distance / estimate.deviation if estimate.deviation else np.inf
-    needed = needed_units(effect, level / n_answers, 1 - (1 - power) / n_answers, evenness)
+    effect = abs(distance) / estimate.deviation if estimate.deviation else np.inf
+    skewness = float(np.sign(distance)) * estimate.skewness
+    needed = needed_units(effect, level / n_answers, 1 - (1 - power) / n_answers, evenness, skewness)
     return None if needed is None else max(needed, ceil(RESERVE * MIN_EFFECTIVE / evenness))
 
 
 def _more(answer: Answer, level: float, n_answers: int) -> tuple[int | None, int | None]:
     """Clusters beyond those there are, if NEW equals BASE, and if the truth is as measured."""
     estimate, question = answer.estimate, answer.question
-    distances = (-question.bound if question.is_difference else 0.0), abs(estimate.value - question.bound)
+    distances = (-question.bound if question.is_difference else 0.0), estimate.value - question.bound
     planned = [planned_clusters(estimate, one, level, n_answers) for one in distances]
     # None further where there are enough: then it is the estimate that lies too near.
     equal, measured = (

@@ -175,7 +175,7 @@ def test_the_configuration_of_the_contract_is_what_the_defaults_are() -> None:
         ("dataset", "full_scale", float("inf"), "finite"),
         ("dataset", "split", "test", "needs a manifest"),
         ("model", "engine", "torch", '"keras"'),
-        ("model", "precision", "int8", '"bfloat16"'),
+        ("model", "precision", "int4", '"bfloat16"'),
         ("model", "max_dice_change", -0.1, "greater than or equal to 0"),
         ("model", "level", 0, "expected 1 to 8"),
         ("model", "level", 9, 'expected 1 to 8, or "all", got 9'),
