@@ -18,8 +18,7 @@ from segscale.tasks.metrics.count_columns import Float64Array
 from segscale.tasks.metrics.paired_estimates import Units
 
 MIN_TAIL = 10
-"""Clusters, effectively, that the worst images must come from before an interval is given: benchmarks/report_intervals.py
-shows what is covered."""
+"""Clusters, effectively, that the worst images must come from before there is an interval (docs/coverage.md)."""
 
 
 @dataclass(frozen=True, slots=True)
